@@ -1,0 +1,140 @@
+#include "client/cli/flags.h"
+
+#include <cmath>
+#include <ostream>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/exit_code.h"
+#include "client/cpp/error.h"
+#include "client/cpp/heads.h"
+
+namespace pixpool::cli {
+namespace {
+
+// "224" or "HxW".
+bool ParseSize(const std::string& text, int& height, int& width) {
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::ByAnyChar("xX"));
+  if (parts.size() > 2) return false;
+  return absl::SimpleAtoi(parts.front(), &height) && absl::SimpleAtoi(parts.back(), &width) &&
+         height > 0 && width > 0;
+}
+
+}  // namespace
+
+void ConnectionFlags::Add(CLI::App& app) {
+  target = "127.0.0.1:50051";
+  app.add_option("--target", target, "Server")
+      ->type_name("HOST:PORT")
+      ->envname("PIXPOOL_TARGET")
+      ->capture_default_str()
+      ->group("Connection");
+  app.add_option("--timeout", timeout_s,
+                 "Seconds that one request may take, retries included; 0: no limit")
+      ->check(CLI::Range(0.0, 1e6).description(""))
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->group("Connection");
+}
+
+absl::Duration ConnectionFlags::timeout() const {
+  return timeout_s > 0 ? absl::Seconds(timeout_s) : absl::InfiniteDuration();
+}
+
+absl::StatusOr<std::unique_ptr<client::Client>> ConnectionFlags::Connect(
+    const Console& console) const {
+  client::ClientOptions options;
+  options.target = target;
+  options.deadline = timeout();
+  options.timer = console.timer;
+  return client::Client::Create(std::move(options));
+}
+
+void InputFlags::Add(CLI::App& app) {
+  app.add_option("PATH", paths,
+                 "Pictures, folders (with all below), quoted patterns such as 'in/*.jpg'")
+      ->required()
+      ->type_name("");
+  app.add_option("--model", model, "Model; default: the server's")
+      ->type_name("NAME")
+      ->group("Model");
+  app.add_option("--model-version", model_version, "Version; default: the loaded one")
+      ->type_name("VERSION")
+      ->group("Model");
+  app.add_flag("--no-exif", no_exif, "Do not turn pictures upright by their EXIF orientation")
+      ->group("Input");
+  app.add_option("--resize", resize, "How pictures are resized; default: the model's recipe")
+      ->check(CLI::IsMember({"shorter", "exact", "none"}).description(""))
+      ->type_name("shorter|exact|none")
+      ->group("Input");
+  app.add_option("--crop", crop, "How pictures are cropped; default: the model's recipe")
+      ->check(CLI::IsMember({"center", "none"}).description(""))
+      ->type_name("center|none")
+      ->group("Input");
+  app.add_option("--input-size", input_size,
+                 "Size of the network's input in pixels, or N for both sides")
+      ->type_name("HxW")
+      ->group("Input");
+  app.add_option("--resize-size", resize_size, "Length of the shorter side after --resize shorter")
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("PIXELS")
+      ->group("Input");
+  app.add_option("--concurrency", concurrency, "Pictures under way at once, 1 to 1024")
+      ->check(CLI::Range(1, 1024).description(""))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Connection");
+  app.add_flag("--stream", stream, "One stream in place of one request a picture")
+      ->group("Connection");
+}
+
+absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::string>& heads) const {
+  v1::StreamConfig config;
+  config.set_model(model);
+  config.set_model_version(model_version);
+  for (const std::string& text : heads) {
+    absl::StatusOr<v1::Head> head = client::ParseHead(text);
+    if (!head.ok()) return head.status();
+    *config.add_heads() = *std::move(head);
+  }
+  v1::InputOptions& input = *config.mutable_input_options();
+  if (no_exif) input.set_apply_exif(false);
+  if (resize == "shorter") input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
+  if (resize == "exact") input.set_resize(v1::RESIZE_MODE_EXACT);
+  if (resize == "none") input.set_resize(v1::RESIZE_MODE_NONE);
+  if (crop == "center") input.set_crop(v1::CROP_MODE_CENTER);
+  if (crop == "none") input.set_crop(v1::CROP_MODE_NONE);
+  if (resize_size > 0) input.set_resize_size_px(resize_size);
+  if (!input_size.empty()) {
+    int height, width;
+    if (!ParseSize(input_size, height, width)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--input-size must be HxW or N in pixels, such as 224x320 or 224, not ", input_size));
+    }
+    input.set_input_height_px(height);
+    input.set_input_width_px(width);
+  }
+  return config;
+}
+
+int ReportError(const Console& console, const absl::Status& status, const std::string& target) {
+  console.err << "pixpool: " << Printable(client::Describe(status)) << "\n";
+  const bool unreached =
+      absl::IsUnavailable(status) && client::GetErrorDetails(status).reason.empty();
+  if (unreached) {
+    console.err << "pixpool: no server answers at " << Printable(target)
+                << "; is it running? --target or PIXPOOL_TARGET name another\n";
+  } else if (absl::IsDeadlineExceeded(status)) {
+    console.err << "pixpool: --timeout allows more time\n";
+  }
+  return ExitCodeFor(status);
+}
+
+int ReportUsageError(const Console& console, const absl::Status& status) {
+  console.err << "pixpool: " << Printable(status.message()) << "\n";
+  return kExitUsage;
+}
+
+}  // namespace pixpool::cli

@@ -1,0 +1,60 @@
+// Flags that several subcommands share.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "client/cli/text.h"
+#include "client/cpp/client.h"
+#include "pixpool/v1/feature_service.pb.h"
+
+namespace pixpool::cli {
+
+// Where the command reads and writes; not owned.
+struct Console {
+  std::ostream& out;
+  std::ostream& err;
+  Style style;  // of `out`
+  bool err_is_terminal;
+  client::Timer* timer;
+};
+
+// A subcommand: `run` does its work after parsing and returns the exit code.
+struct Command {
+  CLI::App* app;
+  std::function<int()> run;
+};
+
+struct ConnectionFlags {
+  std::string target;
+  double timeout_s = 10;
+
+  void Add(CLI::App& app);
+  absl::StatusOr<std::unique_ptr<client::Client>> Connect(const Console& console) const;
+  absl::Duration timeout() const;
+};
+
+struct InputFlags {
+  std::vector<std::string> paths;
+  std::string model, model_version;
+  bool no_exif = false;
+  std::string resize, crop, input_size;
+  int resize_size = 0;
+  int concurrency = 4;
+  bool stream = false;
+
+  void Add(CLI::App& app);
+  // Model, heads and input options. INVALID_ARGUMENT for text that cannot be read.
+  absl::StatusOr<v1::StreamConfig> Config(const std::vector<std::string>& heads) const;
+};
+
+// Writes "pixpool: ..." with what may help, and returns the exit code.
+int ReportError(const Console& console, const absl::Status& status, const std::string& target);
+int ReportUsageError(const Console& console, const absl::Status& status);
+
+}  // namespace pixpool::cli

@@ -1,0 +1,115 @@
+#include "client/cli/json_output.h"
+
+#include <cstdint>
+#include <vector>
+
+#include "client/cpp/error.h"
+#include "google/protobuf/duration.pb.h"
+#include "nlohmann/json.hpp"
+
+namespace pixpool::cli {
+namespace {
+
+// float as the number type: values print with the shortest digits that give the same float back.
+using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector, std::string, bool, int64_t,
+                                  uint64_t, float>;
+
+float Milliseconds(const google::protobuf::Duration& d) {
+  return static_cast<float>(static_cast<double>(d.seconds()) * 1e3 + d.nanos() * 1e-6);
+}
+
+template <typename Values>
+Json Array(const Values& values) {
+  Json array = Json::array();
+  for (const auto& v : values) array.push_back(v);
+  return array;
+}
+
+Json HeadJson(const v1::HeadResult& head) {
+  Json json;
+  json["head_id"] = head.head_id();
+  json["kind"] = head.kind();
+  json["layer"] = head.layer();
+  json["space_id"] = head.space_id();
+  json["shape"] = Array(head.shape());
+  if (head.class_scores_size() > 0) {
+    Json scores = Json::array();
+    for (const v1::ClassScore& s : head.class_scores()) {
+      scores.push_back(
+          {{"class_index", s.class_index()}, {"label", s.label()}, {"score", s.score()}});
+    }
+    json["class_scores"] = std::move(scores);
+  } else {
+    json["values"] = Array(head.values());
+  }
+  if (head.indices_size() > 0) json["indices"] = Array(head.indices());
+  if (head.warnings_size() > 0) json["warnings"] = Array(head.warnings());
+  return json;
+}
+
+Json StagesJson(const v1::StageTimes& t) {
+  return {
+      {"queue", Milliseconds(t.queue())},           {"decode", Milliseconds(t.decode())},
+      {"preprocess", Milliseconds(t.preprocess())}, {"batch_wait", Milliseconds(t.batch_wait())},
+      {"backbone", Milliseconds(t.backbone())},     {"heads", Milliseconds(t.heads())}};
+}
+
+Json ErrorJson(const absl::Status& status) {
+  const client::ErrorDetails details = client::GetErrorDetails(status);
+  Json json;
+  json["code"] = absl::StatusCodeToString(status.code());
+  json["reason"] = details.reason;
+  json["message"] = std::string(status.message());
+  Json fields = Json::array();
+  for (const auto& violation : details.field_violations) fields.push_back(violation.first);
+  json["fields"] = std::move(fields);
+  return json;
+}
+
+class JsonWriter final : public Writer {
+ public:
+  explicit JsonWriter(std::ostream& out) : out_(out) {}
+
+  absl::Status Add(const ImageOutcome& outcome) override {
+    out_ << OutcomeJson(outcome) << "\n";
+    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
+  }
+
+  absl::Status Finish() override {
+    return out_.flush().good() ? absl::OkStatus()
+                               : absl::DataLossError("the output cannot be written");
+  }
+
+ private:
+  std::ostream& out_;
+};
+
+}  // namespace
+
+std::string OutcomeJson(const ImageOutcome& outcome) {
+  Json json;
+  json["index"] = static_cast<uint64_t>(outcome.index);
+  json["path"] = outcome.path;
+  json["ok"] = outcome.status.ok();
+  if (!outcome.status.ok()) {
+    json["error"] = ErrorJson(outcome.status);
+  } else {
+    const v1::Features& f = outcome.features;
+    json["model"] = {{"name", outcome.model.name()}, {"version", outcome.model.version()}};
+    json["height_px"] = f.height_px();
+    json["width_px"] = f.width_px();
+    json["input_height_px"] = f.input_height_px();
+    json["input_width_px"] = f.input_width_px();
+    Json heads = Json::array();
+    for (const v1::HeadResult& head : f.head_results()) heads.push_back(HeadJson(head));
+    json["heads"] = std::move(heads);
+    json["stage_times_ms"] = StagesJson(f.stage_times());
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::unique_ptr<Writer> NewJsonWriter(std::ostream& out) {
+  return std::make_unique<JsonWriter>(out);
+}
+
+}  // namespace pixpool::cli

@@ -1,0 +1,19 @@
+// JSON lines: one object a picture.
+#pragma once
+
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "client/cli/writer.h"
+
+namespace pixpool::cli {
+
+// One line of JSON without a newline: {"index", "path", "ok", ...}. Bytes of a path that are not
+// UTF-8 become U+FFFD; numbers that are not finite become null.
+std::string OutcomeJson(const ImageOutcome& outcome);
+
+// `out` is not owned.
+std::unique_ptr<Writer> NewJsonWriter(std::ostream& out);
+
+}  // namespace pixpool::cli

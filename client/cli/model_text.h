@@ -1,0 +1,17 @@
+// Models as tables.
+#pragma once
+
+#include <string>
+
+#include "client/cli/text.h"
+#include "pixpool/v1/feature_service.pb.h"
+
+namespace pixpool::cli {
+
+// A row a model.
+std::string ModelListText(const v1::ListModelsResponse& list, const Style& style);
+
+// All of one model: facts, layers, heads with parameters, limits.
+std::string ModelText(const v1::Model& model, const Style& style);
+
+}  // namespace pixpool::cli

@@ -1,0 +1,216 @@
+#include "client/cli/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/table.h"
+#include "client/cpp/error.h"
+
+namespace pixpool::cli {
+namespace {
+
+constexpr int kValuesShown = 6;
+constexpr int kScoresShown = 20;
+constexpr int kBarWidth = 20;
+constexpr size_t kPathWidth = 44;
+constexpr size_t kBoxWidth = 90;  // the same for most pictures, so that boxes line up
+
+double Milliseconds(const google::protobuf::Duration& d) {
+  return static_cast<double>(d.seconds()) * 1e3 + d.nanos() * 1e-6;
+}
+
+std::string Label(const v1::ClassScore& score) {
+  return score.label().empty() ? absl::StrCat("class ", score.class_index())
+                               : Printable(score.label());
+}
+
+std::string PadRight(std::string text, size_t width) {
+  text.append(width - std::min(width, DisplayWidth(text)), ' ');
+  return text;
+}
+
+std::string ScoreLines(const v1::HeadResult& head, bool probabilities, const Style& style) {
+  const int shown = std::min(head.class_scores_size(), kScoresShown);
+  size_t label_width = 0;
+  for (int i = 0; i < shown; ++i) {
+    label_width = std::max(label_width, DisplayWidth(Label(head.class_scores(i))));
+  }
+  std::vector<std::string> lines;
+  for (int i = 0; i < shown; ++i) {
+    const v1::ClassScore& score = head.class_scores(i);
+    const std::string label = PadRight(Label(score), label_width);
+    std::string line = absl::StrFormat("%2d  %s  ", i + 1, i == 0 ? style.Bold(label) : label);
+    if (probabilities) {
+      absl::StrAppendFormat(&line, "%6.2f %%  %s", score.score() * 100.0,
+                            style.Bar(score.score(), kBarWidth));
+    } else {
+      absl::StrAppendFormat(&line, "%9.4f", score.score());
+    }
+    lines.push_back(std::move(line));
+  }
+  if (head.class_scores_size() > shown) {
+    lines.push_back(absl::StrCat("... ", head.class_scores_size() - shown, " more"));
+  }
+  return absl::StrJoin(lines, "\n");
+}
+
+std::string ValueLine(const v1::HeadResult& head) {
+  std::string line;
+  const int shown = std::min(head.values_size(), kValuesShown);
+  for (int i = 0; i < shown; ++i) absl::StrAppendFormat(&line, "%9.4f", head.values(i));
+  if (head.values_size() > shown) line += "  ...";
+  return line;
+}
+
+std::string HeadCell(const v1::HeadResult& head, bool probabilities, const Style& style) {
+  const std::vector<int64_t> shape(head.shape().begin(), head.shape().end());
+  const char* dot = style.Separator();
+  std::string text;
+  if (head.class_scores_size() > 0) {
+    text = ScoreLines(head, probabilities, style);
+  } else {
+    text = absl::StrCat(style.Bold(ShapeText(shape)), " values", dot, "layer ",
+                        Printable(head.layer()), dot, "space ", Printable(head.space_id()), "\n",
+                        ValueLine(head));
+  }
+  if (head.indices_size() > 0) absl::StrAppend(&text, "\nwith ", head.indices_size(), " indices");
+  for (const std::string& warning : head.warnings()) {
+    absl::StrAppend(&text, "\nnote: ", Printable(warning));
+  }
+  return text;
+}
+
+std::vector<double> StageValues(const v1::StageTimes& t) {
+  return {Milliseconds(t.queue()),      Milliseconds(t.decode()),   Milliseconds(t.preprocess()),
+          Milliseconds(t.batch_wait()), Milliseconds(t.backbone()), Milliseconds(t.heads())};
+}
+
+class ReportWriter final : public Writer {
+ public:
+  ReportWriter(std::ostream& out, std::vector<v1::Head> heads, Style style)
+      : out_(out), heads_(std::move(heads)), style_(style) {}
+
+  absl::Status Add(const ImageOutcome& outcome) override {
+    out_ << PictureBox(outcome, heads_, style_) << std::flush;
+    if (outcome.status.ok()) {
+      stages_.emplace_back(outcome.path, outcome.features.stage_times());
+      model_ = outcome.model;
+    }
+    return Check();
+  }
+
+  absl::Status Finish() override {
+    if (stages_.empty()) return Check();
+    out_ << "\n" << StageTable(stages_, style_);
+    out_ << "model " << Printable(model_.name()) << ", version " << Printable(model_.version())
+         << "\n"
+         << std::flush;
+    return Check();
+  }
+
+ private:
+  absl::Status Check() const {
+    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
+  }
+
+  std::ostream& out_;
+  const std::vector<v1::Head> heads_;
+  const Style style_;
+  std::vector<std::pair<std::string, v1::StageTimes>> stages_;
+  v1::ModelReference model_;
+};
+
+class LabelWriter final : public Writer {
+ public:
+  LabelWriter(std::ostream& out, Style style) : out_(out), style_(style), table_(style) {
+    table_.AddRow({style.Bold("picture"), style.Bold("label")});
+  }
+
+  absl::Status Add(const ImageOutcome& outcome) override {
+    table_.AddRule();
+    std::string cell = "failed: " + Printable(client::Describe(outcome.status));
+    if (outcome.status.ok() && outcome.features.head_results_size() > 0) {
+      cell = ScoreLines(outcome.features.head_results(0), true, style_);
+    }
+    table_.AddRow({ShortPath(outcome.path, kPathWidth), std::move(cell)});
+    return absl::OkStatus();
+  }
+
+  absl::Status Finish() override {
+    out_ << table_.Render() << std::flush;
+    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
+  }
+
+ private:
+  std::ostream& out_;
+  const Style style_;
+  Table table_;
+};
+
+}  // namespace
+
+std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>& heads,
+                       const Style& style) {
+  const v1::Features& f = outcome.features;
+  Table table(style);
+  table.SetMinimumWidth(kBoxWidth);
+  std::string title = style.Bold(ShortPath(outcome.path, kPathWidth));
+  if (!outcome.status.ok()) {
+    table.AddTitle(std::move(title));
+    table.AddRule();
+    table.AddRow({"failed", Printable(client::Describe(outcome.status))});
+    return table.Render();
+  }
+  // Width first, as people say it of pictures; the API says height first.
+  absl::StrAppend(&title, "  ", f.width_px(), " x ", f.height_px(), " px", style.Separator(),
+                  "network input ", f.input_width_px(), " x ", f.input_height_px());
+  table.AddTitle(std::move(title));
+  for (int i = 0; i < f.head_results_size(); ++i) {
+    const bool logits = static_cast<size_t>(i) < heads.size() &&
+                        heads[i].class_scores().score_type() == v1::SCORE_TYPE_LOGITS;
+    table.AddRule();
+    table.AddRow(
+        {Printable(f.head_results(i).head_id()), HeadCell(f.head_results(i), !logits, style)});
+  }
+  return table.Render();
+}
+
+std::string StageTable(const std::vector<std::pair<std::string, v1::StageTimes>>& rows,
+                       const Style& style) {
+  if (rows.empty()) return "";
+  Table table(style);
+  std::vector<std::string> header = {"milliseconds", "queue",    "decode", "preprocess",
+                                     "batch wait",   "backbone", "heads",  "total"};
+  for (size_t c = 0; c < header.size(); ++c) {
+    if (c > 0) table.AlignRight(c);
+    header[c] = style.Bold(header[c]);
+  }
+  table.AddRow(std::move(header));
+  table.AddRule();
+  for (const auto& [path, times] : rows) {
+    std::vector<std::string> cells = {ShortPath(path, kPathWidth)};
+    double total = 0;
+    for (const double ms : StageValues(times)) {
+      cells.push_back(absl::StrFormat("%.2f", ms));
+      total += ms;
+    }
+    cells.push_back(absl::StrFormat("%.2f", total));
+    table.AddRow(std::move(cells));
+  }
+  return table.Render();
+}
+
+std::unique_ptr<Writer> NewReportWriter(std::ostream& out, std::vector<v1::Head> heads,
+                                        Style style) {
+  return std::make_unique<ReportWriter>(out, std::move(heads), style);
+}
+
+std::unique_ptr<Writer> NewLabelWriter(std::ostream& out, Style style) {
+  return std::make_unique<LabelWriter>(out, style);
+}
+
+}  // namespace pixpool::cli

@@ -1,0 +1,34 @@
+// Where results go, whatever the format.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "pixpool/v1/feature_service.pb.h"
+
+namespace pixpool::cli {
+
+// What became of one picture of the command line.
+struct ImageOutcome {
+  size_t index = 0;  // position among the pictures, from 0
+  std::string path;
+  absl::Status status;  // why there are no features; OK where there are
+  // Whether the whole call failed, not just this picture.
+  bool call_failed = false;
+  v1::Features features;
+  v1::ModelReference model;
+};
+
+// Implementations are not thread-safe; all calls come from one thread.
+class Writer {
+ public:
+  virtual ~Writer() = default;
+
+  // Called once a picture, in the order of the command line. An error ends the run.
+  virtual absl::Status Add(const ImageOutcome& outcome) = 0;
+
+  // Called once, after the last Add, unless an Add failed. Nothing more follows.
+  virtual absl::Status Finish() = 0;
+};
+
+}  // namespace pixpool::cli

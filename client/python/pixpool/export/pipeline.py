@@ -1,0 +1,209 @@
+"""From a loaded model to the files of a bundle, in order: layers, trace, checks, data."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pixpool.export import discover, verify
+from pixpool.export.bundle import BundleOptions, Progress
+from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
+from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
+from pixpool.export.digest import weights_sha256
+from pixpool.export.errors import ExportError
+from pixpool.export.golden import golden_picture
+from pixpool.export.models import SourceModel
+from pixpool.export.padding import follow_input_size
+from pixpool.export.preprocess import load_image, preprocess
+from pixpool.export.quiet import quiet_jit
+from pixpool.export.recipe import MIN_SIDE, Recipe
+from pixpool.export.sign import non_negative_outputs
+from pixpool.export.trunk import LayerRef, Trunk, trace
+
+# Besides the recipe's own size: wide, and odd on both sides.
+_OTHER_SIZES = ((2, 160, 288), (3, 131, 97))
+_GROWTH = 256
+
+
+def build_contents(
+    source: SourceModel, options: BundleOptions, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Writes the files of a bundle into `folder`; returns the manifest's keys about them."""
+    recipe = apply_changes(source.recipe, options.recipe_changes)
+    model = source.module
+    # As it came: the trace is compared with this, so that no change made here goes unnoticed.
+    original = copy.deepcopy(model)
+    padded = follow_input_size(model)
+    if padded:
+        progress(f"padding: {padded} SAME-padded layers now follow the input size")
+
+    layers = _choose_layers(source, options, recipe)
+    digest = weights_sha256(original.state_dict(), [(layer.name, str(layer)) for layer in layers])
+    Image.fromarray(golden_picture()).save(folder / "golden.png", optimize=True)
+    golden = torch.from_numpy(preprocess(load_image(folder / "golden.png"), recipe))[None]
+
+    trunk = Trunk(model, layers, recipe)
+    trunk.prepare(golden)
+    classifier, remark = _take_classifier(trunk, golden, layers)
+    progress(remark)
+
+    graph, checks, lowest = _trace_and_check(trunk, golden, layers, folder / "backbone.ts")
+    checks.append(_check_original(graph, original, layers, source.recipe, recipe))
+    for check in checks:
+        progress(
+            f"check {check.images}: cosine {check.cosine:.7f}, largest difference"
+            f" {check.difference:.1e}, {1e3 * check.seconds:.0f} ms"
+            f" (threads: {torch.get_num_threads()})"
+        )
+    small = _smallest_side(graph)
+    if small > MIN_SIDE:
+        progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
+
+    default_layer = layers[-1].name
+    progress(write_golden(trunk, golden, folder))
+    body: dict[str, Any] = {
+        "license": options.license or source.license,
+        "weights_sha256": digest,
+        "input": recipe.to_json(),
+        "layers": _describe_layers(trunk, graph, golden, layers, lowest),
+        "default_layer": default_layer,
+        "engines": [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}],
+    }
+    for layer in body["layers"]:
+        sign = ", never negative" if layer["non_negative"] else ""
+        progress("layer {name}: {channels} channels, stride {stride}".format(**layer) + sign)
+    if classifier:
+        body["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
+    body["golden"] = {
+        "image": "golden.png",
+        "layer": default_layer,
+        "values": "golden.f32",
+        "min_cosine": GOLDEN_MIN_COSINE,
+    }
+    return body
+
+
+def apply_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """The recipe with the user's changes. A new input size alone scales resize_size with it."""
+    changed = dataclasses.replace(recipe, **changes)
+    if "resize_size" not in changes:
+        scale = max(changed.height / recipe.height, changed.width / recipe.width)
+        changed = dataclasses.replace(changed, resize_size=max(int(recipe.resize_size * scale), 1))
+    changed.validate()
+    return changed
+
+
+def _choose_layers(source: SourceModel, options: BundleOptions, recipe: Recipe) -> list[LayerRef]:
+    if options.layers:
+        layers = [LayerRef.parse(text) for text in options.layers]
+    else:
+        layers = source.layers or discover.find_layers(
+            source.module, recipe.height, recipe.width, source.layer_hints
+        )
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ExportError(f"layer name '{name}' is used twice; give each layer its own name")
+    return layers
+
+
+@torch.no_grad()
+def _take_classifier(
+    trunk: Trunk, images: Tensor, layers: list[LayerRef]
+) -> tuple[Classifier | None, str]:
+    run = run_full_model(trunk.model, trunk.normalize(images))
+    maps = list(zip([layer.name for layer in layers], trunk(images), strict=True))
+    classifier, remark = find_classifier(run, maps)
+    drop_unused(trunk.model, trunk.normalize(images), lambda: trunk(images))
+    return classifier, remark
+
+
+@torch.no_grad()
+def _trace_and_check(
+    trunk: Trunk, golden: Tensor, layers: list[LayerRef], path: Path
+) -> tuple[torch.jit.ScriptModule, list[verify.Check], list[float]]:
+    with quiet_jit():
+        trace(trunk, golden).save(str(path))
+    graph = verify.load_graph(path)  # what is checked is what was written
+    names = [layer.name for layer in layers]
+    checks, lowest = [], [float("inf")] * len(layers)
+    batches = [golden, *(_pictures(*size) for size in _OTHER_SIZES)]
+    for images in batches:
+        checks.append(verify.compare(graph, trunk, images, names))
+        lowest = [
+            min(low, out.min().item()) for low, out in zip(lowest, graph(images), strict=True)
+        ]
+    return graph, checks, lowest
+
+
+def _check_original(
+    graph: torch.jit.ScriptModule,
+    original: torch.nn.Module,
+    layers: list[LayerRef],
+    own: Recipe,
+    recipe: Recipe,
+) -> verify.Check:
+    """Against the model before any change, at the size it was made for."""
+    images = _pictures(1, own.height, own.width)
+    reference = Trunk(original, layers, recipe)
+    reference.prepare(images)
+    check = verify.compare(graph, reference, images, [layer.name for layer in layers])
+    return dataclasses.replace(check, images=check.images + " against the unchanged model")
+
+
+def _pictures(count: int, height: int, width: int) -> Tensor:
+    """Different views of the golden picture at a size."""
+    picture = golden_picture()
+    views = [picture, picture[:, ::-1], picture[::-1], 255 - picture]
+    sized = [Image.fromarray(np.ascontiguousarray(v)).resize((width, height)) for v in views]
+    return torch.from_numpy(np.stack([np.asarray(v) for v in sized[:count]]))
+
+
+@torch.no_grad()
+def _smallest_side(graph: torch.jit.ScriptModule) -> int:
+    for side in (MIN_SIDE, 24, 32, 48, 64):
+        try:
+            graph(_pictures(1, side, side))
+            return side
+        except RuntimeError:
+            continue
+    return 96
+
+
+@torch.no_grad()
+def _describe_layers(
+    trunk: Trunk,
+    graph: torch.jit.ScriptModule,
+    golden: Tensor,
+    layers: list[LayerRef],
+    lowest: list[float],
+) -> list[dict[str, Any]]:
+    _, height, width, _ = golden.shape
+    small = trunk(_pictures(1, height, width))
+    large = trunk(_pictures(1, height + _GROWTH, width + _GROWTH))
+    described = []
+    signs = non_negative_outputs(graph)
+    for layer, a, b, sign, low in zip(layers, small, large, signs, lowest, strict=True):
+        stride = discover.stride_between(tuple(a.shape), tuple(b.shape), _GROWTH)
+        if stride == 0:
+            raise ExportError(
+                f"layer '{layer.name}' gives {list(a.shape)} for {height} x {width} pixels and"
+                f" {list(b.shape)} for {_GROWTH} more each way; a layer must be a map [N, C, h, w]"
+                " whose h and w follow the input size"
+            )
+        described.append(
+            {
+                "name": layer.name,
+                "channels": a.shape[1],
+                "stride": stride,
+                "non_negative": bool(sign and low >= 0),
+            }
+        )
+    return described

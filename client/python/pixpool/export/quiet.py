@@ -1,0 +1,19 @@
+"""Silences the warnings that TorchScript gives by design, and only those."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+
+@contextlib.contextmanager
+def quiet_jit() -> Iterator[None]:
+    """TorchScript is deprecated in PyTorch's Python API, yet it is what LibTorch loads; a trace
+    warns where Python values look constant, which the exporter checks itself, at several sizes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield

@@ -1,0 +1,65 @@
+"""The input recipe: how a picture becomes network input."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from pixpool.export.errors import ExportError
+
+RESIZE_MODES = ("shorter_side", "exact", "none")
+CROP_MODES = ("center", "none")
+INTERPOLATIONS = ("bilinear", "bicubic")
+MIN_SIDE = 16
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """`input` of the manifest. Mean and standard deviation are on the 0 to 255 scale."""
+
+    resize: str = "shorter_side"
+    resize_size: int = 256
+    interpolation: str = "bilinear"
+    crop: str = "center"
+    height: int = 224
+    width: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def validate(self) -> None:
+        """Refuses what the server does not know. Not done at once, since the user may replace
+        what the model's origin says."""
+        _require(self.resize in RESIZE_MODES, "resize", self.resize, "|".join(RESIZE_MODES))
+        _require(self.crop in CROP_MODES, "crop", self.crop, "|".join(CROP_MODES))
+        _require(
+            self.interpolation in INTERPOLATIONS,
+            "interpolation",
+            self.interpolation,
+            "|".join(INTERPOLATIONS) + " (the server knows no other)",
+        )
+        _require(self.resize_size >= 1, "resize_size", self.resize_size, "at least 1")
+        for field in ("height", "width"):
+            side = getattr(self, field)
+            _require(side >= MIN_SIDE, f"input {field}", side, f"at least {MIN_SIDE}")
+        for field in ("mean", "std"):
+            values = getattr(self, field)
+            _require(
+                len(values) == 3 and all(math.isfinite(v) for v in values),
+                field,
+                values,
+                "three finite numbers, red green blue, on the 0 to 255 scale",
+            )
+        _require(min(self.std) > 0, "std", self.std, "above 0")
+
+    def to_json(self) -> dict[str, Any]:
+        recipe = dataclasses.asdict(self)
+        return {**recipe, "mean": list(self.mean), "std": list(self.std)}
+
+
+def _require(condition: bool, field: str, value: object, wanted: str) -> None:
+    if not condition:
+        raise ExportError(f"{field} is {value}; it must be {wanted}")

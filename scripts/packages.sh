@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# System packages: what requirements/apt*.txt list.
+
+# packages_read FILE...: lines "package probe what for", without comments.
+packages_read() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -- "$@"; }
+
+# packages_probe PROBE: whether what a probe names is there, on a system without dpkg.
+packages_probe() {
+  case $1 in
+    cmd:*) command -v "${1#cmd:}" >/dev/null ;;
+    pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+    hdr:*) printf '#if !__has_include(<%s>)\n#error\n#endif\n' "${1#hdr:}" | "${CXX:-c++}" -E -x c++ - >/dev/null 2>&1 ;;
+    *) true ;;
+  esac
+}
+
+# packages_missing FILE...: the packages that are not installed, one a line; elsewhere, with what they are for.
+packages_missing() {
+  if command -v dpkg-query >/dev/null; then
+    local installed
+    installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null | sed -n 's/^ii *//p' | sort -u)
+    comm -23 <(packages_read "$@" | awk '{ print $1 }' | sort -u) <(printf '%s\n' "$installed")
+  else
+    local package probe what
+    while read -r package probe what; do
+      packages_probe "$probe" || printf '%s (%s)\n' "$package" "$what"
+    done < <(packages_read "$@")
+  fi
+}
+
+# packages_install PACKAGE...: installs Debian packages; needs root or sudo without a password.
+packages_install() {
+  local root=()
+  ((EUID == 0)) || root=(sudo -n)
+  # RUNLEVEL=1: no service is started by what is installed.
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q || return
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends \
+    -o Dpkg::Use-Pty=0 -o APT::Install-Suggests=false "$@"
+}
+
+# packages_setup LOG FILE...: installs what is missing, or says what to install and ends the script.
+packages_setup() {
+  local log=$1 missing
+  shift
+  mapfile -t missing < <(packages_missing "$@")
+  if ((${#missing[@]} == 0)); then
+    ui_line "System packages" "present"
+    return
+  fi
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    ui_fail "these are missing (by their Debian names); install your system's counterparts:" "${missing[@]}"
+  fi
+  if ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
+    ui_fail "${#missing[@]} system packages are missing and installing them needs root. Run this, then try again:" "" \
+      "sudo apt-get update && sudo apt-get install --no-install-recommends ${missing[*]}" ""
+  fi
+  ui_step "System packages (${#missing[@]} missing)" "$log" progress_apt packages_install "${missing[@]}"
+}
+
+# packages_promtool DIR LOG: puts promtool on PATH: the system's, or one taken out of Debian's prometheus package into
+# DIR. Where neither is to be had it says so; the tests that need it are skipped.
+packages_promtool() {
+  local dir=$1 log=$2
+  PATH=$PATH:$dir/bin
+  ! command -v promtool >/dev/null || return 0
+  command -v dpkg-deb >/dev/null || return 0
+  if ui_try "promtool" "$log" progress_none packages_fetch_promtool "$dir"; then
+    ui_line "promtool" "$ui_step_seconds s"
+  else
+    ui_line "promtool" "not to be had (see $log)"
+  fi
+}
+
+packages_fetch_promtool() {
+  local tmp
+  mkdir -p -- "$1/bin" && tmp=$(mktemp -d "$1/promtool.XXXXXX") || return
+  (cd -- "$tmp" && apt-get download -q prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb |
+    tar -x ./usr/bin/promtool && mv usr/bin/promtool "$1/bin/promtool")
+  local status=$?
+  rm -rf -- "$tmp"
+  return "$status"
+}

@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# The Python environment: a venv in the user's cache folder, named after what is to be in it, so that checkouts with the
+# same requirements share one and a change of requirements makes a new one.
+
+# python_interpreter: prints a Python 3.11 or later; $PIXPOOL_PYTHON wins.
+python_interpreter() {
+  local candidate
+  for candidate in ${PIXPOOL_PYTHON:+"$PIXPOOL_PYTHON"} /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v -- "$candidate"
+      return
+    fi
+    [[ $candidate != "${PIXPOOL_PYTHON:-}" ]] ||
+      ui_fail "PIXPOOL_PYTHON=$PIXPOOL_PYTHON is not a Python 3.11 or later that runs"
+  done
+  ui_fail "no Python 3.11 or later found: install one, or name it with PIXPOOL_PYTHON=/path/to/python3"
+}
+
+# python_hash FILE...: 12 hexadecimal digits over the files.
+python_hash() { cat -- "$@" | sha256sum | cut -c 1-12; }
+
+# python_setup CACHE REQUIREMENTS_DIR [test]: makes the environment and sets `python` to its interpreter.
+python_setup() {
+  local cache=$1 req=$2 with_tests=${3:-} base key venv marks=()
+  base=$(python_interpreter)
+  key=$({ "$base" -c 'import sys, platform; print(sys.version, platform.machine(), sys.executable)'
+    cat -- "$req/runtime.txt" "$req/nodeps.txt"; } | sha256sum | cut -c 1-12)
+  venv=$cache/venv-$key
+  python=$venv/bin/python
+  local log=$cache/python-$key.log
+  mkdir -p -- "$cache"
+  exec {python_lock}>"$cache/venv-$key.lock"
+  if command -v flock >/dev/null && ! flock -n "$python_lock"; then
+    ui_try "Python environment" "$log.wait" python_waits flock "$python_lock"
+    rm -f -- "$log.wait"
+  fi
+
+  marks=("$venv/complete-runtime")
+  [[ -z $with_tests ]] || marks+=("$venv/complete-test-$(python_hash "$req/test.txt" "$req/test-nodeps.txt")")
+  if [[ ! -e ${marks[0]} ]]; then
+    ui_step "Python environment" "$log" progress_pip python_install_runtime "$base" "$venv" "$req" "${marks[0]}"
+  elif [[ -z $with_tests || -e ${marks[1]} ]]; then
+    ui_line "Python environment" "present"
+  fi
+  if [[ -n $with_tests && ! -e ${marks[1]} ]]; then
+    ui_step "Python packages for tests" "${log%.log}-test.log" progress_pip python_install_tests "$venv" "$req" "${marks[1]}"
+  fi
+  exec {python_lock}>&-
+}
+
+python_waits() { echo "waiting for another set-up"; }
+
+# An interrupted install leaves no mark, and is begun anew.
+python_install_runtime() {
+  local base=$1 venv=$2 req=$3 mark=$4
+  rm -rf -- "$venv"
+  "$base" -m venv "$venv" || return
+  python_pip "$venv" -r "$req/runtime.txt" || return
+  python_pip "$venv" --no-deps -r "$req/nodeps.txt" || return
+  touch -- "$mark"
+}
+
+python_install_tests() {
+  local venv=$1 req=$2 mark=$3
+  python_pip "$venv" -c "$req/runtime.txt" -r "$req/test.txt" || return
+  python_pip "$venv" --no-deps -r "$req/test-nodeps.txt" || return
+  touch -- "$mark"
+}
+
+python_pip() {
+  local venv=$1
+  shift
+  "$venv/bin/python" -m pip install --no-input --disable-pip-version-check --progress-bar off "$@"
+}

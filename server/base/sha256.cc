@@ -1,0 +1,65 @@
+#include "server/base/sha256.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace pixpool {
+namespace {
+
+constexpr size_t kBlockBytes = 1 << 20;
+
+// One digest in progress.
+class Hasher {
+ public:
+  Hasher() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+  }
+
+  void Update(const void* data, size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
+
+  std::string Finish() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+    unsigned int size = 0;
+    EVP_DigestFinal_ex(context_.get(), digest.data(), &size);
+    return absl::BytesToHexString(
+        absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+}  // namespace
+
+std::string Sha256Hex(std::string_view bytes) {
+  Hasher hasher;
+  hasher.Update(bytes.data(), bytes.size());
+  return hasher.Finish();
+}
+
+absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"),
+                                                             &std::fclose);
+  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  Hasher hasher;
+  const auto block = std::make_unique<char[]>(kBlockBytes);
+  for (;;) {
+    errno = 0;
+    const size_t got = std::fread(block.get(), 1, kBlockBytes, file.get());
+    hasher.Update(block.get(), got);
+    if (got == kBlockBytes) continue;
+    if (std::ferror(file.get()))
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
+    return hasher.Finish();
+  }
+}
+
+}  // namespace pixpool

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace pixpool {
+
+// SHA-256 in lower-case hexadecimal, 64 digits.
+std::string Sha256Hex(std::string_view bytes);
+
+// The same over a file, read in blocks. NOT_FOUND or a read error otherwise.
+absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path);
+
+}  // namespace pixpool

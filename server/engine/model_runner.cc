@@ -1,0 +1,78 @@
+#include "server/engine/model_runner.h"
+
+#include <utility>
+
+#include "server/base/text.h"
+#include "server/base/thread_pool.h"
+
+namespace pixpool {
+
+ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const EngineOptions& options,
+                         Metrics* metrics, const Clock* clock, Complete complete)
+    : model_(std::move(model)),
+      metrics_(metrics),
+      clock_(clock),
+      complete_(std::move(complete)),
+      batcher_({.max_batch_size = options.max_batch_size, .max_delay = options.max_batch_delay},
+               clock, [this](ImageWork& image) { return DropIfOver(image); }) {
+  for (int i = 0; i < model_->model->instance_count(); ++i) {
+    threads_.emplace_back([this, i] { InstanceLoop(i); });
+  }
+}
+
+ModelRunner::~ModelRunner() {
+  batcher_.Close();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void ModelRunner::Submit(ImageWork image) {
+  if (batcher_.Submit(BatchGroup(image.slot().input), image)) return;
+  // Only reached when an image is submitted while the process stops.
+  image.slot().status = MakeError(ErrorReason::kDraining, "the server is stopping");
+  complete_(image.work);
+}
+
+bool ModelRunner::DropIfOver(ImageWork& image) {
+  const absl::Status status = image.work->context().Check(clock_->Now(), "batch");
+  if (status.ok()) return false;
+  DropImage(image, status, Stage::kBatchWait, metrics_);
+  complete_(image.work);
+  return true;
+}
+
+void ModelRunner::InstanceLoop(int instance) {
+  SetThreadName(Concat("instance-", instance));
+  model_->model->EnterInstanceThread(instance);
+  while (auto batch = batcher_.Next()) RunBatch(instance, *std::move(batch));
+}
+
+void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
+  const TimePoint start = clock_->Now();
+  std::vector<ModelTask> tasks;
+  tasks.reserve(batch.size());
+  for (const ImageWork& image : batch) {
+    StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
+    metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
+    tasks.push_back({.input = &image.input, .heads = *image.work->result.heads});
+  }
+  std::vector<ModelResult> results(batch.size());
+  ModelRunTimes times;
+  model_->model->RunBatch(instance, tasks, absl::MakeSpan(results), &times);
+
+  metrics_->BatchSize(static_cast<int>(batch.size()));
+  metrics_->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
+  metrics_->StageTime(Stage::kHeads, ToSeconds(times.heads));
+  for (size_t i = 0; i < batch.size(); ++i) {
+    ImageFeatures& slot = batch[i].slot();
+    slot.status = std::move(results[i].status);
+    slot.outputs = std::move(results[i].outputs);
+    StageSlot(slot, Stage::kBackbone) = times.backbone;
+    StageSlot(slot, Stage::kHeads) = times.heads;
+    if (slot.status.ok()) {
+      for (const HeadSpec& head : *batch[i].work->result.heads) metrics_->HeadRun(head.kind);
+    }
+    complete_(batch[i].work);
+  }
+}
+
+}  // namespace pixpool

@@ -1,0 +1,47 @@
+#include "server/image/codec.h"
+
+#include <string>
+
+#include "server/base/error.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+constexpr Codec kCodecs[] = {
+    {ImageFormat::kJpeg, "jpeg", IsJpeg, ReadJpegHeader, DecodeJpeg},
+    {ImageFormat::kPng, "png", IsPng, ReadPngHeader, DecodePng},
+    {ImageFormat::kWebp, "webp", IsWebp, ReadWebpHeader, DecodeWebp},
+};
+
+}  // namespace
+
+const Codec* FindCodec(std::string_view bytes) {
+  for (const Codec& codec : kCodecs) {
+    if (codec.matches(bytes)) return &codec;
+  }
+  return nullptr;
+}
+
+const Codec& CodecOf(ImageFormat format) { return kCodecs[static_cast<int>(format)]; }
+
+std::string_view FormatName(ImageFormat format) { return CodecOf(format).name; }
+
+absl::Status Undecodable(ImageFormat format, std::string_view detail) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kImageUndecodable;
+  details.metadata = {{"format", std::string(FormatName(format))}, {"detail", std::string(detail)}};
+  return MakeError(details, Concat(FormatName(format), " image cannot be decoded: ", detail,
+                                   "; check that the file is complete"));
+}
+
+absl::Status UnsupportedVariant(ImageFormat format, std::string_view variant) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kImageUnsupportedFormat;
+  details.metadata = {{"format", std::string(FormatName(format))},
+                      {"variant", std::string(variant)}};
+  return MakeError(details, Concat(variant, " is not supported; send an 8-bit baseline or ",
+                                   "progressive JPEG, a PNG or a WebP image"));
+}
+
+}  // namespace pixpool

@@ -1,0 +1,123 @@
+#include "server/image/decode.h"
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
+#include "server/image/codec.h"
+
+namespace pixpool {
+namespace {
+
+// Formats that people send by mistake, told by name. Only for the message: none of them is decoded.
+struct KnownMagic {
+  size_t offset;
+  std::string_view magic;
+  std::string_view name;
+};
+constexpr KnownMagic kKnownMagics[] = {
+    {0, "GIF8", "GIF"},
+    {0, "BM", "BMP"},
+    {0, std::string_view("II*\0", 4), "TIFF"},
+    {0, std::string_view("MM\0*", 4), "TIFF"},
+    {4, "ftypavif", "AVIF"},
+    {4, "ftypheic", "HEIC"},
+    {4, "ftypmif1", "HEIF"},
+    {4, "jP  ", "JPEG 2000"},
+    {0, "\xff\x4f\xff\x51", "JPEG 2000"},
+    {0, "\xff\x0a", "JPEG XL"},
+    {4, "JXL ", "JPEG XL"},
+    {0, "\x76\x2f\x31\x01", "OpenEXR"},
+    {0, "#?RADIANCE", "Radiance HDR"},
+    {128, "DICM", "DICOM"},
+    {0, "%PDF", "PDF"},
+    {0, "<svg", "SVG"},
+    {0, std::string_view("\0\0\1\0", 4), "ICO"},
+    {0, "8BPS", "Photoshop"},
+};
+
+absl::Status NotSupported(std::string_view bytes) {
+  constexpr std::string_view kAdvice = "; send a JPEG, PNG or WebP image";
+  for (const KnownMagic& known : kKnownMagics) {
+    if (bytes.size() <= known.offset ||
+        bytes.substr(known.offset, known.magic.size()) != known.magic) {
+      continue;
+    }
+    ErrorDetails details;
+    details.reason = ErrorReason::kImageUnsupportedFormat;
+    details.metadata = {{"format", std::string(known.name)}};
+    return MakeError(details, Concat(known.name, " is not supported", kAdvice));
+  }
+  return MakeError(
+      ErrorReason::kImageUnsupportedFormat,
+      Concat(bytes.empty() ? "image has no bytes" : "image format not recognised", kAdvice));
+}
+
+// LIMIT_EXCEEDED: "image is <actual> <unit>; the limit is <limit> (<flag>); <advice>".
+absl::Status OverLimit(int64_t actual, std::string_view unit, int64_t limit, std::string_view flag,
+                       std::string_view advice) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kLimitExceeded;
+  details.metadata = {
+      {"actual", Concat(actual)}, {"limit", Concat(limit)}, {"flag", std::string(flag)}};
+  return MakeError(details, Concat("image is ", actual, " ", unit, "; the limit is ", limit, " (",
+                                   flag, "); ", advice));
+}
+
+absl::Status CheckSize(const ImageHeader& header, const ImageLimits& limits) {
+  constexpr std::string_view kAdvice = "resize it before sending";
+  constexpr std::string_view kSide = "--max-image-side";
+  if (header.width > limits.max_side) {
+    return OverLimit(header.width, "pixels wide", limits.max_side, kSide, kAdvice);
+  }
+  if (header.height > limits.max_side) {
+    return OverLimit(header.height, "pixels high", limits.max_side, kSide, kAdvice);
+  }
+  const int64_t pixels = int64_t{header.width} * header.height;
+  if (pixels > limits.max_pixels) {
+    return OverLimit(pixels, "pixels", limits.max_pixels, "--max-image-pixels", kAdvice);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& header,
+                                    const DecodeOptions& options) {
+  const Codec& codec = CodecOf(header.format);
+  if (!codec.matches(bytes)) return Undecodable(header.format, "the bytes are of another format");
+  PIXPOOL_ASSIGN_OR_RETURN(Image image, codec.decode(bytes, header, options));
+  return options.apply_exif ? ApplyOrientation(std::move(image), header.orientation)
+                            : std::move(image);
+}
+
+}  // namespace
+
+absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits) {
+  const auto size = static_cast<int64_t>(bytes.size());
+  if (size > limits.max_bytes) {
+    return OverLimit(size, "bytes", limits.max_bytes, "--max-image-bytes",
+                     "resize or recompress it before sending");
+  }
+  const Codec* codec = FindCodec(bytes);
+  if (codec == nullptr) return NotSupported(bytes);
+  PIXPOOL_ASSIGN_OR_RETURN(const ImageHeader header, codec->read_header(bytes));
+  PIXPOOL_RETURN_IF_ERROR(CheckSize(header, limits));
+  return header;
+}
+
+absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,
+                                  const DecodeOptions& options) {
+  try {
+    return DecodeUpright(bytes, header, options);
+  } catch (const std::exception&) {  // bad_alloc, or cv::Exception for the same cause
+    ErrorDetails details;
+    details.reason = ErrorReason::kOverloaded;
+    details.metadata = {{"width", Concat(header.width)}, {"height", Concat(header.height)}};
+    return MakeError(details, Concat("no memory to decode an image of ", header.width, " x ",
+                                     header.height, " pixels; try again later or resize it"));
+  }
+}
+
+}  // namespace pixpool

@@ -1,0 +1,65 @@
+// Bytes to pixels, for JPEG, PNG and WebP, with every limit checked from the header before a pixel
+// is decoded.
+//
+// What comes out (reference: Pillow's Image.open(...).convert("RGB")):
+// - Grey is replicated; palettes are resolved; 16-bit samples keep their upper 8 bits; alpha is
+//   dropped (the stored colour stays) unless a background is given; CMYK and YCCK JPEGs in Adobe
+//   polarity are converted without a colour profile, R = 255 - K' scaled as Pillow does; ICC
+//   profiles and gamma are ignored; of an animation the first frame.
+// - A truncated or damaged file is an error, never a picture with missing rows. A JPEG without its
+//   end marker but with all of its data is accepted; one with the marker is taken as whole, so a
+//   progressive file that its maker ended early decodes as far as its scans go. Bytes after the
+//   picture are not read.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "server/image/image.h"
+
+namespace pixpool {
+
+enum class ImageFormat { kJpeg, kPng, kWebp };
+
+// "jpeg", "png", "webp".
+std::string_view FormatName(ImageFormat format);
+
+// Bounds on what is decoded; the flag names appear in error messages.
+struct ImageLimits {
+  int64_t max_bytes = 10 << 20;     // --max-image-bytes
+  int64_t max_pixels = 50'000'000;  // --max-image-pixels
+  int max_side = 16'384;            // --max-image-side
+};
+
+// What the header says.
+struct ImageHeader {
+  ImageFormat format = ImageFormat::kJpeg;
+  int width = 0;        // as stored, before orientation
+  int height = 0;       // as stored, before orientation
+  int orientation = 1;  // EXIF, 1 to 8; 1 where absent or invalid
+};
+
+// Reads format, size and orientation without decoding, in microseconds and without allocating for
+// the pixels. Errors: IMAGE_UNSUPPORTED_FORMAT, IMAGE_UNDECODABLE, LIMIT_EXCEEDED. Never throws;
+// any bytes are safe.
+absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits);
+
+struct DecodeOptions {
+  bool apply_exif = true;
+  // Colour under transparent pixels; absent: alpha is dropped.
+  std::optional<std::array<uint8_t, 3>> background;
+};
+
+// Decodes the picture whose header was read from the same bytes. Errors: IMAGE_UNDECODABLE,
+// IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED where memory runs out.
+// Thread-safe; holds no state between calls but a per-thread decoder handle.
+absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,
+                                  const DecodeOptions& options);
+
+// The picture turned upright for an EXIF orientation of 1 to 8; 1 returns it as it is.
+Image ApplyOrientation(Image image, int orientation);
+
+}  // namespace pixpool

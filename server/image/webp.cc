@@ -1,0 +1,160 @@
+// WebP through libwebp. Of an animation the first frame is decoded, at its place on the canvas.
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "server/base/status_macros.h"
+#include "server/image/alpha.h"
+#include "server/image/codec.h"
+#include "server/image/exif.h"
+
+namespace pixpool {
+namespace {
+
+constexpr size_t kChunkHeader = 8;
+constexpr size_t kFileHeader = 12;
+
+const uint8_t* Data(std::string_view bytes) {
+  return reinterpret_cast<const uint8_t*>(bytes.data());
+}
+
+uint32_t Read32(std::string_view bytes, size_t at) {
+  uint32_t value = 0;
+  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
+  return value;
+}
+
+// The file without what follows it, or an error if it is cut off.
+absl::StatusOr<std::string_view> WholeFile(std::string_view bytes) {
+  const size_t size = Read32(bytes, 4);
+  if (size > bytes.size() - kChunkHeader) {
+    return Undecodable(ImageFormat::kWebp, "it is truncated");
+  }
+  return bytes.substr(0, kChunkHeader + size);
+}
+
+int FindOrientation(std::string_view file) {
+  size_t at = kFileHeader;
+  while (at <= file.size() && file.size() - at >= kChunkHeader) {
+    const size_t length = Read32(file, at + 4);
+    if (length > file.size() - at - kChunkHeader) return 1;
+    if (file.substr(at, 4) == "EXIF") {
+      return ReadExifOrientation(file.substr(at + kChunkHeader, length));
+    }
+    at += kChunkHeader + length + (length & 1);
+  }
+  return 1;
+}
+
+absl::StatusOr<WebPBitstreamFeatures> ReadFeatures(std::string_view file) {
+  WebPBitstreamFeatures features;
+  if (WebPGetFeatures(Data(file), file.size(), &features) != VP8_STATUS_OK || features.width <= 0 ||
+      features.height <= 0) {
+    return Undecodable(ImageFormat::kWebp, "the header is damaged");
+  }
+  return features;
+}
+
+// A still picture (a file, or a frame of an animation) and where it goes.
+struct Frame {
+  std::string_view data;
+  int x = 0;
+  int y = 0;
+  int width = 0;
+  int height = 0;
+  bool has_alpha = false;
+};
+
+absl::Status DecodeFrame(const Frame& frame, const DecodeOptions& options, Image* image) {
+  const size_t offset = image->stride() * static_cast<size_t>(frame.y) + size_t{3} * frame.x;
+  uint8_t* target = image->data() + offset;
+  if (!frame.has_alpha || !options.background.has_value()) {
+    if (WebPDecodeRGBInto(Data(frame.data), frame.data.size(), target, image->byte_size() - offset,
+                          static_cast<int>(image->stride())) == nullptr) {
+      return Undecodable(ImageFormat::kWebp, "its data is damaged");
+    }
+    return absl::OkStatus();
+  }
+  const size_t row_size = static_cast<size_t>(frame.width) * 4;
+  const size_t size = row_size * static_cast<size_t>(frame.height);
+  const std::unique_ptr<uint8_t[]> rgba(new uint8_t[size]);
+  if (WebPDecodeRGBAInto(Data(frame.data), frame.data.size(), rgba.get(), size,
+                         static_cast<int>(row_size)) == nullptr) {
+    return Undecodable(ImageFormat::kWebp, "its data is damaged");
+  }
+  for (int y = 0; y < frame.height; ++y) {
+    CompositeRow(rgba.get() + row_size * static_cast<size_t>(y), frame.width, *options.background,
+                 target + image->stride() * static_cast<size_t>(y));
+  }
+  return absl::OkStatus();
+}
+
+struct DeleteDemuxer {
+  void operator()(WebPDemuxer* demuxer) const { WebPDemuxDelete(demuxer); }
+};
+
+// The first frame of an animation all of whose frames are there. Its data points into `file`.
+absl::StatusOr<Frame> FirstFrame(std::string_view file, const ImageHeader& header) {
+  const WebPData data = {Data(file), file.size()};
+  const std::unique_ptr<WebPDemuxer, DeleteDemuxer> demuxer(WebPDemux(&data));
+  WebPIterator it;
+  if (demuxer == nullptr || WebPDemuxGetFrame(demuxer.get(), 1, &it) == 0) {
+    return Undecodable(ImageFormat::kWebp, "its frames are damaged");
+  }
+  Frame frame;
+  frame.data = {reinterpret_cast<const char*>(it.fragment.bytes), it.fragment.size};
+  frame.x = it.x_offset;
+  frame.y = it.y_offset;
+  frame.width = it.width;
+  frame.height = it.height;
+  WebPDemuxReleaseIterator(&it);
+  PIXPOOL_ASSIGN_OR_RETURN(const WebPBitstreamFeatures features, ReadFeatures(frame.data));
+  frame.has_alpha = features.has_alpha != 0;
+  const bool inside = frame.x >= 0 && frame.y >= 0 && frame.x <= header.width - frame.width &&
+                      frame.y <= header.height - frame.height;
+  if (!inside || features.width != frame.width || features.height != frame.height) {
+    return Undecodable(ImageFormat::kWebp, "its first frame has a wrong size");
+  }
+  return frame;
+}
+
+}  // namespace
+
+bool IsWebp(std::string_view bytes) {
+  return bytes.size() >= kFileHeader && bytes.substr(0, 4) == "RIFF" &&
+         bytes.substr(8, 4) == "WEBP";
+}
+
+absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
+  // The size first: a picture over a limit is told so even if it is cut off as well.
+  PIXPOOL_ASSIGN_OR_RETURN(const WebPBitstreamFeatures features, ReadFeatures(bytes));
+  ImageHeader header{ImageFormat::kWebp, features.width, features.height, 1};
+  const absl::StatusOr<std::string_view> file = WholeFile(bytes);
+  if (file.ok()) header.orientation = FindOrientation(*file);
+  return header;
+}
+
+absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& header,
+                                 const DecodeOptions& options) {
+  PIXPOOL_ASSIGN_OR_RETURN(const std::string_view file, WholeFile(bytes));
+  PIXPOOL_ASSIGN_OR_RETURN(const WebPBitstreamFeatures features, ReadFeatures(file));
+  if (features.width != header.width || features.height != header.height) {
+    return Undecodable(ImageFormat::kWebp, "its size is not the header's");
+  }
+  Frame frame{file, 0, 0, header.width, header.height, features.has_alpha != 0};
+  Image image(header.width, header.height);
+  if (features.has_animation != 0) {
+    PIXPOOL_ASSIGN_OR_RETURN(frame, FirstFrame(file, header));
+    constexpr std::array<uint8_t, 3> kBlack = {0, 0, 0};
+    for (int y = 0; y < header.height; ++y) {
+      FillRow(header.width, options.background.value_or(kBlack), image.row(y));
+    }
+  }
+  PIXPOOL_RETURN_IF_ERROR(DecodeFrame(frame, options, &image));
+  return image;
+}
+
+}  // namespace pixpool

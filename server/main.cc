@@ -1,0 +1,21 @@
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "server/config.h"
+#include "server/serve.h"
+
+extern char** environ;
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  std::vector<std::string> environment;
+  for (char** e = environ; *e != nullptr; ++e) environment.emplace_back(*e);
+
+  const pixpool::ConfigResult result = pixpool::ParseConfig(args, environment);
+  if (result.action == pixpool::ConfigAction::kExit) {
+    std::fputs(result.output.c_str(), result.exit_code == 0 ? stdout : stderr);
+    return result.exit_code;
+  }
+  return pixpool::Serve(result.config);
+}

@@ -1,0 +1,350 @@
+#include "server/metrics/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <sstream>
+#include <tuple>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "server/metrics/process_metrics.h"
+
+namespace pixpool {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using prometheus::Labels;
+
+using Buckets = std::vector<double>;
+
+// Thresholds of alerts must be among these.
+const Buckets& SecondsBuckets() {
+  static const Buckets* const buckets = new Buckets{
+      0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2.5, 5, 10};
+  return *buckets;
+}
+const Buckets& BatchBuckets() {
+  static const Buckets* const buckets = new Buckets{1, 2, 4, 8, 16, 32, 64, 128};
+  return *buckets;
+}
+const Buckets& BytesBuckets() {
+  static const Buckets* const buckets =
+      new Buckets{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20};
+  return *buckets;
+}
+const Buckets& PixelsBuckets() {
+  static const Buckets* const buckets =
+      new Buckets{1e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 2.5e7, 5e7, 1e8};
+  return *buckets;
+}
+
+constexpr std::array<std::string_view, kRpcMethodCount> kMethods = {
+    "ExtractFeatures", "StreamFeatures", "PoolTensor", "ListModels", "GetModel"};
+constexpr std::array<std::string_view, kStageCount> kStages = {
+    "queue", "decode", "preprocess", "batch_wait", "backbone", "heads", "convert"};
+constexpr std::array<std::string_view, 4> kFormats = {"jpeg", "png", "webp", "raw"};
+constexpr std::array<ErrorReason, 3> kShedReasons = {
+    ErrorReason::kOverloaded, ErrorReason::kDraining, ErrorReason::kModelLoading};
+constexpr std::array<ErrorReason, 2> kCancelReasons = {ErrorReason::kCancelled,
+                                                       ErrorReason::kDeadlineInQueue};
+// gRPC's codes are 0 (OK) to 16 (UNAUTHENTICATED).
+constexpr int kCodeCount = 17;
+constexpr char kOther[] = "other";
+
+template <typename Enum>
+size_t Index(Enum value) {
+  return static_cast<size_t>(value);
+}
+
+std::string Reason(ErrorReason reason) { return std::string(ReasonName(reason)); }
+
+}  // namespace
+
+std::string_view RpcMethodName(RpcMethod method) { return kMethods[Index(method)]; }
+
+std::string_view StageName(Stage stage) { return kStages[Index(stage)]; }
+
+// All families, and the series of those whose labels are known from the start.
+struct Metrics::Handles {
+  prometheus::Registry registry;
+
+  Family<Counter>& CounterFamily(const char* name, const char* help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+  }
+  Family<Gauge>& GaugeFamily(const char* name, const char* help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+  }
+  Family<Histogram>& HistogramFamily(const char* name, const char* help) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+  }
+
+  // Calls.
+  std::array<std::array<Counter*, kCodeCount>, kRpcMethodCount> requests;
+  std::array<Histogram*, kRpcMethodCount> request_seconds;
+  std::array<Counter*, kErrorReasonCount> shed;
+
+  // Images.
+  Counter* images_ok;
+  std::array<Counter*, kErrorReasonCount> images_failed;
+  Counter* images_failed_other;
+  std::map<std::string, Counter*, std::less<>> images_received;
+  std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
+  std::array<Histogram*, kStageCount> stage_seconds;
+  Histogram* batch_size;
+  Histogram* image_bytes;
+  Histogram* image_pixels;
+  Counter* cache_hit;
+  Counter* cache_miss;
+  Family<Counter>* head_family;
+  std::map<std::string, Counter*, std::less<>> heads;  // constant once serving has begun
+  Counter* heads_other;
+
+  // Gauges that a scrape sets.
+  struct Reading {
+    Gauge* gauge;
+    double GaugeReadings::*value;
+  };
+  std::vector<Reading> readings;
+
+  Family<Gauge>* build_info;
+  Family<Gauge>* model_ready;
+  Family<Gauge>* model_info;
+  Family<Gauge>* model_load_seconds;
+
+  absl::Mutex mu;  // held while `read_gauges` runs, so that replacing it waits for its end
+  std::function<GaugeReadings()> read_gauges ABSL_GUARDED_BY(mu);
+  std::map<std::pair<std::string, std::string>, Gauge*> info_series ABSL_GUARDED_BY(mu);
+
+  Handles() {
+    AddCalls();
+    AddImages();
+    AddGauges();
+  }
+
+ private:
+  void AddCalls() {
+    auto& calls = CounterFamily("pixpool_requests_total", "Finished calls, counted at their end.");
+    auto& seconds = HistogramFamily("pixpool_request_duration_seconds",
+                                    "Time from a call's arrival to its end.");
+    for (size_t m = 0; m < kMethods.size(); ++m) {
+      const std::string method(kMethods[m]);
+      for (int code = 0; code < kCodeCount; ++code) {
+        const auto name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+        requests[m][static_cast<size_t>(code)] = &calls.Add({{"method", method}, {"code", name}});
+      }
+      request_seconds[m] = &seconds.Add({{"method", method}}, SecondsBuckets());
+    }
+    auto& shed_family = CounterFamily("pixpool_requests_shed_total",
+                                      "Requests refused at once because there was no room.");
+    shed.fill(&shed_family.Add({{"reason", "OTHER"}}));
+    for (const ErrorReason reason : kShedReasons) {
+      shed[Index(reason)] = &shed_family.Add({{"reason", Reason(reason)}});
+    }
+  }
+
+  void AddImages() {
+    auto& outcomes = CounterFamily("pixpool_images_total", "Images by outcome.");
+    images_ok = &outcomes.Add({{"outcome", "ok"}, {"reason", "none"}});
+    for (int i = 0; i < kErrorReasonCount; ++i) {
+      images_failed[static_cast<size_t>(i)] =
+          &outcomes.Add({{"outcome", "error"}, {"reason", Reason(static_cast<ErrorReason>(i))}});
+    }
+    images_failed_other = &outcomes.Add({{"outcome", "error"}, {"reason", "OTHER"}});
+
+    auto& formats = CounterFamily("pixpool_images_received_total", "Images by file format.");
+    for (const std::string_view format : kFormats) {
+      images_received[std::string(format)] = &formats.Add({{"format", std::string(format)}});
+    }
+    images_received[kOther] = &formats.Add({{"format", kOther}});
+
+    auto& dropped = CounterFamily(
+        "pixpool_cancellations_total",
+        "Images dropped because the client went away or the time ran out, by the stage before "
+        "which it was seen.");
+    auto& seconds =
+        HistogramFamily("pixpool_stage_duration_seconds", "Time that an image spent in a stage.");
+    for (size_t s = 0; s < kStages.size(); ++s) {
+      const std::string stage(kStages[s]);
+      cancellations[s].fill(nullptr);
+      for (const ErrorReason reason : kCancelReasons) {
+        cancellations[s][Index(reason)] =
+            &dropped.Add({{"stage", stage}, {"reason", Reason(reason)}});
+      }
+      stage_seconds[s] = &seconds.Add({{"stage", stage}}, SecondsBuckets());
+    }
+    batch_size = &HistogramFamily("pixpool_batch_size", "Images of a backbone pass.")
+                      .Add({}, BatchBuckets());
+    image_bytes = &HistogramFamily("pixpool_image_bytes", "Bytes of an image as it was sent.")
+                       .Add({}, BytesBuckets());
+    image_pixels = &HistogramFamily("pixpool_image_pixels", "Pixels of an image, from its header.")
+                        .Add({}, PixelsBuckets());
+    auto& cache =
+        CounterFamily("pixpool_cache_lookups_total", "Look-ups in the cache of features.");
+    cache_hit = &cache.Add({{"result", "hit"}});
+    cache_miss = &cache.Add({{"result", "miss"}});
+    head_family = &CounterFamily("pixpool_head_runs_total", "Heads computed, one an image.");
+    heads_other = &head_family->Add({{"kind", kOther}});
+  }
+
+  void AddGauges() {
+    const auto add = [this](const char* name, const char* help, double GaugeReadings::*value) {
+      readings.push_back({&GaugeFamily(name, help).Add({}), value});
+    };
+    add("pixpool_queue_depth", "Images admitted that wait for a decode thread or a batch.",
+        &GaugeReadings::queue_depth);
+    add("pixpool_queue_capacity", "Most requests that may be in flight.",
+        &GaugeReadings::queue_capacity);
+    add("pixpool_in_flight_requests", "Requests in flight.", &GaugeReadings::requests_in_flight);
+    add("pixpool_in_flight_bytes", "Image bytes in flight.", &GaugeReadings::bytes_in_flight);
+    add("pixpool_in_flight_bytes_limit", "Most image bytes that may be in flight.",
+        &GaugeReadings::bytes_capacity);
+    add("pixpool_in_flight_pixels", "Pixels in flight.", &GaugeReadings::pixels_in_flight);
+    add("pixpool_in_flight_pixels_limit", "Most pixels that may be in flight.",
+        &GaugeReadings::pixels_capacity);
+    auto& threads = GaugeFamily("pixpool_threads", "Threads by pool.");
+    readings.push_back({&threads.Add({{"pool", "cpu"}}), &GaugeReadings::cpu_threads});
+    readings.push_back({&threads.Add({{"pool", "instance"}}), &GaugeReadings::instance_threads});
+    readings.push_back({&threads.Add({{"pool", "reply"}}), &GaugeReadings::reply_threads});
+
+    build_info = &GaugeFamily("pixpool_build_info", "Versions of the server, always 1.");
+    model_ready = &GaugeFamily("pixpool_model_ready", "Whether a model serves.");
+    model_info = &GaugeFamily("pixpool_model_info", "What a model runs on, always 1.");
+    model_load_seconds =
+        &GaugeFamily("pixpool_model_load_duration_seconds", "Time that loading a model took.");
+  }
+};
+
+Metrics::Metrics() : handles_(std::make_unique<Handles>()) {}
+
+Metrics::~Metrics() = default;
+
+void Metrics::RequestDone(RpcMethod method, absl::StatusCode code, double seconds) {
+  const int number = static_cast<int>(code);
+  const bool known = number >= 0 && number < kCodeCount;
+  const auto index = static_cast<size_t>(known ? code : absl::StatusCode::kUnknown);
+  handles_->requests[Index(method)][index]->Increment();
+  handles_->request_seconds[Index(method)]->Observe(seconds);
+}
+
+void Metrics::Shed(ErrorReason reason) { handles_->shed[Index(reason)]->Increment(); }
+
+void Metrics::ImageDone(const absl::Status& status) {
+  if (status.ok()) {
+    handles_->images_ok->Increment();
+  } else if (const auto details = GetErrorDetails(status)) {
+    handles_->images_failed[Index(details->reason)]->Increment();
+  } else {
+    handles_->images_failed_other->Increment();
+  }
+}
+
+void Metrics::Cancelled(Stage stage, ErrorReason reason) {
+  if (Counter* counter = handles_->cancellations[Index(stage)][Index(reason)]) {
+    counter->Increment();
+  }
+}
+
+void Metrics::StageTime(Stage stage, double seconds) {
+  handles_->stage_seconds[Index(stage)]->Observe(seconds);
+}
+
+void Metrics::BatchSize(int images) { handles_->batch_size->Observe(images); }
+
+void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
+  const auto& formats = handles_->images_received;
+  const auto found = formats.find(format);
+  (found != formats.end() ? found : formats.find(kOther))->second->Increment();
+  handles_->image_bytes->Observe(bytes);
+  handles_->image_pixels->Observe(pixels);
+}
+
+void Metrics::HeadRun(std::string_view kind) {
+  const auto found = handles_->heads.find(kind);
+  (found != handles_->heads.end() ? found->second : handles_->heads_other)->Increment();
+}
+
+void Metrics::CacheLookup(bool hit) {
+  (hit ? handles_->cache_hit : handles_->cache_miss)->Increment();
+}
+
+void Metrics::DeclareHeads(const std::vector<std::string>& kinds) {
+  for (const std::string& kind : kinds) {
+    handles_->heads[kind] = &handles_->head_family->Add({{"kind", kind}});
+  }
+}
+
+void Metrics::SetBuildInfo(std::string_view version, std::string_view grpc,
+                           std::string_view torch) {
+  handles_->build_info
+      ->Add({{"version", std::string(version)},
+             {"grpc", std::string(grpc)},
+             {"torch", std::string(torch)}})
+      .Set(1);
+}
+
+void Metrics::SetModel(std::string_view name, std::string_view version, std::string_view engine,
+                       std::string_view device, std::string_view precision, bool ready,
+                       double load_seconds) {
+  const Labels model = {{"model", std::string(name)}, {"version", std::string(version)}};
+  handles_->model_ready->Add(model).Set(ready ? 1 : 0);
+  absl::MutexLock lock(&handles_->mu);
+  Gauge*& info = handles_->info_series[{std::string(name), std::string(version)}];
+  if (info != nullptr) handles_->model_info->Remove(info);
+  info = nullptr;
+  if (!ready) return;
+  Labels labels = model;
+  labels["engine"] = std::string(engine);
+  labels["device"] = std::string(device);
+  labels["precision"] = std::string(precision);
+  info = &handles_->model_info->Add(labels);
+  info->Set(1);
+  handles_->model_load_seconds->Add(model).Set(load_seconds);
+}
+
+void Metrics::SetGaugeSource(std::function<GaugeReadings()> read) {
+  absl::MutexLock lock(&handles_->mu);
+  handles_->read_gauges = std::move(read);
+}
+
+std::string Metrics::Scrape() {
+  std::vector<prometheus::MetricFamily> families;
+  {
+    absl::MutexLock lock(&handles_->mu);
+    if (handles_->read_gauges) {
+      const GaugeReadings now = handles_->read_gauges();
+      for (const auto& [gauge, value] : handles_->readings) gauge->Set(now.*value);
+    }
+    families = handles_->registry.Collect();
+  }
+  for (prometheus::MetricFamily& family : CollectProcessMetrics()) {
+    families.push_back(std::move(family));
+  }
+  // The registry's order is that of hash tables; a fixed one is easier to read and to compare.
+  std::sort(families.begin(), families.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (prometheus::MetricFamily& family : families) {
+    std::sort(family.metric.begin(), family.metric.end(), [](const auto& a, const auto& b) {
+      return std::lexicographical_compare(a.label.begin(), a.label.end(), b.label.begin(),
+                                          b.label.end(), [](const auto& x, const auto& y) {
+                                            return std::tie(x.name, x.value) <
+                                                   std::tie(y.name, y.value);
+                                          });
+    });
+  }
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, families);
+  return out.str();
+}
+
+}  // namespace pixpool

@@ -1,0 +1,81 @@
+// Every metric of the server: names, labels and buckets are in metrics.cc and nowhere else. Callers
+// say what happened; handles are resolved once, so nothing on the request path looks a label up.
+// Label values come from fixed sets: a client cannot make a series.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/base/error.h"
+
+namespace pixpool {
+
+// RPC methods; label `method` of pixpool_requests_total.
+enum class RpcMethod { kExtractFeatures, kStreamFeatures, kPoolTensor, kListModels, kGetModel };
+inline constexpr int kRpcMethodCount = 5;
+std::string_view RpcMethodName(RpcMethod method);  // "ExtractFeatures"
+
+// Stages of one image; label `stage` of pixpool_stage_duration_seconds. kConvert is a request's
+// reply conversion.
+enum class Stage { kQueue, kDecode, kPreprocess, kBatchWait, kBackbone, kHeads, kConvert };
+inline constexpr int kStageCount = 7;
+std::string_view StageName(Stage stage);  // "batch_wait"
+
+// Gauges read at scrape time.
+struct GaugeReadings {
+  double queue_depth = 0;     // images admitted that wait for a decode thread or a batch
+  double queue_capacity = 0;  // most requests that may be in flight
+  double requests_in_flight = 0;
+  double bytes_in_flight = 0;
+  double bytes_capacity = 0;
+  double pixels_in_flight = 0;
+  double pixels_capacity = 0;
+  double cpu_threads = 0;
+  double instance_threads = 0;
+  double reply_threads = 0;
+};
+
+// The process's metrics. Thread-safe; every method is non-blocking and cheap but Scrape.
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+
+  // Counts a finished call once, at its end. `code` is the gRPC status code.
+  void RequestDone(RpcMethod method, absl::StatusCode code, double seconds);
+  // A request refused by Admission, by its reason.
+  void Shed(ErrorReason reason);
+  // One image's outcome: OK, or the reason of its error.
+  void ImageDone(const absl::Status& status);
+  // An image that was dropped because its client went away or its time ran out, and where.
+  void Cancelled(Stage stage, ErrorReason reason);
+  void StageTime(Stage stage, double seconds);
+  void BatchSize(int images);
+  void ImageSeen(std::string_view format, double bytes,
+                 double pixels);        // "jpeg", "png", "webp", "raw"
+  void HeadRun(std::string_view kind);  // names outside the table count as "other"
+  void CacheLookup(bool hit);
+
+  // Declares the head kinds that HeadRun may see. Call before serving.
+  void DeclareHeads(const std::vector<std::string>& kinds);
+  void SetBuildInfo(std::string_view version, std::string_view grpc, std::string_view torch);
+  void SetModel(std::string_view name, std::string_view version, std::string_view engine,
+                std::string_view device, std::string_view precision, bool ready,
+                double load_seconds);
+  // `read` is called at each scrape, from the scraping thread. Setting another one, or nullptr,
+  // waits for a call under way: do so before what it reads is destroyed.
+  void SetGaugeSource(std::function<GaugeReadings()> read);
+
+  // The text exposition format, version 0.0.4.
+  std::string Scrape();
+
+ private:
+  struct Handles;
+  std::unique_ptr<Handles> handles_;
+};
+
+}  // namespace pixpool

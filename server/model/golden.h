@@ -1,0 +1,16 @@
+// The picture in a bundle that proves that the whole path computes what PyTorch and Pillow
+// computed.
+#pragma once
+
+#include "absl/status/status.h"
+#include "server/model/manifest.h"
+#include "server/model/model.h"
+
+namespace pixpool {
+
+// Runs the bundle's golden picture through decode, preprocess, backbone and global_avg on instance
+// 0 and compares. FAILED_PRECONDITION with both numbers where the cosine is too low or a value is
+// not finite. OK where the bundle has no golden.
+absl::Status CheckGolden(const Bundle& bundle, Model& model);
+
+}  // namespace pixpool

@@ -1,0 +1,26 @@
+// The computations behind the rows of the head table. Torch-free, so that the table is, too.
+#pragma once
+
+#include "server/model/heads.h"
+
+namespace pixpool {
+
+// Preconditions of all: the spec passed ValidateHead, CheckHeadOnMap holds for the map, and the map
+// is float32. They may throw what torch throws; callers go through ComputeHead.
+
+// heads_global.cc
+HeadTensors ComputeGlobalAvg(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeGlobalMax(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeAvgMax(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeCatAvgMax(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeGem(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeFeatureMap(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeClassScores(const HeadSpec& spec, const HeadInput& input);
+
+// heads_windowed.cc
+HeadTensors ComputeAdaptiveAvg(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeAdaptiveMax(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeMaxPool(const HeadSpec& spec, const HeadInput& input);
+HeadTensors ComputeAvgPool(const HeadSpec& spec, const HeadInput& input);
+
+}  // namespace pixpool

@@ -1,0 +1,119 @@
+// The model bundle's manifest (docs/bundle.md): what a model is, before any of it is loaded. No
+// torch here.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace pixpool {
+
+enum class ResizeMode { kShorterSide, kExact, kNone };
+enum class CropMode { kCenter, kNone };
+enum class Interpolation { kBilinear, kBicubic };  // both antialiased, as Pillow's
+
+std::string_view ResizeModeName(ResizeMode mode);     // "shorter_side", "exact", "none"
+std::string_view CropModeName(CropMode mode);         // "center", "none"
+std::string_view InterpolationName(Interpolation i);  // "bilinear", "bicubic"
+
+// How pictures become network input unless a request says otherwise.
+struct InputRecipe {
+  ResizeMode resize = ResizeMode::kShorterSide;
+  int resize_size = 256;  // length of the shorter side in pixels
+  Interpolation interpolation = Interpolation::kBicubic;
+  CropMode crop = CropMode::kCenter;
+  int height = 224;
+  int width = 224;
+  // Applied inside the graph, on the 0 to 255 scale; here for information and for the space id.
+  std::array<float, 3> mean = {0, 0, 0};
+  std::array<float, 3> std = {1, 1, 1};
+};
+
+// A named output of the backbone, in the order of the graph's outputs.
+struct LayerInfo {
+  std::string name;
+  int channels = 0;
+  int stride = 1;             // input pixels between neighbouring cells
+  bool non_negative = false;  // whether no activation can be negative
+};
+
+// A file of the bundle and its digest.
+struct BundleFile {
+  std::string path;    // relative to the bundle's folder
+  std::string sha256;  // of the content, hexadecimal
+};
+
+// A backbone in one engine's format.
+struct EngineFile {
+  std::string engine;     // "torchscript", later "openvino", "aotinductor"
+  std::string precision;  // "float32", "int8"
+  std::string path;       // the main file; listed in files too
+};
+
+// Linear classifier over the globally averaged map of one layer.
+struct ClassifierInfo {
+  std::string layer;
+  int class_count = 0;
+  std::string weight_path;  // float32 little-endian, row-major [class_count, channels]
+  std::string bias_path;    // float32 little-endian [class_count]
+  std::string labels_path;  // UTF-8, one label a line
+};
+
+// A small picture and what it must give.
+struct GoldenInfo {
+  std::string image_path;  // PNG
+  std::string layer;
+  std::string
+      values_path;  // float32 little-endian [channels]: global_avg of the layer, recipe as it is
+  double min_cosine = 0.9999;
+};
+
+struct Manifest {
+  int format_version = 1;
+  std::string name;
+  std::string version;
+  std::string license;
+  std::string weights_sha256;
+  InputRecipe input;
+  std::vector<LayerInfo> layers;
+  std::string default_layer;
+  std::vector<EngineFile> engines;
+  bool has_classifier = false;
+  ClassifierInfo classifier;
+  bool has_golden = false;
+  GoldenInfo golden;
+  std::vector<BundleFile> files;
+
+  const LayerInfo* FindLayer(std::string_view name) const;  // nullptr if there is none
+};
+
+// Parses a manifest; every problem is named with its JSON path. FAILED_PRECONDITION for a
+// format_version that this server does not know, INVALID_ARGUMENT for anything else.
+absl::StatusOr<Manifest> ParseManifest(const std::string& json);
+
+// A bundle on disk whose files have the digests that its manifest states.
+struct Bundle {
+  std::string dir;
+  Manifest manifest;
+};
+
+// Reads dir/manifest.json and checks the digest of every file it lists, and that name and version
+// equal the names of the folders. Paths that leave the folder (absolute, "..", symbolic links) are
+// refused.
+absl::StatusOr<Bundle> OpenBundle(const std::string& dir);
+
+// A bundle found in a model repository, not yet opened.
+struct BundleLocation {
+  std::string name;
+  std::string version;
+  std::string dir;
+};
+
+// Finds every <root>/<name>/<version>/manifest.json. Sorted by name, then version: numeric versions
+// by value.
+absl::StatusOr<std::vector<BundleLocation>> FindBundles(const std::string& root);
+
+}  // namespace pixpool

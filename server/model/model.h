@@ -1,0 +1,97 @@
+// A loaded model as the engine sees it. No torch here, so that the engine and its tests build
+// without it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "server/base/clock.h"
+#include "server/image/image.h"
+#include "server/model/heads.h"
+#include "server/model/manifest.h"
+
+namespace pixpool {
+
+// What a model is; constant after loading.
+struct ModelInfo {
+  std::string name;
+  std::string version;
+  std::string license;
+  std::string weights_sha256;
+  std::string engine;     // "torchscript"
+  std::string device;     // "cpu", "cuda:0"
+  std::string precision;  // "float32"
+  InputRecipe input;
+  std::vector<LayerInfo> layers;
+  std::string default_layer;
+  std::string classifier_layer;     // empty: no classifier
+  std::vector<std::string> labels;  // as many as classes, or empty
+  int class_count = 0;
+
+  std::vector<HeadScope::Layer> ScopeLayers() const;
+};
+
+// One image of a batch and the heads it wants. Views; the caller keeps them alive during RunBatch.
+struct ModelTask {
+  const Image* input = nullptr;  // all inputs of a batch have the same size
+  absl::Span<const HeadSpec> heads;
+};
+
+// What became of one image of a batch.
+struct ModelResult {
+  absl::Status status;              // not OK: outputs is empty
+  std::vector<HeadOutput> outputs;  // in the order of the task's heads
+};
+
+struct ModelRunTimes {
+  TimeDuration backbone{};
+  TimeDuration heads{};
+};
+
+// A model with one or more instances, each of which runs one batch at a time.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelInfo& info() const = 0;
+  virtual int instance_count() const = 0;
+
+  // Prepares the calling thread for RunBatch on `instance` (threads of the engine, device). Call
+  // once a thread.
+  virtual void EnterInstanceThread(int instance) = 0;
+
+  // Runs the backbone once over the batch and applies to each image the heads it asked for.
+  // `results` has as many entries as `tasks`. An error of one head fails its image alone; an error
+  // of the backbone fails all with INFERENCE_FAILED. Blocks. Different instances may run at the
+  // same time; one instance is used by one thread at a time. Never throws.
+  virtual void RunBatch(int instance, absl::Span<const ModelTask> tasks,
+                        absl::Span<ModelResult> results, ModelRunTimes* times) = 0;
+};
+
+// Settings of LoadModel.
+struct ModelOptions {
+  std::string engine = "auto";  // "auto", "torchscript"
+  std::string device = "auto";  // "auto", "cpu", "cuda", "cuda:N"; auto: CUDA if there is one
+  int instances = 1;
+  int threads_per_instance = 1;  // CPU threads of one backbone pass
+};
+
+// Loads a bundle, warms it up and checks its golden picture through the whole path (decode,
+// preprocess, backbone, head). FAILED_PRECONDITION names what differs. Blocks for seconds.
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options);
+
+// Resolves a device option: "auto" to what is there. NOT_FOUND for a device that is not.
+absl::StatusOr<std::string> ResolveDevice(const std::string& device);
+
+// Version of LibTorch, for build_info.
+std::string TorchVersion();
+
+// Space id of a head under an input plan: hash of weights, recipe's normalisation, plan, head,
+// engine precision.
+std::string MakeSpaceId(const ModelInfo& info, std::string_view plan_canonical,
+                        std::string_view head_canonical);
+
+}  // namespace pixpool

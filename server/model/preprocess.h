@@ -1,0 +1,73 @@
+// Pixels to network input: resize and crop. Normalisation is the graph's own. Reference:
+// torchvision's Resize and CenterCrop on PIL images.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/image/image.h"
+#include "server/model/manifest.h"
+
+namespace pixpool {
+
+// What a request may change; absent fields mean the recipe's.
+struct InputOptions {
+  std::optional<ResizeMode> resize;
+  std::optional<CropMode> crop;
+  std::optional<int> height;
+  std::optional<int> width;
+  std::optional<int> resize_size;
+  bool apply_exif = true;
+  std::optional<std::array<uint8_t, 3>> background;
+};
+
+// A recipe with a request's options applied.
+struct InputPlan {
+  ResizeMode resize = ResizeMode::kShorterSide;
+  int resize_size = 256;
+  Interpolation interpolation = Interpolation::kBicubic;
+  CropMode crop = CropMode::kCenter;
+  int height = 224;
+  int width = 224;
+  bool apply_exif = true;
+  std::optional<std::array<uint8_t, 3>> background;
+
+  // Everything above that decides pixels, as one line of text for the space id.
+  std::string Canonical() const;
+};
+
+// Smallest input side that a request may ask for.
+inline constexpr int kMinInputSide = 16;
+
+// Applies options to a recipe. One of height and width alone sets both. Without resize_size, the
+// recipe's is scaled by the larger of height / recipe.height and width / recipe.width, rounded
+// down, at least 1. Errors: REQUEST_INVALID with the field ("input_height_px", "input_width_px",
+// "resize_size_px"), LIMIT_EXCEEDED over max_input_side
+// (--max-input-side).
+absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
+                                        int max_input_side);
+
+struct Size {
+  int width = 0;
+  int height = 0;
+  bool operator==(const Size&) const = default;
+};
+
+// Size of the network's input for a picture of this size (after orientation). LIMIT_EXCEEDED where
+// a side is over max_input_side (only possible without a crop or resize), REQUEST_INVALID where a
+// side is below kMinInputSide.
+absl::StatusOr<Size> NetworkInputSize(const InputPlan& plan, Size picture, int max_input_side);
+
+// Size after the resize, before the crop: torchvision's rule, the long side truncated.
+Size ResizedSize(const InputPlan& plan, Size picture);
+
+// Resizes and crops. Equals Pillow's Image.resize byte for byte (server/image/resize.h). Crop
+// offsets are torchvision's, round half to even; a picture smaller than the crop is padded with
+// black. Takes the picture over, so that nothing is copied where nothing changes. Thread-safe,
+// single-threaded inside.
+Image Preprocess(Image picture, const InputPlan& plan);
+
+}  // namespace pixpool

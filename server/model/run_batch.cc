@@ -1,0 +1,114 @@
+#include "server/model/run_batch.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/base/text.h"
+#include "server/model/head_params.h"
+
+namespace pixpool {
+namespace {
+
+// One place where a head's result goes.
+struct Target {
+  size_t task;
+  size_t head;  // position in the task
+  int64_t row;  // of the computed batch
+};
+
+// A distinct head of the batch and the images that asked for it.
+struct Group {
+  const HeadSpec* spec = nullptr;
+  std::vector<int64_t> tasks;  // rising; the rows of the computed batch
+  std::vector<Target> targets;
+};
+
+// Heads with the same text give the same tensors.
+std::string GroupKey(const HeadSpec& spec) {
+  return spec.canonical + ParamsText(*FindHeadType(spec.kind), spec.params, /*in_space=*/false);
+}
+
+std::map<std::string, Group> GroupHeads(absl::Span<const ModelTask> tasks) {
+  std::map<std::string, Group> groups;
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    for (size_t i = 0; i < tasks[t].heads.size(); ++i) {
+      const HeadSpec& spec = tasks[t].heads[i];
+      Group& group = groups[GroupKey(spec)];
+      group.spec = &spec;
+      const auto task = static_cast<int64_t>(t);
+      if (group.tasks.empty() || group.tasks.back() != task) group.tasks.push_back(task);
+      group.targets.push_back({t, i, static_cast<int64_t>(group.tasks.size()) - 1});
+    }
+  }
+  return groups;
+}
+
+// The rows of a map that a group wants: all of it, a run of neighbours without copying, or a
+// selection.
+at::Tensor SelectRows(const at::Tensor& map, const std::vector<int64_t>& rows) {
+  const auto count = static_cast<int64_t>(rows.size());
+  if (rows.back() - rows.front() + 1 == count) return map.narrow(0, rows.front(), count);
+  const at::Tensor index = at::tensor(rows, at::TensorOptions(at::kLong)).to(map.device());
+  return map.index_select(0, index);
+}
+
+void FailImage(ModelResult& result, const absl::Status& error, size_t head) {
+  if (!result.status.ok()) return;  // the first error stands
+  result.status = GetErrorDetails(error) ? PrependField(error, Concat("heads[", head, "]")) : error;
+}
+
+}  // namespace
+
+at::Tensor StackInputs(absl::Span<const ModelTask> tasks) {
+  const Image& first = *tasks.front().input;
+  at::Tensor batch =
+      at::empty({static_cast<int64_t>(tasks.size()), first.height(), first.width(), 3}, at::kByte);
+  uint8_t* to = batch.mutable_data_ptr<uint8_t>();
+  for (const ModelTask& task : tasks) {
+    std::memcpy(to, task.input->data(), first.byte_size());
+    to += first.byte_size();
+  }
+  return batch;
+}
+
+void RunHeads(absl::Span<const at::Tensor> maps, const ClassifierTensors* classifier,
+              absl::Span<const LayerInfo> layers, absl::Span<const ModelTask> tasks,
+              absl::Span<ModelResult> results) {
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    results[t].status = absl::OkStatus();
+    results[t].outputs.assign(tasks[t].heads.size(), HeadOutput());
+  }
+  for (const auto& [key, group] : GroupHeads(tasks)) {
+    const LayerInfo& layer = layers[group.spec->layer_index];
+    const at::Tensor rows = SelectRows(maps[group.spec->layer_index], group.tasks);
+    const absl::StatusOr<HeadTensors> tensors =
+        ComputeHead(*group.spec, HeadInput{rows, classifier});
+    const bool warn = FindHeadType(group.spec->kind)->loses_negatives && !layer.non_negative;
+    for (const Target& target : group.targets) {
+      if (!tensors.ok()) {
+        FailImage(results[target.task], tensors.status(), target.head);
+        continue;
+      }
+      HeadOutput output = TakeRow(*group.spec, *tensors, target.row);
+      if (warn) {
+        output.warnings.push_back(Concat("layer '", layer.name,
+                                         "' has negative activations, which ", group.spec->kind,
+                                         " lifts to eps"));
+      }
+      results[target.task].outputs[target.head] = std::move(output);
+    }
+  }
+  for (ModelResult& result : results) {
+    if (!result.status.ok()) result.outputs.clear();
+  }
+}
+
+}  // namespace pixpool

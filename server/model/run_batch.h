@@ -1,0 +1,24 @@
+// Batches as tensors: pictures in, heads out. For files of server/model that include torch anyway.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "absl/types/span.h"
+#include "server/model/head_compute.h"
+#include "server/model/model.h"
+
+namespace pixpool {
+
+// The inputs of a batch as one uint8 tensor [N, H, W, 3]. The tasks' pictures all have the same
+// size.
+at::Tensor StackInputs(absl::Span<const ModelTask> tasks);
+
+// Applies to each image of a batch the heads it asked for. Heads that are the same for several
+// images are computed once for all of them. `maps` are those of the backbone, one a layer. An error
+// of a head goes to the images that wanted it, with the field "heads[i]..." of its place in the
+// task.
+void RunHeads(absl::Span<const at::Tensor> maps, const ClassifierTensors* classifier,
+              absl::Span<const LayerInfo> layers, absl::Span<const ModelTask> tasks,
+              absl::Span<ModelResult> results);
+
+}  // namespace pixpool

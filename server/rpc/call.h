@@ -1,0 +1,50 @@
+// What every call shares: its deadline, its log line, its place in the metrics.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/metrics/metrics.h"
+
+namespace pixpool {
+
+// Settings of the RPC layer.
+struct CallOptions {
+  TimeDuration default_deadline = std::chrono::seconds(10);  // --default-deadline-ms
+  TimeDuration max_deadline = std::chrono::seconds(60);      // --max-deadline-ms
+};
+
+// The steady-clock deadline of a call, given its deadline by the wall clock (time_point::max():
+// none) and the time by both clocks: its own if it has one, cut to the maximum, else the default.
+TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
+                       std::chrono::system_clock::time_point wall_now, TimePoint now,
+                       const CallOptions& options);
+
+// Counts and logs one call, once, at its end. Not thread-safe.
+class CallRecord {
+ public:
+  CallRecord(RpcMethod method, const std::string& peer, Metrics* metrics, const Clock* clock);
+
+  // Adds a field to the call's log line.
+  template <typename T>
+  void Note(std::string_view key, const T& value) {
+    fields_.emplace_back(key, value);
+  }
+
+  // Counts the call under the status that was sent and writes its line.
+  void End(const absl::Status& status);
+
+ private:
+  const RpcMethod method_;
+  Metrics* const metrics_;
+  const Clock* const clock_;
+  const TimePoint start_;
+  std::vector<LogField> fields_;
+};
+
+}  // namespace pixpool

@@ -1,0 +1,34 @@
+// Requests and results of ExtractFeatures and StreamFeatures between the wire and the engine.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "pixpool/v1/feature_service.pb.h"
+#include "server/engine/engine.h"
+
+namespace pixpool {
+
+// Longest request_id, in printable ASCII characters.
+inline constexpr size_t kMaxRequestIdLength = 128;
+
+// The native form of a request. The images' bytes are not copied: `request` must outlive the
+// result. `owner` and `context` are left to the caller.
+absl::StatusOr<ExtractRequest> ExtractRequestFromProto(const v1::ExtractFeaturesRequest& request);
+
+// The same for the parts of a stream.
+absl::StatusOr<ExtractRequest> StreamRequestFromProto(const v1::StreamConfig& config,
+                                                      const v1::Image& image);
+
+// One image's result. Takes the values over.
+void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::ImageResult* out);
+
+// The reply of a unary call. `result.status` must be OK.
+void ExtractResultToProto(const v1::ExtractFeaturesRequest& request, ExtractResult&& result,
+                          v1::ExtractFeaturesResponse* out);
+
+// The longest time of each stage over the images of a result.
+StageDurations LongestTimes(const ExtractResult& result);
+
+void StageTimesToProto(const StageDurations& times, v1::StageTimes* out);
+void ModelReferenceToProto(const ModelInfo& info, v1::ModelReference* out);
+
+}  // namespace pixpool

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "pixpool/v1/feature_service.grpc.pb.h"
+#include "server/engine/engine.h"
+#include "server/rpc/call.h"
+
+namespace pixpool {
+
+struct FeatureServiceOptions {
+  CallOptions call;
+  int max_stream_in_flight = 32;  // images of one stream at a time
+  int64_t max_message_bytes = 0;  // for GetModel
+};
+
+// pixpool.v1.FeatureService: converts, and leaves the work to the engine. Thread-safe; no call
+// blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
+class FeatureService final : public v1::FeatureService::CallbackService {
+ public:
+  FeatureService(FeatureServiceOptions options, Engine* engine, const ModelRegistry* registry,
+                 Metrics* metrics, const Clock* clock)
+      : options_(options), engine_(engine), registry_(registry), metrics_(metrics), clock_(clock) {}
+
+  grpc::ServerUnaryReactor* ExtractFeatures(grpc::CallbackServerContext* context,
+                                            const v1::ExtractFeaturesRequest* request,
+                                            v1::ExtractFeaturesResponse* response) override;
+  grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>* StreamFeatures(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* PoolTensor(grpc::CallbackServerContext* context,
+                                       const v1::PoolTensorRequest* request,
+                                       v1::PoolTensorResponse* response) override;
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
+                                       const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override;
+  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
+                                     const v1::GetModelRequest* request,
+                                     v1::GetModelResponse* response) override;
+
+ private:
+  const FeatureServiceOptions options_;
+  Engine* const engine_;
+  const ModelRegistry* const registry_;
+  Metrics* const metrics_;
+  const Clock* const clock_;
+};
+
+}  // namespace pixpool

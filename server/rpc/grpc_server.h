@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grpcpp/impl/service_type.h"
+
+namespace pixpool {
+
+struct GrpcServerOptions {
+  std::string listen = "127.0.0.1:50051";
+  bool reflection = true;
+  int64_t max_message_bytes = 64 << 20;
+};
+
+// The gRPC port: the given service, grpc.health.v1.Health and reflection. Everything is NOT_SERVING
+// until told otherwise. Thread-safe.
+class GrpcServer {
+ public:
+  virtual ~GrpcServer() = default;
+
+  // The bound port, also where 0 was asked for.
+  virtual int port() const = 0;
+
+  // Health of "", of the service ("pixpool.v1.FeatureService") or of a model by its name.
+  virtual void SetServing(const std::string& name, bool serving) = 0;
+
+  // Everything NOT_SERVING, for good.
+  virtual void SetNotServing() = 0;
+
+  // Refuses new calls, gives running ones `grace`, then cancels them. Blocks until all have ended.
+  // Call once.
+  virtual void Shutdown(absl::Duration grace) = 0;
+};
+
+// Starts listening; `service` must outlive the server. UNAVAILABLE with one clear line where the
+// address cannot be bound.
+absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(const GrpcServerOptions& options,
+                                                            grpc::Service* service);
+
+}  // namespace pixpool

@@ -1,0 +1,23 @@
+// Heads between the wire and the engine. Parameters are read by reflection, so a new kind of head
+// needs no code here.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "google/protobuf/repeated_field.h"
+#include "pixpool/v1/feature_service.pb.h"
+#include "server/model/heads.h"
+
+namespace pixpool {
+
+// One head. Errors: HEAD_INVALID for a head without a kind or with an unknown enum value;
+// NOT_IMPLEMENTED for what this version does not compute. Field paths are relative to the head.
+absl::StatusOr<HeadRequest> HeadFromProto(const v1::Head& head);
+
+// All heads of a request; field paths start with "heads[i]".
+absl::StatusOr<std::vector<HeadRequest>> HeadsFromProto(
+    const google::protobuf::RepeatedPtrField<v1::Head>& heads);
+
+// The row of a head kind for GetModel. Space id and value count are left to the caller.
+v1::HeadType HeadTypeToProto(const HeadType& type);
+
+}  // namespace pixpool

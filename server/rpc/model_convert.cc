@@ -1,0 +1,111 @@
+#include "server/rpc/model_convert.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/head_convert.h"
+
+namespace pixpool {
+namespace {
+
+v1::ModelState StateToProto(ModelState state) {
+  switch (state) {
+    case ModelState::kLoading:
+      return v1::MODEL_STATE_LOADING;
+    case ModelState::kReady:
+      return v1::MODEL_STATE_READY;
+    case ModelState::kFailed:
+      return v1::MODEL_STATE_FAILED;
+  }
+  return v1::MODEL_STATE_UNSPECIFIED;
+}
+
+v1::ResizeMode ResizeToProto(ResizeMode mode) {
+  switch (mode) {
+    case ResizeMode::kShorterSide:
+      return v1::RESIZE_MODE_SHORTER_SIDE;
+    case ResizeMode::kExact:
+      return v1::RESIZE_MODE_EXACT;
+    case ResizeMode::kNone:
+      return v1::RESIZE_MODE_NONE;
+  }
+  return v1::RESIZE_MODE_UNSPECIFIED;
+}
+
+void RecipeToProto(const InputRecipe& recipe, v1::InputRecipe* out) {
+  out->set_resize(ResizeToProto(recipe.resize));
+  out->set_resize_size_px(recipe.resize_size);
+  out->set_interpolation(std::string(InterpolationName(recipe.interpolation)));
+  out->set_crop(recipe.crop == CropMode::kCenter ? v1::CROP_MODE_CENTER : v1::CROP_MODE_NONE);
+  out->set_input_height_px(recipe.height);
+  out->set_input_width_px(recipe.width);
+  out->mutable_mean()->Add(recipe.mean.begin(), recipe.mean.end());
+  out->mutable_std()->Add(recipe.std.begin(), recipe.std.end());
+}
+
+void LimitsToProto(const EngineOptions& options, int64_t max_message_bytes, v1::Limits* out) {
+  out->set_max_images_per_request(options.max_images_per_request);
+  out->set_max_heads_per_request(options.max_heads_per_request);
+  out->set_max_image_bytes(options.image.max_bytes);
+  out->set_max_image_pixels(options.image.max_pixels);
+  out->set_max_image_side_px(options.image.max_side);
+  out->set_max_input_side_px(options.max_input_side);
+  out->set_max_response_bytes(options.max_response_bytes);
+  out->set_max_message_bytes(max_message_bytes);
+}
+
+// Head kinds with the size and space of their default form, where all parameters have defaults.
+void HeadTypesToProto(const ModelInfo& info, const InputPlan& plan, v1::Model* out) {
+  const std::vector<HeadScope::Layer> layers = info.ScopeLayers();
+  const HeadScope scope{.layers = layers,
+                        .default_layer = info.default_layer,
+                        .classifier_layer = info.classifier_layer,
+                        .class_count = info.class_count};
+  for (const HeadType& type : HeadTypes()) {
+    if (type.output == HeadOutputKind::kScores && info.class_count == 0) continue;
+    v1::HeadType* row = out->add_head_types();
+    *row = HeadTypeToProto(type);
+    const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, scope);
+    if (!head.ok()) continue;  // a required parameter
+    const LayerInfo& layer = info.layers[static_cast<size_t>(head->layer_index)];
+    row->set_default_value_count(type.value_count(*head, layer.channels, plan.height / layer.stride,
+                                                  plan.width / layer.stride));
+    row->set_default_space_id(MakeSpaceId(info, plan.Canonical(), head->canonical));
+    if (type.name == "global_avg") out->set_space_id(row->default_space_id());
+  }
+}
+
+}  // namespace
+
+void ModelToProto(const ModelEntry& entry, const EngineOptions& options, int64_t max_message_bytes,
+                  v1::Model* out) {
+  out->set_name(entry.name);
+  out->set_version(entry.version);
+  out->set_state(StateToProto(entry.state));
+  out->set_state_message(entry.message);
+  LimitsToProto(options, max_message_bytes, out->mutable_limits());
+  if (entry.loaded == nullptr) return;
+
+  const ModelInfo& info = entry.loaded->info();
+  out->set_engine(info.engine);
+  out->set_device(info.device);
+  out->set_precision(info.precision);
+  out->set_license(info.license);
+  out->set_weights_sha256(info.weights_sha256);
+  RecipeToProto(info.input, out->mutable_input_recipe());
+  for (const LayerInfo& layer : info.layers) {
+    v1::Layer* l = out->add_layers();
+    l->set_name(layer.name);
+    l->set_channel_count(layer.channels);
+    l->set_stride_px(layer.stride);
+    l->set_non_negative(layer.non_negative);
+  }
+  out->set_default_layer(info.default_layer);
+  out->set_classifier_layer(info.classifier_layer);
+  out->mutable_labels()->Add(info.labels.begin(), info.labels.end());
+  out->set_class_count(info.class_count);
+  const auto plan = MakeInputPlan(info.input, InputOptions{}, options.max_input_side);
+  if (plan.ok()) HeadTypesToProto(info, *plan, out);
+}
+
+}  // namespace pixpool

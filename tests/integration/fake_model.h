@@ -1,0 +1,140 @@
+// A model whose answers are a known function of pixels and head, and which can be held, watched and
+// made to fail. It stands for the backbone only: everything around it in the integration tests is
+// the real thing.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "server/base/error.h"
+#include "server/engine/model_registry.h"
+#include "server/model/model.h"
+
+namespace pixpool {
+
+class FakeModel final : public Model {
+ public:
+  explicit FakeModel(int instances = 1) : instances_(instances) {
+    info_.name = "fake";
+    info_.version = "1";
+    info_.license = "none";
+    info_.weights_sha256 = std::string(64, 'a');
+    info_.engine = "fake";
+    info_.device = "cpu";
+    info_.precision = "float32";
+    info_.input = {.resize = ResizeMode::kNone, .crop = CropMode::kNone, .height = 32, .width = 32};
+    info_.layers = {{.name = "early", .channels = 4, .stride = 4, .non_negative = false},
+                    {.name = "last", .channels = 8, .stride = 16, .non_negative = true}};
+    info_.default_layer = "last";
+    info_.classifier_layer = "last";
+    info_.labels = {"ant", "bee", "cat"};
+    info_.class_count = 3;
+  }
+
+  // What RunBatch gives for one head on one image.
+  static HeadOutput Expected(const Image& image, const HeadSpec& head) {
+    uint64_t state = 1469598103934665603u;
+    const auto mix = [&state](uint64_t v) { state = (state ^ v) * 1099511628211u; };
+    for (size_t i = 0; i < image.byte_size(); ++i) mix(image.data()[i]);
+    for (const char c : head.canonical) mix(static_cast<uint8_t>(c));
+    HeadOutput out;
+    if (head.output == HeadOutputKind::kScores) {
+      out.shape = {3};
+      for (int c = 0; c < 3; ++c) {
+        mix(static_cast<uint64_t>(c));
+        out.scores.push_back({.class_index = c, .score = static_cast<float>(state % 1000) / 1000});
+      }
+      return out;
+    }
+    out.shape = {4};
+    for (uint64_t i = 0; i < 4; ++i) {
+      mix(i);
+      out.values.push_back(static_cast<float>(state % 100'000) / 100'000);
+    }
+    return out;
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  int instance_count() const override { return instances_; }
+  void EnterInstanceThread(int) override {}
+
+  void RunBatch(int, absl::Span<const ModelTask> tasks, absl::Span<ModelResult> results,
+                ModelRunTimes* times) override {
+    bool fail = false;
+    {
+      absl::MutexLock lock(&mu_);
+      batch_sizes_.push_back(static_cast<int>(tasks.size()));
+      mu_.Await(absl::Condition(
+          +[](bool* held) { return !*held; }, &held_));
+      fail = failing_;
+    }
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      if (fail) {
+        results[i].status = MakeFailure();
+        continue;
+      }
+      for (const HeadSpec& head : tasks[i].heads) {
+        results[i].outputs.push_back(Expected(*tasks[i].input, head));
+      }
+    }
+    times->backbone = std::chrono::milliseconds(2);
+    times->heads = std::chrono::milliseconds(1);
+  }
+
+  // While held, RunBatch waits before it answers.
+  void Hold() { Set(&held_, true); }
+  void Release() { Set(&held_, false); }
+  void SetFailing(bool failing) { Set(&failing_, failing); }
+
+  // Blocks until this many batches have been started.
+  void AwaitBatches(size_t count) {
+    absl::MutexLock lock(&mu_);
+    const auto enough = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return batch_sizes_.size() >= count;
+    };
+    mu_.Await(absl::Condition(&enough));
+  }
+
+  // Sizes of the batches started so far.
+  std::vector<int> batch_sizes() const {
+    absl::MutexLock lock(&mu_);
+    return batch_sizes_;
+  }
+
+ private:
+  static absl::Status MakeFailure();
+
+  void Set(bool* flag, bool value) {
+    absl::MutexLock lock(&mu_);
+    *flag = value;
+  }
+
+  ModelInfo info_;
+  const int instances_;
+  mutable absl::Mutex mu_;
+  std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
+  bool held_ = false;
+  bool failing_ = false;
+};
+
+inline absl::Status FakeModel::MakeFailure() {
+  return MakeError(ErrorReason::kInferenceFailed, "the backbone failed");
+}
+
+// A FakeModel inside a registry, with a handle on it.
+struct FakeRegistry {
+  explicit FakeRegistry(int instances = 1) : registry("") {
+    auto owned = std::make_unique<FakeModel>(instances);
+    model = owned.get();
+    registry.AddLoading("fake", "1");
+    registry.SetReady("fake", "1", std::move(owned));
+  }
+  ModelRegistry registry;
+  FakeModel* model = nullptr;
+};
+
+}  // namespace pixpool

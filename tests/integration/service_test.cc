@@ -1,0 +1,429 @@
+// The gRPC surface over a real port, with a fake backbone: codes, details, streams, health,
+// reflection.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "pixpool/v1/feature_service.grpc.pb.h"
+#include "server/rpc/feature_service.h"
+#include "server/rpc/grpc_server.h"
+#include "server/rpc/status.h"
+#include "tests/integration/fake_model.h"
+
+namespace pixpool {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::Image RawImage(int side, char seed, const std::string& id = "") {
+  v1::Image image;
+  image.set_image_id(id);
+  image.mutable_raw()->set_height_px(side);
+  image.mutable_raw()->set_width_px(side);
+  image.mutable_raw()->set_pixels(std::string(static_cast<size_t>(side * side * 3), seed));
+  return image;
+}
+
+// The details of a failed call.
+template <typename Detail>
+std::optional<Detail> DetailOf(const grpc::Status& status) {
+  google::rpc::Status rpc;
+  rpc.ParseFromString(status.error_details());
+  Detail detail;
+  for (const auto& any : rpc.details()) {
+    if (any.UnpackTo(&detail)) return detail;
+  }
+  return std::nullopt;
+}
+
+std::string ReasonOf(const grpc::Status& status) {
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  return info && info->domain() == kErrorDomain ? info->reason() : "";
+}
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  void Make(EngineOptions engine_options = {}, FeatureServiceOptions service_options = {},
+            GrpcServerOptions server_options = {}) {
+    fake_ = std::make_unique<FakeRegistry>();
+    engine_ = std::make_unique<Engine>(engine_options, &fake_->registry, &metrics_, Clock::Real());
+    service_ = std::make_unique<FeatureService>(service_options, engine_.get(), &fake_->registry,
+                                                &metrics_, Clock::Real());
+    server_options.listen = "127.0.0.1:0";
+    auto server = StartGrpcServer(server_options, service_.get());
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);
+    channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->port()),
+                                         grpc::InsecureChannelCredentials(), arguments);
+    stub_ = v1::FeatureService::NewStub(channel_);
+  }
+
+  void TearDown() override {
+    if (fake_) fake_->model->Release();
+    if (engine_) engine_->Drain(absl::Seconds(20));
+    if (server_) server_->Shutdown(absl::ZeroDuration());
+  }
+
+  grpc::Status Extract(const v1::ExtractFeaturesRequest& request,
+                       v1::ExtractFeaturesResponse* response, grpc::ClientContext* context) {
+    return stub_->ExtractFeatures(context, request, response);
+  }
+  grpc::Status Extract(const v1::ExtractFeaturesRequest& request) {
+    grpc::ClientContext context;
+    v1::ExtractFeaturesResponse response;
+    return Extract(request, &response, &context);
+  }
+
+  // What the client did last has reached the server's handlers once later calls have been answered.
+  void LetTheServerCatchUp() {
+    for (int i = 0; i < 50; ++i) {
+      EXPECT_EQ(Extract({}).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    }
+  }
+
+  Metrics metrics_;
+  std::unique_ptr<FakeRegistry> fake_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<FeatureService> service_;
+  std::unique_ptr<GrpcServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::FeatureService::Stub> stub_;
+};
+
+TEST_F(ServiceTest, ResultsCarryIdsShapesSpacesAndTimes) {
+  Make();
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a', "first");
+  *request.add_images() = RawImage(32, 'b', "second");
+  request.add_heads()->mutable_global_avg();
+  request.add_heads()->mutable_gem()->set_p(4);
+  request.add_heads()->mutable_gem();
+  request.add_heads()->mutable_class_scores();
+  grpc::ClientContext context;
+  v1::ExtractFeaturesResponse response;
+  const grpc::Status status = Extract(request, &response, &context);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.model().name(), "fake");
+  ASSERT_EQ(response.results_size(), 2);
+  EXPECT_EQ(response.results(0).image_id(), "first");
+  EXPECT_EQ(response.results(1).index(), 1);
+  const v1::Features& features = response.results(1).features();
+  ASSERT_EQ(features.head_results_size(), 4);
+  EXPECT_EQ(features.head_results(1).head_id(), "gem");
+  EXPECT_EQ(features.head_results(2).head_id(), "gem_2");
+  EXPECT_NE(features.head_results(1).space_id(), features.head_results(2).space_id());
+  EXPECT_EQ(features.head_results(0).layer(), "last");
+  EXPECT_EQ(features.head_results(0).values_size(), 4);
+  EXPECT_EQ(features.head_results(3).class_scores(1).label(), "bee");
+  EXPECT_EQ(features.stage_times().backbone().nanos(), 2'000'000);
+  EXPECT_EQ(features.input_width_px(), 32);
+}
+
+TEST_F(ServiceTest, ABadImageHasItsOwnStatusWithDetails) {
+  Make();
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a');
+  request.add_images()->set_encoded("GIF89a not ours");
+  request.add_images();
+  grpc::ClientContext context;
+  v1::ExtractFeaturesResponse response;
+  ASSERT_TRUE(Extract(request, &response, &context).ok());
+  EXPECT_TRUE(response.results(0).has_features());
+  const google::rpc::Status& bad = response.results(1).status();
+  EXPECT_EQ(bad.code(), grpc::StatusCode::INVALID_ARGUMENT);
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(bad.details(0).UnpackTo(&info));
+  EXPECT_EQ(info.reason(), "IMAGE_UNSUPPORTED_FORMAT");
+  EXPECT_EQ(response.results(2).status().code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(response.results(2).status().message(), HasSubstr("encoded or raw"));
+}
+
+TEST_F(ServiceTest, ErrorsOfARequestHaveCodeReasonAndField) {
+  Make();
+  struct Case {
+    std::string reason;
+    grpc::StatusCode code;
+    std::string field;
+    std::function<void(v1::ExtractFeaturesRequest*)> break_it;
+  };
+  const std::vector<Case> cases = {
+      {"MODEL_NOT_FOUND", grpc::StatusCode::NOT_FOUND, "model",
+       [](auto* r) { r->set_model("nope"); }},
+      {"MODEL_NOT_FOUND", grpc::StatusCode::NOT_FOUND, "model_version",
+       [](auto* r) { r->set_model_version("9"); }},
+      {"LAYER_NOT_FOUND", grpc::StatusCode::NOT_FOUND, "heads[0].layer",
+       [](auto* r) {
+         r->add_heads()->mutable_gem();
+         r->mutable_heads(0)->set_layer("nope");
+       }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[1].gem.p",
+       [](auto* r) {
+         r->add_heads()->mutable_gem();
+         r->add_heads()->mutable_gem()->set_p(-1);
+       }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].kind",
+       [](auto* r) { r->add_heads(); }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].max_pool.padding",
+       [](auto* r) {
+         r->add_heads()->mutable_max_pool()->add_kernel_size(2);
+         r->mutable_heads(0)->mutable_max_pool()->add_padding(2);
+       }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].class_scores.score_type",
+       [](auto* r) {
+         r->add_heads()->mutable_class_scores()->set_score_type(static_cast<v1::ScoreType>(77));
+       }},
+      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "heads[0].rmac",
+       [](auto* r) { r->add_heads()->mutable_rmac(); }},
+      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "heads[0].encoding",
+       [](auto* r) {
+         r->add_heads()->mutable_gem();
+         r->mutable_heads(0)->set_encoding(v1::ENCODING_INT8);
+       }},
+      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "input_options.scales",
+       [](auto* r) { r->mutable_input_options()->add_scales(0.5); }},
+      {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "images",
+       [](auto* r) { r->clear_images(); }},
+      {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "input_options.input_height_px",
+       [](auto* r) { r->mutable_input_options()->set_input_height_px(0); }},
+      {"LIMIT_EXCEEDED", grpc::StatusCode::INVALID_ARGUMENT, "input_options.input_height_px",
+       [](auto* r) { r->mutable_input_options()->set_input_height_px(1 << 20); }},
+      {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "input_options.background.green",
+       [](auto* r) { r->mutable_input_options()->mutable_background()->set_green(256); }},
+      {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "request_id",
+       [](auto* r) { r->set_request_id("two\nlines"); }},
+  };
+  for (const Case& c : cases) {
+    v1::ExtractFeaturesRequest request;
+    *request.add_images() = RawImage(32, 'a');
+    c.break_it(&request);
+    const grpc::Status status = Extract(request);
+    SCOPED_TRACE(c.field + ": " + status.error_message());
+    EXPECT_EQ(status.error_code(), c.code);
+    EXPECT_EQ(ReasonOf(status), c.reason);
+    const auto bad = DetailOf<google::rpc::BadRequest>(status);
+    ASSERT_TRUE(bad.has_value());
+    EXPECT_EQ(bad->field_violations(0).field(), c.field);
+  }
+  EXPECT_TRUE(fake_->model->batch_sizes().empty());
+}
+
+TEST_F(ServiceTest, OverloadTellsTheClientWhenToRetry) {
+  Make({.admission = {.max_requests = 1, .retry_after = absl::Milliseconds(120)}});
+  fake_->model->Hold();
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a');
+  std::thread first([&] { EXPECT_TRUE(Extract(request).ok()); });
+  fake_->model->AwaitBatches(1);
+  grpc::ClientContext context;
+  v1::ExtractFeaturesResponse response;
+  const grpc::Status status = Extract(request, &response, &context);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(status), "OVERLOADED");
+  const auto retry = DetailOf<google::rpc::RetryInfo>(status);
+  ASSERT_TRUE(retry.has_value());
+  EXPECT_EQ(retry->retry_delay().nanos(), 120'000'000);
+  const auto pushback = context.GetServerTrailingMetadata().find("grpc-retry-pushback-ms");
+  ASSERT_NE(pushback, context.GetServerTrailingMetadata().end());
+  EXPECT_EQ(pushback->second, "120");
+  fake_->model->Release();
+  first.join();
+}
+
+TEST_F(ServiceTest, CancelledCallFreesItsPlaceAndSkipsTheBackbone) {
+  Make();
+  fake_->model->Hold();
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a');
+  std::thread first([&] { EXPECT_TRUE(Extract(request).ok()); });
+  fake_->model->AwaitBatches(1);
+  grpc::ClientContext context;
+  v1::ExtractFeaturesResponse response;
+  grpc::Status status;
+  std::thread second([&] { status = Extract(request, &response, &context); });
+  while (engine_->Gauges().requests_in_flight < 2) std::this_thread::yield();
+  context.TryCancel();
+  second.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  LetTheServerCatchUp();
+  fake_->model->Release();
+  first.join();
+  EXPECT_TRUE(engine_->Drain(absl::Seconds(20)));
+  EXPECT_EQ(fake_->model->batch_sizes(), std::vector<int>{1});
+}
+
+TEST_F(ServiceTest, DeadlineOfTheClientIsHonoured) {
+  Make();
+  fake_->model->Hold();
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a');
+  std::thread first([&] { EXPECT_TRUE(Extract(request).ok()); });
+  fake_->model->AwaitBatches(1);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  v1::ExtractFeaturesResponse response;
+  EXPECT_EQ(Extract(request, &response, &context).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  LetTheServerCatchUp();
+  fake_->model->Release();
+  first.join();
+  EXPECT_TRUE(engine_->Drain(absl::Seconds(20)));
+  EXPECT_EQ(fake_->model->batch_sizes(), std::vector<int>{1});
+}
+
+TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
+  Make({}, {.max_stream_in_flight = 4});
+  constexpr int kImages = 200;
+  grpc::ClientContext context;
+  auto stream = stub_->StreamFeatures(&context);
+  std::thread writer([&stream] {
+    for (int i = 0; i < kImages; ++i) {
+      v1::StreamFeaturesRequest request;
+      if (i == 0) request.mutable_config()->add_heads()->mutable_gem();
+      if (i == 100) request.mutable_config()->add_heads()->mutable_global_max();
+      *request.mutable_image() = RawImage(32, static_cast<char>(i), std::to_string(i));
+      if (i % 50 == 7) request.mutable_image()->mutable_raw()->clear_pixels();
+      stream->Write(request);
+    }
+    stream->WritesDone();
+  });
+  std::set<std::string> seen;
+  int failed = 0;
+  v1::StreamFeaturesResponse response;
+  while (stream->Read(&response)) {
+    const v1::ImageResult& result = response.result();
+    EXPECT_TRUE(seen.insert(result.image_id()).second);
+    EXPECT_EQ(std::to_string(result.index()), result.image_id());
+    if (result.has_status()) {
+      ++failed;
+      continue;
+    }
+    const std::string kind = result.features().head_results(0).kind();
+    EXPECT_EQ(kind, result.index() < 100 ? "gem" : "global_max");
+  }
+  writer.join();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(seen.size(), static_cast<size_t>(kImages));
+  EXPECT_EQ(failed, 4);
+}
+
+TEST_F(ServiceTest, StreamHoldsTheClientBackBeyondItsBound) {
+  Make({}, {.max_stream_in_flight = 3});
+  fake_->model->Hold();
+  grpc::ClientContext context;
+  auto stream = stub_->StreamFeatures(&context);
+  for (int i = 0; i < 10; ++i) {
+    v1::StreamFeaturesRequest request;
+    *request.mutable_image() = RawImage(32, static_cast<char>(i));
+    ASSERT_TRUE(stream->Write(request));
+  }
+  while (engine_->Gauges().requests_in_flight < 3) std::this_thread::yield();
+  fake_->model->AwaitBatches(1);
+  EXPECT_EQ(engine_->Gauges().requests_in_flight, 3);
+  fake_->model->Release();
+  stream->WritesDone();
+  int answers = 0;
+  v1::StreamFeaturesResponse response;
+  while (stream->Read(&response)) ++answers;
+  EXPECT_EQ(answers, 10);
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(ServiceTest, AbandonedStreamLeavesNothingBehind) {
+  Make();
+  {
+    grpc::ClientContext context;
+    auto stream = stub_->StreamFeatures(&context);
+    v1::StreamFeaturesRequest request;
+    *request.mutable_image() = RawImage(32, 'x');
+    ASSERT_TRUE(stream->Write(request));
+    context.TryCancel();
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  EXPECT_TRUE(engine_->Drain(absl::Seconds(20)));
+  EXPECT_EQ(engine_->Gauges().requests_in_flight, 0);
+}
+
+TEST_F(ServiceTest, ModelsDescribeThemselves) {
+  Make();
+  grpc::ClientContext list_context, get_context, missing_context;
+  v1::ListModelsResponse list;
+  ASSERT_TRUE(stub_->ListModels(&list_context, {}, &list).ok());
+  ASSERT_EQ(list.models_size(), 1);
+  EXPECT_EQ(list.models(0).labels_size(), 0);
+  v1::GetModelResponse got;
+  ASSERT_TRUE(stub_->GetModel(&get_context, {}, &got).ok());
+  const v1::Model& model = got.model();
+  EXPECT_EQ(model.state(), v1::MODEL_STATE_READY);
+  EXPECT_EQ(model.labels_size(), 3);
+  EXPECT_EQ(model.layers(1).channel_count(), 8);
+  EXPECT_GE(model.head_types_size(), 11);
+  EXPECT_EQ(model.space_id().size(), 32u);
+  EXPECT_GT(model.limits().max_image_bytes(), 0);
+  v1::GetModelRequest missing;
+  missing.set_model("nope");
+  const grpc::Status status = stub_->GetModel(&missing_context, missing, &got);
+  EXPECT_EQ(ReasonOf(status), "MODEL_NOT_FOUND");
+}
+
+TEST_F(ServiceTest, PoolTensorSaysThatItIsNotServedYet) {
+  Make();
+  grpc::ClientContext context;
+  v1::PoolTensorResponse response;
+  const grpc::Status status = stub_->PoolTensor(&context, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(ReasonOf(status), "NOT_IMPLEMENTED");
+}
+
+TEST_F(ServiceTest, OversizedMessageIsRefusedByTheTransport) {
+  Make({}, {}, {.max_message_bytes = 1 << 20});
+  v1::ExtractFeaturesRequest request;
+  request.add_images()->set_encoded(std::string(2 << 20, 'x'));
+  EXPECT_EQ(Extract(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ServiceTest, CompressedMessagesAreRefused) {
+  Make();
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a');
+  v1::ExtractFeaturesResponse response;
+  EXPECT_EQ(Extract(request, &response, &context).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ServiceTest, EachCallIsCountedOnce) {
+  Make();
+  v1::ExtractFeaturesRequest good, bad;
+  *good.add_images() = RawImage(32, 'a');
+  bad.set_model("nope");
+  *bad.add_images() = RawImage(32, 'a');
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(Extract(good).ok());
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Extract(bad).ok());
+  const std::string text = metrics_.Scrape();
+  EXPECT_THAT(text,
+              HasSubstr("pixpool_requests_total{code=\"OK\",method=\"ExtractFeatures\"} 5\n"));
+  EXPECT_THAT(
+      text, HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"ExtractFeatures\"} 3\n"));
+}
+
+TEST_F(ServiceTest, PortInUseIsOneClearError) {
+  Make();
+  const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
+  const auto second = StartGrpcServer({.listen = taken}, service_.get());
+  ASSERT_FALSE(second.ok());
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(taken));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));
+}
+
+}  // namespace
+}  // namespace pixpool

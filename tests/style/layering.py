@@ -1,0 +1,124 @@
+"""Which folder may include what: the one-way flow of the project, and the one home of each heavy library.
+
+Adding a folder or a library means adding its row here.
+"""
+
+import dataclasses
+import pathlib
+import re
+import sys
+
+from project_tree import ROOT, project_files
+
+# Folder -> the project folders whose headers it may include, besides its own. "server" and "client" are the files
+# directly in them.
+FOLDERS = {
+    "server/base": [],
+    "server/metrics": ["server/base"],
+    "server/image": ["server/base"],
+    "server/batching": ["server/base"],
+    "server/model": ["server/base", "server/image"],
+    "server/engine": ["server/base", "server/metrics", "server/image", "server/batching", "server/model"],
+    "server/rpc": [
+        "server/base", "server/metrics", "server/image", "server/batching", "server/model", "server/engine",
+    ],
+    "server": [
+        "server/base", "server/metrics", "server/image", "server/batching", "server/model", "server/engine",
+        "server/rpc",
+    ],
+    "client/cpp": [],
+    "client/cli": ["client/cpp"],
+}  # fmt: skip
+
+# Library -> what its headers look like, and where they may be included: folders, or patterns of single files.
+LIBRARIES = {
+    "LibTorch": (r"(torch|ATen|c10|caffe2)/", ["server/model"]),
+    "OpenVINO": (r"openvino/", ["server/model"]),
+    "gRPC": (r"(grpc|grpcpp|grpc\+\+)/", ["server/rpc", "server/serve.cc", "client/cpp", "client/cli"]),
+    "Protobuf": (r"google/|.*\.pb\.h$", ["server/rpc", "server/serve.cc", "client/cpp", "client/cli"]),
+    "OpenCV": (r"opencv2/", ["server/image", "client/cli"]),
+    "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image"]),
+    "libpng": (r"png\.h$", ["server/image"]),
+    "libwebp": (r"webp/", ["server/image"]),
+    "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
+    "Boost": (r"boost/", ["server/metrics"]),
+    "spdlog": (r"spdlog/", ["server/base"]),
+    "OpenSSL": (r"openssl/", ["server/base"]),
+    "CLI11": (r"CLI/", ["server/config*.cc", "client/cli"]),
+    "nlohmann-json": (r"nlohmann/", ["server/base", "server/model", "client/cli"]),
+    "Abseil": (r"absl/", ["server", *(folder for folder in FOLDERS if folder != "server")]),
+}
+
+# The standard library, and the headers of the C library and of Linux.
+SYSTEM = re.compile(
+    r"[a-z_0-9]+$|(sys|linux|netinet|arpa|net)/\w+\.h$|"
+    r"(dirent|dlfcn|errno|execinfo|fcntl|fnmatch|getopt|glob|limits|netdb|poll|pthread|pwd|sched|signal|spawn|stdint|"
+    r"stdio|stdlib|string|termios|time|unistd)\.h$"
+)
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    path: pathlib.PurePosixPath
+    line: int
+    text: str
+
+    def __str__(self):
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+def folder_of(path):
+    """The row of FOLDERS that a file belongs to: its first two folders, or one for files directly in it."""
+    return "/".join(path.parts[:-1][:2])
+
+
+def may_use(path, homes):
+    folder = folder_of(path)
+    return any(home == folder or path.match(home) for home in homes)
+
+
+def is_ours(root, name):
+    """Whether `name` is a file of the project, or is made from one (version.h from version.h.in)."""
+    return "/" in name and ((root / name).is_file() or (root / (name + ".in")).is_file())
+
+
+def check_include(root, path, quote, name):
+    """What is wrong with one include of a file, or None."""
+    folder = folder_of(path)
+    for library, (pattern, homes) in LIBRARIES.items():
+        if re.match(pattern, name):
+            if may_use(path, homes):
+                return None
+            return f"includes {name}: {library} belongs in {', '.join(homes)}"
+    if is_ours(root, name):
+        target = folder_of(pathlib.PurePosixPath(name))
+        if target == folder or target in FOLDERS[folder]:
+            return None
+        allowed = ", ".join(FOLDERS[folder]) or "no other folder"
+        return f"includes {name}: {folder} may use {allowed}"
+    if quote == "<" and SYSTEM.match(name):
+        return None
+    return f"includes {name}: not a file below the root, and not of a library that tests/style/layering.py knows"
+
+
+def check_tree(root=ROOT):
+    """All problems of the tree at `root`."""
+    problems = []
+    for path in project_files(root):
+        if path.parts[0] not in ("server", "client") or path.suffix not in (".h", ".cc"):
+            continue
+        if folder_of(path) not in FOLDERS:
+            problems.append(Problem(path, 1, f"{folder_of(path)} is not a folder that tests/style/layering.py knows"))
+            continue
+        for number, line in enumerate((root / path).read_text(encoding="utf-8").splitlines(), 1):
+            found = INCLUDE.match(line)
+            if found and (text := check_include(root, path, *found.groups())):
+                problems.append(Problem(path, number, text))
+    return problems
+
+
+if __name__ == "__main__":
+    found_problems = check_tree()
+    print(*found_problems, sep="\n")
+    sys.exit(bool(found_problems))

@@ -1,0 +1,70 @@
+#include "client/cli/model_text.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace pixpool::cli {
+namespace {
+
+using testing::HasSubstr;
+
+v1::Model Sample() {
+  v1::Model m;
+  m.set_name("net");
+  m.set_version("1");
+  m.set_state(v1::MODEL_STATE_READY);
+  m.set_engine("torchscript");
+  m.set_device("cpu");
+  m.set_precision("float32");
+  m.mutable_input_recipe()->set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
+  m.mutable_input_recipe()->set_resize_size_px(256);
+  m.mutable_input_recipe()->set_interpolation("bicubic");
+  m.mutable_input_recipe()->set_crop(v1::CROP_MODE_CENTER);
+  m.mutable_input_recipe()->set_input_height_px(224);
+  m.mutable_input_recipe()->set_input_width_px(224);
+  v1::Layer& layer = *m.add_layers();
+  layer.set_name("last");
+  layer.set_channel_count(1280);
+  layer.set_stride_px(32);
+  m.set_default_layer("last");
+  m.set_class_count(1000);
+  m.set_classifier_layer("last");
+  v1::HeadType& gem = *m.add_head_types();
+  gem.set_name("gem");
+  gem.set_description("Generalised mean.");
+  gem.set_default_value_count(1280);
+  v1::HeadParameter& p = *gem.add_parameters();
+  p.set_name("p");
+  p.set_type("float");
+  p.set_default_value("3");
+  p.set_range("(0, 100]");
+  m.mutable_limits()->set_max_images_per_request(32);
+  return m;
+}
+
+TEST(ModelTextTest, ShowsLayersHeadsRecipeAndLimits) {
+  const std::string text = ModelText(Sample(), Style{});
+  EXPECT_THAT(text, HasSubstr("net  version 1"));
+  EXPECT_THAT(text, HasSubstr("torchscript on cpu, float32"));
+  EXPECT_THAT(text, HasSubstr("shorter side to 256 px (bicubic), centre crop, input 224 x 224 px"));
+  EXPECT_THAT(text, HasSubstr("last (default) |     1280 |  32 px | any sign"));
+  EXPECT_THAT(text, HasSubstr("p (float): (0, 100], default 3"));
+  EXPECT_THAT(text, HasSubstr("images in a request"));
+  EXPECT_THAT(text, HasSubstr("1000, from layer last"));
+}
+
+TEST(ModelTextTest, ListHasARowAModel) {
+  v1::ListModelsResponse list;
+  EXPECT_EQ(ModelListText(list, Style{}), "the server holds no models\n");
+  *list.add_models() = Sample();
+  v1::Model& failed = *list.add_models();
+  failed.set_name("bad");
+  failed.set_state(v1::MODEL_STATE_FAILED);
+  failed.set_state_message("golden differs");
+  const std::string text = ModelListText(list, Style{});
+  EXPECT_THAT(text, HasSubstr("| net   | 1       | ready"));
+  EXPECT_THAT(text, HasSubstr("| bad   |         | failed: golden differs"));
+}
+
+}  // namespace
+}  // namespace pixpool::cli

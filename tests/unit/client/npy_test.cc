@@ -1,0 +1,154 @@
+#include "client/cli/npy.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/unit/client/outcomes.h"
+
+namespace pixpool::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::vector<float> Floats(const std::string& bytes) {
+  std::vector<float> values((bytes.size() - 128) / 4);
+  std::memcpy(values.data(), bytes.data() + 128, values.size() * 4);
+  return values;
+}
+
+class NpyTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = testing::TempDir() + "/npy_test." + std::to_string(getpid());
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  std::vector<std::string> Files() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(root_)) {
+      names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  std::string root_;
+};
+
+TEST_F(NpyTest, HeaderIsWhatNumpyWrites) {
+  const std::string header = *NpyHeader({3, 1280});
+  ASSERT_EQ(header.size(), 128u);
+  EXPECT_EQ(header.substr(0, 10), std::string("\x93NUMPY\x01\x00\x76\x00", 10));
+  EXPECT_THAT(
+      header.substr(10),
+      testing::StartsWith("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1280), }"));
+  EXPECT_EQ(header.back(), '\n');
+  EXPECT_THAT(*NpyHeader({5}), HasSubstr("(5,)"));
+  EXPECT_FALSE(NpyHeader(std::vector<int64_t>(30, 1000)).ok());
+}
+
+TEST_F(NpyTest, OneHead) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(MakeGood(0, "a.png", {1, 2})).ok());
+  ASSERT_TRUE(writer->Add(MakeBad(1, "b.png", absl::InvalidArgumentError("broken"))).ok());
+  ASSERT_TRUE(writer->Add(MakeGood(2, "c.png", {3, 4})).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_THAT(Files(), ElementsAre("out.index.json", "out.npy"));
+  const std::string bytes = ReadFile(root_ + "/out.npy");
+  EXPECT_EQ(bytes.substr(0, 128), *NpyHeader({2, 2}));
+  EXPECT_THAT(Floats(bytes), ElementsAre(1, 2, 3, 4));
+
+  const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
+  EXPECT_EQ(index["images"], nlohmann::json({"a.png", "c.png"}));
+  EXPECT_EQ(index["model"], "m/2");
+  EXPECT_EQ(index["heads"][0]["file"], "out.npy");
+  EXPECT_EQ(index["heads"][0]["space_id"], "0123456789abcdef0123456789abcdef");
+  EXPECT_EQ(index["failed"][0]["path"], "b.png");
+  EXPECT_THAT(index["failed"][0]["error"].get<std::string>(), HasSubstr("broken"));
+}
+
+ImageOutcome AllScores(const std::vector<int>& classes) {
+  ImageOutcome outcome = MakeGood(0, "a.png", {1, 2}, true);
+  v1::HeadResult& head = *outcome.features.mutable_head_results(0);
+  head.clear_class_scores();
+  for (const int c : classes) {
+    v1::ClassScore& score = *head.add_class_scores();
+    score.set_class_index(c);
+    score.set_score(static_cast<float>(c) + 0.5f);
+  }
+  return outcome;
+}
+
+TEST_F(NpyTest, SeveralHeadsGoToSeveralFiles) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(AllScores({0, 1})).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_THAT(Files(), ElementsAre("out.class_scores.npy", "out.global_avg.npy", "out.index.json"));
+  EXPECT_THAT(Floats(ReadFile(root_ + "/out.class_scores.npy")), ElementsAre(0.5, 1.5));
+}
+
+TEST_F(NpyTest, SortedScoresAreRefusedAndNothingIsLeft) {
+  {
+    const auto writer = NewNpyWriter(root_ + "/out.npy");
+    const absl::Status status = writer->Add(AllScores({1, 0}));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("class_scores:top_k=0"));
+  }
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_F(NpyTest, MixedSizesAreRefused) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(MakeGood(0, "a.png", {1, 2})).ok());
+  const absl::Status status = writer->Add(MakeGood(1, "b.png", {1, 2, 3}));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("head global_avg gives 3 for b.png and 2 for a.png"));
+}
+
+TEST_F(NpyTest, MixedSpacesAreRefused) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(MakeGood(0, "a.png", {1, 2})).ok());
+  ImageOutcome other = MakeGood(1, "b.png", {1, 2});
+  other.features.mutable_head_results(0)->set_space_id("ffff");
+  EXPECT_THAT(std::string(writer->Add(other).message()), HasSubstr("must not be compared"));
+}
+
+TEST_F(NpyTest, MapsKeepTheirShape) {
+  ImageOutcome outcome = MakeGood(0, "a.png", {1, 2, 3, 4, 5, 6});
+  v1::HeadResult& head = *outcome.features.mutable_head_results(0);
+  head.clear_shape();
+  for (const int extent : {1, 2, 3}) head.add_shape(extent);
+  const auto writer = NewNpyWriter(root_ + "/maps");
+  ASSERT_TRUE(writer->Add(outcome).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(ReadFile(root_ + "/maps").substr(0, 128), *NpyHeader({1, 1, 2, 3}));
+}
+
+TEST_F(NpyTest, NoFeaturesNoFilesAndBadFolderIsAnError) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(MakeBad(0, "b.png", absl::InvalidArgumentError("broken"))).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_TRUE(Files().empty());
+  EXPECT_THAT(
+      std::string(NewNpyWriter(root_ + "/no/out.npy")->Add(MakeGood(0, "a", {1})).message()),
+      HasSubstr("cannot write"));
+}
+
+}  // namespace
+}  // namespace pixpool::cli

@@ -1,0 +1,51 @@
+#include "server/image/codec.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "server/base/error.h"
+
+namespace pixpool {
+namespace {
+
+constexpr ImageFormat kFormats[] = {ImageFormat::kJpeg, ImageFormat::kPng, ImageFormat::kWebp};
+
+TEST(CodecTest, EveryFormatHasItsRow) {
+  std::set<std::string_view> names;
+  for (const ImageFormat format : kFormats) {
+    EXPECT_EQ(CodecOf(format).format, format);
+    names.insert(FormatName(format));
+  }
+  EXPECT_EQ(names, (std::set<std::string_view>{"jpeg", "png", "webp"}));
+}
+
+TEST(CodecTest, FindsByMagicAlone) {
+  EXPECT_EQ(FindCodec("\xff\xd8\xff"), &CodecOf(ImageFormat::kJpeg));
+  EXPECT_EQ(FindCodec("\x89PNG\r\n\x1a\n"), &CodecOf(ImageFormat::kPng));
+  EXPECT_EQ(FindCodec("RIFF....WEBP"), &CodecOf(ImageFormat::kWebp));
+  for (const char* bytes : {"", "\xff", "\xff\xd8", "\x89PNG\r\n\x1a", "RIFF....WEB",
+                            "RIFF....WAVE", " \xff\xd8\xff"}) {
+    EXPECT_EQ(FindCodec(bytes), nullptr) << bytes;
+  }
+}
+
+TEST(CodecTest, ErrorsNameFormatAndDetail) {
+  const absl::Status status = Undecodable(ImageFormat::kPng, "CRC error");
+  EXPECT_EQ(status.message(),
+            "png image cannot be decoded: CRC error; check that the file is complete");
+  const auto details = GetErrorDetails(status);
+  ASSERT_TRUE(details.has_value());
+  EXPECT_EQ(details->reason, ErrorReason::kImageUndecodable);
+  const std::vector<std::pair<std::string, std::string>> metadata = {{"format", "png"},
+                                                                     {"detail", "CRC error"}};
+  EXPECT_EQ(details->metadata, metadata);
+
+  const auto variant = GetErrorDetails(UnsupportedVariant(ImageFormat::kJpeg, "lossless JPEG"));
+  ASSERT_TRUE(variant.has_value());
+  EXPECT_EQ(variant->reason, ErrorReason::kImageUnsupportedFormat);
+}
+
+}  // namespace
+}  // namespace pixpool

@@ -1,0 +1,73 @@
+#include "server/image/exif.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/unit/image/fixtures.h"
+
+namespace pixpool {
+namespace {
+
+using testing::Fixture;
+
+// A little-endian block with one directory of one entry.
+std::string Block(char orientation) {
+  return std::string("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", 18) + orientation +
+         std::string("\0\0\0", 3) + std::string(4, '\0');
+}
+
+TEST(ExifTest, ReadsEveryOrientation) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const std::string block = Block(static_cast<char>(orientation));
+    EXPECT_EQ(ReadExifOrientation(block), orientation);
+    EXPECT_EQ(ReadExifOrientation(std::string("Exif\0\0", 6) + block), orientation);
+  }
+}
+
+TEST(ExifTest, OutOfRangeIsUpright) {
+  for (const int orientation : {0, 9, 127}) {
+    EXPECT_EQ(ReadExifOrientation(Block(static_cast<char>(orientation))), 1);
+  }
+}
+
+TEST(ExifTest, EveryCutIsSafe) {
+  const std::string block = Block(6);
+  const size_t needed = 8 + 2 + 12;
+  for (size_t cut = 0; cut <= block.size(); ++cut) {
+    const std::vector<char> copy(block.begin(), block.begin() + static_cast<ptrdiff_t>(cut));
+    EXPECT_EQ(ReadExifOrientation({copy.data(), copy.size()}), cut < needed ? 1 : 6) << cut;
+  }
+}
+
+TEST(ExifTest, EveryDirectoryOffsetIsSafe) {
+  for (uint32_t offset = 0; offset < 70'000; ++offset) {
+    std::string block = Block(6);
+    for (int i = 0; i < 4; ++i) block[4 + i] = static_cast<char>(offset >> (8 * i));
+    EXPECT_EQ(ReadExifOrientation(block), offset == 8 ? 6 : 1) << offset;
+  }
+}
+
+TEST(ExifTest, PicturesOfEveryFormatAreTurnedAsPillowTurnsThem) {
+  const std::vector<Fixture> fixtures = testing::LoadFixtures("exif_");
+  ASSERT_GE(fixtures.size(), 100u);
+  for (const Fixture& fixture : fixtures) testing::CheckFixture(fixture);
+}
+
+TEST(ExifTest, TheHeaderSaysTheOrientation) {
+  for (const char* format : {"jpeg", "png", "webp"}) {
+    for (int orientation = 1; orientation <= 8; ++orientation) {
+      const std::string name =
+          std::string("exif_") + format + "_" + std::to_string(orientation) + "_little";
+      const absl::StatusOr<ImageHeader> header =
+          ReadImageHeader(testing::LoadPicture(name), ImageLimits());
+      ASSERT_TRUE(header.ok()) << name << header.status();
+      EXPECT_EQ(header->orientation, orientation) << name;
+      EXPECT_EQ(header->width, 37) << name;  // as stored
+      EXPECT_EQ(header->height, 23) << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pixpool

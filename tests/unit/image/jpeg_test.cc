@@ -1,0 +1,56 @@
+#include <gtest/gtest.h>
+
+#include "tests/unit/image/fixtures.h"
+
+namespace pixpool {
+namespace {
+
+using testing::CheckDamagedCopies;
+using testing::CheckEveryCutFails;
+using testing::Decode;
+using testing::Fixture;
+using testing::LoadPicture;
+
+TEST(JpegTest, AgreesWithPillowOrGivesTheReason) {
+  const std::vector<Fixture> fixtures = testing::LoadFixtures("jpeg_");
+  ASSERT_GE(fixtures.size(), 100u);
+  for (const Fixture& fixture : fixtures) testing::CheckFixture(fixture);
+}
+
+TEST(JpegTest, NoCutBeforeTheLastRowGivesAPicture) {
+  for (const char* name : {"jpeg_67x45_420_q95_baseline.jpg", "jpeg_67x45_444_q95_progressive.jpg",
+                           "jpeg_grey_67x45_progressive.jpg", "jpeg_grey_67x45_baseline.jpg",
+                           "jpeg_cmyk_67x45_progressive.jpg", "jpeg_restart_67x45.jpg"}) {
+    SCOPED_TRACE(name);
+    const std::string bytes = LoadPicture(name);
+    CheckEveryCutFails(bytes, bytes.size() - 2);  // the end marker alone may be missing
+  }
+}
+
+TEST(JpegTest, NoCutThatIsGivenAnEndMarkerLosesRows) {
+  const std::string bytes = LoadPicture("jpeg_67x45_420_q95_baseline.jpg");
+  for (size_t cut = 3; cut < bytes.size() - 2; ++cut) {
+    ASSERT_FALSE(Decode(bytes.substr(0, cut) + "\xff\xd9").ok()) << "cut after " << cut;
+  }
+}
+
+TEST(JpegTest, DamagedCopiesAreSafe) {
+  CheckDamagedCopies(LoadPicture("jpeg_67x45_420_q75_baseline.jpg"), 1500, 1);
+  CheckDamagedCopies(LoadPicture("jpeg_67x45_422_q75_progressive.jpg"), 1500, 2);
+  CheckDamagedCopies(LoadPicture("jpeg_ycck_67x45_baseline.jpg"), 500, 3);
+  CheckDamagedCopies(LoadPicture("exif_jpeg_6_big"), 1500, 4);
+}
+
+TEST(JpegTest, AFailureLeavesNothingBehindForTheNextPicture) {
+  const std::string good = LoadPicture("jpeg_128x96_420_q75_baseline.jpg");
+  const std::string bad = LoadPicture("jpeg_cut_then_eoi_progressive.jpg");
+  const absl::StatusOr<Image> before = Decode(good);
+  ASSERT_TRUE(before.ok()) << before.status();
+  ASSERT_FALSE(Decode(bad).ok());
+  const absl::StatusOr<Image> after = Decode(good);
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_TRUE(std::equal(before->data(), before->data() + before->byte_size(), after->data()));
+}
+
+}  // namespace
+}  // namespace pixpool

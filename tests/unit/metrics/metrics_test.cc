@@ -1,0 +1,250 @@
+#include "server/metrics/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace pixpool {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Metrics with every family in use.
+std::unique_ptr<Metrics> Filled() {
+  auto metrics = std::make_unique<Metrics>();
+  metrics->DeclareHeads({"gem", "global_avg"});
+  metrics->SetBuildInfo("0.1.0", "1.51", "2.13");
+  metrics->SetModel("net", "1", "torchscript", "cpu", "float32", true, 1.5);
+  metrics->SetGaugeSource([] { return GaugeReadings{}; });
+  return metrics;
+}
+
+// The value of a series, written as in the exposition: `name{label="x"}`. -1 if there is none.
+double Value(const std::string& text, const std::string& series) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    double value = 0;
+    if (line.size() > series.size() && line.substr(0, series.size()) == series &&
+        line[series.size()] == ' ' && absl::SimpleAtod(line.substr(series.size() + 1), &value)) {
+      return value;
+    }
+  }
+  return -1;
+}
+
+std::vector<std::string> Split(const std::string& text, char at) {
+  return absl::StrSplit(text, at, absl::SkipEmpty());
+}
+
+// "name type label,label" of every family, sorted; "-" where there is no label.
+std::vector<std::string> Families(const std::string& text) {
+  std::map<std::string, std::string> types;
+  std::map<std::string, std::set<std::string>> labels;
+  for (const std::string& line : Split(text, '\n')) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words[0] == "#" && words[1] == "TYPE") types[words[2]] = words[3];
+    if (words[0] == "#") continue;
+    const size_t brace = line.find('{');
+    std::string name = line.substr(0, std::min(brace, line.find(' ')));
+    for (const std::string suffix : {"_bucket", "_sum", "_count"}) {
+      const std::string base = name.substr(0, name.size() - std::min(name.size(), suffix.size()));
+      if (name == base + suffix && types.count(base) != 0) name = base;
+    }
+    labels[name];
+    if (brace == line.npos) continue;
+    const std::string inside = line.substr(brace + 1, line.rfind('}') - brace - 1);
+    for (const std::string& pair : Split(inside, ',')) {
+      const std::string label = pair.substr(0, pair.find('='));
+      if (label != "le") labels[name].insert(label);
+    }
+  }
+  std::vector<std::string> families;
+  for (const auto& [name, type] : types) {
+    const std::string joined = absl::StrJoin(labels[name], ",");
+    families.push_back(absl::StrCat(name, " ", type, " ", joined.empty() ? "-" : joined));
+  }
+  return families;
+}
+
+TEST(MetricsTest, NamesTypesAndLabelsAreThoseOfTheGoldenFile) {
+  const std::string path = PIXPOOL_GOLDEN_DIR "/metric_names.txt";
+  std::ifstream in(path);
+  ASSERT_TRUE(in) << path;
+  std::vector<std::string> golden;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty() && line[0] != '#') golden.push_back(line);
+  }
+  const std::vector<std::string> families = Families(Filled()->Scrape());
+  EXPECT_EQ(families, golden) << "dashboards and alerts use these names. All of them now:\n"
+                              << absl::StrJoin(families, "\n");
+}
+
+TEST(MetricsTest, PromtoolFindsNothingToComplainAbout) {
+  if (std::system("command -v promtool > /dev/null 2>&1") != 0) {
+    GTEST_SKIP() << "promtool is not installed (Debian: prometheus)";
+  }
+  const std::string path = testing::TempDir() + "/metrics_test.prom";
+  std::ofstream(path) << Filled()->Scrape();
+  const std::string command = "promtool check metrics < " + path + " > " + path + ".out 2>&1";
+  const int code = std::system(command.c_str());
+  std::stringstream output;
+  output << std::ifstream(path + ".out").rdbuf();
+  EXPECT_EQ(code, 0) << output.str();
+  EXPECT_EQ(output.str(), "");
+}
+
+TEST(MetricsTest, ACallIsCountedByMethodAndCode) {
+  Metrics metrics;
+  metrics.RequestDone(RpcMethod::kExtractFeatures, absl::StatusCode::kOk, 0.02);
+  metrics.RequestDone(RpcMethod::kExtractFeatures, absl::StatusCode::kOk, 0.3);
+  metrics.RequestDone(RpcMethod::kGetModel, absl::StatusCode::kNotFound, 0.001);
+  metrics.RequestDone(RpcMethod::kGetModel, static_cast<absl::StatusCode>(99), 0.001);
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, R"(pixpool_requests_total{code="OK",method="ExtractFeatures"})"), 2);
+  EXPECT_EQ(Value(text, R"(pixpool_requests_total{code="NOT_FOUND",method="GetModel"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_requests_total{code="UNKNOWN",method="GetModel"})"), 1);
+  const std::string seconds = "pixpool_request_duration_seconds";
+  EXPECT_EQ(Value(text, seconds + R"(_count{method="ExtractFeatures"})"), 2);
+  EXPECT_EQ(Value(text, seconds + R"(_bucket{method="ExtractFeatures",le="0.01"})"), 0);
+  EXPECT_EQ(Value(text, seconds + R"(_bucket{method="ExtractFeatures",le="0.025"})"), 1);
+  EXPECT_EQ(Value(text, seconds + R"(_bucket{method="ExtractFeatures",le="0.5"})"), 2);
+}
+
+TEST(MetricsTest, ImagesAreCountedByOutcomeAndReason) {
+  Metrics metrics;
+  metrics.ImageDone(absl::OkStatus());
+  metrics.ImageDone(MakeError(ErrorReason::kImageUndecodable, "x"));
+  metrics.ImageDone(MakeError(ErrorReason::kImageUndecodable, "y"));
+  metrics.ImageDone(absl::InternalError("without a reason"));
+  metrics.ImageSeen("png", 2000, 40'000);
+  metrics.ImageSeen("../../evil", 1, 1);
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="ok",reason="none"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"})"), 2);
+  EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="error",reason="OTHER"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_images_received_total{format="png"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_images_received_total{format="other"})"), 1);
+  EXPECT_EQ(Value(text, "pixpool_image_bytes_count"), 2);
+  EXPECT_EQ(Value(text, "pixpool_image_pixels_sum"), 40'001);
+}
+
+TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
+  Metrics metrics;
+  metrics.DeclareHeads({"gem"});
+  metrics.StageTime(Stage::kBackbone, 0.05);
+  metrics.BatchSize(8);
+  metrics.HeadRun("gem");
+  metrics.HeadRun("never-declared");
+  metrics.Cancelled(Stage::kBatchWait, ErrorReason::kDeadlineInQueue);
+  metrics.Shed(ErrorReason::kOverloaded);
+  metrics.Shed(ErrorReason::kHeadInvalid);
+  metrics.CacheLookup(true);
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, R"(pixpool_stage_duration_seconds_count{stage="backbone"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_batch_size_bucket{le="4"})"), 0);
+  EXPECT_EQ(Value(text, R"(pixpool_batch_size_bucket{le="8"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_head_runs_total{kind="gem"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_head_runs_total{kind="other"})"), 1);
+  EXPECT_EQ(
+      Value(text, R"(pixpool_cancellations_total{reason="DEADLINE_IN_QUEUE",stage="batch_wait"})"),
+      1);
+  EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OVERLOADED"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OTHER"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_cache_lookups_total{result="hit"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_cache_lookups_total{result="miss"})"), 0);
+}
+
+TEST(MetricsTest, GaugesAreReadAtTheScrape) {
+  Metrics metrics;
+  int reads = 0;
+  metrics.SetGaugeSource([&] {
+    GaugeReadings readings;
+    readings.queue_depth = ++reads;
+    readings.bytes_capacity = 1000;
+    readings.cpu_threads = 4;
+    return readings;
+  });
+  EXPECT_EQ(reads, 0);
+  EXPECT_EQ(Value(metrics.Scrape(), "pixpool_queue_depth"), 1);
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, "pixpool_queue_depth"), 2);
+  EXPECT_EQ(Value(text, "pixpool_in_flight_bytes_limit"), 1000);
+  EXPECT_EQ(Value(text, R"(pixpool_threads{pool="cpu"})"), 4);
+  metrics.SetGaugeSource(nullptr);
+  metrics.Scrape();
+  EXPECT_EQ(reads, 2);
+}
+
+TEST(MetricsTest, AModelChangesWithoutLeavingOldSeries) {
+  Metrics metrics;
+  const std::string ready = R"(pixpool_model_ready{model="net",version="1"})";
+  metrics.SetModel("net", "1", "", "", "", false, 0);
+  EXPECT_EQ(Value(metrics.Scrape(), ready), 0);
+  EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("pixpool_model_info{")));
+  metrics.SetModel("net", "1", "torchscript", "cpu", "float32", true, 2.5);
+  metrics.SetModel("net", "1", "torchscript", "cuda:0", "float32", true, 3.5);
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, ready), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_model_load_duration_seconds{model="net",version="1"})"), 3.5);
+  EXPECT_THAT(text, HasSubstr("device=\"cuda:0\""));
+  EXPECT_THAT(text, Not(HasSubstr("device=\"cpu\"")));
+}
+
+TEST(MetricsTest, ProcessFiguresArePlausible) {
+  Metrics metrics;
+  const std::string text = metrics.Scrape();
+  EXPECT_GE(Value(text, "process_threads"), 1);
+  EXPECT_GE(Value(text, "process_open_fds"), 3);
+  EXPECT_GT(Value(text, "process_max_fds"), Value(text, "process_open_fds"));
+  EXPECT_GT(Value(text, "process_resident_memory_bytes"), 1e6);
+  EXPECT_GT(Value(text, "process_virtual_memory_bytes"),
+            Value(text, "process_resident_memory_bytes"));
+  EXPECT_GE(Value(text, "process_cpu_seconds_total"), 0);
+  const double now = static_cast<double>(time(nullptr));
+  EXPECT_NEAR(Value(text, "process_start_time_seconds"), now, 300) << "the tests' time limit";
+}
+
+TEST(MetricsTest, SeriesAreBoundedWhateverClientsSend) {
+  auto metrics = Filled();
+  const auto count = [&] { return Split(metrics->Scrape(), '\n').size(); };
+  const size_t before = count();
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = absl::StrCat("x", i);
+    metrics->ImageSeen(name, i, i);
+    metrics->HeadRun(name);
+    metrics->RequestDone(RpcMethod::kPoolTensor, static_cast<absl::StatusCode>(i), i);
+  }
+  EXPECT_EQ(count(), before);
+  EXPECT_LT(before, 600u) << "about 500 series and the help";
+}
+
+TEST(MetricsTest, ThreadsCountTogether) {
+  Metrics metrics;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1'000; ++i) {
+        metrics.RequestDone(RpcMethod::kPoolTensor, absl::StatusCode::kOk, 0.1);
+        if (i % 100 == 0) metrics.Scrape();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Value(metrics.Scrape(), R"(pixpool_requests_total{code="OK",method="PoolTensor"})"),
+            4'000);
+}
+
+}  // namespace
+}  // namespace pixpool

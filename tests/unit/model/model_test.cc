@@ -1,0 +1,72 @@
+#include "server/model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+namespace pixpool {
+namespace {
+
+ModelInfo Info() {
+  ModelInfo info;
+  info.weights_sha256 = std::string(64, 'a');
+  info.precision = "float32";
+  info.input.mean = {127, 127, 127};
+  info.input.std = {128, 128, 128};
+  return info;
+}
+
+TEST(SpaceId, Is32HexadecimalDigitsAndStable) {
+  const std::string id = MakeSpaceId(Info(), "plan", "head");
+  EXPECT_EQ(id.size(), 32u);
+  EXPECT_TRUE(std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+  })) << id;
+  EXPECT_EQ(id, MakeSpaceId(Info(), "plan", "head"));
+  // Computed with Python's hashlib. Stored indexes hold these: a change of the rule makes them
+  // stale.
+  EXPECT_EQ(id, "dccd0f16a8cb63d2d771a3a14ca13754");
+}
+
+TEST(SpaceId, ChangesWithEverythingThatDecidesTheSpace) {
+  std::set<std::string> ids = {
+      MakeSpaceId(Info(), "plan", "head"), MakeSpaceId(Info(), "plan2", "head"),
+      MakeSpaceId(Info(), "plan", "head2"), MakeSpaceId(Info(), "planhead", "")};
+  ModelInfo info = Info();
+  info.weights_sha256[0] = 'b';
+  ids.insert(MakeSpaceId(info, "plan", "head"));
+  info = Info();
+  info.precision = "int8";
+  ids.insert(MakeSpaceId(info, "plan", "head"));
+  info = Info();
+  info.input.mean[1] += 1e-4f;
+  ids.insert(MakeSpaceId(info, "plan", "head"));
+  info = Info();
+  std::swap(info.input.mean, info.input.std);
+  ids.insert(MakeSpaceId(info, "plan", "head"));
+  EXPECT_EQ(ids.size(), 8u);
+}
+
+TEST(SpaceId, DoesNotChangeWithNameDeviceOrEngine) {
+  ModelInfo info = Info();
+  info.name = "renamed";
+  info.version = "nine";
+  info.device = "cuda:0";
+  info.engine = "openvino";
+  info.license = "MIT";
+  EXPECT_EQ(MakeSpaceId(info, "plan", "head"), MakeSpaceId(Info(), "plan", "head"));
+}
+
+TEST(ModelInfo, ScopeLayersFollowTheLayers) {
+  ModelInfo info = Info();
+  info.layers = {{"a", 3, 4, true}, {"b", 5, 8, false}};
+  const std::vector<HeadScope::Layer> layers = info.ScopeLayers();
+  ASSERT_EQ(layers.size(), 2u);
+  EXPECT_EQ(layers[1].name, "b");
+  EXPECT_EQ(layers[1].channels, 5);
+  EXPECT_EQ(layers[1].stride, 8);
+}
+
+}  // namespace
+}  // namespace pixpool

@@ -1,0 +1,38 @@
+#include "server/model/torch_env.h"
+
+#include <gtest/gtest.h>
+
+#include "server/model/model.h"
+
+namespace pixpool {
+namespace {
+
+TEST(ResolveDevice, TakesWhatIsThere) {
+  EXPECT_EQ(*ResolveDevice("cpu"), "cpu");
+  const std::string automatic = *ResolveDevice("auto");
+  EXPECT_TRUE(automatic == "cpu" || automatic == "cuda:0") << automatic;
+}
+
+TEST(ResolveDevice, RefusesNonsense) {
+  for (const char* text : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "CPU", "cuda 0"}) {
+    EXPECT_EQ(ResolveDevice(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(ResolveDevice, RefusesADeviceThatIsNotThere) {
+  EXPECT_EQ(ResolveDevice("cuda:999").status().code(), absl::StatusCode::kNotFound);
+  const bool has_cuda = *ResolveDevice("auto") == "cuda:0";
+  EXPECT_EQ(ResolveDevice("cuda").ok(), has_cuda);
+  EXPECT_EQ(ResolveDevice("cuda:0").ok(), has_cuda);
+}
+
+TEST(TorchVersion, IsAVersion) { EXPECT_NE(TorchVersion().find('.'), std::string::npos); }
+
+TEST(FirstLine, CutsTheStackTrace) {
+  EXPECT_EQ(FirstLine("what went wrong\nframe #0\nframe #1"), "what went wrong");
+  EXPECT_EQ(FirstLine("one line"), "one line");
+  EXPECT_EQ(FirstLine(""), "");
+}
+
+}  // namespace
+}  // namespace pixpool

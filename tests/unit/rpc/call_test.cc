@@ -1,0 +1,39 @@
+#include "server/rpc/call.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/base/error.h"
+
+namespace pixpool {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+using WallTime = std::chrono::system_clock::time_point;
+
+constexpr CallOptions kOptions{.default_deadline = seconds(7), .max_deadline = seconds(60)};
+
+TEST(CallDeadlineTest, OwnDeadlineCutToTheMaximumElseTheDefault) {
+  const TimePoint now = FakeClock().Now();
+  const WallTime wall = WallTime(std::chrono::hours(500'000));
+  EXPECT_EQ(CallDeadline(WallTime::max(), wall, now, kOptions), now + seconds(7));
+  EXPECT_EQ(CallDeadline(wall + seconds(9), wall, now, kOptions), now + seconds(9));
+  EXPECT_EQ(CallDeadline(wall + seconds(61), wall, now, kOptions), now + seconds(60));
+  EXPECT_EQ(CallDeadline(wall - seconds(1), wall, now, kOptions), now - seconds(1));
+}
+
+TEST(CallRecordTest, CountsUnderTheStatusThatWasSent) {
+  FakeClock clock;
+  Metrics metrics;
+  CallRecord record(RpcMethod::kGetModel, "ipv4:127.0.0.1:1", &metrics, &clock);
+  clock.Advance(seconds(3));
+  record.End(MakeError(ErrorReason::kModelNotFound, "nope"));
+  const std::string text = metrics.Scrape();
+  EXPECT_THAT(text,
+              HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"GetModel\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("pixpool_request_duration_seconds_sum{method=\"GetModel\"} 3\n"));
+}
+
+}  // namespace
+}  // namespace pixpool

@@ -1,0 +1,118 @@
+#include "server/rpc/head_convert.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <set>
+
+#include "google/protobuf/descriptor.h"
+#include "server/base/error.h"
+
+namespace pixpool {
+namespace {
+
+TEST(HeadConvertTest, CommonFieldsAreTaken) {
+  v1::Head head;
+  head.set_head_id("mine");
+  head.set_layer("stage3");
+  head.set_l2_normalized(true);
+  head.mutable_global_max();
+  const auto request = HeadFromProto(head);
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request->id, "mine");
+  EXPECT_EQ(request->layer, "stage3");
+  EXPECT_EQ(request->kind, "global_max");
+  EXPECT_TRUE(request->l2_normalized);
+  EXPECT_TRUE(request->params.empty());
+}
+
+TEST(HeadConvertTest, ParametersOfEveryTypeAreTaken) {
+  v1::Head pool;
+  pool.mutable_max_pool()->add_kernel_size(3);
+  pool.mutable_max_pool()->add_kernel_size(2);
+  pool.mutable_max_pool()->set_ceil_mode(true);
+  const auto max_pool = HeadFromProto(pool);
+  ASSERT_TRUE(max_pool.ok());
+  EXPECT_EQ(max_pool->params.at("kernel_size"), ParamValue(std::vector<int64_t>{3, 2}));
+  EXPECT_EQ(max_pool->params.at("ceil_mode"), ParamValue(true));
+  EXPECT_EQ(max_pool->params.size(), 2u);
+
+  v1::Head scores;
+  scores.mutable_class_scores()->set_top_k(0);
+  scores.mutable_class_scores()->set_score_type(v1::SCORE_TYPE_LOGITS);
+  const auto class_scores = HeadFromProto(scores);
+  ASSERT_TRUE(class_scores.ok());
+  EXPECT_EQ(class_scores->params.at("top_k"), ParamValue(int64_t{0}));
+  EXPECT_EQ(class_scores->params.at("score_type"), ParamValue(std::string("logits")));
+}
+
+TEST(HeadConvertTest, FloatsMeanTheirShortestDecimal) {
+  v1::Head head;
+  head.mutable_gem()->set_eps(1e-6f);
+  head.mutable_gem()->set_p(3.14159274f);
+  const auto request = HeadFromProto(head);
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(std::get<double>(request->params.at("eps")), 1e-6);
+  EXPECT_EQ(static_cast<float>(std::get<double>(request->params.at("p"))), 3.14159274f);
+}
+
+TEST(HeadConvertTest, NonFiniteFloatsReachValidation) {
+  v1::Head head;
+  head.mutable_gem()->set_p(std::numeric_limits<float>::infinity());
+  const auto request = HeadFromProto(head);
+  ASSERT_TRUE(request.ok());
+  const HeadScope::Layer layer{.name = "last", .channels = 4, .stride = 1};
+  const auto spec = ValidateHead(*request, {.layers = {&layer, 1}, .default_layer = "last"});
+  ASSERT_FALSE(spec.ok());
+  EXPECT_EQ(GetErrorDetails(spec.status())->field, "gem.p");
+}
+
+// Every kind of the API is either in the table, with all its parameters, or says that it is not
+// served.
+TEST(HeadConvertTest, TableAndProtoAgree) {
+  const auto* kinds = v1::Head::descriptor()->FindOneofByName("kind");
+  std::set<std::string> served;
+  for (int i = 0; i < kinds->field_count(); ++i) {
+    const auto* field = kinds->field(i);
+    v1::Head head;
+    head.GetReflection()->MutableMessage(&head, field);
+    const auto request = HeadFromProto(head);
+    const HeadType* type = FindHeadType(field->name());
+    if (type == nullptr) {
+      EXPECT_EQ(request.status().code(), absl::StatusCode::kUnimplemented) << field->name();
+      continue;
+    }
+    EXPECT_TRUE(request.ok()) << field->name();
+    served.insert(field->name());
+    std::set<std::string> in_proto, in_table;
+    for (int k = 0; k < field->message_type()->field_count(); ++k) {
+      in_proto.insert(field->message_type()->field(k)->name());
+    }
+    for (const ParamSpec& param : type->params) in_table.emplace(param.name);
+    EXPECT_EQ(in_proto, in_table) << field->name();
+  }
+  EXPECT_EQ(served.size(), HeadTypes().size());
+}
+
+TEST(HeadConvertTest, PathOfABadHeadIsItsIndex) {
+  google::protobuf::RepeatedPtrField<v1::Head> heads;
+  heads.Add()->mutable_gem();
+  heads.Add();
+  const auto requests = HeadsFromProto(heads);
+  ASSERT_FALSE(requests.ok());
+  EXPECT_EQ(GetErrorDetails(requests.status())->field, "heads[1].kind");
+}
+
+TEST(HeadConvertTest, TypeRowNamesDefaultsAndRanges) {
+  const v1::HeadType row = HeadTypeToProto(*FindHeadType("gem"));
+  EXPECT_EQ(row.name(), "gem");
+  EXPECT_FALSE(row.description().empty());
+  ASSERT_EQ(row.parameters_size(), 2);
+  EXPECT_EQ(row.parameters(0).name(), "p");
+  EXPECT_EQ(row.parameters(0).type(), "float");
+  EXPECT_EQ(row.parameters(0).default_value(), "3");
+  EXPECT_EQ(row.parameters(0).range(), "(0, 100]");
+}
+
+}  // namespace
+}  // namespace pixpool
