@@ -139,6 +139,13 @@ bool IsServiceLink(std::string_view name) {
   return false;
 }
 
+// Variables of the project that are not the server's: the command's target, and those of ./run and
+// ./test.
+bool IsForOthers(std::string_view name) {
+  return name == "PIXPOOL_TARGET" || name == "PIXPOOL_TORCH" || name == "PIXPOOL_PYTHON" ||
+         name == "PIXPOOL_JOBS" || name.starts_with("PIXPOOL_TEST_");
+}
+
 void ReadEnvironment(const std::vector<std::string>& environment, Parse* parse) {
   std::map<std::string, std::string> options;  // by the variable's name
   for (const OptionRow& row : OptionTable()) {
@@ -154,7 +161,7 @@ void ReadEnvironment(const std::vector<std::string>& environment, Parse* parse) 
     const auto found = options.find(variable);
     if (found != options.end()) {
       parse->environment.push_back({found->second, entry.substr(equals + 1), "environment"});
-    } else if (!IsServiceLink(variable)) {
+    } else if (!IsServiceLink(variable) && !IsForOthers(variable)) {
       parse->problems.push_back(
           Concat("unknown environment variable ", Quoted(variable), DidYouMean(variable, names)));
     }

@@ -46,7 +46,9 @@ absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& opti
           {{"model", location.name},
            {"version", location.version},
            {"message", ToStd(model.status().message())}});
-      registry->SetFailed(location.name, location.version, std::string(model.status().message()));
+      // Clients see this one: no paths.
+      registry->SetFailed(location.name, location.version,
+                          "the model could not be loaded; the server's log says why");
       if (first_failure.ok()) {
         first_failure =
             absl::FailedPreconditionError(Concat("model ", location.name, " version ",

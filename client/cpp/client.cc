@@ -72,17 +72,6 @@ absl::StatusOr<Response> Wait(internal::Core* core, const RetryPolicy& policy,
   return std::move(state->result);
 }
 
-// A member function of the stub's async interface as UnaryCall::Method.
-template <typename Stub, typename Request, typename Response>
-auto Bind(Stub& stub, void (Stub::async::*method)(grpc::ClientContext*, const Request*, Response*,
-                                                  std::function<void(grpc::Status)>)) {
-  return
-      [async = stub.async(), method](grpc::ClientContext* context, const Request* request,
-                                     Response* response, std::function<void(grpc::Status)> done) {
-        (async->*method)(context, request, response, std::move(done));
-      };
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
@@ -110,7 +99,9 @@ absl::StatusOr<v1::ExtractFeaturesResponse> Client::Extract(v1::ExtractFeaturesR
                                                             absl::Duration timeout) const {
   return Wait<v1::ExtractFeaturesRequest, v1::ExtractFeaturesResponse>(
       core_.get(), core_->options.retry, timeout,
-      Bind(*core_->features, &v1::FeatureService::Stub::async::ExtractFeatures),
+      [stub = core_->features->async()](auto... args) {
+        stub->ExtractFeatures(std::move(args)...);
+      },
       std::move(request));
 }
 
@@ -122,15 +113,18 @@ void Client::ExtractAsync(v1::ExtractFeaturesRequest request, absl::Duration tim
                           ExtractCallback done) const {
   std::make_shared<internal::UnaryCall<v1::ExtractFeaturesRequest, v1::ExtractFeaturesResponse>>(
       core_.get(), core_->options.retry, timeout,
-      Bind(*core_->features, &v1::FeatureService::Stub::async::ExtractFeatures), std::move(request),
-      std::move(done))
+      [stub = core_->features->async()](auto... args) {
+        stub->ExtractFeatures(std::move(args)...);
+      },
+      std::move(request), std::move(done))
       ->Start();
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels() const {
   return Wait<v1::ListModelsRequest, v1::ListModelsResponse>(
       core_.get(), core_->options.retry, core_->options.deadline,
-      Bind(*core_->features, &v1::FeatureService::Stub::async::ListModels), {});
+      [stub = core_->features->async()](auto... args) { stub->ListModels(std::move(args)...); },
+      {});
 }
 
 absl::StatusOr<v1::Model> Client::GetModel(const std::string& name,
@@ -140,7 +134,8 @@ absl::StatusOr<v1::Model> Client::GetModel(const std::string& name,
   request.set_model_version(version);
   auto response = Wait<v1::GetModelRequest, v1::GetModelResponse>(
       core_.get(), core_->options.retry, core_->options.deadline,
-      Bind(*core_->features, &v1::FeatureService::Stub::async::GetModel), std::move(request));
+      [stub = core_->features->async()](auto... args) { stub->GetModel(std::move(args)...); },
+      std::move(request));
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_model());
 }
@@ -157,7 +152,8 @@ absl::StatusOr<Health> Client::CheckHealth(const std::string& service,
   once.max_attempts = 1;
   const auto response = Wait<HealthCheckRequest, HealthCheckResponse>(
       core_.get(), once, timeout,
-      Bind(*core_->health, &grpc::health::v1::Health::Stub::async::Check), std::move(request));
+      [stub = core_->health->async()](auto... args) { stub->Check(std::move(args)...); },
+      std::move(request));
   if (!response.ok()) return response.status();
   switch (response->status()) {
     case HealthCheckResponse::SERVING:

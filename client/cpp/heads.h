@@ -29,7 +29,7 @@ v1::Head ClassScores(int top_k = 5);
 // ("score_type=logits"). A kind that the proto gains works here without new code.
 //
 // INVALID_ARGUMENT with the valid names for anything else. Ranges are the server's to check.
-absl::StatusOr<v1::Head> ParseHead(std::string_view text);
+absl::StatusOr<v1::Head> ParseHead(std::string_view spec);
 
 // All kinds, in the order of the API.
 std::vector<std::string> HeadKinds();

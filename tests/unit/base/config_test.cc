@@ -147,6 +147,13 @@ TEST_F(ConfigTest, PortsThatDoNotCollide) {
   }
 }
 
+TEST_F(ConfigTest, VariablesOfTheCommandAndTheScriptsAreNotOurs) {
+  const ConfigResult result =
+      Parse({}, {"PIXPOOL_TARGET=server:50051", "PIXPOOL_TORCH=/opt/libtorch",
+                 "PIXPOOL_PYTHON=python3", "PIXPOOL_JOBS=2", "PIXPOOL_TEST_BUILD_DIR=build"});
+  EXPECT_EQ(result.action, ConfigAction::kServe) << result.output;
+}
+
 TEST_F(ConfigTest, ServiceLinksOfKubernetesAreNotOurs) {
   const ConfigResult result =
       Parse({}, {"PIXPOOL_SERVICE_HOST=10.0.0.1", "PIXPOOL_SERVICE_PORT=50051",

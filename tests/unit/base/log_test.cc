@@ -187,5 +187,14 @@ TEST(LogTest, AClosedReaderIsNoEndOfTheProcess) {
   EXPECT_EQ(LogDroppedCount(), dropped_before + 1);
 }
 
+TEST(LogLevelTest, NamesAreRead) {
+  EXPECT_EQ(LogLevelFromName("debug"), LogLevel::kDebug);
+  EXPECT_EQ(LogLevelFromName("info"), LogLevel::kInfo);
+  EXPECT_EQ(LogLevelFromName("warning"), LogLevel::kWarning);
+  EXPECT_EQ(LogLevelFromName("error"), LogLevel::kError);
+  EXPECT_EQ(LogLevelFromName("off"), LogLevel::kOff);
+  EXPECT_EQ(LogLevelFromName("loud"), LogLevel::kInfo);
+}
+
 }  // namespace
 }  // namespace pixpool

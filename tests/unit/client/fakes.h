@@ -61,7 +61,7 @@ inline google::rpc::Status RpcError(grpc::StatusCode code, const std::string& me
   google::rpc::ErrorInfo info;
   info.set_reason(reason);
   info.set_domain("pixpool.v1.FeatureService");
-  (*info.mutable_metadata())["limit"] = "7";
+  info.mutable_metadata()->insert({"limit", "7"});
   status.add_details()->PackFrom(info);
   if (!field.empty()) {
     google::rpc::BadRequest bad;
