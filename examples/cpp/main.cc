@@ -1,4 +1,4 @@
-// Prints the size of two embeddings of each picture named on the command line.
+// Prints the size of two embeddings of each picture: extract HOST:PORT PICTURE...
 #include <iostream>
 
 #include "client/cpp/client.h"
@@ -8,12 +8,13 @@
 
 int main(int argc, char** argv) {
   namespace client = pixpool::client;
-  const auto server = client::Client::Create({.target = "127.0.0.1:50051"});
+  if (argc < 3) return std::cerr << "usage: extract HOST:PORT PICTURE...\n", 2;
+  const auto server = client::Client::Create({.target = argv[1]});
 
   pixpool::v1::ExtractFeaturesRequest request;
   *request.add_heads() = client::GlobalAvg();
   *request.add_heads() = client::Gem(3);
-  for (int i = 1; i < argc; ++i) {
+  for (int i = 2; i < argc; ++i) {
     auto image = client::ImageFromFile(argv[i]);
     if (!image.ok()) return std::cerr << client::Describe(image.status()) << "\n", 1;
     *request.add_images() = *std::move(image);

@@ -18,11 +18,18 @@ std::string Quoted(std::string_view text) {
                 text.size() > kMaxShown ? "..." : "", "\"");
 }
 
+// At most `max` bytes, but no part of a character: clients refuse strings that are not UTF-8.
+size_t Utf8Length(std::string_view text, size_t max) {
+  if (text.size() <= max) return text.size();
+  while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xC0) == 0x80) --max;
+  return max;
+}
+
 absl::Status NotFound(std::string_view field, std::string_view value, std::string_view message) {
   ErrorDetails details;
   details.reason = ErrorReason::kModelNotFound;
   details.field = std::string(field);
-  details.metadata = {{std::string(field), std::string(value.substr(0, 100))}};
+  details.metadata = {{std::string(field), std::string(value.substr(0, Utf8Length(value, 100)))}};
   return MakeError(details, message);
 }
 

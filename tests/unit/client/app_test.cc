@@ -22,7 +22,6 @@ using client::CallError;
 using client::FakeServer;
 using client::RpcError;
 using grpc::StatusCode;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 // The content of a picture file tells the server what to do with it.

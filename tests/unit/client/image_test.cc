@@ -17,7 +17,7 @@ using testing::HasSubstr;
 TEST(ImageTest, FileIsTakenWhole) {
   const std::string path =
       testing::TempDir() + "/" + std::to_string(getpid()) + "image_test_\n\xc3\xa4.jpg";
-  const std::string bytes("\xff\xd8\0\r\n\x1a tail", 13);
+  const std::string bytes("\xff\xd8\0\r\n\x1a tail", 11);
   std::ofstream(path, std::ios::binary) << bytes;
   const auto image = ImageFromFile(path);
   ASSERT_TRUE(image.ok()) << image.status();
@@ -33,7 +33,7 @@ TEST(ImageTest, FileErrors) {
   EXPECT_THAT(std::string(directory.status().message()), HasSubstr("is a directory"));
   const std::string empty =
       testing::TempDir() + "/" + std::to_string(getpid()) + "image_test_empty.jpg";
-  std::ofstream{empty};
+  std::ofstream(empty).flush();
   EXPECT_THAT(std::string(ImageFromFile(empty).status().message()), HasSubstr("is empty"));
   std::filesystem::remove(empty);
 }

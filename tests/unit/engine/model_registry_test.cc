@@ -143,5 +143,15 @@ TEST(ModelRegistryTest, ARequestKeepsItsModelWhenItIsReplaced) {
   EXPECT_TRUE(destroyed);
 }
 
+TEST(ModelRegistryTest, LongNamesAreCutBetweenCharacters) {
+  ModelRegistry registry("");
+  registry.AddLoading("a", "1");
+  std::string name(99, 'x');
+  name += "\xC3\xA9 and more";  // the character takes bytes 99 and 100
+  const auto details = GetErrorDetails(registry.Find(name, "").status());
+  ASSERT_TRUE(details.has_value());
+  EXPECT_EQ(details->metadata[0].second, std::string(99, 'x'));
+}
+
 }  // namespace
 }  // namespace pixpool
