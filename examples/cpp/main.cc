@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
   namespace client = pixpool::client;
   if (argc < 3) return std::cerr << "usage: extract HOST:PORT PICTURE...\n", 2;
   const auto server = client::Client::Create({.target = argv[1]});
+  if (!server.ok()) return std::cerr << client::Describe(server.status()) << "\n", 1;
 
   pixpool::v1::ExtractFeaturesRequest request;
   *request.add_heads() = client::GlobalAvg();

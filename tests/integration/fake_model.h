@@ -18,22 +18,7 @@ namespace pixpool {
 
 class FakeModel final : public Model {
  public:
-  explicit FakeModel(int instances = 1) : instances_(instances) {
-    info_.name = "fake";
-    info_.version = "1";
-    info_.license = "none";
-    info_.weights_sha256 = std::string(64, 'a');
-    info_.engine = "fake";
-    info_.device = "cpu";
-    info_.precision = "float32";
-    info_.input = {.resize = ResizeMode::kNone, .crop = CropMode::kNone, .height = 32, .width = 32};
-    info_.layers = {{.name = "early", .channels = 4, .stride = 4, .non_negative = false},
-                    {.name = "last", .channels = 8, .stride = 16, .non_negative = true}};
-    info_.default_layer = "last";
-    info_.classifier_layer = "last";
-    info_.labels = {"ant", "bee", "cat"};
-    info_.class_count = 3;
-  }
+  explicit FakeModel(int instances = 1) : info_(Info()), instances_(instances) {}
 
   // What RunBatch gives for one head on one image.
   static HeadOutput Expected(const Image& image, const HeadSpec& head) {
@@ -106,24 +91,40 @@ class FakeModel final : public Model {
   }
 
  private:
-  static absl::Status MakeFailure();
+  static ModelInfo Info() {
+    return {
+        .name = "fake",
+        .version = "1",
+        .license = "none",
+        .weights_sha256 = std::string(64, 'a'),
+        .engine = "fake",
+        .device = "cpu",
+        .precision = "float32",
+        .input = {.resize = ResizeMode::kNone, .crop = CropMode::kNone, .height = 32, .width = 32},
+        .layers = {{.name = "early", .channels = 4, .stride = 4, .non_negative = false},
+                   {.name = "last", .channels = 8, .stride = 16, .non_negative = true}},
+        .default_layer = "last",
+        .classifier_layer = "last",
+        .labels = {"ant", "bee", "cat"},
+        .class_count = 3};
+  }
+
+  static absl::Status MakeFailure() {
+    return MakeError(ErrorReason::kInferenceFailed, "the backbone failed");
+  }
 
   void Set(bool* flag, bool value) {
     absl::MutexLock lock(&mu_);
     *flag = value;
   }
 
-  ModelInfo info_;
+  const ModelInfo info_;
   const int instances_;
   mutable absl::Mutex mu_;
   std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
   bool held_ = false;
   bool failing_ = false;
 };
-
-inline absl::Status FakeModel::MakeFailure() {
-  return MakeError(ErrorReason::kInferenceFailed, "the backbone failed");
-}
 
 // A FakeModel inside a registry, with a handle on it.
 struct FakeRegistry {
