@@ -67,7 +67,14 @@ void FailImage(ModelResult& result, const absl::Status& error, size_t head) {
 
 }  // namespace
 
-at::Tensor StackInputs(absl::Span<const ModelTask> tasks) {
+absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks) {
+  for (const ModelTask& task : tasks) {
+    if (task.input == nullptr || task.input->empty() ||
+        task.input->width() != tasks.front().input->width() ||
+        task.input->height() != tasks.front().input->height()) {
+      return absl::InternalError("the pictures of a batch are not all there and of one size");
+    }
+  }
   const Image& first = *tasks.front().input;
   at::Tensor batch =
       at::empty({static_cast<int64_t>(tasks.size()), first.height(), first.width(), 3}, at::kByte);

@@ -3,15 +3,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/model/head_compute.h"
 #include "server/model/model.h"
 
 namespace pixpool {
 
-// The inputs of a batch as one uint8 tensor [N, H, W, 3]. The tasks' pictures all have the same
-// size.
-at::Tensor StackInputs(absl::Span<const ModelTask> tasks);
+// The inputs of a batch as one uint8 tensor [N, H, W, 3]. INTERNAL where the pictures are not all
+// there and of one size. May throw what torch throws.
+absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks);
 
 // Applies to each image of a batch the heads it asked for. Heads that are the same for several
 // images are computed once for all of them. `maps` are those of the backbone, one a layer. An error

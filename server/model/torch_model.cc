@@ -64,7 +64,8 @@ class TorchModel final : public Model {
       std::fill_n(picture.data(), picture.byte_size(), uint8_t{127});
       const ModelTask task{&picture, {}};
       for (const std::vector<ModelTask>& tasks : {std::vector(1, task), std::vector(2, task)}) {
-        absl::StatusOr<std::vector<at::Tensor>> maps = backbone_->Run(0, StackInputs(tasks));
+        PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
+        absl::StatusOr<std::vector<at::Tensor>> maps = backbone_->Run(0, inputs);
         if (!maps.ok()) {
           return absl::FailedPreconditionError(Concat("the backbone fails on ", tasks.size(),
                                                       " pictures of ", width, " x ", height,
@@ -82,8 +83,8 @@ class TorchModel final : public Model {
     const c10::InferenceMode inference;
     const Clock* clock = Clock::Real();
     const TimePoint start = clock->Now();
-    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps,
-                             backbone_->Run(instance, StackInputs(tasks)));
+    PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
+    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps, backbone_->Run(instance, inputs));
     Synchronize(maps.front().device());
     const TimePoint middle = clock->Now();
     RunHeads(maps, classifier_ ? &*classifier_ : nullptr, info_.layers, tasks, results);

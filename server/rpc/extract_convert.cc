@@ -9,6 +9,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/rpc/head_convert.h"
+#include "server/rpc/not_served.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {
@@ -16,11 +17,6 @@ namespace {
 
 absl::Status Invalid(std::string_view field, std::string_view message) {
   return MakeError({.reason = ErrorReason::kRequestInvalid, .field = std::string(field)}, message);
-}
-
-absl::Status NotServed(std::string_view field) {
-  return MakeError({.reason = ErrorReason::kNotImplemented, .field = std::string(field)},
-                   Concat(field, " is part of the API, but this version does not serve it"));
 }
 
 absl::StatusOr<std::optional<ResizeMode>> ResizeFromProto(v1::ResizeMode mode) {
@@ -58,9 +54,9 @@ absl::StatusOr<uint8_t> ColorFromProto(std::string_view name, int value) {
 }
 
 absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& options) {
-  if (options.scales_size() > 0) return NotServed("scales");
-  if (options.flip()) return NotServed("flip");
-  if (options.decode() == v1::DECODE_MODE_SCALED) return NotServed("decode");
+  if (options.scales_size() > 0) return NotServed("scales", "scales");
+  if (options.flip()) return NotServed("flip", "flip");
+  if (options.decode() == v1::DECODE_MODE_SCALED) return NotServed("decode", "scaled decoding");
   if (!v1::DecodeMode_IsValid(options.decode())) {
     return Invalid("decode", Concat("decode has the unknown value ", options.decode()));
   }

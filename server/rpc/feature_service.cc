@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "server/base/error.h"
 #include "server/rpc/model_convert.h"
+#include "server/rpc/not_served.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_reactor.h"
 #include "server/rpc/unary_extract.h"
@@ -38,9 +38,7 @@ FeatureService::StreamFeatures(grpc::CallbackServerContext* context) {
 grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext* context,
                                                      const v1::PoolTensorRequest*,
                                                      v1::PoolTensorResponse*) {
-  return FinishNow(RpcMethod::kPoolTensor, context, metrics_, clock_,
-                   MakeError(ErrorReason::kNotImplemented,
-                             "PoolTensor is part of the API, but this version does not serve it"));
+  return FinishNow(RpcMethod::kPoolTensor, context, metrics_, clock_, NotServed("", "PoolTensor"));
 }
 
 grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext* context,

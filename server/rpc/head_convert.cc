@@ -11,6 +11,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/rpc/not_served.h"
 
 namespace pixpool {
 namespace {
@@ -90,11 +91,6 @@ absl::StatusOr<ParamMap> ParamsFromMessage(const Message& params) {
     out.emplace(field->name(), std::move(value));
   }
   return out;
-}
-
-absl::Status NotServed(std::string_view field, std::string_view what) {
-  return MakeError({.reason = ErrorReason::kNotImplemented, .field = std::string(field)},
-                   Concat(what, " is part of the API, but this version does not serve it"));
 }
 
 absl::Status CheckPostProcessing(const v1::Head& head) {

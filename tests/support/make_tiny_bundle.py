@@ -33,6 +33,8 @@ class Tiny(nn.Module):
         self.late = nn.Sequential(nn.Conv2d(6, 10, 3, stride=2, padding=1), nn.ReLU6())
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if images.shape[1] < 16 or images.shape[2] < 16:
+            raise ValueError("pictures must have at least 16 pixels a side")
         x = images.permute(0, 3, 1, 2).to(torch.float32)
         early = self.early((x - 120.0) / 64.0)
         return early, self.late(early)

@@ -81,7 +81,7 @@ TEST(AdmissionTest, APermitReturnsItsCostOnce) {
   Admission admission(Limits());
   Permit a = *admission.Acquire({10, 100});
   Permit b = std::move(a);
-  a.Release();
+  a.Release();  // NOLINT(bugprone-use-after-move): what a moved-from permit does is the point
   EXPECT_EQ(admission.usage().requests, 1) << "the moved-from permit holds nothing";
   b.Release();
   b.Release();

@@ -7,7 +7,7 @@
 namespace pixpool {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;  // for operator""s
 
 const std::string kStart = "\xff\xd8";
 const std::string kEnd = "\xff\xd9";

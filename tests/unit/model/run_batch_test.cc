@@ -221,17 +221,30 @@ TEST_F(RunBatchTest, InstancesRunSideBySide) {
   }
 }
 
-TEST_F(RunBatchTest, ABackboneThatFailsFailsAllWithoutDetail) {
-  // One pixel is too small for nothing here, so an input without pixels stands for what a graph can
-  // choke on.
-  const Image empty;
-  const std::vector<HeadSpec> heads = {MakeHead("global_avg")};
-  const std::vector<ModelResult> results = Run({{&empty, heads}, {&empty, heads}});
+void ExpectInferenceFailed(const std::vector<ModelResult>& results) {
   for (const ModelResult& result : results) {
     EXPECT_EQ(DetailsOf(result.status).reason, ErrorReason::kInferenceFailed);
     EXPECT_EQ(result.status.message(), "the model failed");
     EXPECT_TRUE(result.outputs.empty());
   }
+}
+
+TEST_F(RunBatchTest, ABackboneThatFailsFailsAllWithoutDetail) {
+  const Image small = NoisePicture(8, 32, 9);  // the tiny model raises below 16 pixels
+  const std::vector<HeadSpec> heads = {MakeHead("global_avg")};
+  ExpectInferenceFailed(Run({{&small, heads}, {&small, heads}}));
+  const Image good = NoisePicture(32, 32, 9);
+  EXPECT_TRUE(Run({{&good, heads}})[0].status.ok());
+}
+
+TEST_F(RunBatchTest, PicturesOfOtherSizesNeverReachTheTensor) {
+  const Image empty;
+  const Image a = NoisePicture(32, 32, 10);
+  const Image b = NoisePicture(64, 32, 11);
+  const std::vector<HeadSpec> heads = {MakeHead("global_avg")};
+  ExpectInferenceFailed(Run({{&a, heads}, {&b, heads}}));
+  ExpectInferenceFailed(Run({{&empty, heads}}));
+  ExpectInferenceFailed(Run({{nullptr, heads}}));
 }
 
 }  // namespace

@@ -22,9 +22,7 @@ std::unique_ptr<GrpcServer> Start() {
   return *std::move(server);
 }
 
-std::string Target(const GrpcServer& server) {
-  return absl::StrCat("127.0.0.1:", server.port());
-}
+std::string Target(const GrpcServer& server) { return absl::StrCat("127.0.0.1:", server.port()); }
 
 bool Serves(const GrpcServer& server, const std::string& name) {
   const auto client = client::Client::Create({.target = Target(server)});
