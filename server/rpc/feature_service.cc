@@ -12,10 +12,9 @@ namespace pixpool {
 namespace {
 
 // Ends a call that needs no engine.
-grpc::ServerUnaryReactor* FinishNow(RpcMethod method, grpc::CallbackServerContext* context,
-                                    Metrics* metrics, const Clock* clock,
+grpc::ServerUnaryReactor* FinishNow(CallRecord* record, grpc::CallbackServerContext* context,
                                     const absl::Status& status) {
-  CallRecord(method, context->peer(), metrics, clock).End(status);
+  record->End(status);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
@@ -38,28 +37,31 @@ FeatureService::StreamFeatures(grpc::CallbackServerContext* context) {
 grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext* context,
                                                      const v1::PoolTensorRequest*,
                                                      v1::PoolTensorResponse*) {
-  return FinishNow(RpcMethod::kPoolTensor, context, metrics_, clock_, NotServed("", "PoolTensor"));
+  CallRecord record(RpcMethod::kPoolTensor, context->peer(), metrics_, clock_);
+  return FinishNow(&record, context, NotServed("", "PoolTensor"));
 }
 
 grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext* context,
                                                      const v1::ListModelsRequest*,
                                                      v1::ListModelsResponse* response) {
+  CallRecord record(RpcMethod::kListModels, context->peer(), metrics_, clock_);
   for (const ModelEntry& entry : registry_->List()) {
     v1::Model* model = response->add_models();
     ModelToProto(entry, engine_->options(), options_.max_message_bytes, model);
     model->clear_labels();
   }
-  return FinishNow(RpcMethod::kListModels, context, metrics_, clock_, absl::OkStatus());
+  return FinishNow(&record, context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* FeatureService::GetModel(grpc::CallbackServerContext* context,
                                                    const v1::GetModelRequest* request,
                                                    v1::GetModelResponse* response) {
+  CallRecord record(RpcMethod::kGetModel, context->peer(), metrics_, clock_);
   const auto entry = registry_->Find(request->model(), request->model_version());
   if (entry.ok()) {
     ModelToProto(*entry, engine_->options(), options_.max_message_bytes, response->mutable_model());
   }
-  return FinishNow(RpcMethod::kGetModel, context, metrics_, clock_, entry.status());
+  return FinishNow(&record, context, entry.status());
 }
 
 }  // namespace pixpool

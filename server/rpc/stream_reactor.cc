@@ -1,5 +1,6 @@
 #include "server/rpc/stream_reactor.h"
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -167,12 +168,18 @@ class StreamReactor final
     finished_ = true;
     record_.Note("images", image_count_);
     record_.Note("failed_images", failed_count_);
-    const absl::Status status = over_ ? MakeError(ErrorReason::kCancelled,
-                                                  "the client cancelled the stream or its "
-                                                  "deadline passed")
-                                      : absl::OkStatus();
+    const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
     record_.End(status);
     Finish(ToGrpcStatus(status));
+  }
+
+  // Why a stream ended before its client had everything; gRPC cancels one whose deadline has
+  // passed.
+  absl::Status OverStatus() const {
+    if (std::chrono::system_clock::now() >= context_->deadline()) {
+      return MakeError(ErrorReason::kDeadlineInQueue, "the stream's deadline passed");
+    }
+    return MakeError(ErrorReason::kCancelled, "the client cancelled the stream");
   }
 
   // Constant after construction.
