@@ -110,6 +110,16 @@ def test_sigterm_when_idle_ends_at_once_with_zero(start_server):
     assert [row["event"] for row in map(json.loads, server.log().splitlines())][-2:] == ["draining", "stopped"]
 
 
+def test_sigterm_while_the_model_loads_ends_with_zero(start_server):
+    server = start_server(wait=False)
+    end = time.monotonic() + 30
+    while server.get("/livez")[0] != 200:
+        assert time.monotonic() < end, server.log()
+    server.signal()
+    assert server.wait() == 0
+    assert server.lines("stopped")
+
+
 def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos):
     """Calls either succeed or are told to go elsewhere; none is lost, and the server ends with 0."""
     server = start_server()
@@ -118,8 +128,8 @@ def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos
 
     def call() -> None:
         try:
-            reply = client.extract([photos["cat.png"]] * 4, ["global_avg"], timeout=60)
-            outcome = "ok" if len(reply.results[3].features.head_results[0].values) == 1280 else "short"
+            reply = client.extract([photos["cat.png"]] * 16, ["global_avg"], timeout=60)
+            outcome = "ok" if len(reply.results[15].features.head_results[0].values) == 1280 else "short"
         except grpc.RpcError as error:
             outcome = error.code().name
         with lock:
@@ -129,7 +139,7 @@ def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos
     threads = [threading.Thread(target=call) for _ in range(12)]
     for thread in threads:
         thread.start()
-    while " 0\n" in _gauge(server, "pixpool_in_flight_requests"):
+    while " 0\n" in _gauge(server, "pixpool_in_flight_requests") and any(t.is_alive() for t in threads):
         pass
     server.signal()
     for thread in threads:
