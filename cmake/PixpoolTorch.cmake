@@ -4,13 +4,10 @@
 #
 # Where it is looked for: Torch_DIR (its share/cmake/Torch folder), CMAKE_PREFIX_PATH (a LibTorch folder, or the path that
 # `python3 -c "import torch; print(torch.utils.cmake_prefix_path)"` prints), then the interpreter's torch package.
-set(_hints ${CMAKE_PREFIX_PATH})
+set(_hints ${PIXPOOL_TORCH_HINTS})
 if(Torch_DIR)
-  list(APPEND _hints ${Torch_DIR}/../../.. ${Torch_DIR})
+  list(APPEND _hints ${Torch_DIR}/../../..)
 endif()
-foreach(_prefix ${CMAKE_PREFIX_PATH})
-  list(APPEND _hints ${_prefix}/../..)
-endforeach()
 if(NOT TORCH_LIBRARY_DIR)
   find_package(Python3 COMPONENTS Interpreter QUIET)
   if(Python3_Interpreter_FOUND)
