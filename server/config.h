@@ -70,9 +70,10 @@ struct ConfigResult {
 
 // Parses flags (without the name of the program), environment and file. `environment` holds
 // "NAME=value" strings. Every problem is found and listed, not just the first: unknown flags,
-// unknown keys of the file, unknown PIXPOOL_ variables, values that do not parse or are out of
-// range, duplicates in the file, contradictions between options. --help, --version, --print-config
-// (effective values with their sources) and --check-config end with kExit.
+// unknown keys of the file, unknown PIXPOOL_ variables (but not those of the command, of ./run and
+// of Kubernetes service links), values that do not parse or are out of range, duplicates in the
+// file, contradictions between options. --help, --version, --print-config (effective values with
+// their sources) and --check-config end with kExit.
 ConfigResult ParseConfig(const std::vector<std::string>& args,
                          const std::vector<std::string>& environment);
 
