@@ -41,6 +41,7 @@ struct Config {
   // Limits on a request.
   int max_images_per_request = 32;
   int max_heads_per_request = 32;
+  int64_t max_head_operations = 2'000'000'000;
   int64_t max_image_bytes = 10 << 20;
   int64_t max_image_pixels = 50'000'000;
   int max_image_side = 16'384;

@@ -34,6 +34,7 @@ EngineOptions EngineOptionsFrom(const Config& config, int cores) {
              .max_side = config.max_image_side};
   o.max_images_per_request = config.max_images_per_request;
   o.max_heads_per_request = config.max_heads_per_request;
+  o.max_head_operations = config.max_head_operations;
   o.max_input_side = config.max_input_side;
   o.max_response_bytes = config.max_response_bytes;
   o.decode_threads = config.decode_threads > 0 ? config.decode_threads : cores;

@@ -1,8 +1,10 @@
 // The order of the stages, and nothing else:
 //   Extract (caller's thread): model -> validate -> admit -> queue
 //   cpu pool:                  decode -> preprocess -> batcher
-//   instance threads:          backbone -> heads (model_runner.cc)
+//   instance threads:          backbone -> heads (model_runner.cc) -> the sum of several passes
+//   draw pool:                 box and picture of class activation maps, where asked for
 //   reply pool:                done
+// Pool goes the short way: validate -> admit -> cpu pool: heads -> reply pool: done.
 #include "server/engine/engine.h"
 #include "server/base/text.h"
 
@@ -15,9 +17,13 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_pool.h"
+#include "server/engine/draw.h"
 #include "server/engine/model_runner.h"
+#include "server/engine/passes.h"
 #include "server/engine/validate.h"
+#include "server/engine/validate_tensor.h"
 #include "server/engine/work.h"
+#include "server/model/pool_tensor.h"
 
 namespace pixpool {
 namespace {
@@ -26,6 +32,29 @@ Image CopyRaw(const ImageInput& image) {
   Image out(image.raw_width, image.raw_height);
   std::memcpy(out.data(), image.raw.data(), image.raw.size());
   return out;
+}
+
+ErrorReason CancelReason(const absl::Status& status) {
+  return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
+}
+
+// One admitted tensor.
+struct PoolWork {
+  PoolRequest request;
+  Engine::PoolDone done;
+  PoolResult result;
+  TimePoint admitted;
+  Permit permit;  // last, so that it is released first
+};
+
+MapsView Maps(const PoolRequest& request) {
+  const std::vector<int64_t>& shape = request.shape;
+  return {.values = request.values,
+          .n = shape[0],
+          .c = shape[1],
+          .h = shape[2],
+          .w = shape[3],
+          .indices = request.indices};
 }
 
 // The status of the whole request, given those of its images: a call that is over, or that failed
@@ -49,8 +78,7 @@ absl::Status RequestStatus(const ExtractResult& result) {
 
 void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics) {
   image.slot().status = status;
-  metrics->Cancelled(
-      stage, absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue);
+  metrics->Cancelled(stage, CancelReason(status));
 }
 
 class Engine::Impl {
@@ -62,10 +90,11 @@ class Engine::Impl {
         clock_(clock),
         admission_(options_.admission),
         reply_pool_("reply", options_.reply_threads),
+        draw_pool_("draw", options_.decode_threads),
         cpu_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)) {}
 
   ~Impl() {
-    // Upstream first: decoding submits to runners, runners reply.
+    // Upstream first: decoding submits to runners, runners draw and reply.
     cpu_pool_.reset();
     absl::MutexLock lock(&mu_);
     runners_.clear();
@@ -82,6 +111,22 @@ class Engine::Impl {
       return;
     }
     Queue(work);
+  }
+
+  void Pool(PoolRequest request, PoolDone done) {
+    auto work = std::make_shared<PoolWork>();
+    work->request = std::move(request);
+    work->done = std::move(done);
+    if (absl::Status status = AdmitTensor(work.get()); !status.ok()) {
+      return work->done({.status = std::move(status)});
+    }
+    cpu_pool_->Schedule([this, work] {
+      work->result.status = PoolNow(work.get());
+      reply_pool_.Schedule([work] {
+        work->done(std::move(work->result));
+        work->permit.Release();
+      });
+    });
   }
 
   bool Drain(absl::Duration timeout) {
@@ -103,6 +148,7 @@ class Engine::Impl {
     g.pixels_capacity = static_cast<double>(limits.max_pixels);
     g.queue_depth = cpu_pool_->queue_depth();
     g.cpu_threads = cpu_pool_->thread_count();
+    g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
     absl::MutexLock lock(&mu_);
     for (const auto& [model, runner] : runners_) {
@@ -120,13 +166,47 @@ class Engine::Impl {
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
     AdmissionCost cost;
     PIXPOOL_RETURN_IF_ERROR(ValidateRequest(options_, metrics_, work, &cost));
+    PIXPOOL_ASSIGN_OR_RETURN(work->permit, Acquire(cost));
+    work->admitted = clock_->Now();
+    return absl::OkStatus();
+  }
+
+  absl::Status AdmitTensor(PoolWork* work) {
+    PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
+    PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, ValidateTensor(options_, work->request));
+    AdmissionCost cost;
+    cost.bytes = static_cast<int64_t>(work->request.values.size() * sizeof(float) +
+                                      work->request.indices.size() * sizeof(int64_t));
+    PIXPOOL_ASSIGN_OR_RETURN(work->permit, Acquire(cost));
+    work->admitted = clock_->Now();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Permit> Acquire(const AdmissionCost& cost) {
     auto permit = admission_.Acquire(cost);
     if (!permit.ok()) {
       if (const auto details = GetErrorDetails(permit.status())) metrics_->Shed(details->reason);
-      return permit.status();
     }
-    work->permit = *std::move(permit);
-    work->admitted = clock_->Now();
+    return permit;
+  }
+
+  // The heads of a tensor, on a cpu thread.
+  absl::Status PoolNow(PoolWork* work) {
+    const PoolRequest& request = work->request;
+    const TimePoint start = clock_->Now();
+    metrics_->StageTime(Stage::kQueue, ToSeconds(start - work->admitted));
+    if (absl::Status status = request.context->Check(start, "heads"); !status.ok()) {
+      metrics_->Cancelled(Stage::kHeads, CancelReason(status));
+      return status;
+    }
+    try {
+      PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
+    } catch (const std::exception& e) {
+      Log(LogLevel::kError, "pool_failed", {{"what", e.what()}});
+      return MakeError(ErrorReason::kInferenceFailed, "the tensor could not be pooled");
+    }
+    metrics_->StageTime(Stage::kHeads, ToSeconds(clock_->Now() - start));
+    for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind);
     return absl::OkStatus();
   }
 
@@ -146,17 +226,18 @@ class Engine::Impl {
     Complete(work);
   }
 
-  // Decodes and preprocesses one image, then hands it to the batcher.
+  // Decodes and preprocesses one image, then hands its passes to the batcher.
   void Prepare(ImageWork image) {
     const TimePoint start = clock_->Now();
     RecordStage(image, Stage::kQueue, start - image.work->admitted);
     absl::Status status = image.work->context().Check(start, "decode");
     if (!status.ok()) {
       DropImage(image, status, Stage::kDecode, metrics_);
-      return Complete(image.work);
+      return FailPasses(image);
     }
+    std::vector<ImageWork> passes;
     try {
-      status = DecodeAndPreprocess(&image);
+      status = DecodeAndPreprocess(image, &passes);
     } catch (const std::exception& e) {
       // Out of memory, mostly: this request fails, the server lives.
       Log(LogLevel::kError, "prepare_failed", {{"what", e.what()}});
@@ -164,16 +245,31 @@ class Engine::Impl {
     }
     if (!status.ok()) {
       image.slot().status = PrependField(status, Concat("images[", image.index, "]"));
-      return Complete(image.work);
+      return FailPasses(image);
     }
-    image.ready = clock_->Now();
     ModelRunner* const runner = Runner(image.work->result.model);
-    runner->Submit(std::move(image));
+    for (ImageWork& pass : passes) {
+      pass.ready = clock_->Now();
+      runner->Submit(std::move(pass));
+    }
   }
 
-  absl::Status DecodeAndPreprocess(ImageWork* image) {
-    const RequestWork& work = *image->work;
-    const size_t index = static_cast<size_t>(image->index);
+  // Ends an image that never became passes; its status is in the first one's slot.
+  void FailPasses(const ImageWork& image) {
+    if (PassGroup* const group = image.group()) {
+      work_status(image) = image.slot().status;
+      group->remaining.store(0);
+    }
+    Complete(image.work);
+  }
+
+  static absl::Status& work_status(const ImageWork& image) {
+    return image.work->result.images[static_cast<size_t>(image.index)].status;
+  }
+
+  absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
+    RequestWork& work = *image.work;
+    const size_t index = static_cast<size_t>(image.index);
     const ImageInput& source = work.request.images[index];
     const TimePoint start = clock_->Now();
     Image picture;
@@ -185,9 +281,9 @@ class Engine::Impl {
       PIXPOOL_ASSIGN_OR_RETURN(picture, DecodeImage(source.encoded, work.headers[index], options));
     }
     const TimePoint decoded = clock_->Now();
-    RecordStage(*image, Stage::kDecode, decoded - start);
-    image->input = Preprocess(std::move(picture), work.plan);
-    RecordStage(*image, Stage::kPreprocess, clock_->Now() - decoded);
+    RecordStage(image, Stage::kDecode, decoded - start);
+    *passes = MakePasses(image, std::move(picture));
+    RecordStage(image, Stage::kPreprocess, clock_->Now() - decoded);
     return absl::OkStatus();
   }
 
@@ -200,11 +296,50 @@ class Engine::Impl {
     absl::MutexLock lock(&mu_);
     std::unique_ptr<ModelRunner>& runner = runners_[model.get()];
     if (runner == nullptr) {
-      runner = std::make_unique<ModelRunner>(
-          model, options_, metrics_, clock_,
-          [this](const std::shared_ptr<RequestWork>& work) { Complete(work); });
+      runner =
+          std::make_unique<ModelRunner>(model, options_, metrics_, clock_,
+                                        [this](ImageWork image) { PassDone(std::move(image)); });
     }
     return runner.get();
+  }
+
+  // One pass over an image has come to its end; the last one goes on with the image. On an instance
+  // thread.
+  void PassDone(ImageWork image) {
+    if (PassGroup* const group = image.group()) {
+      if (group->remaining.fetch_sub(1) != 1) return;
+      CombinePasses(image);
+    }
+    const bool good = work_status(image).ok();
+    if (!good || !image.work->draws) return Complete(image.work);
+    draw_pool_.Schedule([this, image = std::move(image)] {
+      Draw(image);
+      Complete(image.work);
+    });
+  }
+
+  void Draw(const ImageWork& image) {
+    RequestWork& work = *image.work;
+    ImageFeatures& features = work.result.images[static_cast<size_t>(image.index)];
+    const TimePoint start = clock_->Now();
+    absl::Status status = work.context().Check(start, "draw");
+    if (!status.ok()) {
+      metrics_->Cancelled(Stage::kDraw, CancelReason(status));
+    } else {
+      try {
+        status = DrawActivationMaps(work, static_cast<size_t>(image.index));
+      } catch (const std::exception& e) {
+        Log(LogLevel::kError, "draw_failed", {{"what", e.what()}});
+        status = MakeError(ErrorReason::kInferenceFailed, "a class activation map failed");
+      }
+    }
+    if (!status.ok()) {
+      features.status = std::move(status);
+      features.outputs.clear();
+    }
+    const TimeDuration took = clock_->Now() - start;
+    StageSlot(features, Stage::kDraw) = took;
+    metrics_->StageTime(Stage::kDraw, ToSeconds(took));
   }
 
   // One image of the request has come to its end; the last one sends the reply.
@@ -224,9 +359,10 @@ class Engine::Impl {
   Metrics* const metrics_;
   const Clock* const clock_;
 
-  // Own synchronisation. The reply pool outlives what feeds it.
+  // Own synchronisation. The pools outlive what feeds them.
   Admission admission_;
   ThreadPool reply_pool_;
+  ThreadPool draw_pool_;
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_
@@ -241,6 +377,9 @@ Engine::~Engine() = default;
 
 void Engine::Extract(ExtractRequest request, Done done) {
   impl_->Extract(std::move(request), std::move(done));
+}
+void Engine::Pool(PoolRequest request, PoolDone done) {
+  impl_->Pool(std::move(request), std::move(done));
 }
 bool Engine::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const EngineOptions& Engine::options() const { return impl_->options(); }

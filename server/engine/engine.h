@@ -28,6 +28,7 @@ struct EngineOptions {
   int max_heads_per_request = 32;
   int max_input_side = 2'048;
   int64_t max_response_bytes = 64 << 20;
+  int64_t max_head_operations = 2'000'000'000;  // map values that the heads of a request read
   int decode_threads = 2;
   int reply_threads = 1;
   int max_batch_size = 8;
@@ -54,6 +55,22 @@ struct ExtractRequest {
   std::shared_ptr<CallContext> context;
 };
 
+// Feature maps to pool without a model. Views into `owner`.
+struct PoolRequest {
+  std::shared_ptr<const void> owner;  // keeps the values alive
+  std::vector<int64_t> shape;         // [N, C, H, W]
+  absl::Span<const float> values;
+  absl::Span<const int64_t> indices;  // of max_unpool; else empty
+  std::vector<HeadRequest> heads;
+  std::shared_ptr<CallContext> context;
+};
+
+struct PoolResult {
+  absl::Status status;                        // not OK: the rest is empty
+  std::vector<HeadSpec> heads;                // as validated
+  std::vector<std::vector<HeadOutput>> maps;  // [map][head]
+};
+
 // Time of each stage of one image, by Stage; kConvert stays zero.
 using StageDurations = std::array<TimeDuration, kStageCount>;
 
@@ -61,7 +78,7 @@ struct ImageFeatures {
   absl::Status status;              // not OK: the rest is empty
   std::vector<HeadOutput> outputs;  // in the order of the heads
   Size picture;                     // as decoded
-  Size input;                       // of the network
+  Size input;                       // of the network; of several passes the largest
   StageDurations times{};
 };
 
@@ -74,18 +91,20 @@ struct ExtractResult {
 
 // Decodes, preprocesses, batches and runs what Extract is given.
 //
-// Thread-safe. Extract never blocks and does no work beyond validation and reading headers; `done`
-// is called exactly once, on the reply pool, or on the calling thread when the request is refused
-// at once. The permit of a request is held until `done` has returned. Destructor: Drain must have
-// been called or nothing be in flight.
+// Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
+// `done` is called exactly once, on the reply pool, or on the calling thread when the request is
+// refused at once. The permit of a request is held until `done` has returned. Destructor: Drain
+// must have been called or nothing be in flight.
 class Engine {
  public:
   using Done = std::function<void(ExtractResult)>;
+  using PoolDone = std::function<void(PoolResult)>;
 
   Engine(EngineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock);
   ~Engine();
 
   void Extract(ExtractRequest request, Done done);
+  void Pool(PoolRequest request, PoolDone done);
 
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.

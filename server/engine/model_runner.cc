@@ -29,14 +29,14 @@ void ModelRunner::Submit(ImageWork image) {
   if (batcher_.Submit(BatchGroup(image.slot().input), image)) return;
   // Only reached when an image is submitted while the process stops.
   image.slot().status = MakeError(ErrorReason::kDraining, "the server is stopping");
-  complete_(image.work);
+  complete_(std::move(image));
 }
 
 bool ModelRunner::DropIfOver(ImageWork& image) {
   const absl::Status status = image.work->context().Check(clock_->Now(), "batch");
   if (status.ok()) return false;
   DropImage(image, status, Stage::kBatchWait, metrics_);
-  complete_(image.work);
+  complete_(std::move(image));
   return true;
 }
 
@@ -53,7 +53,9 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   for (const ImageWork& image : batch) {
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
     metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
-    tasks.push_back({.input = &image.input, .heads = *image.work->result.heads});
+    tasks.push_back({.input = &image.input,
+                     .heads = *image.work->result.heads,
+                     .one_of_several = image.group() != nullptr});
   }
   std::vector<ModelResult> results(batch.size());
   ModelRunTimes times;
@@ -71,7 +73,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
     if (slot.status.ok()) {
       for (const HeadSpec& head : *batch[i].work->result.heads) metrics_->HeadRun(head.kind);
     }
-    complete_(batch[i].work);
+    complete_(std::move(batch[i]));
   }
 }
 

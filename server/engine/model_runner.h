@@ -17,7 +17,7 @@ namespace pixpool {
 // `complete`, which must not block. The destructor runs what was submitted, then joins.
 class ModelRunner {
  public:
-  using Complete = std::function<void(const std::shared_ptr<RequestWork>&)>;
+  using Complete = std::function<void(ImageWork)>;
 
   ModelRunner(std::shared_ptr<const LoadedModel> model, const EngineOptions& options,
               Metrics* metrics, const Clock* clock, Complete complete);

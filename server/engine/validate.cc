@@ -1,23 +1,18 @@
 #include "server/engine/validate.h"
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/engine/draw.h"
+#include "server/engine/limits.h"
 
 namespace pixpool {
 namespace {
-
-absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual, int64_t limit,
-                       std::string_view flag, std::string_view advice) {
-  ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
-  details.metadata = {
-      {"limit", Concat(limit)}, {"actual", Concat(actual)}, {"flag", std::string(flag)}};
-  return MakeError(details,
-                   Concat(what, ": ", actual, "; the limit is ", limit, " (", flag, "); ", advice));
-}
 
 absl::Status CheckCounts(const EngineOptions& options, const ExtractRequest& request) {
   if (request.images.empty()) {
@@ -30,12 +25,7 @@ absl::Status CheckCounts(const EngineOptions& options, const ExtractRequest& req
                      options.max_images_per_request, "--max-images-per-request",
                      "split the request");
   }
-  const int64_t heads = static_cast<int64_t>(request.heads.size());
-  if (heads > options.max_heads_per_request) {
-    return OverLimit("heads", "too many heads in one request", heads, options.max_heads_per_request,
-                     "--max-heads-per-request", "split the request");
-  }
-  return absl::OkStatus();
+  return CheckHeadCount(options, request.heads.size());
 }
 
 absl::StatusOr<ImageHeader> CheckRaw(const ImageInput& image, const ImageLimits& limits) {
@@ -80,19 +70,17 @@ absl::StatusOr<ImageHeader> CheckImage(const EngineOptions& options, const Input
   // Orientations 5 to 8 swap the axes.
   const bool swapped = plan.apply_exif && header.orientation >= 5;
   slot->picture = swapped ? Size{header.height, header.width} : Size{header.width, header.height};
-  PIXPOOL_ASSIGN_OR_RETURN(slot->input,
-                           NetworkInputSize(plan, slot->picture, options.max_input_side));
+  // Scales rise, so the last one's input is the largest; a scale may be too small as well.
+  for (const double scale : plan.scales) {
+    PIXPOOL_ASSIGN_OR_RETURN(slot->input, NetworkInputSize(ScaledPlan(plan, scale), slot->picture,
+                                                           options.max_input_side));
+  }
   return header;
 }
 
 absl::StatusOr<std::vector<HeadSpec>> ResolveHeads(const ExtractRequest& request,
                                                    const ModelInfo& info, const InputPlan& plan) {
-  const std::vector<HeadScope::Layer> layers = info.ScopeLayers();
-  const HeadScope scope{.layers = layers,
-                        .default_layer = info.default_layer,
-                        .classifier_layer = info.classifier_layer,
-                        .class_count = info.class_count};
-  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ValidateHeads(request.heads, scope));
+  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ValidateHeads(request.heads, info.Scope()));
   const std::string canonical_plan = plan.Canonical();
   for (HeadSpec& head : heads) {
     head.space_id = MakeSpaceId(info, canonical_plan, head.canonical);
@@ -100,19 +88,47 @@ absl::StatusOr<std::vector<HeadSpec>> ResolveHeads(const ExtractRequest& request
   return heads;
 }
 
-// Upper bound of the bytes that one image's results take in the response.
-int64_t ResponseBytes(const std::vector<HeadSpec>& heads, const ModelInfo& info, Size input) {
-  int64_t bytes = 0;
+// Vectors of several passes can be summed; what has a place on the picture cannot.
+absl::Status CheckPasses(const std::vector<InputPass>& passes, const std::vector<HeadSpec>& heads) {
+  if (passes.size() == 1) return absl::OkStatus();
+  for (size_t i = 0; i < heads.size(); ++i) {
+    if (heads[i].output == HeadOutputKind::kVector) continue;
+    const std::string field = Concat("heads[", i, "].", heads[i].kind);
+    return MakeError({.reason = ErrorReason::kHeadInvalid, .field = field},
+                     Concat(field,
+                            " gives no vector; input_options.scales and flip sum the vectors "
+                            "of several passes, so ask for it in a request without them"));
+  }
+  return absl::OkStatus();
+}
+
+// Adds what the heads of one image cost in all passes.
+void AddImage(const std::vector<HeadSpec>& heads, const ModelInfo& info, size_t passes,
+              const ImageFeatures& slot, HeadCost* cost) {
   for (const HeadSpec& head : heads) {
     const LayerInfo& layer = info.layers[static_cast<size_t>(head.layer_index)];
     // Backbones round their maps up or down; one cell more covers both.
-    const int64_t h = input.height / layer.stride + 1;
-    const int64_t w = input.width / layer.stride + 1;
-    const int64_t values = FindHeadType(head.kind)->value_count(head, layer.channels, h, w);
-    const bool indices = head.Has("return_indices") && head.Bool("return_indices");
-    bytes += values * static_cast<int64_t>(sizeof(float) + (indices ? sizeof(int64_t) : 0));
+    const int64_t h = slot.input.height / layer.stride + 1;
+    const int64_t w = slot.input.width / layer.stride + 1;
+    cost->Add(head, layer.channels, h, w, 1);
+    cost->operations +=
+        static_cast<double>(passes - 1) * HeadOperations(head, layer.channels, h, w);
+    // A PNG file is hardly ever larger than its pixels.
+    if (Draws(head) && head.Enum("format") != "floats") {
+      cost->response_bytes += 3.0 * slot.picture.width * slot.picture.height;
+    }
   }
-  return bytes;
+}
+
+// Notes what the stages will have to do, and makes room for it.
+void PlanWork(const std::vector<HeadSpec>& heads, RequestWork* work) {
+  work->draws = std::any_of(heads.begin(), heads.end(), Draws);
+  work->keeps_pictures = std::any_of(heads.begin(), heads.end(), DrawsOnPicture);
+  const size_t images = work->result.images.size();
+  if (work->draws) work->pictures.resize(images);
+  if (work->passes.size() == 1) return;
+  work->groups.resize(images);
+  for (auto& group : work->groups) group = std::make_unique<PassGroup>(work->passes.size());
 }
 
 }  // namespace
@@ -127,9 +143,12 @@ absl::Status ValidateRequest(const EngineOptions& options, Metrics* metrics, Req
   work->plan = *std::move(plan);
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ResolveHeads(request, info, work->plan));
 
+  work->passes = PassesOf(work->plan);
+  PIXPOOL_RETURN_IF_ERROR(CheckPasses(work->passes, heads));
+
   work->headers.resize(request.images.size());
   work->result.images.resize(request.images.size());
-  int64_t response_bytes = 0;
+  HeadCost head_cost;
   for (size_t i = 0; i < request.images.size(); ++i) {
     const ImageInput& image = request.images[i];
     ImageFeatures& slot = work->result.images[i];
@@ -141,13 +160,10 @@ absl::Status ValidateRequest(const EngineOptions& options, Metrics* metrics, Req
     work->headers[i] = *header;
     cost->bytes += static_cast<int64_t>(image.is_raw ? image.raw.size() : image.encoded.size());
     cost->pixels += static_cast<int64_t>(header->width) * header->height;
-    response_bytes += ResponseBytes(heads, info, slot.input);
+    AddImage(heads, info, work->passes.size(), slot, &head_cost);
   }
-  if (response_bytes > options.max_response_bytes) {
-    return OverLimit("heads", "estimated bytes of the response", response_bytes,
-                     options.max_response_bytes, "--max-response-bytes",
-                     "ask for fewer images, smaller maps or pooled features");
-  }
+  PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
+  PlanWork(heads, work);
   work->result.heads = std::make_shared<const std::vector<HeadSpec>>(std::move(heads));
   return absl::OkStatus();
 }

@@ -52,7 +52,7 @@ const Buckets& PixelsBuckets() {
 constexpr std::array<std::string_view, kRpcMethodCount> kMethods = {
     "ExtractFeatures", "StreamFeatures", "PoolTensor", "ListModels", "GetModel"};
 constexpr std::array<std::string_view, kStageCount> kStages = {
-    "queue", "decode", "preprocess", "batch_wait", "backbone", "heads", "convert"};
+    "queue", "decode", "preprocess", "batch_wait", "backbone", "heads", "draw", "convert"};
 constexpr std::array<std::string_view, 4> kFormats = {"jpeg", "png", "webp", "raw"};
 constexpr std::array<ErrorReason, 3> kShedReasons = {
     ErrorReason::kOverloaded, ErrorReason::kDraining, ErrorReason::kModelLoading};
@@ -215,6 +215,7 @@ struct Metrics::Handles {
     auto& threads = GaugeFamily("pixpool_threads", "Threads by pool.");
     readings.push_back({&threads.Add({{"pool", "cpu"}}), &GaugeReadings::cpu_threads});
     readings.push_back({&threads.Add({{"pool", "instance"}}), &GaugeReadings::instance_threads});
+    readings.push_back({&threads.Add({{"pool", "draw"}}), &GaugeReadings::draw_threads});
     readings.push_back({&threads.Add({{"pool", "reply"}}), &GaugeReadings::reply_threads});
 
     build_info = &GaugeFamily("pixpool_build_info", "Versions of the server, always 1.");

@@ -21,8 +21,8 @@ std::string_view RpcMethodName(RpcMethod method);  // "ExtractFeatures"
 
 // Stages of one image; label `stage` of pixpool_stage_duration_seconds. kConvert is a request's
 // reply conversion.
-enum class Stage { kQueue, kDecode, kPreprocess, kBatchWait, kBackbone, kHeads, kConvert };
-inline constexpr int kStageCount = 7;
+enum class Stage { kQueue, kDecode, kPreprocess, kBatchWait, kBackbone, kHeads, kDraw, kConvert };
+inline constexpr int kStageCount = 8;
 std::string_view StageName(Stage stage);  // "batch_wait"
 
 // Gauges read at scrape time.
@@ -36,6 +36,7 @@ struct GaugeReadings {
   double pixels_capacity = 0;
   double cpu_threads = 0;
   double instance_threads = 0;
+  double draw_threads = 0;
   double reply_threads = 0;
 };
 

@@ -65,4 +65,34 @@ absl::StatusOr<std::vector<std::string>> ReadLabels(const Bundle& bundle, const 
   return labels;
 }
 
+absl::StatusOr<std::vector<std::shared_ptr<const Projection>>> ReadProjections(
+    const Bundle& bundle) {
+  std::vector<std::shared_ptr<const Projection>> projections;
+  for (const ProjectionInfo& info : bundle.manifest.projections) {
+    auto p = std::make_shared<Projection>();
+    p->name = info.name;
+    p->layer = info.layer;
+    p->head_kind = info.head;
+    p->input_dimensions = info.input_dimensions;
+    p->output_dimensions = info.output_dimensions;
+    p->pictures = info.pictures;
+    p->explained_variance = info.explained_variance;
+    p->sha256 = Concat(bundle.manifest.FileDigest(info.mean_path), ",",
+                       bundle.manifest.FileDigest(info.matrix_path));
+    const auto inputs = static_cast<size_t>(info.input_dimensions);
+    const auto outputs = static_cast<size_t>(info.output_dimensions);
+    PIXPOOL_ASSIGN_OR_RETURN(p->mean, ReadFloats(bundle, info.mean_path, inputs));
+    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<float> matrix,
+                             ReadFloats(bundle, info.matrix_path, inputs * outputs));
+    p->columns.resize(matrix.size());
+    for (size_t row = 0; row < outputs; ++row) {
+      for (size_t column = 0; column < inputs; ++column) {
+        p->columns[column * outputs + row] = matrix[row * inputs + column];
+      }
+    }
+    projections.push_back(std::move(p));
+  }
+  return projections;
+}
+
 }  // namespace pixpool

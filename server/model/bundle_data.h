@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/model/manifest.h"
+#include "server/model/postprocess.h"
 
 namespace pixpool {
 
@@ -18,6 +20,10 @@ absl::StatusOr<std::vector<float>> ReadFloats(const Bundle& bundle, const std::s
 // Reads a text file with one label a line, exactly `count` of them. FAILED_PRECONDITION otherwise.
 absl::StatusOr<std::vector<std::string>> ReadLabels(const Bundle& bundle, const std::string& path,
                                                     size_t count);
+
+// Reads all projections of the bundle. FAILED_PRECONDITION where a file does not fit.
+absl::StatusOr<std::vector<std::shared_ptr<const Projection>>> ReadProjections(
+    const Bundle& bundle);
 
 // Reads a whole file of the bundle.
 absl::StatusOr<std::string> ReadBytes(const Bundle& bundle, const std::string& path);

@@ -41,13 +41,10 @@ absl::StatusOr<Image> GoldenInput(const Bundle& bundle) {
 
 absl::StatusOr<std::vector<float>> GoldenVector(const Bundle& bundle, Model& model) {
   PIXPOOL_ASSIGN_OR_RETURN(const Image input, GoldenInput(bundle));
-  const std::vector<HeadScope::Layer> layers = model.info().ScopeLayers();
-  const HeadScope scope{layers, model.info().default_layer, model.info().classifier_layer,
-                        model.info().class_count};
   HeadRequest request;
   request.kind = "global_avg";
   request.layer = bundle.manifest.golden.layer;
-  PIXPOOL_ASSIGN_OR_RETURN(const HeadSpec head, ValidateHead(request, scope));
+  PIXPOOL_ASSIGN_OR_RETURN(const HeadSpec head, ValidateHead(request, model.info().Scope()));
   const ModelTask task{&input, absl::MakeConstSpan(&head, 1)};
   ModelResult result;
   ModelRunTimes times;

@@ -43,6 +43,17 @@ bool IsEnumName(std::string_view names, std::string_view name) {
   return false;
 }
 
+// "1x2x4" of the table.
+std::vector<int64_t> ParseList(std::string_view text) {
+  std::vector<int64_t> list;
+  while (!text.empty()) {
+    const size_t x = text.find('x');
+    list.push_back(std::stoll(std::string(text.substr(0, x))));
+    text = x == text.npos ? std::string_view() : text.substr(x + 1);
+  }
+  return list;
+}
+
 // The default of a parameter. The table is ours, so its texts are well formed.
 ParamValue DefaultValue(const ParamSpec& spec) {
   const std::string text(spec.default_value);
@@ -53,9 +64,13 @@ ParamValue DefaultValue(const ParamSpec& spec) {
       return int64_t{std::stoll(text)};
     case ParamType::kFloat:
       return static_cast<double>(std::stof(text));
-    case ParamType::kIntList:
-      return std::vector<int64_t>(2, std::stoll(text));
+    case ParamType::kIntList: {
+      std::vector<int64_t> list = ParseList(text);
+      if (spec.max_entries == 0) list.assign(2, list.front());
+      return list;
+    }
     case ParamType::kEnum:
+    case ParamType::kText:
       break;
   }
   return text;
@@ -63,11 +78,19 @@ ParamValue DefaultValue(const ParamSpec& spec) {
 
 absl::StatusOr<ParamValue> CheckList(const HeadType& type, const ParamSpec& spec,
                                      std::vector<int64_t> list) {
-  if (list.empty() || list.size() > 2) {
+  if (spec.max_entries > 0) {
+    if (list.size() > spec.max_entries) {
+      return ParamError(
+          type, spec.name,
+          Concat("has ", list.size(), " values; it takes at most ", spec.max_entries));
+    }
+  } else if (list.size() > 2) {
     return ParamError(type, spec.name,
                       Concat("has ", list.size(), " values; it takes one for both axes, or two"));
+  } else if (list.size() == 1) {
+    const int64_t both = list.front();
+    list.assign(2, both);
   }
-  if (list.size() == 1) list.push_back(list[0]);
   for (int64_t side : list) {
     if (!InRange(spec, static_cast<double>(side))) {
       return ParamError(type, spec.name, Concat("is ", side, "; it must be in ", spec.RangeText()));
@@ -114,6 +137,9 @@ absl::StatusOr<ParamValue> CheckValue(const HeadType& type, const ParamSpec& spe
         return value;
       }
       break;
+    case ParamType::kText:
+      if (std::holds_alternative<std::string>(value)) return value;
+      break;
   }
   return ParamError(type, spec.name, Concat("has the wrong type; it must be ", spec.RangeText()));
 }
@@ -126,6 +152,8 @@ std::string ParamSpec::RangeText() const {
       return "true|false";
     case ParamType::kEnum:
       return std::string(enum_values);
+    case ParamType::kText:
+      return "a name";
     default:
       break;
   }
@@ -134,7 +162,8 @@ std::string ParamSpec::RangeText() const {
                ? Shortest(static_cast<int64_t>(value))
                : Shortest(value);
   };
-  return Concat(min_open ? "(" : "[", number(min), ", ", number(max), max_open ? ")" : "]");
+  return Concat(min_open ? "(" : "[", number(min), ", ", number(max), max_open ? ")" : "]",
+                max_entries > 0 ? Concat(", at most ", max_entries) : "");
 }
 
 std::string ParamText(const ParamValue& value) {

@@ -1,9 +1,10 @@
 // Pooling heads: the table of kinds with their parameters, and their validation. Torch-free; the
-// computation of a single map is reached through ApplyHead in head_runner.h.
+// computation on plain floats is reached through pool_tensor.h.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,16 +13,18 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/image/heatmap.h"
+#include "server/model/manifest.h"
+#include "server/model/postprocess.h"
 
 namespace pixpool {
 
-// Value of a head parameter: bool, int, float, list of ints (one or two: height, width), or enum
-// value by name
-// ("softmax").
+// Value of a head parameter: bool, int, float, list of ints, or text (an enum's value by name,
+// "softmax").
 using ParamValue = std::variant<bool, int64_t, double, std::vector<int64_t>, std::string>;
 using ParamMap = std::map<std::string, ParamValue, std::less<>>;
 
-enum class ParamType { kBool, kInt, kFloat, kIntList, kEnum };
+enum class ParamType { kBool, kInt, kFloat, kIntList, kEnum, kText };
 
 // One parameter of a head kind.
 struct ParamSpec {
@@ -40,19 +43,24 @@ struct ParamSpec {
   std::string_view enum_values;
   // Whether the value decides the vector space (top_k and return_indices do not).
   bool in_space = true;
+  // Most entries of a list; 0: it is a value for both axes, or one for height and one for width.
+  size_t max_entries = 0;
 
   std::string RangeText() const;  // "(0, 100]", "softmax|logits", "true|false"
 };
 
-enum class HeadOutputKind { kVector, kMap, kScores };
+enum class HeadOutputKind { kVector, kMap, kScores, kActivationMap };
 
 // A head as a request words it.
 struct HeadRequest {
   std::string id;     // empty: named after the kind
   std::string kind;   // "gem"
-  std::string layer;  // empty: the default layer
+  std::string layer;  // empty: the default layer, or the classifier's
   ParamMap params;    // only what the request set
   bool l2_normalized = false;
+  std::string projection;             // empty: none
+  std::optional<int64_t> dimensions;  // of the projection; absent: all
+  Encoding encoding = Encoding::kFloat32;
 };
 
 // A validated head: all defaults filled in, layer resolved. Immutable from then on.
@@ -63,33 +71,36 @@ struct HeadSpec {
   int layer_index = 0;  // position in the manifest's layers
   HeadOutputKind output = HeadOutputKind::kVector;
   ParamMap params;
-  bool l2_normalized = false;
-  // Layer, kind, parameters that decide the space, post-processing: one line of text. Heads with
-  // the same canonical text give the same values on the same map, unless only an in_space = false
-  // parameter differs.
+  PostProcessing post;
+  // Layer, kind and parameters that decide the space: heads with the same text give the same values
+  // on the same map, unless only an in_space = false parameter differs.
+  std::string pooling;
+  // The same with the post-processing: one line of text that decides the vector space.
   std::string canonical;
-  std::string space_id;  // filled in by whoever knows the input plan, with MakeSpaceId
-  int class_count = 0;   // of the classifier; 0 for heads that do not read it
+  std::string space_id;   // filled in by whoever knows the input plan, with MakeSpaceId
+  int class_count = 0;    // of the classifier; 0 for heads that do not read it
+  int filter_index = -1;  // of conv_pool: position in the model's filters; -1: the mean filter
+  int64_t output_channels = 0;  // of conv_pool's filter
+  bool given_indices = false;   // of max_unpool: the caller has pooled already
 
   bool Bool(std::string_view name) const;
   int64_t Int(std::string_view name) const;
   double Float(std::string_view name) const;
   const std::vector<int64_t>& Ints(std::string_view name) const;  // empty if derived and not given
   const std::string& Enum(std::string_view name) const;
+  const std::string& Text(std::string_view name) const;
   bool Has(std::string_view name) const;
 };
 
-// What validation needs to know of the model.
+// What validation needs to know of the model, or of a tensor that comes without one. Views.
 struct HeadScope {
-  struct Layer {
-    std::string name;
-    int channels;
-    int stride;
-  };
-  absl::Span<const Layer> layers;
+  absl::Span<const LayerInfo> layers;
   std::string_view default_layer;
   std::string_view classifier_layer;  // empty: no classifier
   int class_count = 0;
+  absl::Span<const std::shared_ptr<const Projection>> projections;
+  absl::Span<const FilterInfo> filters;
+  bool given_indices = false;  // max_unpool gets the caller's indices
 };
 
 struct HeadInput;    // head_compute.h
@@ -101,9 +112,9 @@ struct HeadType {
   std::string_view description;
   HeadOutputKind output;
   std::vector<ParamSpec> params;
-  // Fills the derived parameters and checks what spans parameters (padding against kernel); may be
-  // null.
-  absl::Status (*check)(HeadSpec& spec) = nullptr;
+  // Fills the derived parameters and checks what spans parameters (padding against kernel) or needs
+  // the scope; may be null.
+  absl::Status (*check)(HeadSpec& spec, const HeadScope& scope) = nullptr;
   // Whether the head can be applied to a map of this height and width; null: to any.
   absl::Status (*check_map)(const HeadSpec& spec, int64_t h, int64_t w) = nullptr;
   // Number of output values on a map [C, H, W], indices and scores included; 0 where check_map
@@ -111,8 +122,15 @@ struct HeadType {
   int64_t (*value_count)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
   // The head itself, on a batch of maps.
   HeadTensors (*compute)(const HeadSpec& spec, const HeadInput& input) = nullptr;
-  // Whether negative activations are lost, which deserves a warning on layers that have them.
-  bool loses_negatives = false;
+  // Map values that the head reads, roughly, repetitions included; null: each one once.
+  double (*operations)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
+  // What becomes of negative activations, "lifts them to eps", where that deserves a warning on
+  // layers that have them; empty or null where it does not.
+  std::string (*negatives)(const HeadSpec& spec) = nullptr;
+
+  bool needs_classifier() const {
+    return output == HeadOutputKind::kScores || output == HeadOutputKind::kActivationMap;
+  }
 };
 
 // All kinds that this version computes, in the order of the API.
@@ -127,12 +145,19 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
 // field and sizes.
 absl::Status CheckHeadOnMap(const HeadSpec& spec, int64_t h, int64_t w);
 
+// Map values that a validated head reads on a map of this size, roughly.
+double HeadOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
+
+// The warning about a head on a map with negative activations; empty where there is none. `where`
+// names the map: "layer 'stage5'".
+std::string NegativesWarning(const HeadSpec& spec, std::string_view where);
+
 // Checks a list of heads: each one, unique ids, default ids ("gem", "gem_2"). Field paths start
 // with "heads[i]". An empty list gives one global_avg.
 absl::StatusOr<std::vector<HeadSpec>> ValidateHeads(absl::Span<const HeadRequest> requests,
                                                     const HeadScope& scope);
 
-// One score of class_scores.
+// One score of a classifier.
 struct ClassScore {
   int class_index = 0;
   float score = 0;
@@ -141,10 +166,18 @@ struct ClassScore {
 // Result of one head on one image.
 struct HeadOutput {
   std::vector<int64_t> shape;
-  std::vector<float> values;       // empty for scores
+  std::vector<float> values;       // empty for scores and where packed
   std::vector<int64_t> indices;    // where asked for
-  std::vector<ClassScore> scores;  // class_scores only
+  std::vector<ClassScore> scores;  // class_scores; the one class of class_activation_map
+  std::string packed;              // the values in another encoding than float32
+  float scale = 0;                 // of int8
   std::vector<std::string> warnings;
+  // Of class_activation_map, filled in by whoever knows the picture.
+  PixelBox box;
+  std::string png;
 };
+
+// What follows the last pass over a picture: projection and encoding, in place.
+void FinishHead(const HeadSpec& spec, HeadOutput& output);
 
 }  // namespace pixpool

@@ -3,13 +3,19 @@
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/adaptive_max_pool2d.h>
 #include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/max_pool2d_with_indices.h>
+#include <ATen/ops/max_unpool2d.h>
+#include <ATen/ops/relu.h>
 
 #include <optional>
 #include <tuple>
+#include <vector>
 
 #include "server/model/head_compute.h"
 #include "server/model/head_ops.h"
+#include "server/model/windows.h"
 
 namespace pixpool {
 
@@ -38,6 +44,34 @@ HeadTensors ComputeAvgPool(const HeadSpec& spec, const HeadInput& input) {
       at::avg_pool2d(input.map, spec.Ints("kernel_size"), spec.Ints("stride"), spec.Ints("padding"),
                      spec.Bool("ceil_mode"), spec.Bool("count_include_pad"), divisor),
       {}};
+}
+
+HeadTensors ComputeMaxUnpool(const HeadSpec& spec, const HeadInput& input) {
+  const std::vector<int64_t> size = UnpooledSize(spec, input.map.size(2), input.map.size(3));
+  if (spec.given_indices) return {at::max_unpool2d(input.map, *input.indices, size), {}};
+  const auto [values, indices] =
+      at::max_pool2d_with_indices(input.map, spec.Ints("kernel_size"), spec.Ints("stride"),
+                                  spec.Ints("padding"), {1, 1}, spec.Bool("ceil_mode"));
+  return {at::max_unpool2d(values, indices, size), {}};
+}
+
+HeadTensors ComputeConvPool(const HeadSpec& spec, const HeadInput& input) {
+  const std::vector<int64_t>& kernel = spec.Ints("kernel_size");
+  const std::vector<int64_t>& stride = spec.Ints("stride");
+  at::Tensor result;
+  if (spec.filter_index < 0) {
+    const int64_t channels = input.map.size(1);
+    const double mean = 1.0 / static_cast<double>(kernel[0] * kernel[1]);
+    const at::Tensor weight =
+        at::full({channels, 1, kernel[0], kernel[1]}, mean, input.map.options());
+    result = at::conv2d(input.map, weight, {}, stride, at::IntArrayRef{0, 0}, at::IntArrayRef{1, 1},
+                        channels);
+  } else {
+    const FilterTensors& filter = input.model->filters[static_cast<size_t>(spec.filter_index)];
+    result = at::conv2d(input.map, filter.weight, filter.bias, stride, at::IntArrayRef{0, 0},
+                        at::IntArrayRef{1, 1}, filter.groups);
+  }
+  return {spec.Bool("relu") ? at::relu(result) : result, {}};
 }
 
 }  // namespace pixpool

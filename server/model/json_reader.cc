@@ -98,6 +98,20 @@ std::array<float, 3> JsonObject::Triple(std::string_view key, double min) const 
   return result;
 }
 
+std::array<int64_t, 2> JsonObject::Sides(std::string_view key, int64_t min, int64_t max) const {
+  std::array<int64_t, 2> result = {min, min};
+  const json* value = Find(key);
+  if (value == nullptr) return result;
+  bool good = value->is_array() && value->size() == 2;
+  for (size_t i = 0; good && i < 2; ++i) {
+    const json& entry = (*value)[i];
+    good = entry.is_number_integer() && entry.get<int64_t>() >= min && entry.get<int64_t>() <= max;
+    if (good) result[i] = entry.get<int64_t>();
+  }
+  if (!good) Problem(key, Concat("must be two integers from ", min, " to ", max));
+  return result;
+}
+
 int JsonObject::Choice(std::string_view key, const std::vector<std::string_view>& names) const {
   const json* value = Find(key);
   if (value == nullptr) return 0;

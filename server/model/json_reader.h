@@ -31,6 +31,8 @@ class JsonObject {
   bool Bool(std::string_view key) const;
   double Number(std::string_view key, double min, double max) const;
   std::array<float, 3> Triple(std::string_view key, double min) const;
+  // Two whole numbers: height and width.
+  std::array<int64_t, 2> Sides(std::string_view key, int64_t min, int64_t max) const;
   // One of `names`; returns its position.
   int Choice(std::string_view key, const std::vector<std::string_view>& names) const;
   JsonObject Object(std::string_view key) const;

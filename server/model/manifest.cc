@@ -14,6 +14,8 @@ namespace {
 constexpr int kKnownFormatVersion = 1;
 constexpr int kMaxSide = 16'384;
 constexpr int kMaxChannels = 1 << 20;
+constexpr int64_t kMaxDimensions = int64_t{1} << 24;
+constexpr int kMaxWindow = 1024;  // as in the table of heads
 
 // Names become parts of file paths, metric labels and canonical texts, so they are plain.
 bool IsPlainName(std::string_view name) {
@@ -77,6 +79,8 @@ class ManifestReader {
     ReadLayers();
     ReadEngines();
     if (root_.Has("classifier")) ReadClassifier(root_.Object("classifier"));
+    if (root_.Has("projections")) ReadProjections();
+    if (root_.Has("filters")) ReadFilters();
     if (root_.Has("golden")) ReadGolden(root_.Object("golden"));
     return std::move(m_);
   }
@@ -113,13 +117,10 @@ class ManifestReader {
     std::set<std::string> names;
     for (const JsonObject& entry : root_.Objects("layers")) {
       LayerInfo layer;
-      layer.name = PlainName(entry, "name");
+      layer.name = UniqueName(entry, names);
       layer.channels = static_cast<int>(entry.Int("channels", 1, kMaxChannels));
       layer.stride = static_cast<int>(entry.Int("stride", 1, kMaxSide));
       layer.non_negative = entry.Bool("non_negative");
-      if (!layer.name.empty() && !names.insert(layer.name).second) {
-        entry.Problem("name", Concat("'", layer.name, "' is used twice"));
-      }
       m_.layers.push_back(std::move(layer));
     }
     m_.default_layer = LayerName(root_, "default_layer");
@@ -140,6 +141,56 @@ class ManifestReader {
     c.weight_path = ListedPath(object, "weight");
     c.bias_path = ListedPath(object, "bias");
     if (object.Has("labels")) c.labels_path = ListedPath(object, "labels");
+  }
+
+  void ReadProjections() {
+    std::set<std::string> names;
+    for (const JsonObject& entry : root_.Objects("projections")) {
+      ProjectionInfo p;
+      p.name = UniqueName(entry, names);
+      p.layer = LayerName(entry, "layer");
+      p.head = entry.Text("head");
+      p.input_dimensions = entry.Int("input_dimensions", 1, kMaxDimensions);
+      p.output_dimensions = entry.Int("output_dimensions", 1, p.input_dimensions);
+      p.pictures = entry.Int("pictures", 1, INT64_MAX);
+      p.explained_variance = entry.Number("explained_variance", 0, 1);
+      p.mean_path = ListedPath(entry, "mean");
+      p.matrix_path = ListedPath(entry, "matrix");
+      m_.projections.push_back(std::move(p));
+    }
+  }
+
+  void ReadFilters() {
+    std::set<std::string> names;
+    for (const JsonObject& entry : root_.Objects("filters")) {
+      FilterInfo f;
+      f.name = UniqueName(entry, names);
+      f.layer = LayerName(entry, "layer");
+      f.kernel_size = entry.Sides("kernel_size", 1, kMaxWindow);
+      f.stride = entry.Sides("stride", 1, kMaxWindow);
+      f.groups = entry.Int("groups", 1, kMaxChannels);
+      f.output_channels = entry.Int("output_channels", 1, kMaxChannels);
+      const LayerInfo* layer = m_.FindLayer(f.layer);
+      if (layer != nullptr &&
+          (layer->channels % f.groups != 0 || f.output_channels % f.groups != 0)) {
+        entry.Problem("groups",
+                      Concat("is ", f.groups, ", which must divide the layer's ", layer->channels,
+                             " channels and the ", f.output_channels, " output channels"));
+      }
+      f.weight_path = ListedPath(entry, "weight");
+      if (entry.Has("bias")) f.bias_path = ListedPath(entry, "bias");
+      f.sha256 = m_.FileDigest(f.weight_path);
+      if (!f.bias_path.empty()) f.sha256 = Concat(f.sha256, ",", m_.FileDigest(f.bias_path));
+      m_.filters.push_back(std::move(f));
+    }
+  }
+
+  std::string UniqueName(const JsonObject& entry, std::set<std::string>& names) {
+    std::string name = PlainName(entry, "name");
+    if (!name.empty() && !names.insert(name).second) {
+      entry.Problem("name", Concat("'", name, "' is used twice"));
+    }
+    return name;
   }
 
   void ReadGolden(const JsonObject& object) {
@@ -200,6 +251,13 @@ const LayerInfo* Manifest::FindLayer(std::string_view layer_name) const {
     if (layer.name == layer_name) return &layer;
   }
   return nullptr;
+}
+
+std::string Manifest::FileDigest(std::string_view path) const {
+  for (const BundleFile& file : files) {
+    if (file.path == path) return file.sha256;
+  }
+  return "";
 }
 
 absl::StatusOr<Manifest> ParseManifest(const std::string& json) {

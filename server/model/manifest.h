@@ -62,6 +62,32 @@ struct ClassifierInfo {
   std::string labels_path;  // UTF-8, one label a line
 };
 
+// A PCA-whitening, matrix * (x - mean), for L2-normalised vectors of one layer.
+struct ProjectionInfo {
+  std::string name;
+  std::string layer;
+  std::string head;  // kind that it was fitted on
+  int64_t input_dimensions = 0;
+  int64_t output_dimensions = 0;
+  int64_t pictures = 0;           // that it was fitted on
+  double explained_variance = 0;  // share that all its dimensions keep, 0 to 1
+  std::string mean_path;          // float32 little-endian [input_dimensions]
+  std::string matrix_path;        // float32 little-endian [output_dimensions, input_dimensions]
+};
+
+// A trained convolution filter for the maps of one layer, as torch.nn.Conv2d without padding.
+struct FilterInfo {
+  std::string name;
+  std::string layer;
+  std::array<int64_t, 2> kernel_size = {1, 1};  // height, width
+  std::array<int64_t, 2> stride = {1, 1};       // where a request names none
+  int64_t groups = 1;
+  int64_t output_channels = 0;
+  std::string weight_path;  // float32 little-endian [output_channels, channels / groups, kh, kw]
+  std::string bias_path;    // float32 little-endian [output_channels]; empty: no bias
+  std::string sha256;       // of the files' digests: what was learnt
+};
+
 // A small picture and what it must give.
 struct GoldenInfo {
   std::string image_path;  // PNG
@@ -83,11 +109,15 @@ struct Manifest {
   std::vector<EngineFile> engines;
   bool has_classifier = false;
   ClassifierInfo classifier;
+  std::vector<ProjectionInfo> projections;
+  std::vector<FilterInfo> filters;
   bool has_golden = false;
   GoldenInfo golden;
   std::vector<BundleFile> files;
 
   const LayerInfo* FindLayer(std::string_view name) const;  // nullptr if there is none
+  // Digest of a listed file; empty if it is not listed.
+  std::string FileDigest(std::string_view path) const;
 };
 
 // Parses a manifest; every problem is named with its JSON path. FAILED_PRECONDITION for a

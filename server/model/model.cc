@@ -24,13 +24,32 @@ std::string Triple(const std::array<float, 3>& values) {
 
 }  // namespace
 
-std::vector<HeadScope::Layer> ModelInfo::ScopeLayers() const {
-  std::vector<HeadScope::Layer> result;
-  result.reserve(layers.size());
+HeadScope ModelInfo::Scope() const {
+  return {.layers = layers,
+          .default_layer = default_layer,
+          .classifier_layer = classifier_layer,
+          .class_count = class_count,
+          .projections = projections,
+          .filters = filters};
+}
+
+std::vector<std::string> ModelInfo::Warnings() const {
+  std::string names;
+  std::string any;  // of these layers; heads say the same of each
   for (const LayerInfo& layer : layers) {
-    result.push_back({layer.name, layer.channels, layer.stride});
+    if (layer.non_negative) continue;
+    names += Concat(names.empty() ? "" : ", ", layer.name);
+    any = layer.name;
   }
-  return result;
+  if (names.empty()) return {};
+  std::string remarks;
+  for (const HeadType& type : HeadTypes()) {
+    if (type.negatives == nullptr) continue;
+    const auto spec = ValidateHead({.kind = std::string(type.name), .layer = any}, Scope());
+    const std::string what = spec.ok() ? type.negatives(*spec) : "";
+    if (!what.empty()) remarks += Concat(remarks.empty() ? "" : ", ", type.name, " ", what);
+  }
+  return {Concat("negative activations are possible in layers ", names, ": ", remarks)};
 }
 
 std::string MakeSpaceId(const ModelInfo& info, std::string_view plan_canonical,

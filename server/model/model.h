@@ -30,14 +30,23 @@ struct ModelInfo {
   std::string classifier_layer;     // empty: no classifier
   std::vector<std::string> labels;  // as many as classes, or empty
   int class_count = 0;
+  std::vector<std::shared_ptr<const Projection>> projections;
+  std::vector<FilterInfo> filters;
 
-  std::vector<HeadScope::Layer> ScopeLayers() const;
+  // What heads are validated against; views of this.
+  HeadScope Scope() const;
+
+  // Remarks for people: layers with negative activations and the heads that lose them.
+  std::vector<std::string> Warnings() const;
 };
 
 // One image of a batch and the heads it wants. Views; the caller keeps them alive during RunBatch.
 struct ModelTask {
   const Image* input = nullptr;  // all inputs of a batch have the same size
   absl::Span<const HeadSpec> heads;
+  // Whether this is one of several passes over a picture: its values end with FinishPass, and
+  // whoever sums the passes goes on.
+  bool one_of_several = false;
 };
 
 // What became of one image of a batch.

@@ -1,5 +1,6 @@
 // What becomes of a picture's size, without touching a pixel.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string_view>
 
@@ -43,6 +44,43 @@ absl::Status TooLarge(Size size, int limit) {
                           " pixels a side (--max-input-side); resize or crop the picture"));
 }
 
+int ScaledSide(int side, double scale) {
+  return static_cast<int>(std::max(1L, std::lround(side * scale)));
+}
+
+absl::Status ScalesError(std::string_view field, std::string_view message) {
+  return MakeError({.reason = ErrorReason::kRequestInvalid, .field = std::string(field)}, message);
+}
+
+// The scales of a request, rising. Checks the input's size at each.
+absl::StatusOr<std::vector<double>> CheckScales(const InputOptions& options, const InputPlan& plan,
+                                                int max_input_side) {
+  if (options.scales.size() > kMaxScales) {
+    return ScalesError("scales", Concat("there are ", options.scales.size(), " scales; at most ",
+                                        kMaxScales, " are allowed"));
+  }
+  for (size_t i = 0; i < options.scales.size(); ++i) {
+    const double scale = options.scales[i];
+    const std::string field = Concat("scales[", i, "]");
+    if (!(scale >= kMinScale && scale <= kMaxScale)) {
+      return ScalesError(
+          field, Concat(field, " is ", scale, "; it must be ", kMinScale, " to ", kMaxScale));
+    }
+    if (std::count(options.scales.begin(), options.scales.end(), scale) > 1) {
+      return ScalesError(field, Concat("scale ", scale, " is given twice"));
+    }
+    if (plan.crop == CropMode::kNone && plan.resize != ResizeMode::kExact) continue;
+    for (const int side : {plan.height, plan.width}) {
+      PIXPOOL_RETURN_IF_ERROR(
+          CheckSide(field, ScaledSide(side, scale), kMinInputSide, max_input_side));
+    }
+  }
+  std::vector<double> scales = options.scales;
+  if (scales.empty()) scales = {1};
+  std::sort(scales.begin(), scales.end());
+  return scales;
+}
+
 // Long side of a picture whose short side becomes `target`, truncated as torchvision does.
 int64_t LongSide(int64_t target, int64_t short_side, int64_t long_side) {
   return std::max<int64_t>(1, target * long_side / short_side);
@@ -58,9 +96,39 @@ std::string InputPlan::Canonical() const {
   text += Concat(";crop=", CropModeName(crop));
   if (crop == CropMode::kCenter) text += Concat(":", height, "x", width);
   text += Concat(";exif=", apply_exif ? "true" : "false", ";background=");
-  if (!background) return text + "none";
-  for (int i = 0; i < 3; ++i) text += Concat(i == 0 ? "" : ",", int{(*background)[i]});
+  if (!background) text += "none";
+  for (int i = 0; background && i < 3; ++i) {
+    text += Concat(i == 0 ? "" : ",", int{(*background)[i]});
+  }
+  const bool plain = scales == std::vector<double>{1};
+  if (!plain) {
+    text += ";scales=";
+    for (const double s : scales) text += Concat(s == scales.front() ? "" : ",", s);
+    // At other scales a picture is resized even where the plan does not ask for it.
+    if (resize == ResizeMode::kNone) text += Concat(":", InterpolationName(interpolation));
+  }
+  if (flip) text += ";flip=true";
   return text;
+}
+
+std::vector<InputPass> PassesOf(const InputPlan& plan) {
+  std::vector<InputPass> passes;
+  for (const double scale : plan.scales) {
+    passes.push_back({scale, false});
+    if (plan.flip) passes.push_back({scale, true});
+  }
+  return passes;
+}
+
+InputPlan ScaledPlan(const InputPlan& plan, double scale) {
+  InputPlan scaled = plan;
+  if (scale == 1) return scaled;
+  const auto times = [scale](int side) { return ScaledSide(side, scale); };
+  scaled.height = times(plan.height);
+  scaled.width = times(plan.width);
+  scaled.resize_size = times(plan.resize_size);
+  scaled.scale = scale;
+  return scaled;
 }
 
 absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
@@ -91,13 +159,16 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
     plan.resize_size = static_cast<int>(std::max<int64_t>(
         {1, base * plan.height / recipe.height, base * plan.width / recipe.width}));
   }
+  plan.flip = options.flip;
+  PIXPOOL_ASSIGN_OR_RETURN(plan.scales, CheckScales(options, plan, max_input_side));
   return plan;
 }
 
 Size ResizedSize(const InputPlan& plan, Size picture) {
   switch (plan.resize) {
     case ResizeMode::kNone:
-      return picture;
+      if (plan.scale == 1) return picture;
+      return {ScaledSide(picture.width, plan.scale), ScaledSide(picture.height, plan.scale)};
     case ResizeMode::kExact:
       return {plan.width, plan.height};
     case ResizeMode::kShorterSide:

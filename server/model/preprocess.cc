@@ -34,13 +34,23 @@ Image Pad(const Image& part, const CropAxis& x, const CropAxis& y, Size size) {
   return out;
 }
 
-}  // namespace
+// What a plan makes of a picture of some size.
+struct Geometry {
+  Size from;
+  Size resized;
+  Size wanted;
+  bool unchanged() const { return resized == from && wanted == from; }
+};
 
-Image Preprocess(Image picture, const InputPlan& plan) {
-  const Size from = {picture.width(), picture.height()};
+Geometry GeometryOf(const InputPlan& plan, Size from) {
   const Size resized = ResizedSize(plan, from);
-  const Size wanted = plan.crop == CropMode::kCenter ? Size{plan.width, plan.height} : resized;
-  if (resized == from && wanted == from) return picture;
+  return {from, resized, plan.crop == CropMode::kCenter ? Size{plan.width, plan.height} : resized};
+}
+
+// Resizes and crops where that changes something.
+Image ResizeAndCrop(const Image& picture, const InputPlan& plan, const Geometry& geometry) {
+  const Size resized = geometry.resized;
+  const Size wanted = geometry.wanted;
   // Only what the crop keeps is computed: a long thin picture has millions of pixels once resized.
   const CropAxis x = CenterAxis(resized.width, wanted.width);
   const CropAxis y = CenterAxis(resized.height, wanted.height);
@@ -50,6 +60,35 @@ Image Preprocess(Image picture, const InputPlan& plan) {
                             {x.source, y.source, x.count, y.count}, filter);
   if (part.width() == wanted.width && part.height() == wanted.height) return part;
   return Pad(part, x, y, wanted);
+}
+
+// Where the `crop` cells of the network's input begin and end on one axis of the picture.
+std::pair<double, double> SeenAxis(int picture, int resized, int crop) {
+  const CropAxis axis = CenterAxis(resized, crop);
+  const double scale = static_cast<double>(picture) / resized;
+  const double start = (axis.source - axis.target) * scale;
+  return {start, start + crop * scale};
+}
+
+}  // namespace
+
+Image Preprocess(Image picture, const InputPlan& plan) {
+  const Geometry geometry = GeometryOf(plan, {picture.width(), picture.height()});
+  return geometry.unchanged() ? std::move(picture) : ResizeAndCrop(picture, plan, geometry);
+}
+
+Image PreprocessCopy(const Image& picture, const InputPlan& plan) {
+  const Geometry geometry = GeometryOf(plan, {picture.width(), picture.height()});
+  if (!geometry.unchanged()) return ResizeAndCrop(picture, plan, geometry);
+  return CopyImage(picture);
+}
+
+PictureArea SeenArea(const InputPlan& plan, Size picture) {
+  const Geometry geometry = GeometryOf(plan, picture);
+  const auto [left, right] = SeenAxis(picture.width, geometry.resized.width, geometry.wanted.width);
+  const auto [top, bottom] =
+      SeenAxis(picture.height, geometry.resized.height, geometry.wanted.height);
+  return {left, top, right, bottom};
 }
 
 }  // namespace pixpool

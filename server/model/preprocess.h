@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/image/heatmap.h"
 #include "server/image/image.h"
 #include "server/model/manifest.h"
 
@@ -22,6 +24,8 @@ struct InputOptions {
   std::optional<int> resize_size;
   bool apply_exif = true;
   std::optional<std::array<uint8_t, 3>> background;
+  std::vector<double> scales;  // empty: one pass at scale 1
+  bool flip = false;
 };
 
 // A recipe with a request's options applied.
@@ -34,6 +38,10 @@ struct InputPlan {
   int width = 224;
   bool apply_exif = true;
   std::optional<std::array<uint8_t, 3>> background;
+  std::vector<double> scales = {1};  // rising
+  bool flip = false;
+  // The scale that this plan was brought to with ScaledPlan, which the sizes above follow already.
+  double scale = 1;
 
   // Everything above that decides pixels, as one line of text for the space id.
   std::string Canonical() const;
@@ -42,11 +50,27 @@ struct InputPlan {
 // Smallest input side that a request may ask for.
 inline constexpr int kMinInputSide = 16;
 
+// Bounds of InputOptions::scales.
+inline constexpr double kMinScale = 0.1;
+inline constexpr double kMaxScale = 4;
+inline constexpr size_t kMaxScales = 8;
+
+// One look of the network at a picture.
+struct InputPass {
+  double scale = 1;
+  bool mirrored = false;  // left to right
+};
+
+// The passes of a plan: each scale, and each mirrored under flip.
+std::vector<InputPass> PassesOf(const InputPlan& plan);
+
+// The plan of one scale: resize and input sizes times `scale`, rounded.
+InputPlan ScaledPlan(const InputPlan& plan, double scale);
+
 // Applies options to a recipe. One of height and width alone sets both. Without resize_size, the
 // recipe's is scaled by the larger of height / recipe.height and width / recipe.width, rounded
 // down, at least 1. Errors: REQUEST_INVALID with the field ("input_height_px", "input_width_px",
-// "resize_size_px"), LIMIT_EXCEEDED over max_input_side
-// (--max-input-side).
+// "resize_size_px", "scales"), LIMIT_EXCEEDED over max_input_side (--max-input-side).
 absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
                                         int max_input_side);
 
@@ -69,5 +93,11 @@ Size ResizedSize(const InputPlan& plan, Size picture);
 // black. Takes the picture over, so that nothing is copied where nothing changes. Thread-safe,
 // single-threaded inside.
 Image Preprocess(Image picture, const InputPlan& plan);
+
+// The same for a picture that is needed again.
+Image PreprocessCopy(const Image& picture, const InputPlan& plan);
+
+// The part of a picture of this size that the network sees, in pixels of the picture.
+PictureArea SeenArea(const InputPlan& plan, Size picture);
 
 }  // namespace pixpool

@@ -31,9 +31,9 @@ struct Group {
   std::vector<Target> targets;
 };
 
-// Heads with the same text give the same tensors.
+// Heads with the same text give the same tensors; what follows pooling is each one's own.
 std::string GroupKey(const HeadSpec& spec) {
-  return spec.canonical + ParamsText(*FindHeadType(spec.kind), spec.params, /*in_space=*/false);
+  return spec.pooling + ParamsText(*FindHeadType(spec.kind), spec.params, /*in_space=*/false);
 }
 
 std::map<std::string, Group> GroupHeads(absl::Span<const ModelTask> tasks) {
@@ -86,7 +86,7 @@ absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks) {
   return batch;
 }
 
-void RunHeads(absl::Span<const at::Tensor> maps, const ClassifierTensors* classifier,
+void RunHeads(absl::Span<const at::Tensor> maps, const ModelTensors& model,
               absl::Span<const LayerInfo> layers, absl::Span<const ModelTask> tasks,
               absl::Span<ModelResult> results) {
   for (size_t t = 0; t < tasks.size(); ++t) {
@@ -97,19 +97,20 @@ void RunHeads(absl::Span<const at::Tensor> maps, const ClassifierTensors* classi
     const LayerInfo& layer = layers[group.spec->layer_index];
     const at::Tensor rows = SelectRows(maps[group.spec->layer_index], group.tasks);
     const absl::StatusOr<HeadTensors> tensors =
-        ComputeHead(*group.spec, HeadInput{rows, classifier});
-    const bool warn = FindHeadType(group.spec->kind)->loses_negatives && !layer.non_negative;
+        ComputeHead(*group.spec, {.map = rows, .model = &model});
+    const std::string warning =
+        layer.non_negative ? "" : NegativesWarning(*group.spec, Concat("layer '", layer.name, "'"));
     for (const Target& target : group.targets) {
       if (!tensors.ok()) {
         FailImage(results[target.task], tensors.status(), target.head);
         continue;
       }
-      HeadOutput output = TakeRow(*group.spec, *tensors, target.row);
-      if (warn) {
-        output.warnings.push_back(Concat("layer '", layer.name,
-                                         "' has negative activations, which ", group.spec->kind,
-                                         " lifts to eps"));
-      }
+      const ModelTask& task = tasks[target.task];
+      const HeadSpec& head = task.heads[target.head];
+      HeadOutput output = TakeRow(head, *tensors, target.row);
+      if (!warning.empty()) output.warnings.push_back(warning);
+      FinishPass(head.post, output.values);
+      if (!task.one_of_several) FinishHead(head, output);
       results[target.task].outputs[target.head] = std::move(output);
     }
   }

@@ -18,7 +18,7 @@ absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks);
 // images are computed once for all of them. `maps` are those of the backbone, one a layer. An error
 // of a head goes to the images that wanted it, with the field "heads[i]..." of its place in the
 // task.
-void RunHeads(absl::Span<const at::Tensor> maps, const ClassifierTensors* classifier,
+void RunHeads(absl::Span<const at::Tensor> maps, const ModelTensors& model,
               absl::Span<const LayerInfo> layers, absl::Span<const ModelTask> tasks,
               absl::Span<ModelResult> results);
 

@@ -1,13 +1,11 @@
 // LoadModel, and the model that runs on LibTorch tensors whatever the backbone's engine.
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <exception>
-#include <optional>
 #include <utility>
 
 #include "server/base/error.h"
@@ -17,6 +15,7 @@
 #include "server/model/backbone.h"
 #include "server/model/bundle_data.h"
 #include "server/model/golden.h"
+#include "server/model/model_tensors.h"
 #include "server/model/run_batch.h"
 #include "server/model/torch_env.h"
 
@@ -26,11 +25,11 @@ namespace {
 class TorchModel final : public Model {
  public:
   TorchModel(ModelInfo info, int instances, std::unique_ptr<Backbone> backbone,
-             std::optional<ClassifierTensors> classifier)
+             ModelTensors tensors)
       : info_(std::move(info)),
         instances_(instances),
         backbone_(std::move(backbone)),
-        classifier_(std::move(classifier)) {}
+        tensors_(std::move(tensors)) {}
 
   const ModelInfo& info() const override { return info_; }
   int instance_count() const override { return instances_; }
@@ -87,7 +86,7 @@ class TorchModel final : public Model {
     PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps, backbone_->Run(instance, inputs));
     Synchronize(maps.front().device());
     const TimePoint middle = clock->Now();
-    RunHeads(maps, classifier_ ? &*classifier_ : nullptr, info_.layers, tasks, results);
+    RunHeads(maps, tensors_, info_.layers, tasks, results);
     if (times != nullptr) *times = {middle - start, clock->Now() - middle};
     return absl::OkStatus();
   }
@@ -126,7 +125,7 @@ class TorchModel final : public Model {
   const ModelInfo info_;
   const int instances_;
   const std::unique_ptr<Backbone> backbone_;
-  const std::optional<ClassifierTensors> classifier_;
+  const ModelTensors tensors_;
 };
 
 struct EngineChoice {
@@ -153,26 +152,6 @@ absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const std::s
                                               ", this server runs ", known));
 }
 
-at::Tensor ToTensor(std::vector<float>& values, at::IntArrayRef shape, const std::string& device) {
-  // Copied, because from_blob only borrows.
-  return at::from_blob(values.data(), shape, at::TensorOptions(at::kFloat))
-      .clone()
-      .to(c10::Device(device));
-}
-
-absl::StatusOr<ClassifierTensors> LoadClassifier(const Bundle& bundle, const std::string& device) {
-  const ClassifierInfo& info = bundle.manifest.classifier;
-  const int64_t classes = info.class_count;
-  const int64_t channels = bundle.manifest.FindLayer(info.layer)->channels;
-  PIXPOOL_ASSIGN_OR_RETURN(
-      std::vector<float> weight,
-      ReadFloats(bundle, info.weight_path, static_cast<size_t>(classes * channels)));
-  PIXPOOL_ASSIGN_OR_RETURN(std::vector<float> bias,
-                           ReadFloats(bundle, info.bias_path, static_cast<size_t>(classes)));
-  return ClassifierTensors{ToTensor(weight, {classes, channels}, device),
-                           ToTensor(bias, {classes}, device)};
-}
-
 absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
                                    const std::string& device) {
   const Manifest& m = bundle.manifest;
@@ -187,6 +166,7 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
   info.input = m.input;
   info.layers = m.layers;
   info.default_layer = m.default_layer;
+  info.filters = m.filters;
   if (m.has_classifier) {
     info.classifier_layer = m.classifier.layer;
     info.class_count = m.classifier.class_count;
@@ -203,10 +183,8 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
   PIXPOOL_ASSIGN_OR_RETURN(const EngineChoice choice,
                            ChooseEngine(bundle.manifest, options.engine, device));
   PIXPOOL_ASSIGN_OR_RETURN(ModelInfo info, MakeInfo(bundle, *choice.file, device));
-  std::optional<ClassifierTensors> classifier;
-  if (bundle.manifest.has_classifier) {
-    PIXPOOL_ASSIGN_OR_RETURN(classifier, LoadClassifier(bundle, device));
-  }
+  PIXPOOL_ASSIGN_OR_RETURN(info.projections, ReadProjections(bundle));
+  PIXPOOL_ASSIGN_OR_RETURN(ModelTensors tensors, LoadModelTensors(bundle, device));
   BackboneOptions backbone_options;
   backbone_options.path = bundle.dir + "/" + choice.file->path;
   backbone_options.device = device;
@@ -215,7 +193,7 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
   PIXPOOL_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            choice.engine->load(backbone_options));
   auto model = std::make_unique<TorchModel>(std::move(info), backbone_options.instances,
-                                            std::move(backbone), std::move(classifier));
+                                            std::move(backbone), std::move(tensors));
   model->EnterInstanceThread(0);
   if (absl::Status status = model->WarmUp(); !status.ok()) {
     return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));

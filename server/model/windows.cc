@@ -1,5 +1,6 @@
 #include "server/model/windows.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -10,13 +11,6 @@ namespace pixpool {
 namespace {
 
 constexpr std::array<std::string_view, 2> kAxisNames = {"height", "width"};
-
-absl::Status WindowError(const HeadSpec& spec, std::string_view param, std::string_view what) {
-  ErrorDetails details;
-  details.reason = ErrorReason::kHeadInvalid;
-  details.field = Concat(spec.kind, ".", param);
-  return MakeError(details, Concat(details.field, ": ", what));
-}
 
 int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0 ? 1 : 0); }
 
@@ -42,17 +36,24 @@ bool WindowAxis::AllWindowsTouch(int64_t input) const {
   return true;
 }
 
+absl::Status WindowError(const HeadSpec& spec, std::string_view param, std::string_view what) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kHeadInvalid;
+  details.field = Concat(spec.kind, ".", param);
+  return MakeError(details, Concat(details.field, ": ", what));
+}
+
 WindowAxis WindowOf(const HeadSpec& spec, int axis) {
   WindowAxis window;
   window.kernel = spec.Ints("kernel_size")[axis];
   window.stride = spec.Ints("stride")[axis];
-  window.padding = spec.Ints("padding")[axis];
+  if (spec.Has("padding")) window.padding = spec.Ints("padding")[axis];
   if (spec.Has("dilation")) window.dilation = spec.Ints("dilation")[axis];
-  window.ceil_mode = spec.Bool("ceil_mode");
+  if (spec.Has("ceil_mode")) window.ceil_mode = spec.Bool("ceil_mode");
   return window;
 }
 
-absl::Status CheckWindow(HeadSpec& spec) {
+absl::Status CheckWindow(HeadSpec& spec, const HeadScope&) {
   if (!spec.Has("stride")) spec.params["stride"] = spec.Ints("kernel_size");
   for (int axis = 0; axis < 2; ++axis) {
     const WindowAxis window = WindowOf(spec, axis);
@@ -64,6 +65,12 @@ absl::Status CheckWindow(HeadSpec& spec) {
   }
   if (spec.Has("divisor_override") && spec.Int("divisor_override") == 0) {
     return WindowError(spec, "divisor_override", "must not be 0");
+  }
+  if (spec.Has("count_include_pad")) {
+    // Without padding, or with a divisor of its own, it changes nothing; one text for one space.
+    const std::vector<int64_t>& padding = spec.Ints("padding");
+    const bool matters = !spec.Has("divisor_override") && (padding[0] > 0 || padding[1] > 0);
+    if (!matters) spec.params["count_include_pad"] = true;
   }
   return absl::OkStatus();
 }
@@ -79,7 +86,8 @@ absl::Status CheckWindowOnMap(const HeadSpec& spec, int64_t h, int64_t w) {
                  window.padding, " does not fit the map's ", kAxisNames[axis], " of ", sides[axis],
                  "; use a smaller kernel or a larger input"));
     }
-    if (spec.l2_normalized && spec.kind == "max_pool" && !window.AllWindowsTouch(sides[axis])) {
+    if (spec.post.l2_normalized && spec.kind == "max_pool" &&
+        !window.AllWindowsTouch(sides[axis])) {
       return WindowError(
           spec, "dilation",
           Concat("windows lie wholly in the padding for a map's ", kAxisNames[axis], " of ",
@@ -94,6 +102,17 @@ int64_t WindowValueCount(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) 
   const int64_t ow = WindowOf(spec, 1).OutputSize(w);
   if (oh < 1 || ow < 1) return 0;
   return c * oh * ow * (spec.Has("return_indices") && spec.Bool("return_indices") ? 2 : 1);
+}
+
+double WindowOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) {
+  const std::array<int64_t, 2> sides = {h, w};
+  double reads = static_cast<double>(c);
+  for (int axis = 0; axis < 2; ++axis) {
+    const WindowAxis window = WindowOf(spec, axis);
+    const int64_t count = std::max<int64_t>(window.OutputSize(sides[axis]), 0);
+    reads *= static_cast<double>(count) * static_cast<double>(std::min(window.kernel, sides[axis]));
+  }
+  return reads;
 }
 
 }  // namespace pixpool

@@ -54,8 +54,6 @@ absl::StatusOr<uint8_t> ColorFromProto(std::string_view name, int value) {
 }
 
 absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& options) {
-  if (options.scales_size() > 0) return NotServed("scales", "scales");
-  if (options.flip()) return NotServed("flip", "flip");
   if (options.decode() == v1::DECODE_MODE_SCALED) return NotServed("decode", "scaled decoding");
   if (!v1::DecodeMode_IsValid(options.decode())) {
     return Invalid("decode", Concat("decode has the unknown value ", options.decode()));
@@ -74,6 +72,8 @@ absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& optio
     PIXPOOL_ASSIGN_OR_RETURN(color[2], ColorFromProto("blue", options.background().blue()));
     out.background = color;
   }
+  for (const float scale : options.scales()) out.scales.push_back(WidenFloat(scale));
+  out.flip = options.flip();
   return out;
 }
 
@@ -124,26 +124,6 @@ google::protobuf::Duration DurationToProto(TimeDuration d) {
   return out;
 }
 
-void HeadOutputToProto(const ModelInfo& info, const HeadSpec& head, HeadOutput&& output,
-                       v1::HeadResult* out) {
-  out->set_head_id(head.id);
-  out->set_kind(head.kind);
-  out->set_layer(head.layer);
-  out->set_space_id(head.space_id);
-  out->set_encoding(v1::ENCODING_FLOAT32);
-  out->mutable_shape()->Add(output.shape.begin(), output.shape.end());
-  out->mutable_values()->Add(output.values.begin(), output.values.end());
-  out->mutable_indices()->Add(output.indices.begin(), output.indices.end());
-  for (const ClassScore& score : output.scores) {
-    v1::ClassScore* s = out->add_class_scores();
-    s->set_class_index(score.class_index);
-    const size_t index = static_cast<size_t>(score.class_index);
-    if (index < info.labels.size()) s->set_label(info.labels[index]);
-    s->set_score(score.score);
-  }
-  for (std::string& warning : output.warnings) out->add_warnings(std::move(warning));
-}
-
 }  // namespace
 
 absl::StatusOr<ExtractRequest> ExtractRequestFromProto(const v1::ExtractFeaturesRequest& request) {
@@ -171,6 +151,7 @@ void StageTimesToProto(const StageDurations& times, v1::StageTimes* out) {
   *out->mutable_batch_wait() = duration(Stage::kBatchWait);
   *out->mutable_backbone() = duration(Stage::kBackbone);
   *out->mutable_heads() = duration(Stage::kHeads);
+  *out->mutable_draw() = duration(Stage::kDraw);
 }
 
 void ModelReferenceToProto(const ModelInfo& info, v1::ModelReference* out) {
@@ -193,7 +174,7 @@ void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::
   }
   v1::Features* features = out->mutable_features();
   for (size_t h = 0; h < image.outputs.size(); ++h) {
-    HeadOutputToProto(result.model->info(), (*result.heads)[h], std::move(image.outputs[h]),
+    HeadOutputToProto((*result.heads)[h], result.model->info().labels, std::move(image.outputs[h]),
                       features->add_head_results());
   }
   features->set_height_px(image.picture.height);

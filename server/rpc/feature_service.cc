@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "server/rpc/model_convert.h"
-#include "server/rpc/not_served.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_reactor.h"
 #include "server/rpc/unary_extract.h"
+#include "server/rpc/unary_pool.h"
 
 namespace pixpool {
 namespace {
@@ -35,10 +35,9 @@ FeatureService::StreamFeatures(grpc::CallbackServerContext* context) {
 }
 
 grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext* context,
-                                                     const v1::PoolTensorRequest*,
-                                                     v1::PoolTensorResponse*) {
-  CallRecord record(RpcMethod::kPoolTensor, context->peer(), metrics_, clock_);
-  return FinishNow(&record, context, NotServed("", "PoolTensor"));
+                                                     const v1::PoolTensorRequest* request,
+                                                     v1::PoolTensorResponse* response) {
+  return StartUnaryPool(options_.call, engine_, metrics_, clock_, context, request, response);
 }
 
 grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext* context,

@@ -11,7 +11,6 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
-#include "server/rpc/not_served.h"
 
 namespace pixpool {
 namespace {
@@ -45,8 +44,8 @@ absl::StatusOr<ParamValue> EnumParam(const Message& params, const FieldDescripto
   return ParamValue(EnumValueName(*field.enum_type(), *value));
 }
 
-// 1e-6f means 1e-6, not the double nearest to that float: through the shortest decimal that gives
-// the float back.
+}  // namespace
+
 double WidenFloat(float value) {
   if (!std::isfinite(value)) return value;
   char text[32];
@@ -55,6 +54,8 @@ double WidenFloat(float value) {
   std::from_chars(text, end.ptr, out);
   return out;
 }
+
+namespace {
 
 ParamValue IntListParam(const Message& params, const FieldDescriptor& field) {
   const Reflection& reflection = *params.GetReflection();
@@ -93,13 +94,54 @@ absl::StatusOr<ParamMap> ParamsFromMessage(const Message& params) {
   return out;
 }
 
-absl::Status CheckPostProcessing(const v1::Head& head) {
-  if (!head.projection().empty()) return NotServed("projection", "projection");
-  if (head.has_dimensions()) return NotServed("dimensions", "dimensions");
-  if (head.encoding() != v1::ENCODING_UNSPECIFIED && head.encoding() != v1::ENCODING_FLOAT32) {
-    return NotServed("encoding", "an encoding other than FLOAT32");
+absl::StatusOr<Encoding> EncodingFromProto(v1::Encoding encoding) {
+  switch (encoding) {
+    case v1::ENCODING_UNSPECIFIED:
+    case v1::ENCODING_FLOAT32:
+      return Encoding::kFloat32;
+    case v1::ENCODING_FLOAT16:
+      return Encoding::kFloat16;
+    case v1::ENCODING_INT8:
+      return Encoding::kInt8;
+    case v1::ENCODING_BINARY:
+      return Encoding::kBinary;
+    default:
+      return MakeError({.reason = ErrorReason::kHeadInvalid, .field = "encoding"},
+                       Concat("encoding has the unknown value ", encoding));
   }
-  return absl::OkStatus();
+}
+
+v1::Encoding EncodingToProto(Encoding encoding) {
+  switch (encoding) {
+    case Encoding::kFloat32:
+      return v1::ENCODING_FLOAT32;
+    case Encoding::kFloat16:
+      return v1::ENCODING_FLOAT16;
+    case Encoding::kInt8:
+      return v1::ENCODING_INT8;
+    case Encoding::kBinary:
+      return v1::ENCODING_BINARY;
+  }
+  return v1::ENCODING_UNSPECIFIED;
+}
+
+void ScoreToProto(const ClassScore& score, const std::vector<std::string>& labels,
+                  v1::ClassScore* out) {
+  out->set_class_index(score.class_index);
+  const size_t index = static_cast<size_t>(score.class_index);
+  if (index < labels.size()) out->set_label(labels[index]);
+  out->set_score(score.score);
+}
+
+void ActivationMapToProto(const std::vector<std::string>& labels, HeadOutput&& output,
+                          v1::ActivationMap* out) {
+  if (!output.scores.empty()) ScoreToProto(output.scores[0], labels, out->mutable_class_score());
+  out->set_png(std::move(output.png));
+  v1::Box* box = out->mutable_box();
+  box->set_left_px(output.box.left);
+  box->set_top_px(output.box.top);
+  box->set_right_px(output.box.right);
+  box->set_bottom_px(output.box.bottom);
 }
 
 std::string_view ParamTypeName(ParamType type) {
@@ -114,6 +156,8 @@ std::string_view ParamTypeName(ParamType type) {
       return "int_list";
     case ParamType::kEnum:
       return "enum";
+    case ParamType::kText:
+      return "text";
   }
   return "";
 }
@@ -128,12 +172,11 @@ absl::StatusOr<HeadRequest> HeadFromProto(const v1::Head& head) {
     return MakeError({.reason = ErrorReason::kHeadInvalid, .field = "kind"},
                      "the head has no kind; set one, such as global_avg");
   }
-  if (FindHeadType(kind->name()) == nullptr) {
-    return NotServed(kind->name(), Concat("the head ", kind->name()));
-  }
-  PIXPOOL_RETURN_IF_ERROR(CheckPostProcessing(head));
   HeadRequest out{.id = head.head_id(), .kind = kind->name(), .layer = head.layer()};
   out.l2_normalized = head.l2_normalized();
+  out.projection = head.projection();
+  if (head.has_dimensions()) out.dimensions = head.dimensions();
+  PIXPOOL_ASSIGN_OR_RETURN(out.encoding, EncodingFromProto(head.encoding()));
   auto params = ParamsFromMessage(reflection.GetMessage(head, kind));
   if (!params.ok()) return PrependField(params.status(), kind->name());
   out.params = *std::move(params);
@@ -165,6 +208,28 @@ v1::HeadType HeadTypeToProto(const HeadType& type) {
     p->set_range(param.RangeText());
   }
   return out;
+}
+
+void HeadOutputToProto(const HeadSpec& head, const std::vector<std::string>& labels,
+                       HeadOutput&& output, v1::HeadResult* out) {
+  out->set_head_id(head.id);
+  out->set_kind(head.kind);
+  out->set_layer(head.layer);
+  out->set_space_id(head.space_id);
+  out->set_encoding(EncodingToProto(head.post.encoding));
+  out->mutable_shape()->Add(output.shape.begin(), output.shape.end());
+  out->mutable_values()->Add(output.values.begin(), output.values.end());
+  out->set_packed_values(std::move(output.packed));
+  out->set_scale(output.scale);
+  out->mutable_indices()->Add(output.indices.begin(), output.indices.end());
+  for (std::string& warning : output.warnings) out->add_warnings(std::move(warning));
+  if (head.output == HeadOutputKind::kActivationMap) {
+    ActivationMapToProto(labels, std::move(output), out->mutable_activation_map());
+    return;
+  }
+  for (const ClassScore& score : output.scores) {
+    ScoreToProto(score, labels, out->add_class_scores());
+  }
 }
 
 }  // namespace pixpool

@@ -52,20 +52,35 @@ void LimitsToProto(const EngineOptions& options, int64_t max_message_bytes, v1::
   out->set_max_input_side_px(options.max_input_side);
   out->set_max_response_bytes(options.max_response_bytes);
   out->set_max_message_bytes(max_message_bytes);
+  out->set_max_head_operations(options.max_head_operations);
+}
+
+void ProjectionToProto(const Projection& projection, v1::Projection* out) {
+  out->set_name(projection.name);
+  out->set_layer(projection.layer);
+  out->set_head_kind(projection.head_kind);
+  out->set_input_dimension_count(static_cast<int32_t>(projection.input_dimensions));
+  out->set_output_dimension_count(static_cast<int32_t>(projection.output_dimensions));
+  out->set_picture_count(projection.pictures);
+  out->set_explained_variance(static_cast<float>(projection.explained_variance));
+}
+
+void FilterToProto(const FilterInfo& filter, v1::ConvFilter* out) {
+  out->set_name(filter.name);
+  out->set_layer(filter.layer);
+  for (const int64_t side : filter.kernel_size) out->add_kernel_size(static_cast<int32_t>(side));
+  for (const int64_t step : filter.stride) out->add_stride(static_cast<int32_t>(step));
+  out->set_output_channel_count(static_cast<int32_t>(filter.output_channels));
+  out->set_group_count(static_cast<int32_t>(filter.groups));
 }
 
 // Head kinds with the size and space of their default form, where all parameters have defaults.
 void HeadTypesToProto(const ModelInfo& info, const InputPlan& plan, v1::Model* out) {
-  const std::vector<HeadScope::Layer> layers = info.ScopeLayers();
-  const HeadScope scope{.layers = layers,
-                        .default_layer = info.default_layer,
-                        .classifier_layer = info.classifier_layer,
-                        .class_count = info.class_count};
   for (const HeadType& type : HeadTypes()) {
-    if (type.output == HeadOutputKind::kScores && info.class_count == 0) continue;
+    if (type.needs_classifier() && info.class_count == 0) continue;
     v1::HeadType* row = out->add_head_types();
     *row = HeadTypeToProto(type);
-    const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, scope);
+    const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, info.Scope());
     if (!head.ok()) continue;  // a required parameter
     const LayerInfo& layer = info.layers[static_cast<size_t>(head->layer_index)];
     row->set_default_value_count(type.value_count(*head, layer.channels, plan.height / layer.stride,
@@ -104,6 +119,11 @@ void ModelToProto(const ModelEntry& entry, const EngineOptions& options, int64_t
   out->set_classifier_layer(info.classifier_layer);
   out->mutable_labels()->Add(info.labels.begin(), info.labels.end());
   out->set_class_count(info.class_count);
+  for (const auto& projection : info.projections) {
+    ProjectionToProto(*projection, out->add_projections());
+  }
+  for (const FilterInfo& filter : info.filters) FilterToProto(filter, out->add_filters());
+  for (std::string& warning : info.Warnings()) out->add_warnings(std::move(warning));
   const auto plan = MakeInputPlan(info.input, InputOptions{}, options.max_input_side);
   if (plan.ok()) HeadTypesToProto(info, *plan, out);
 }

@@ -65,9 +65,7 @@ class UnaryExtract final : public grpc::ServerUnaryReactor {
 
   // The last thing done to this object: gRPC may delete it before Finish returns.
   void End(const absl::Status& status) {
-    if (const std::string pushback = RetryPushback(status); !pushback.empty()) {
-      context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
-    }
+    AddPushback(status, context_);
     record_.End(status);
     Finish(ToGrpcStatus(status));
   }

@@ -368,5 +368,147 @@ TEST_F(EngineTest, SpaceIdsFollowHeadsAndInputOptions) {
   EXPECT_NE((*gem.result.heads)[1].space_id, (*gem.result.heads)[2].space_id);
 }
 
+// The engine sums what the passes gave; the fake says what each pass gives for its pixels.
+TEST_F(EngineTest, PassesOverScalesAndMirrorsAreSummed) {
+  Make();
+  Call call;
+  call.Add(40, 32, 1);
+  call.request.input.scales = {1, 0.5};
+  call.request.input.flip = true;
+  call.request.heads = {{.kind = "global_avg"}};
+  ExtractResult& result = Run(&call);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const ImageFeatures& image = result.images[0];
+  ASSERT_TRUE(image.status.ok()) << image.status;
+  EXPECT_EQ(image.input, (Size{40, 32}));
+
+  const HeadSpec& head = (*result.heads)[0];
+  const Image picture = ToImage(call.pictures[0], 40, 32);
+  InputPlan half{.resize = ResizeMode::kNone, .crop = CropMode::kNone};
+  half = ScaledPlan(half, 0.5);
+  std::vector<std::vector<float>> passes;
+  for (const bool small : {true, false}) {
+    for (const bool mirrored : {false, true}) {
+      Image input = small ? PreprocessCopy(picture, half) : CopyImage(picture);
+      if (mirrored) input = ApplyOrientation(std::move(input), 2);
+      passes.push_back(FakeModel::Expected(input, head).values);
+    }
+  }
+  std::vector<const std::vector<float>*> views;
+  for (const auto& pass : passes) views.push_back(&pass);
+  EXPECT_EQ(image.outputs[0].values, SumPasses(views));
+  const std::vector<int> sizes = fake_->model->batch_sizes();
+  EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), 0), 4);
+}
+
+TEST_F(EngineTest, APassThatFailsFailsItsImageOnce) {
+  Make();
+  fake_->model->SetFailing(true);
+  Call call;
+  call.Add(40, 32, 1);
+  call.request.input.flip = true;
+  const ExtractResult& result = Run(&call);
+  EXPECT_EQ(ReasonOf(result.status), ErrorReason::kInferenceFailed);
+  // A bad picture ends before it becomes passes.
+  fake_->model->SetFailing(false);
+  Call broken;
+  broken.request.input.flip = true;
+  const std::string bytes = "\x89PNG\r\n\x1a\n and nothing else";
+  broken.request.images.push_back({.encoded = bytes});
+  EXPECT_FALSE(Run(&broken).images[0].status.ok());
+}
+
+TEST_F(EngineTest, CancelledPassesCountAsOneImage) {
+  Make();
+  fake_->model->Hold();
+  Call first;
+  first.Add(40, 32, 1);
+  Start(&first);
+  fake_->model->AwaitBatches(1);
+  Call call;
+  call.Add(40, 32, 2);
+  call.request.input.scales = {1, 0.5};
+  call.request.input.flip = true;
+  Start(&call);
+  call.request.context->Cancel();
+  fake_->model->Release();
+  call.done.WaitForNotification();
+  first.done.WaitForNotification();
+  EXPECT_EQ(ReasonOf(call.result.status), ErrorReason::kCancelled);
+  EXPECT_TRUE(engine_->Drain(absl::Seconds(10)));
+}
+
+TEST_F(EngineTest, ClassActivationMapsAreDrawnOnThePicture) {
+  Make();
+  Call call;
+  call.Add(40, 32, 1);
+  call.request.heads = {
+      {.kind = "class_activation_map"},
+      {.kind = "class_activation_map", .params = {{"format", std::string("png")}}},
+      {.kind = "class_activation_map", .params = {{"format", std::string("png_overlay")}}},
+      {.kind = "global_avg"}};
+  const ExtractResult& result = Run(&call);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const std::vector<HeadOutput>& outputs = result.images[0].outputs;
+  ASSERT_EQ(outputs.size(), 4u);
+  EXPECT_EQ(outputs[0].values.size(), 4u);
+  EXPECT_TRUE(outputs[0].png.empty());
+  std::vector<std::string> drawn;
+  for (size_t h = 1; h < 3; ++h) {
+    EXPECT_TRUE(outputs[h].values.empty());
+    const auto header = ReadImageHeader(outputs[h].png, ImageLimits());
+    ASSERT_TRUE(header.ok()) << header.status();
+    EXPECT_EQ(header->width, 40);
+    EXPECT_EQ(header->height, 32);
+    // The same class and the same pixels: the same box.
+    EXPECT_EQ(outputs[h].box, outputs[0].box);
+    drawn.push_back(outputs[h].png);
+  }
+  EXPECT_NE(drawn[0], drawn[1]);
+  EXPECT_GT(outputs[0].box.right, outputs[0].box.left);
+  EXPECT_EQ(outputs[3].box, PixelBox());
+}
+
+TEST_F(EngineTest, HugeWindowsAreRefusedBeforeAnyWork) {
+  Make();
+  Call call;
+  call.Add(2048, 2048, 1);
+  const auto side = [](int64_t n) { return std::vector<int64_t>{n}; };
+  call.request.heads = {{.kind = "max_pool",
+                         .layer = "early",
+                         .params = {{"kernel_size", side(256)}, {"stride", side(1)}}}};
+  const ExtractResult& result = Run(&call);
+  EXPECT_EQ(ReasonOf(result.status), ErrorReason::kLimitExceeded);
+  EXPECT_THAT(std::string(result.status.message()), HasSubstr("--max-head-operations"));
+  EXPECT_TRUE(fake_->model->batch_sizes().empty());
+}
+
+TEST_F(EngineTest, TensorsWaitForNoBatchAndAreDropped) {
+  Make();
+  const std::vector<float> values = {1, 2, 3, 4};
+  PoolRequest request{.shape = {1, 1, 2, 2}, .values = values, .heads = {{.kind = "global_max"}}};
+  request.context = Context();
+  PoolResult result;
+  const auto pool = [&](PoolRequest wanted) {
+    absl::Notification finished;
+    engine_->Pool(std::move(wanted), [&](PoolResult got) {
+      result = std::move(got);
+      finished.Notify();
+    });
+    finished.WaitForNotification();
+  };
+  pool(request);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(result.maps[0][0].values, (std::vector<float>{4}));
+  EXPECT_EQ(engine_->Gauges().requests_in_flight, 0);
+  request.context->Cancel();
+  pool(request);
+  EXPECT_EQ(ReasonOf(result.status), ErrorReason::kCancelled);
+  EXPECT_TRUE(engine_->Drain(absl::Seconds(10)));
+  request.context = Context();
+  pool(request);
+  EXPECT_EQ(ReasonOf(result.status), ErrorReason::kDraining);
+}
+
 }  // namespace
 }  // namespace pixpool

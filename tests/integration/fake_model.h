@@ -36,6 +36,10 @@ class FakeModel final : public Model {
       return out;
     }
     out.shape = {4};
+    if (head.output == HeadOutputKind::kActivationMap) {
+      out.shape = {2, 2};
+      out.scores.push_back({.class_index = 1, .score = 0.5f});
+    }
     for (uint64_t i = 0; i < 4; ++i) {
       mix(i);
       out.values.push_back(static_cast<float>(state % 100'000) / 100'000);

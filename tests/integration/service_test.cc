@@ -49,6 +49,12 @@ std::string ReasonOf(const grpc::Status& status) {
   return info && info->domain() == kErrorDomain ? info->reason() : "";
 }
 
+std::string FieldOf(const grpc::Status& status) {
+  const auto request = DetailOf<google::rpc::BadRequest>(status);
+  return request && request->field_violations_size() == 1 ? request->field_violations(0).field()
+                                                          : "";
+}
+
 class ServiceTest : public ::testing::Test {
  protected:
   void Make(EngineOptions engine_options = {}, FeatureServiceOptions service_options = {},
@@ -182,15 +188,40 @@ TEST_F(ServiceTest, ErrorsOfARequestHaveCodeReasonAndField) {
        [](auto* r) {
          r->add_heads()->mutable_class_scores()->set_score_type(static_cast<v1::ScoreType>(77));
        }},
-      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "heads[0].rmac",
-       [](auto* r) { r->add_heads()->mutable_rmac(); }},
-      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "heads[0].encoding",
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].rmac.overlap",
+       [](auto* r) { r->add_heads()->mutable_rmac()->set_overlap(1); }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].encoding",
        [](auto* r) {
-         r->add_heads()->mutable_gem();
+         r->add_heads()->mutable_class_scores();
          r->mutable_heads(0)->set_encoding(v1::ENCODING_INT8);
        }},
-      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "input_options.scales",
-       [](auto* r) { r->mutable_input_options()->add_scales(0.5); }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].projection",
+       [](auto* r) {
+         r->add_heads()->mutable_gem();
+         r->mutable_heads(0)->set_projection("nope");
+       }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].dimensions",
+       [](auto* r) {
+         r->add_heads()->mutable_gem();
+         r->mutable_heads(0)->set_dimensions(8);
+       }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT,
+       "heads[0].class_activation_map.class_index",
+       [](auto* r) { r->add_heads()->mutable_class_activation_map()->set_class_index(3); }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].conv_pool.filter",
+       [](auto* r) { r->add_heads()->mutable_conv_pool(); }},
+      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "input_options.decode",
+       [](auto* r) { r->mutable_input_options()->set_decode(v1::DECODE_MODE_SCALED); }},
+      {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "input_options.scales[1]",
+       [](auto* r) {
+         r->mutable_input_options()->add_scales(1);
+         r->mutable_input_options()->add_scales(0.01f);
+       }},
+      {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].feature_map",
+       [](auto* r) {
+         r->add_heads()->mutable_feature_map();
+         r->mutable_input_options()->set_flip(true);
+       }},
       {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "images",
        [](auto* r) { r->clear_images(); }},
       {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "input_options.input_height_px",
@@ -375,13 +406,118 @@ TEST_F(ServiceTest, ModelsDescribeThemselves) {
   EXPECT_EQ(ReasonOf(status), "MODEL_NOT_FOUND");
 }
 
-TEST_F(ServiceTest, PoolTensorSaysThatItIsNotServedYet) {
+// Two maps [1, 2, 2] with heads to be added.
+v1::PoolTensorRequest TwoMaps() {
+  v1::PoolTensorRequest request;
+  for (const int64_t extent : {2, 1, 2, 2}) request.mutable_tensor()->add_shape(extent);
+  for (const float value : {1, 2, 3, 4, -5, 6, 7, 8}) request.mutable_tensor()->add_values(value);
+  return request;
+}
+
+TEST_F(ServiceTest, PoolTensorPoolsEveryMapWithEveryHead) {
   Make();
+  v1::PoolTensorRequest request = TwoMaps();
+  request.add_heads()->mutable_global_avg();
+  request.add_heads()->mutable_max_pool()->add_kernel_size(2);
+  request.mutable_heads(1)->mutable_max_pool()->set_return_indices(true);
+  request.add_heads()->mutable_gem();
   grpc::ClientContext context;
   v1::PoolTensorResponse response;
-  const grpc::Status status = stub_->PoolTensor(&context, {}, &response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(ReasonOf(status), "NOT_IMPLEMENTED");
+  const grpc::Status status = stub_->PoolTensor(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.results_size(), 2);
+  EXPECT_EQ(response.results(0).head_results(0).values(0), 2.5f);
+  EXPECT_EQ(response.results(1).head_results(0).values(0), 4.0f);
+  const v1::HeadResult& pooled = response.results(1).head_results(1);
+  EXPECT_EQ(pooled.values(0), 8.0f);
+  EXPECT_EQ(pooled.indices(0), 3);
+  EXPECT_EQ(pooled.shape_size(), 3);
+  EXPECT_EQ(pooled.head_id(), "max_pool");
+  EXPECT_EQ(pooled.space_id(), "");
+  // Only the map that has negative values is told so.
+  EXPECT_EQ(response.results(0).head_results(2).warnings_size(), 0);
+  EXPECT_EQ(response.results(1).head_results(2).warnings_size(), 1);
+}
+
+TEST_F(ServiceTest, PoolTensorUnpoolsWithTheCallersIndices) {
+  Make();
+  v1::PoolTensorRequest request;
+  for (const int64_t extent : {1, 1, 1, 2}) request.mutable_tensor()->add_shape(extent);
+  for (const float value : {5, 6}) request.mutable_tensor()->add_values(value);
+  for (const int64_t index : {1, 6}) request.add_indices(index);
+  request.add_heads()->mutable_max_unpool()->add_kernel_size(2);
+  grpc::ClientContext context;
+  v1::PoolTensorResponse response;
+  const grpc::Status status = stub_->PoolTensor(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  const auto& values = response.results(0).head_results(0).values();
+  EXPECT_EQ(std::vector<float>(values.begin(), values.end()),
+            (std::vector<float>{0, 5, 0, 0, 0, 0, 6, 0}));
+}
+
+TEST_F(ServiceTest, PoolTensorNamesWhatIsWrong) {
+  Make({.max_heads_per_request = 2, .max_response_bytes = 1 << 20, .max_head_operations = 1000});
+  struct Case {
+    std::string reason, field;
+    std::function<void(v1::PoolTensorRequest*)> change;
+  };
+  const std::vector<Case> cases = {
+      {"REQUEST_INVALID", "tensor.shape", [](auto* r) { r->mutable_tensor()->add_shape(1); }},
+      {"REQUEST_INVALID", "tensor.shape[2]", [](auto* r) { r->mutable_tensor()->set_shape(2, 0); }},
+      {"REQUEST_INVALID", "tensor.shape[0]",
+       [](auto* r) { r->mutable_tensor()->set_shape(0, int64_t{1} << 40); }},
+      {"REQUEST_INVALID", "tensor.values", [](auto* r) { r->mutable_tensor()->add_values(1); }},
+      {"REQUEST_INVALID", "heads", [](auto* r) { r->clear_heads(); }},
+      {"LIMIT_EXCEEDED", "heads",
+       [](auto* r) {
+         for (int i = 0; i < 2; ++i) r->add_heads()->mutable_gem();
+       }},
+      {"HEAD_INVALID", "heads[0].layer", [](auto* r) { r->mutable_heads(0)->set_layer("last"); }},
+      {"HEAD_INVALID", "heads[0].class_scores",
+       [](auto* r) { r->mutable_heads(0)->mutable_class_scores(); }},
+      {"HEAD_INVALID", "heads[0].class_activation_map",
+       [](auto* r) { r->mutable_heads(0)->mutable_class_activation_map(); }},
+      {"HEAD_INVALID", "heads[0].conv_pool.bundle_filter",
+       [](auto* r) { r->mutable_heads(0)->mutable_conv_pool()->set_bundle_filter("f"); }},
+      {"HEAD_INVALID", "heads[0].projection",
+       [](auto* r) { r->mutable_heads(0)->set_projection("p"); }},
+      {"HEAD_INVALID", "heads[0].max_pool.kernel_size",
+       [](auto* r) { r->mutable_heads(0)->mutable_max_pool()->add_kernel_size(3); }},
+      {"HEAD_INVALID", "heads[0].max_unpool.output_size",
+       [](auto* r) {
+         r->mutable_heads(0)->mutable_max_unpool()->add_kernel_size(2);
+         r->mutable_heads(0)->mutable_max_unpool()->add_output_size(9);
+       }},
+      {"REQUEST_INVALID", "indices", [](auto* r) { r->add_indices(0); }},
+      {"REQUEST_INVALID", "indices",
+       [](auto* r) {
+         r->mutable_heads(0)->mutable_max_unpool()->add_kernel_size(2);
+         r->add_indices(0);
+       }},
+      {"REQUEST_INVALID", "indices[3]",
+       [](auto* r) {
+         r->mutable_heads(0)->mutable_max_unpool()->add_kernel_size(2);
+         for (const int64_t index : {0, 1, 2, 16, 4, 5, 6, 7}) r->add_indices(index);
+       }},
+      {"LIMIT_EXCEEDED", "heads",
+       [](auto* r) {
+         auto* pool = r->mutable_heads(0)->mutable_adaptive_avg();
+         pool->add_output_size(1024);
+       }},
+      {"LIMIT_EXCEEDED", "heads",
+       [](auto* r) { r->mutable_heads(0)->mutable_adaptive_avg()->add_output_size(64); }},
+  };
+  for (const Case& c : cases) {
+    v1::PoolTensorRequest request = TwoMaps();
+    request.add_heads()->mutable_global_avg();
+    c.change(&request);
+    grpc::ClientContext context;
+    v1::PoolTensorResponse response;
+    const grpc::Status status = stub_->PoolTensor(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << c.field;
+    EXPECT_EQ(ReasonOf(status), c.reason) << c.field << ": " << status.error_message();
+    EXPECT_EQ(FieldOf(status), c.field) << status.error_message();
+  }
 }
 
 TEST_F(ServiceTest, OversizedMessageIsRefusedByTheTransport) {

@@ -95,9 +95,16 @@ json GoodManifest() {
 }
 
 HeadScope TestScope() {
-  static const auto* const layers =
-      new std::vector<HeadScope::Layer>{{"early", 6, 4}, {"late", 10, 8}};
-  return {*layers, "late", "late", 7};
+  static const auto* const layers = new std::vector<LayerInfo>{{"early", 6, 4}, {"late", 10, 8}};
+  return {.layers = *layers, .default_layer = "late", .classifier_layer = "late", .class_count = 7};
+}
+
+absl::StatusOr<HeadOutput> ApplyHead(const HeadSpec& head, absl::Span<const float> values,
+                                     int64_t c, int64_t h, int64_t w) {
+  const MapsView maps = {.values = values, .n = 1, .c = c, .h = h, .w = w};
+  auto results = PoolMaps(absl::MakeConstSpan(&head, 1), maps);
+  if (!results.ok()) return results.status();
+  return std::move((*results)[0][0]);
 }
 
 HeadSpec MakeHead(const std::string& kind, ParamMap params, bool l2_normalized,

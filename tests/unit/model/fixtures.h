@@ -14,6 +14,7 @@
 #include "server/model/heads.h"
 #include "server/model/manifest.h"
 #include "server/model/model.h"
+#include "server/model/pool_tensor.h"
 
 namespace pixpool {
 
@@ -49,6 +50,10 @@ nlohmann::json GoodManifest();
 // Scope with layers early (6 channels) and late (10 channels), the default and the classifier's, 7
 // classes.
 HeadScope TestScope();
+
+// One head on one map [c, h, w] of plain floats. Fields of errors start with "heads[0]".
+absl::StatusOr<HeadOutput> ApplyHead(const HeadSpec& head, absl::Span<const float> values,
+                                     int64_t c, int64_t h, int64_t w);
 
 // Validates a head that must be valid.
 HeadSpec MakeHead(const std::string& kind, ParamMap params = {}, bool l2_normalized = false,

@@ -29,7 +29,7 @@ TEST(ValidateHead, RefusesWithTheField) {
   const double inf = std::numeric_limits<double>::infinity();
   const std::vector<BadHead> cases = {
       {Request(""), "kind"},
-      {Request("rmac"), "kind"},
+      {Request("netvlad"), "kind"},
       {{.kind = "gem", .layer = "middle"}, "layer", ErrorReason::kLayerNotFound},
       {{.id = std::string(65, 'x'), .kind = "gem"}, "head_id"},
       {Request("gem", {{"p", 0.0}}), "gem.p"},
@@ -187,6 +187,118 @@ TEST(RangeText, ReadsWell) {
   EXPECT_EQ(FindHeadType("max_pool")->params[4].RangeText(), "true|false");
   EXPECT_EQ(FindHeadType("class_scores")->params[1].RangeText(), "softmax|logits");
   EXPECT_EQ(FindHeadType("avg_pool")->params[5].RangeText(), "[-2147483648, 2147483647]");
+}
+
+// One projection for the maps of layer "late" (10 channels) and one filter.
+struct BundleData {
+  std::vector<std::shared_ptr<const Projection>> projections;
+  std::vector<FilterInfo> filters;
+  HeadScope scope = TestScope();
+
+  BundleData() {
+    Projection projection;
+    projection.name = "white";
+    projection.layer = "late";
+    projection.head_kind = "gem";
+    projection.input_dimensions = 10;
+    projection.output_dimensions = 4;
+    projection.sha256 = "digest";
+    projections.push_back(std::make_shared<Projection>(projection));
+    FilterInfo filter;
+    filter.name = "learnt";
+    filter.layer = "late";
+    filter.kernel_size = {3, 2};
+    filter.stride = {2, 1};
+    filter.output_channels = 5;
+    filter.sha256 = "weights";
+    filters.push_back(filter);
+    scope.projections = projections;
+    scope.filters = filters;
+  }
+
+  std::string FieldOf(const HeadRequest& request) const {
+    const auto head = ValidateHead(request, scope);
+    return head.ok() ? "valid" : DetailsOf(head.status()).field;
+  }
+};
+
+TEST(Projection, IsForVectorsOfItsLayerAndLength) {
+  const BundleData data;
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .projection = "white"}), "valid");
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .projection = "white", .dimensions = 4}), "valid");
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .projection = "nope"}), "projection");
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .layer = "early", .projection = "white"}), "projection");
+  EXPECT_EQ(data.FieldOf({.kind = "cat_avg_max", .projection = "white"}), "projection");
+  EXPECT_EQ(data.FieldOf({.kind = "feature_map", .projection = "white"}), "projection");
+  EXPECT_EQ(data.FieldOf({.kind = "class_scores", .projection = "white"}), "projection");
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .dimensions = 4}), "dimensions");
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .projection = "white", .dimensions = 0}), "dimensions");
+  EXPECT_EQ(data.FieldOf({.kind = "gem", .projection = "white", .dimensions = 5}), "dimensions");
+}
+
+TEST(Projection, AllDimensionsAreNone) {
+  const BundleData data;
+  const auto all = ValidateHead({.kind = "gem", .projection = "white"}, data.scope);
+  const auto four =
+      ValidateHead({.kind = "gem", .projection = "white", .dimensions = 4}, data.scope);
+  EXPECT_EQ(all->canonical, four->canonical);
+  EXPECT_EQ(all->pooling, MakeHead("gem").pooling);
+  EXPECT_NE(all->canonical, MakeHead("gem").canonical);
+}
+
+TEST(ConvPool, TakesTheFiltersSizeAndStep) {
+  const BundleData data;
+  const auto head = ValidateHead(
+      {.kind = "conv_pool", .params = {{"bundle_filter", std::string("learnt")}}}, data.scope);
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_EQ(head->Ints("kernel_size"), (Ints{3, 2}));
+  EXPECT_EQ(head->Ints("stride"), (Ints{2, 1}));
+  EXPECT_EQ(FindHeadType("conv_pool")->value_count(*head, 10, 7, 7), 5 * 3 * 6);
+  EXPECT_NE(head->canonical.find("filter=weights"), std::string::npos);
+}
+
+TEST(ConvPool, RefusesWithTheField) {
+  const BundleData data;
+  const std::string name = "learnt";
+  const auto field = [&](const ParamMap& params, const std::string& layer = "") {
+    return data.FieldOf({.kind = "conv_pool", .layer = layer, .params = params});
+  };
+  EXPECT_EQ(field({{"bundle_filter", name}, {"kernel_size", Ints{3, 2}}}), "valid");
+  EXPECT_EQ(field({{"bundle_filter", name}, {"kernel_size", Ints{3}}}), "conv_pool.kernel_size");
+  EXPECT_EQ(field({{"bundle_filter", std::string("nope")}}), "conv_pool.bundle_filter");
+  EXPECT_EQ(field({{"bundle_filter", name}}, "early"), "conv_pool.bundle_filter");
+  EXPECT_EQ(field({{"bundle_filter", name}, {"mean_filter", true}}), "conv_pool.filter");
+  EXPECT_EQ(field({}), "conv_pool.filter");
+  EXPECT_EQ(field({{"mean_filter", false}}), "conv_pool.mean_filter");
+  EXPECT_EQ(field({{"mean_filter", true}}), "conv_pool.kernel_size");
+}
+
+TEST(AvgPool, CountIncludePadWithoutPaddingIsNoOtherSpace) {
+  const ParamMap plain = {{"kernel_size", Ints{2}}};
+  ParamMap excluded = plain;
+  excluded["count_include_pad"] = false;
+  EXPECT_EQ(MakeHead("avg_pool", excluded).canonical, MakeHead("avg_pool", plain).canonical);
+  ParamMap padded = plain;
+  padded["padding"] = Ints{1};
+  excluded["padding"] = Ints{1};
+  EXPECT_NE(MakeHead("avg_pool", excluded).canonical, MakeHead("avg_pool", padded).canonical);
+}
+
+TEST(SpatialPyramid, LevelsAreAListOfTheirOwn) {
+  EXPECT_EQ(MakeHead("spatial_pyramid").Ints("levels"), (Ints{1, 2, 4}));
+  EXPECT_EQ(MakeHead("spatial_pyramid", {{"levels", Ints{3}}}).Ints("levels"), (Ints{3}));
+  const HeadRequest many = {.kind = "spatial_pyramid", .params = {{"levels", Ints(9, 1)}}};
+  EXPECT_EQ(DetailsOf(ValidateHead(many, TestScope()).status()).field, "spatial_pyramid.levels");
+}
+
+TEST(ClassActivationMap, ClassIndexIsOneOfTheClasses) {
+  const HeadRequest last = {.kind = "class_activation_map",
+                            .params = {{"class_index", int64_t{6}}}};
+  EXPECT_TRUE(ValidateHead(last, TestScope()).ok());
+  const HeadRequest beyond = {.kind = "class_activation_map",
+                              .params = {{"class_index", int64_t{7}}}};
+  EXPECT_EQ(DetailsOf(ValidateHead(beyond, TestScope()).status()).field,
+            "class_activation_map.class_index");
 }
 
 }  // namespace

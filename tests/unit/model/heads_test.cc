@@ -5,7 +5,7 @@
 #include <set>
 
 #include "server/base/text.h"
-#include "server/model/head_runner.h"
+#include "server/model/pool_tensor.h"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {
@@ -20,6 +20,11 @@ class HeadTableTest : public testing::TestWithParam<const HeadType*> {
     for (const ParamSpec& p : GetParam()->params) {
       if (p.required) params[std::string(p.name)] = std::vector<int64_t>{2};
     }
+    if (GetParam()->name == "conv_pool") {  // one of two filters
+      params["mean_filter"] = true;
+      params["kernel_size"] = std::vector<int64_t>{2};
+    }
+    if (GetParam()->name == "max_unpool") params["output_size"] = std::vector<int64_t>{6, 5};
     return params;
   }
   static HeadSpec Head() { return MakeHead(std::string(GetParam()->name), RequiredParams()); }
@@ -91,6 +96,10 @@ TEST_P(HeadTableTest, ValueCountIsWhatComesOut) {
     EXPECT_EQ(count, 5);  // top_k of 7 classes
     return;
   }
+  if (head.output == HeadOutputKind::kActivationMap) {
+    EXPECT_EQ(count, 6 * 5);
+    return;
+  }
   const std::vector<float> map(10 * 6 * 5, 1.5f);
   const auto output = ApplyHead(head, map, 10, 6, 5);
   ASSERT_TRUE(output.ok()) << output.status();
@@ -99,7 +108,9 @@ TEST_P(HeadTableTest, ValueCountIsWhatComesOut) {
   for (int64_t side : output->shape) product *= side;
   EXPECT_EQ(static_cast<int64_t>(output->values.size()), product);
   EXPECT_EQ(output->shape.size(), head.output == HeadOutputKind::kVector ? 1u : 3u);
-  // Pooling a constant gives the constant, however one pools.
+  // Pooling a constant gives the constant, however one pools; sums are told apart.
+  static const std::set<std::string_view> kSums = {"lp", "rmac", "crow", "spoc", "max_unpool"};
+  if (kSums.contains(GetParam()->name)) return;
   for (float value : output->values) EXPECT_NEAR(value, 1.5f, 1e-5);
 }
 
@@ -115,10 +126,28 @@ INSTANTIATE_TEST_SUITE_P(AllHeads, HeadTableTest, testing::ValuesIn(AllTypes()),
 TEST(HeadTable, HoldsTheHeadsOfThisVersion) {
   std::vector<std::string_view> names;
   for (const HeadType& type : HeadTypes()) names.push_back(type.name);
-  EXPECT_EQ(names, (std::vector<std::string_view>{
-                       "global_avg", "global_max", "avg_max", "cat_avg_max", "gem", "adaptive_avg",
-                       "adaptive_max", "max_pool", "avg_pool", "feature_map", "class_scores"}));
-  EXPECT_EQ(FindHeadType("rmac"), nullptr);
+  EXPECT_EQ(names, (std::vector<std::string_view>{"global_avg",
+                                                  "global_max",
+                                                  "avg_max",
+                                                  "cat_avg_max",
+                                                  "gem",
+                                                  "lse",
+                                                  "lp",
+                                                  "rmac",
+                                                  "crow",
+                                                  "spoc",
+                                                  "scda",
+                                                  "adaptive_avg",
+                                                  "adaptive_max",
+                                                  "spatial_pyramid",
+                                                  "max_pool",
+                                                  "avg_pool",
+                                                  "max_unpool",
+                                                  "conv_pool",
+                                                  "feature_map",
+                                                  "class_scores",
+                                                  "class_activation_map"}));
+  EXPECT_EQ(FindHeadType("netvlad"), nullptr);
 }
 
 }  // namespace

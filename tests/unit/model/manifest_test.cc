@@ -205,5 +205,64 @@ TEST(Manifest, GarbageIsRefused) {
   }
 }
 
+// The good manifest with a projection and a filter on layer "late".
+json WithBundleData() {
+  json document = GoodManifest();
+  document["projections"] = {{{"name", "white"},
+                              {"layer", "late"},
+                              {"head", "gem"},
+                              {"input_dimensions", 10},
+                              {"output_dimensions", 4},
+                              {"pictures", 100},
+                              {"explained_variance", 0.9},
+                              {"mean", "w.f32"},
+                              {"matrix", "b.f32"}}};
+  document["filters"] = {{{"name", "learnt"},
+                          {"layer", "late"},
+                          {"kernel_size", {3, 2}},
+                          {"stride", {2, 1}},
+                          {"groups", 5},
+                          {"output_channels", 20},
+                          {"weight", "w.f32"},
+                          {"bias", "b.f32"}}};
+  return document;
+}
+
+TEST(Manifest, ProjectionsAndFiltersAreRead) {
+  const auto manifest = ParseManifest(WithBundleData().dump());
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  ASSERT_EQ(manifest->projections.size(), 1u);
+  EXPECT_EQ(manifest->projections[0].name, "white");
+  EXPECT_EQ(manifest->projections[0].output_dimensions, 4);
+  ASSERT_EQ(manifest->filters.size(), 1u);
+  EXPECT_EQ(manifest->filters[0].kernel_size, (std::array<int64_t, 2>{3, 2}));
+  EXPECT_EQ(manifest->filters[0].groups, 5);
+  EXPECT_EQ(manifest->filters[0].sha256,
+            manifest->FileDigest("w.f32") + "," + manifest->FileDigest("b.f32"));
+}
+
+TEST(Manifest, BadProjectionsAndFiltersAreNamed) {
+  const std::vector<std::pair<std::string, json>> cases = {
+      {"/projections/0/name", "a b"},
+      {"/projections/0/layer", "nope"},
+      {"/projections/0/output_dimensions", 11},
+      {"/projections/0/pictures", 0},
+      {"/projections/0/explained_variance", 1.5},
+      {"/projections/0/mean", "unlisted.f32"},
+      {"/projections", json::array()},
+      {"/filters/0/layer", "nope"},
+      {"/filters/0/kernel_size", {3}},
+      {"/filters/0/stride", {0, 1}},
+      {"/filters/0/groups", 3},
+      {"/filters/0/output_channels", 7},
+      {"/filters/0/weight", "unlisted.f32"},
+  };
+  for (const auto& [pointer, value] : cases) {
+    json document = WithBundleData();
+    document[json::json_pointer(pointer)] = value;
+    EXPECT_THAT(ErrorOf(document), HasSubstr(pointer.substr(1, 6))) << pointer << " = " << value;
+  }
+}
+
 }  // namespace
 }  // namespace pixpool

@@ -1,5 +1,6 @@
 #include "server/model/model.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -58,14 +59,16 @@ TEST(SpaceId, DoesNotChangeWithNameDeviceOrEngine) {
   EXPECT_EQ(MakeSpaceId(info, "plan", "head"), MakeSpaceId(Info(), "plan", "head"));
 }
 
-TEST(ModelInfo, ScopeLayersFollowTheLayers) {
+TEST(ModelInfo, WarnsOfLayersThatLoseValues) {
   ModelInfo info = Info();
   info.layers = {{"a", 3, 4, true}, {"b", 5, 8, false}};
-  const std::vector<HeadScope::Layer> layers = info.ScopeLayers();
-  ASSERT_EQ(layers.size(), 2u);
-  EXPECT_EQ(layers[1].name, "b");
-  EXPECT_EQ(layers[1].channels, 5);
-  EXPECT_EQ(layers[1].stride, 8);
+  info.default_layer = info.layers[0].name;
+  const std::vector<std::string> warnings = info.Warnings();
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0],
+              testing::StartsWith("negative activations are possible in layers b: gem lifts them"));
+  EXPECT_THAT(warnings[0], testing::HasSubstr(", crow counts "));
+  EXPECT_THAT(warnings[0], testing::Not(testing::HasSubstr("lp ")));  // its default p is even
 }
 
 }  // namespace

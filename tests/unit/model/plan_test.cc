@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "server/model/preprocess.h"
@@ -129,6 +130,55 @@ TEST(NetworkInputSize, RefusesWhatIsTooLargeOrTooSmall) {
 // The crop of a long thin picture is all that is computed of it, so it needs no limit of its own.
 TEST(NetworkInputSize, ExtremeShapesAreFineUnderACrop) {
   EXPECT_EQ(*NetworkInputSize(Plan({}), {16'384, 1}, kMaxSide), (Size{224, 224}));
+}
+
+TEST(Scales, OrderAndOneAloneDoNotChangeTheText) {
+  const std::string plain = Plan({}).Canonical();
+  EXPECT_EQ(Plan({.scales = {1}}).Canonical(), plain);
+  EXPECT_EQ(Plan({.scales = {1, 0.5}}).Canonical(), Plan({.scales = {0.5, 1}}).Canonical());
+  const std::set<std::string> texts = {
+      plain, Plan({.scales = {0.5}}).Canonical(), Plan({.scales = {0.5, 1}}).Canonical(),
+      Plan({.flip = true}).Canonical(), Plan({.scales = {0.5}, .flip = true}).Canonical()};
+  EXPECT_EQ(texts.size(), 5u);
+  // At another scale even an unresized picture is resized, so the filter counts.
+  EXPECT_THAT(Plan({.resize = ResizeMode::kNone, .scales = {0.5}}).Canonical(),
+              testing::HasSubstr("scales=0.5:bicubic"));
+}
+
+TEST(Scales, BoundsNameTheField) {
+  const auto field = [](const InputOptions& options) {
+    return DetailsOf(MakeInputPlan(Recipe(), options, kMaxSide).status()).field;
+  };
+  EXPECT_EQ(field({.scales = {1, 0.05}}), "scales[1]");
+  EXPECT_EQ(field({.scales = {4.5}}), "scales[0]");
+  EXPECT_EQ(field({.scales = {std::nan("")}}), "scales[0]");
+  EXPECT_EQ(field({.scales = {1, 0.5, 1}}), "scales[0]");
+  EXPECT_EQ(field({.scales = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}}), "scales");
+  EXPECT_EQ(field({.height = 100, .scales = {0.1}}), "scales[0]");  // an input of 10 pixels
+  const auto large = MakeInputPlan(Recipe(), {.height = 1000, .scales = {4}}, kMaxSide);
+  EXPECT_EQ(DetailsOf(large.status()).reason, ErrorReason::kLimitExceeded);
+}
+
+TEST(Scales, EachIsAResizeOfThePicture) {
+  const InputPlan plan = Plan({.scales = {0.5, 1, 1.5}});
+  const InputPlan half = ScaledPlan(plan, 0.5);
+  EXPECT_EQ(ResizedSize(half, {500, 375}), (Size{170, 128}));
+  EXPECT_EQ(*NetworkInputSize(half, {500, 375}, kMaxSide), (Size{112, 112}));
+  const InputPlan as_it_is =
+      Plan({.resize = ResizeMode::kNone, .crop = CropMode::kNone, .scales = {0.5}});
+  EXPECT_EQ(*NetworkInputSize(ScaledPlan(as_it_is, 0.5), {101, 60}, kMaxSide), (Size{51, 30}));
+  EXPECT_EQ(ScaledPlan(plan, 1).Canonical(), plan.Canonical());
+}
+
+TEST(PassesOf, AreEveryScalePlainAndMirrored) {
+  const std::vector<InputPass> passes = PassesOf(Plan({.scales = {1, 0.5}, .flip = true}));
+  ASSERT_EQ(passes.size(), 4u);
+  EXPECT_EQ(passes[0].scale, 0.5);
+  EXPECT_FALSE(passes[0].mirrored);
+  EXPECT_EQ(passes[1].scale, 0.5);
+  EXPECT_TRUE(passes[1].mirrored);
+  EXPECT_EQ(passes[3].scale, 1);
+  EXPECT_EQ(PassesOf(Plan({})).size(), 1u);
 }
 
 }  // namespace

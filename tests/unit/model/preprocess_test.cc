@@ -152,5 +152,39 @@ TEST(Preprocess, IsTheSameOnEveryThread) {
   EXPECT_EQ(std::count(same.begin(), same.end(), 1), 8);
 }
 
+TEST(PreprocessCopy, LeavesThePictureAndGivesTheSame) {
+  for (const Size size : {Size{400, 300}, Size{224, 224}}) {
+    const InputPlan plan;
+    InputPlan as_it_is;
+    as_it_is.resize = ResizeMode::kNone;
+    for (const InputPlan& p : {plan, as_it_is}) {
+      const Image picture = NoisePicture(size.width, size.height, 4);
+      const Image copied = PreprocessCopy(picture, p);
+      const Image moved = Preprocess(NoisePicture(size.width, size.height, 4), p);
+      ASSERT_EQ(copied.byte_size(), moved.byte_size());
+      EXPECT_EQ(std::memcmp(copied.data(), moved.data(), moved.byte_size()), 0);
+      EXPECT_FALSE(picture.empty());
+    }
+  }
+}
+
+TEST(SeenArea, IsTheCropInPixelsOfThePicture) {
+  const InputPlan plan;  // shorter side 256, crop 224
+  const PictureArea area = SeenArea(plan, {512, 512});
+  EXPECT_EQ(area.left, 32);
+  EXPECT_EQ(area.top, 32);
+  EXPECT_EQ(area.right, 480);
+  EXPECT_EQ(area.bottom, 480);
+  InputPlan whole = plan;
+  whole.crop = CropMode::kNone;
+  EXPECT_EQ(SeenArea(whole, {500, 375}).right, 500);
+  EXPECT_EQ(SeenArea(whole, {500, 375}).top, 0);
+  InputPlan padded = plan;  // a picture that is smaller than the crop
+  padded.resize = ResizeMode::kNone;
+  EXPECT_EQ(SeenArea(padded, {100, 300}).left, -62);
+  EXPECT_EQ(SeenArea(padded, {100, 300}).right, 162);
+  EXPECT_EQ(SeenArea(padded, {100, 300}).top, 38);
+}
+
 }  // namespace
 }  // namespace pixpool

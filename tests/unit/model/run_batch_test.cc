@@ -7,8 +7,8 @@
 #include <cstring>
 #include <thread>
 
-#include "server/model/head_runner.h"
 #include "server/model/model.h"
+#include "server/model/pool_tensor.h"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {
@@ -65,7 +65,18 @@ std::vector<HeadSpec> AllHeads() {
       MakeHead("avg_pool", {{"kernel_size", Ints{2}}}, true),
       MakeHead("feature_map"),
       MakeHead("feature_map", {}, false, "early"),
-      MakeHead("class_scores", {{"top_k", int64_t{0}}})};
+      MakeHead("class_scores", {{"top_k", int64_t{0}}}),
+      MakeHead("class_activation_map"),
+      MakeHead("class_activation_map", {{"class_index", int64_t{2}}}),
+      MakeHead("lse"),
+      MakeHead("lp"),
+      MakeHead("rmac", {}, true),
+      MakeHead("crow"),
+      MakeHead("spoc", {}, false, "early"),
+      MakeHead("scda", {}, false, "early"),
+      MakeHead("spatial_pyramid"),
+      MakeHead("max_unpool", {{"kernel_size", Ints{2}}}, false, "early"),
+      MakeHead("conv_pool", {{"kernel_size", Ints{2}}, {"mean_filter", true}})};
 }
 
 void ExpectEqual(const HeadOutput& a, const HeadOutput& b, float tolerance,
@@ -171,7 +182,7 @@ TEST_F(RunBatchTest, ClassScoresAreTheClassifierOfTheMean) {
 TEST_F(RunBatchTest, HeadsOfABatchEqualHeadsOfTheMap) {
   const Image picture = NoisePicture(64, 48, 4);
   for (const HeadSpec& head : AllHeads()) {
-    if (head.output == HeadOutputKind::kScores) continue;
+    if (FindHeadType(head.kind)->needs_classifier()) continue;
     const HeadOutput map = RunOne(picture, MakeHead("feature_map", {}, false, head.layer));
     const auto alone = ApplyHead(head, map.values, map.shape[0], map.shape[1], map.shape[2]);
     ASSERT_TRUE(alone.ok());

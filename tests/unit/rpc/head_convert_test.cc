@@ -61,29 +61,22 @@ TEST(HeadConvertTest, NonFiniteFloatsReachValidation) {
   head.mutable_gem()->set_p(std::numeric_limits<float>::infinity());
   const auto request = HeadFromProto(head);
   ASSERT_TRUE(request.ok());
-  const HeadScope::Layer layer{.name = "last", .channels = 4, .stride = 1};
+  const LayerInfo layer{.name = "last", .channels = 4, .stride = 1};
   const auto spec = ValidateHead(*request, {.layers = {&layer, 1}, .default_layer = "last"});
   ASSERT_FALSE(spec.ok());
   EXPECT_EQ(GetErrorDetails(spec.status())->field, "gem.p");
 }
 
-// Every kind of the API is either in the table, with all its parameters, or says that it is not
-// served.
+// Every kind of the API is in the table, with all its parameters, and no other.
 TEST(HeadConvertTest, TableAndProtoAgree) {
   const auto* kinds = v1::Head::descriptor()->FindOneofByName("kind");
-  std::set<std::string> served;
   for (int i = 0; i < kinds->field_count(); ++i) {
     const auto* field = kinds->field(i);
     v1::Head head;
     head.GetReflection()->MutableMessage(&head, field);
-    const auto request = HeadFromProto(head);
+    EXPECT_TRUE(HeadFromProto(head).ok()) << field->name();
     const HeadType* type = FindHeadType(field->name());
-    if (type == nullptr) {
-      EXPECT_EQ(request.status().code(), absl::StatusCode::kUnimplemented) << field->name();
-      continue;
-    }
-    EXPECT_TRUE(request.ok()) << field->name();
-    served.insert(field->name());
+    ASSERT_NE(type, nullptr) << field->name();
     std::set<std::string> in_proto, in_table;
     for (int k = 0; k < field->message_type()->field_count(); ++k) {
       in_proto.insert(field->message_type()->field(k)->name());
@@ -91,7 +84,39 @@ TEST(HeadConvertTest, TableAndProtoAgree) {
     for (const ParamSpec& param : type->params) in_table.emplace(param.name);
     EXPECT_EQ(in_proto, in_table) << field->name();
   }
-  EXPECT_EQ(served.size(), HeadTypes().size());
+  EXPECT_EQ(static_cast<size_t>(kinds->field_count()), HeadTypes().size());
+}
+
+TEST(HeadConvertTest, PostProcessingIsTaken) {
+  v1::Head head;
+  head.mutable_gem();
+  head.set_projection("whiten512");
+  head.set_dimensions(128);
+  head.set_encoding(v1::ENCODING_BINARY);
+  const auto request = HeadFromProto(head);
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request->projection, "whiten512");
+  EXPECT_EQ(request->dimensions, 128);
+  EXPECT_EQ(request->encoding, Encoding::kBinary);
+  head.set_encoding(static_cast<v1::Encoding>(99));
+  EXPECT_EQ(GetErrorDetails(HeadFromProto(head).status())->field, "encoding");
+}
+
+TEST(HeadConvertTest, AnActivationMapCarriesClassBoxAndPicture) {
+  HeadSpec head;
+  head.kind = "class_activation_map";
+  head.output = HeadOutputKind::kActivationMap;
+  HeadOutput output;
+  output.scores = {{1, 0.75f}};
+  output.box = {1, 2, 30, 40};
+  output.png = "png";
+  v1::HeadResult result;
+  HeadOutputToProto(head, {"ant", "bee"}, std::move(output), &result);
+  EXPECT_EQ(result.class_scores_size(), 0);
+  EXPECT_EQ(result.activation_map().class_score().label(), "bee");
+  EXPECT_EQ(result.activation_map().class_score().score(), 0.75f);
+  EXPECT_EQ(result.activation_map().box().right_px(), 30);
+  EXPECT_EQ(result.activation_map().png(), "png");
 }
 
 TEST(HeadConvertTest, PathOfABadHeadIsItsIndex) {

@@ -23,10 +23,13 @@ TEST(ModelConvertTest, ReadyModelIsDescribedInFull) {
   EXPECT_EQ(model.class_count(), 3);
   EXPECT_EQ(model.limits().max_images_per_request(), 7);
   EXPECT_EQ(model.limits().max_message_bytes(), 1234);
+  EXPECT_EQ(model.limits().max_head_operations(), EngineOptions().max_head_operations);
+  ASSERT_EQ(model.warnings_size(), 1);  // of layer "early", which has negative activations
   ASSERT_EQ(model.head_types_size(), static_cast<int>(HeadTypes().size()));
   for (const v1::HeadType& type : model.head_types()) {
     bool required = false;
     for (const v1::HeadParameter& p : type.parameters()) required |= p.required();
+    required |= type.name() == "conv_pool";  // one of two filters must be chosen
     EXPECT_EQ(type.default_space_id().empty(), required) << type.name();
     EXPECT_EQ(type.default_value_count() == 0, required) << type.name();
   }

@@ -1,5 +1,5 @@
 // Heads against plain loops written here, and against what torch.nn computes from Python.
-#include "server/model/head_runner.h"
+#include "server/model/pool_tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -243,7 +243,8 @@ TEST(Heads, EqualTorchOverAGridOfParameters) {
     if (c.contains("refused")) {
       ASSERT_FALSE(output.ok()) << c;
       ASSERT_EQ(DetailsOf(output.status()).reason, ErrorReason::kHeadInvalid) << c;
-      ASSERT_TRUE(DetailsOf(output.status()).field.starts_with(request.kind + ".")) << c;
+      const std::string prefix = head.ok() ? "heads[0]." : "";
+      ASSERT_TRUE(DetailsOf(output.status()).field.starts_with(prefix + request.kind + ".")) << c;
       ++refused;
       continue;
     }
@@ -263,6 +264,95 @@ TEST(ApplyHead, RefusesWhatDoesNotFit) {
             ErrorReason::kRequestInvalid);
   EXPECT_EQ(DetailsOf(ApplyHead(MakeHead("class_scores"), values, 3, 2, 2).status()).reason,
             ErrorReason::kHeadInvalid);
+}
+
+TEST(Heads, InfinitiesAndNanGoThroughAsTorchLetsThem) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const Map map{3, 1, 2, {1, inf, -inf, -inf, 2, std::nanf("")}};
+  const std::vector<float> lse = Apply(MakeHead("lse"), map).values;
+  EXPECT_EQ(lse[0], inf);
+  EXPECT_EQ(lse[1], -inf);
+  EXPECT_TRUE(std::isnan(lse[2]));
+  const std::vector<float> gem = Apply(MakeHead("gem"), map).values;
+  EXPECT_EQ(gem[0], inf);
+  EXPECT_NEAR(gem[1], 1e-6, 1e-11);
+  EXPECT_TRUE(std::isnan(gem[2]));
+  const std::vector<float> lp = Apply(MakeHead("lp"), map).values;
+  EXPECT_EQ(lp[0], inf);
+  EXPECT_EQ(lp[1], inf);
+  EXPECT_TRUE(std::isnan(lp[2]));
+}
+
+TEST(Lse, KeepsWhatSmallValuesDifferIn) {
+  const Map map{1, 1, 2, {1e-6f, 3e-6f}};
+  EXPECT_NEAR(Apply(MakeHead("lse"), map).values[0], 2e-6, 1e-11);
+  const Map steep{1, 1, 2, {0, 1000}};
+  EXPECT_NEAR(Apply(MakeHead("lse"), steep).values[0], 1000 - std::log(2.0) / 10, 1e-4);
+}
+
+TEST(Lp, SumsOfWholeNumbersStayExact) {
+  const Map map{1, 1, 2, {3, -3}};
+  EXPECT_EQ(Apply(MakeHead("lp", {{"p", 3.0}}), map).values[0], 0);
+  const Map large{1, 1, 2, {3e38f, 3e38f}};
+  EXPECT_FLOAT_EQ(Apply(MakeHead("lp", {{"p", 100.0}}), large).values[0],
+                  3e38f * std::pow(2.0f, 0.01f));
+  const Map zero{1, 1, 2, {0, 0}};
+  EXPECT_EQ(Apply(MakeHead("lp"), zero).values[0], 0);
+}
+
+TEST(Crow, AnEmptyMapIsZeroAndEmptyChannelsCountNothing) {
+  const Map zero{2, 2, 2, std::vector<float>(8)};
+  EXPECT_EQ(Apply(MakeHead("crow"), zero).values, (std::vector<float>{0, 0}));
+  const Map half{2, 1, 2, {1, 3, 0, 0}};
+  const std::vector<float> values = Apply(MakeHead("crow"), half).values;
+  EXPECT_EQ(values[0], 0);  // log(1): the only channel is not rare
+  EXPECT_EQ(values[1], 0);
+}
+
+TEST(Scda, PoolsTheLargestPartAlone) {
+  const Map map{1, 1, 6, {9, 0, 0, 5, 7, 0}};
+  EXPECT_EQ(Apply(MakeHead("scda"), map).values, (std::vector<float>{6, 7}));
+  const Map constant{1, 1, 3, {2, 2, 2}};
+  EXPECT_EQ(Apply(MakeHead("scda"), constant).values, (std::vector<float>{2, 2}));
+}
+
+TEST(Spoc, WeighsTheCentre) {
+  const Map map{1, 1, 3, {10, 1, 10}};
+  const double side = std::exp(-1 / (2 * 0.25));
+  EXPECT_NEAR(Apply(MakeHead("spoc", {{"sigma", 0.5}}), map).values[0], 1 + 20 * side, 1e-5);
+  // A Gaussian that is narrower than any float still has its middle.
+  EXPECT_EQ(Apply(MakeHead("spoc", {{"sigma", 1e-30}}), map).values[0], 1);
+}
+
+TEST(MaxUnpool, PutsTheMaximaBack) {
+  const Map map{1, 2, 4, {1, 5, 2, 0, 3, 4, 8, 7}};
+  const HeadSpec head = MakeHead("max_unpool", {{"kernel_size", Ints{2}}});
+  const HeadOutput output = Apply(head, map);
+  EXPECT_EQ(output.shape, (Ints{1, 2, 4}));
+  EXPECT_EQ(output.values, (std::vector<float>{0, 5, 0, 0, 0, 0, 8, 0}));
+}
+
+TEST(MaxUnpool, RefusesAnotherPlaneThanTheOnePooled) {
+  const Map map = RandomMap(1, 5, 5, 3);
+  const HeadSpec by_default = MakeHead("max_unpool", {{"kernel_size", Ints{2}}});
+  const auto refused = ApplyHead(by_default, map.values, 1, 5, 5);
+  EXPECT_EQ(DetailsOf(refused.status()).field, "heads[0].max_unpool.output_size");
+  const HeadSpec sized =
+      MakeHead("max_unpool", {{"kernel_size", Ints{2}}, {"output_size", Ints{5}}});
+  EXPECT_EQ(Apply(sized, map).shape, (Ints{1, 5, 5}));
+}
+
+TEST(ConvPool, MeanFilterIsAvgPool) {
+  const Map map = RandomMap(4, 9, 7, 21);
+  const ParamMap window = {{"kernel_size", Ints{3, 2}}, {"stride", Ints{2}}};
+  ParamMap mean = window;
+  mean["mean_filter"] = true;
+  const HeadOutput conv = Apply(MakeHead("conv_pool", mean), map);
+  const HeadOutput pool = Apply(MakeHead("avg_pool", window), map);
+  EXPECT_EQ(conv.shape, pool.shape);
+  ExpectNear(conv.values, {pool.values.begin(), pool.values.end()}, "conv_pool");
+  mean["relu"] = true;
+  for (const float value : Apply(MakeHead("conv_pool", mean), map).values) EXPECT_GE(value, 0);
 }
 
 }  // namespace

@@ -1,0 +1,19 @@
+// Box and picture of class activation maps. Internal to server/engine.
+#pragma once
+
+#include <cstddef>
+
+#include "absl/status/status.h"
+#include "server/engine/work.h"
+
+namespace pixpool {
+
+// Whether a head has something to draw, and whether it draws on the picture.
+bool Draws(const HeadSpec& head);
+bool DrawsOnPicture(const HeadSpec& head);
+
+// Gives the class activation maps of an image, whose heads are done, their box, and those that are
+// asked for as a PNG their picture in place of values. Takes time that grows with the picture.
+absl::Status DrawActivationMaps(RequestWork& work, size_t index);
+
+}  // namespace pixpool

@@ -1,0 +1,59 @@
+#include "server/model/regions.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+namespace pixpool {
+namespace {
+
+constexpr int64_t kUnit = 1'000'000;  // of overlap; a float32 of 0.4 is then 2/5, as meant
+constexpr int kMinSteps = 2;
+constexpr int kMaxSteps = 7;
+
+// How many regions more than on the shorter side lie along the longer one at each level: the number
+// of steps whose overlap comes closest, the fewest where several do.
+int64_t ExtraRegions(int64_t shorter, int64_t longer, double overlap) {
+  if (longer == shorter) return 0;
+  // With s steps, neighbours of side `shorter` overlap by 1 - (longer - shorter) / (shorter (s -
+  // 1)). Its distance to `overlap`, times shorter * kUnit, is error / (s - 1).
+  const int64_t wanted = kUnit - std::llround(overlap * kUnit);
+  int64_t best_steps = 0;
+  int64_t best_error = 0;
+  for (int64_t steps = kMinSteps; steps <= kMaxSteps; ++steps) {
+    const int64_t error = std::abs(wanted * shorter * (steps - 1) - kUnit * (longer - shorter));
+    // error / (steps - 1) < best_error / (best_steps - 1), without division; far from overflow.
+    const bool closer = error * (best_steps - 1) < best_error * (steps - 1);
+    if (best_steps == 0 || closer) {
+      best_steps = steps;
+      best_error = error;
+    }
+  }
+  return best_steps - 1;
+}
+
+// First cells of `count` regions spread evenly over an axis.
+int64_t Start(int64_t index, int64_t count, int64_t room) {
+  return count == 1 ? 0 : index * room / (count - 1);
+}
+
+}  // namespace
+
+std::vector<MapRegion> RmacRegions(int64_t h, int64_t w, int64_t levels, double overlap) {
+  const int64_t extra = ExtraRegions(std::min(h, w), std::max(h, w), overlap);
+  std::vector<MapRegion> regions;
+  for (int64_t level = 1; level <= levels; ++level) {
+    const int64_t side = 2 * std::min(h, w) / (level + 1);
+    if (side == 0) continue;
+    const int64_t rows = level + (h > w ? extra : 0);
+    const int64_t columns = level + (w > h ? extra : 0);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t column = 0; column < columns; ++column) {
+        regions.push_back({Start(row, rows, h - side), Start(column, columns, w - side), side});
+      }
+    }
+  }
+  return regions;
+}
+
+}  // namespace pixpool
