@@ -19,7 +19,8 @@ from pixpool.export.specs import FilterSpec, PcaSpec
 from test_export import TinyNet, assert_bundle_is_consistent, load_graph, recipe_of
 from test_projection import save_picture
 
-LAYERS = ("--layers", "mid=act,top=body")  # 8 and 16 channels, neither ever negative
+# 8 and 16 channels, neither ever negative; a recipe of its own.
+MODEL = ("--layers", "mid=act,top=body", "--input-size", "48x64", "--interpolation", "bicubic")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def pictures(tmp_path_factory):
 
 
 def export(out, *arguments):
-    assert main(["module:my_models:tiny", "--out", str(out), *LAYERS, *arguments]) == 0
+    assert main(["module:my_models:tiny", "--out", str(out), *MODEL, *arguments]) == 0
     return out / "tiny" / "1"
 
 
@@ -210,7 +211,7 @@ def test_refused_with_nothing_written(tmp_path, pictures, capsys, arguments, mes
     np.savez(files / "groups.npz", weight=np.zeros((6, 4, 1, 1)))  # 4 groups, but 6 outputs
     out = tmp_path / "models"
     words = [a.format(pictures=pictures, files=files) for a in arguments]
-    assert main(["module:my_models:tiny", "--out", str(out), *LAYERS, *words]) == 1
+    assert main(["module:my_models:tiny", "--out", str(out), *MODEL, *words]) == 1
     assert re.search(message, capsys.readouterr().err)
     assert not out.exists() or list(out.iterdir()) == []
 

@@ -203,6 +203,11 @@ def test_scda_keeps_the_largest_component():
     assert component("...", "...") == ["###", "###"]
 
 
+def test_scda_wants_cells_above_the_mean_not_at_it():
+    got = heads.scda(torch.tensor([[[[2.0, 0.0, 1.0, 1.0]]]]))  # the mean is 1
+    assert got.tolist() == [[2.0, 2.0]]
+
+
 @pytest.mark.parametrize("percent", [0, 40, 75])
 def test_rmac_regions_follow_the_rule(percent):
     for height, width in itertools.product(range(1, 33), range(1, 33)):
