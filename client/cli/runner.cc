@@ -8,6 +8,7 @@
 #include "client/cpp/error.h"
 #include "client/cpp/image.h"
 #include "client/cpp/stream.h"
+#include "client/cpp/values.h"
 
 namespace pixpool::cli {
 namespace {
@@ -137,6 +138,9 @@ void SetResult(v1::ImageResult result, v1::ModelReference model, ImageOutcome& o
   } else if (result.has_features()) {
     outcome.features = std::move(*result.mutable_features());
     outcome.model = std::move(model);
+    for (const v1::HeadResult& head : outcome.features.head_results()) {
+      outcome.status.Update(client::DecodeValues(head).status());
+    }
   } else {
     outcome.status = absl::InternalError("the server sent neither features nor an error");
   }
