@@ -33,12 +33,13 @@ struct ExtractFlags {
   std::string output;
 };
 
-// Names failed pictures on the error output, then passes everything on.
+// Names failed pictures on the error output, then passes everything on. Leaves out the error that
+// ends the run, which is reported anyway.
 class FailureLister final : public Writer {
  public:
   FailureLister(std::ostream& err, Writer& next) : err_(err), next_(next) {}
   absl::Status Add(const ImageOutcome& outcome) override {
-    if (!outcome.status.ok()) {
+    if (!outcome.status.ok() && !EndsRun(outcome)) {
       err_ << "pixpool: " << Printable(outcome.path) << ": "
            << Printable(client::Describe(outcome.status)) << "\n";
     }

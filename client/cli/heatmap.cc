@@ -26,9 +26,11 @@ constexpr char kHelp[] =
     "One picture goes to a file or a folder, several to a folder, which is made if need be:\n"
     "  pixpool heatmap cat.jpg --output cat-map.png\n"
     "  pixpool heatmap photos/ --output maps      (maps/cat.heatmap.png, ...)\n"
-    "Red is strong evidence for the class, blue none. The box holds the largest region with more\n"
-    "than a fifth of the strongest evidence, in pixels from the left upper corner. Class indices\n"
-    "are those of `pixpool extract --head class_scores --format json`.\n";
+    "Yellow is the strongest evidence for the class, violet weak; without any, and outside of "
+    "what\n"
+    "the network saw, the picture stays as it is (black with --plain). The box is around the\n"
+    "largest part with more than a fifth of the strongest evidence: left, top to right, bottom.\n"
+    "`pixpool extract --head class_scores:top_k=20 --format json` gives indices of classes.\n";
 constexpr size_t kPathWidth = 40;
 
 struct HeatmapFlags {
@@ -148,9 +150,8 @@ Command AddHeatmap(CLI::App& root, const Console& console) {
   auto flags = std::make_shared<HeatmapFlags>();
   CLI::App* app = root.add_subcommand("heatmap", kDescription);
   flags->input.Add(*app);
-  app->add_option(
-         "--class", flags->class_index,
-         "Index of the class shown; default: of each picture the one with the highest score")
+  app->add_option("--class", flags->class_index,
+                  "Index of the class shown; default: each picture's best")
       ->check(CLI::Range(0, 1 << 30).description(""))
       ->type_name("N")
       ->group("Output");

@@ -12,6 +12,8 @@
 namespace pixpool::cli {
 namespace {
 
+constexpr size_t kNoteWidth = 90;
+
 // "ready" of MODEL_STATE_READY.
 std::string EnumText(const std::string& name, const char* prefix) {
   return absl::AsciiStrToLower(absl::string_view(name).substr(absl::string_view(prefix).size()));
@@ -60,7 +62,9 @@ std::string Facts(const v1::Model& m, const Style& style) {
                                                 : absl::StrCat(m.class_count(), ", from layer ",
                                                                Printable(m.classifier_layer()))});
   table.AddRow({"space", Printable(m.space_id())});
-  for (const std::string& warning : m.warnings()) table.AddRow({"note", Printable(warning)});
+  for (const std::string& warning : m.warnings()) {
+    table.AddRow({"note", Wrap(Printable(warning), kNoteWidth)});
+  }
   return table.Render();
 }
 

@@ -19,7 +19,8 @@ constexpr size_t kBitsShown = 32;
 constexpr int kScoresShown = 20;
 constexpr int kBarWidth = 20;
 constexpr size_t kPathWidth = 44;
-constexpr size_t kBoxWidth = 90;  // the same for most pictures, so that boxes line up
+constexpr size_t kTextWidth = 76;  // of sentences
+constexpr size_t kBoxWidth = 90;   // the same for most pictures, so that boxes line up
 
 double Milliseconds(const google::protobuf::Duration& d) {
   return static_cast<double>(d.seconds()) * 1e3 + d.nanos() * 1e-6;
@@ -100,7 +101,7 @@ std::string HeadCell(const v1::HeadResult& head, bool probabilities, const Style
   if (head.indices_size() > 0) absl::StrAppend(&text, "\nwith ", head.indices_size(), " indices");
   for (const std::string& warning : head.warnings()) {
     if (shown.emplace(head.head_id(), warning).second) {
-      absl::StrAppend(&text, "\nnote: ", Printable(warning));
+      absl::StrAppend(&text, "\n", Wrap("note: " + Printable(warning), kTextWidth));
     }
   }
   return text;
@@ -155,7 +156,7 @@ class LabelWriter final : public Writer {
 
   absl::Status Add(const ImageOutcome& outcome) override {
     table_.AddRule();
-    std::string cell = "failed: " + Printable(client::Describe(outcome.status));
+    std::string cell = Wrap("failed: " + Printable(client::Describe(outcome.status)), kTextWidth);
     if (outcome.status.ok() && outcome.features.head_results_size() > 0) {
       cell = ScoreLines(outcome.features.head_results(0), true, style_);
     }
@@ -196,7 +197,7 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
   if (!outcome.status.ok()) {
     table.AddTitle(std::move(title));
     table.AddRule();
-    table.AddRow({"failed", Printable(client::Describe(outcome.status))});
+    table.AddRow({"failed", Wrap(Printable(client::Describe(outcome.status)), kTextWidth)});
     return table.Render();
   }
   // Width first, as people say it of pictures; the API says height first.

@@ -13,8 +13,6 @@
 namespace pixpool::cli {
 namespace {
 
-// Whether every further picture would fail alike. Overload passes, and time may suffice for the
-// next picture.
 bool IsFatal(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
@@ -106,7 +104,7 @@ class Emitter {
       } else if (same_failure_ != code) {
         same_failure_.reset();
       }
-      if (outcome.call_failed && IsFatal(outcome.status)) Fail(outcome.status);
+      if (EndsRun(outcome)) Fail(outcome.status);
     }
     if (summary_.output.ok()) {
       progress_.Clear();
@@ -247,6 +245,8 @@ void RunStream(const client::Client& client, const Job& job, Emitter& emitter) {
 }
 
 }  // namespace
+
+bool EndsRun(const ImageOutcome& outcome) { return outcome.call_failed && IsFatal(outcome.status); }
 
 Summary Run(const client::Client& client, const Job& job, Writer& writer, Progress& progress) {
   Emitter emitter(job.paths.size(), writer, progress);

@@ -109,7 +109,8 @@ TEST_F(HeatmapTest, FailedPicturesAreNamedAndHaveNoFile) {
 
 TEST_F(HeatmapTest, ExitCodesByFailure) {
   EXPECT_EQ(Run({"heatmap", Picture("a.jpg", "refuse"), "--output", root_ + "/m"}), kExitRefused);
-  EXPECT_THAT(err_.str(), HasSubstr("INVALID_ARGUMENT (HEAD_INVALID)"));
+  const std::string refusal = "pixpool: INVALID_ARGUMENT (HEAD_INVALID): p is 0 [heads[0].gem.p]\n";
+  EXPECT_EQ(err_.str(), refusal + "pixpool: 1 of 1 pictures failed\n");  // said once
   EXPECT_EQ(out_.str(), "");
   EXPECT_EQ(Run({"heatmap", Picture("a.jpg", "late"), "--output", root_ + "/m"}), kExitDeadline);
   EXPECT_EQ(Run({"heatmap", Picture("a.jpg"), "--output", root_ + "/m"}, client::kNobody),

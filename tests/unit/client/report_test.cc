@@ -108,6 +108,17 @@ TEST(ReportTest, FailedPicture) {
   EXPECT_THAT(box, HasSubstr("failed | INVALID_ARGUMENT: broken"));
 }
 
+TEST(ReportTest, LongSentencesDoNotWidenTheBox) {
+  std::string sentence = "word";
+  for (int i = 0; i < 60; ++i) sentence += " word";
+  ImageOutcome warned = MakeGood(0, "a", {1});
+  warned.features.mutable_head_results(0)->add_warnings(sentence);
+  for (const std::string& box :
+       {Box(warned), Box(MakeBad(0, "a", absl::InvalidArgumentError(sentence)))}) {
+    EXPECT_LE(box.find('\n'), 100u) << box;
+  }
+}
+
 TEST(ReportTest, StageTimesAddUp) {
   const auto outcome = MakeGood(0, "a.png", {1});
   const std::string table = StageTable({{"a.png", outcome.features.stage_times()}}, Style{});
