@@ -62,7 +62,8 @@ std::string ValueLine(const v1::HeadResult& head) {
   const size_t shown = std::min(values.size(), bits ? kBitsShown : kValuesShown);
   std::string line;
   for (size_t i = 0; i < shown; ++i) {
-    absl::StrAppendFormat(&line, bits ? "%2.0f" : "%9.4f", values[i]);
+    absl::StrAppend(
+        &line, bits ? absl::StrFormat("%2.0f", values[i]) : absl::StrFormat("%9.4f", values[i]));
   }
   if (values.size() > shown) line += "  ...";
   return line;
