@@ -15,7 +15,8 @@ int Main(int argc, const char* const* argv, const Console& console) {
   root.set_version_flag("--version", "pixpool " PIXPOOL_VERSION);
   root.require_subcommand(1);
   const std::vector<Command> commands = {AddExtract(root, console), AddClassify(root, console),
-                                         AddModels(root, console), AddHealth(root, console)};
+                                         AddHeatmap(root, console), AddModels(root, console),
+                                         AddHealth(root, console)};
   try {
     root.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

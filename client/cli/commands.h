@@ -9,12 +9,13 @@ namespace pixpool::cli {
 // Each adds itself to `root`. `console` must outlive the command.
 Command AddExtract(CLI::App& root, const Console& console);
 Command AddClassify(CLI::App& root, const Console& console);
+Command AddHeatmap(CLI::App& root, const Console& console);
 Command AddModels(CLI::App& root, const Console& console);
 Command AddHealth(CLI::App& root, const Console& console);
 
-// What extract and classify share: connects, runs the job, reports on `console.err`, returns the
-// exit code. With `list_failures`, names each failed picture there, for formats that do not show
-// them.
+// What extract, classify and heatmap share: connects, runs the job, reports on `console.err`,
+// returns the exit code. With `list_failures`, names each failed picture there, for formats that do
+// not show them.
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
                  v1::StreamConfig config, std::vector<std::string> paths, Writer& writer,
                  bool list_failures);

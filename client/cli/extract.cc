@@ -20,8 +20,10 @@ constexpr char kHeadHelp[] =
     "  --head global_avg\n"
     "  --head gem:p=3,layer=stage5,l2\n"
     "  --head max_pool:kernel_size=3x3,stride=2\n"
+    "  --head gem:projection=NAME,dimensions=128,encoding=int8\n"
     "  --head class_scores:top_k=5\n"
-    "Several --head run from one pass. `pixpool models NAME` lists kinds, parameters and layers.\n";
+    "Several --head run from one pass. `pixpool models NAME` lists kinds, parameters, layers "
+    "and projections.\n";
 
 struct ExtractFlags {
   ConnectionFlags connection;
@@ -31,12 +33,13 @@ struct ExtractFlags {
   std::string output;
 };
 
-// Names failed pictures on the error output, then passes everything on.
+// Names failed pictures on the error output, then passes everything on. Leaves out the error that
+// ends the run, which is reported anyway.
 class FailureLister final : public Writer {
  public:
   FailureLister(std::ostream& err, Writer& next) : err_(err), next_(next) {}
   absl::Status Add(const ImageOutcome& outcome) override {
-    if (!outcome.status.ok()) {
+    if (!outcome.status.ok() && !EndsRun(outcome)) {
       err_ << "pixpool: " << Printable(outcome.path) << ": "
            << Printable(client::Describe(outcome.status)) << "\n";
     }
@@ -121,12 +124,13 @@ Command AddExtract(CLI::App& root, const Console& console) {
   auto flags = std::make_shared<ExtractFlags>();
   CLI::App* app = root.add_subcommand("extract", kDescription);
   flags->input.Add(*app);
+  flags->input.AddPasses(*app);
   app->add_option("--head", flags->heads, "Head, as below; repeatable. Default: global_avg")
       ->type_name("HEAD")
       ->allow_extra_args(false)  // what follows its value is a path
       ->group("Model");
   app->add_option("--format", flags->format,
-                  "table; json: one object a line; npy: float32 arrays, one file a head")
+                  "table; json: one object a line; npy: arrays, one file a head")
       ->check(CLI::IsMember({"table", "json", "npy"}).description(""))
       ->type_name("FORMAT")
       ->capture_default_str()

@@ -22,6 +22,16 @@ bool ParseSize(const std::string& text, int& height, int& width) {
          height > 0 && width > 0;
 }
 
+// "1,0.7071,0.5".
+bool ParseScales(const std::string& text, v1::InputOptions& input) {
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    float scale;
+    if (!absl::SimpleAtof(part, &scale) || !std::isfinite(scale)) return false;
+    input.add_scales(scale);
+  }
+  return true;
+}
+
 }  // namespace
 
 void ConnectionFlags::Add(CLI::App& app) {
@@ -90,6 +100,16 @@ void InputFlags::Add(CLI::App& app) {
       ->group("Connection");
 }
 
+void InputFlags::AddPasses(CLI::App& app) {
+  app.add_option("--scales", scales,
+                 "Sizes at which pictures are looked at, such as 1,0.7071,0.5; the vectors are "
+                 "summed. A backbone pass each")
+      ->type_name("S,S,...")
+      ->group("Input");
+  app.add_flag("--flip", flip, "Look at each picture mirrored, too, and sum the vectors")
+      ->group("Input");
+}
+
 absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::string>& heads) const {
   v1::StreamConfig config;
   config.set_model(model);
@@ -106,6 +126,11 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
   if (resize == "none") input.set_resize(v1::RESIZE_MODE_NONE);
   if (crop == "center") input.set_crop(v1::CROP_MODE_CENTER);
   if (crop == "none") input.set_crop(v1::CROP_MODE_NONE);
+  if (flip) input.set_flip(true);
+  if (!scales.empty() && !ParseScales(scales, input)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--scales must be numbers joined by commas, such as 1,0.7071,0.5, not ", scales));
+  }
   if (resize_size > 0) input.set_resize_size_px(resize_size);
   if (!input_size.empty()) {
     int height, width;

@@ -43,12 +43,15 @@ struct InputFlags {
   std::vector<std::string> paths;
   std::string model, model_version;
   bool no_exif = false;
-  std::string resize, crop, input_size;
+  std::string resize, crop, input_size, scales;
+  bool flip = false;
   int resize_size = 0;
   int concurrency = 4;
   bool stream = false;
 
   void Add(CLI::App& app);
+  // --scales and --flip: several looks at a picture, which only vectors can be summed from.
+  void AddPasses(CLI::App& app);
   // Model, heads and input options. INVALID_ARGUMENT for text that cannot be read.
   absl::StatusOr<v1::StreamConfig> Config(const std::vector<std::string>& heads) const;
 };

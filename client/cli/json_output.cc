@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "client/cpp/error.h"
+#include "client/cpp/values.h"
 #include "google/protobuf/duration.pb.h"
 #include "nlohmann/json.hpp"
 
@@ -25,6 +26,22 @@ Json Array(const Values& values) {
   return array;
 }
 
+Json ScoreJson(const v1::ClassScore& s) {
+  return {{"class_index", s.class_index()}, {"label", s.label()}, {"score", s.score()}};
+}
+
+Json MapJson(const v1::ActivationMap& map) {
+  const v1::Box& box = map.box();
+  Json json;
+  json["class_score"] = ScoreJson(map.class_score());
+  json["box"] = {{"left_px", box.left_px()},
+                 {"top_px", box.top_px()},
+                 {"right_px", box.right_px()},
+                 {"bottom_px", box.bottom_px()}};
+  if (!map.png().empty()) json["png_bytes"] = static_cast<uint64_t>(map.png().size());
+  return json;
+}
+
 Json HeadJson(const v1::HeadResult& head) {
   Json json;
   json["head_id"] = head.head_id();
@@ -34,13 +51,14 @@ Json HeadJson(const v1::HeadResult& head) {
   json["shape"] = Array(head.shape());
   if (head.class_scores_size() > 0) {
     Json scores = Json::array();
-    for (const v1::ClassScore& s : head.class_scores()) {
-      scores.push_back(
-          {{"class_index", s.class_index()}, {"label", s.label()}, {"score", s.score()}});
-    }
+    for (const v1::ClassScore& s : head.class_scores()) scores.push_back(ScoreJson(s));
     json["class_scores"] = std::move(scores);
-  } else {
-    json["values"] = Array(head.values());
+  }
+  if (head.has_activation_map()) json["activation_map"] = MapJson(head.activation_map());
+  if (head.class_scores_size() == 0 && head.activation_map().png().empty()) {
+    const std::string encoding = client::EncodingName(head.encoding());
+    if (encoding != "float32") json["encoding"] = encoding;
+    json["values"] = Array(client::DecodeValues(head).value());
   }
   if (head.indices_size() > 0) json["indices"] = Array(head.indices());
   if (head.warnings_size() > 0) json["warnings"] = Array(head.warnings());

@@ -10,7 +10,8 @@
 namespace pixpool::cli {
 
 // One line of JSON without a newline: {"index", "path", "ok", ...}. Bytes of a path that are not
-// UTF-8 become U+FFFD; numbers that are not finite become null.
+// UTF-8 become U+FFFD; numbers that are not finite become null. Values are decoded, with "encoding"
+// where they did not travel as float32; of a PNG there is the size.
 std::string OutcomeJson(const ImageOutcome& outcome);
 
 // `out` is not owned.

@@ -5,11 +5,14 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/table.h"
 
 namespace pixpool::cli {
 namespace {
+
+constexpr size_t kNoteWidth = 90;
 
 // "ready" of MODEL_STATE_READY.
 std::string EnumText(const std::string& name, const char* prefix) {
@@ -59,7 +62,9 @@ std::string Facts(const v1::Model& m, const Style& style) {
                                                 : absl::StrCat(m.class_count(), ", from layer ",
                                                                Printable(m.classifier_layer()))});
   table.AddRow({"space", Printable(m.space_id())});
-  for (const std::string& warning : m.warnings()) table.AddRow({"note", Printable(warning)});
+  for (const std::string& warning : m.warnings()) {
+    table.AddRow({"note", Wrap(Printable(warning), kNoteWidth)});
+  }
   return table.Render();
 }
 
@@ -106,6 +111,36 @@ std::string Heads(const v1::Model& m, const Style& style) {
   return table.Render();
 }
 
+std::string Projections(const v1::Model& m, const Style& style) {
+  if (m.projections_size() == 0) return "";
+  Table table(style);
+  table.AddRow(Header(
+      {"projection", "layer", "fitted on", "dimensions", "pictures", "variance kept"}, style));
+  for (const size_t column : {3, 4, 5}) table.AlignRight(column);
+  table.AddRule();
+  for (const v1::Projection& p : m.projections()) {
+    table.AddRow({Printable(p.name()), Printable(p.layer()), Printable(p.head_kind()),
+                  absl::StrCat(p.input_dimension_count(), " to ", p.output_dimension_count()),
+                  absl::StrCat(p.picture_count()),
+                  absl::StrFormat("%.1f %%", p.explained_variance() * 100.0)});
+  }
+  return table.Render();
+}
+
+std::string Filters(const v1::Model& m, const Style& style) {
+  if (m.filters_size() == 0) return "";
+  Table table(style);
+  table.AddRow(Header({"filter", "layer", "kernel", "stride", "channels out", "groups"}, style));
+  for (const size_t column : {4, 5}) table.AlignRight(column);
+  table.AddRule();
+  for (const v1::ConvFilter& f : m.filters()) {
+    table.AddRow({Printable(f.name()), Printable(f.layer()), absl::StrJoin(f.kernel_size(), " x "),
+                  absl::StrJoin(f.stride(), " x "), absl::StrCat(f.output_channel_count()),
+                  absl::StrCat(f.group_count())});
+  }
+  return table.Render();
+}
+
 std::string LimitTable(const v1::Limits& l, const Style& style) {
   Table table(style);
   table.AddRow(Header({"limit", "at most"}, style));
@@ -119,6 +154,7 @@ std::string LimitTable(const v1::Limits& l, const Style& style) {
   table.AddRow({"longer side of the input", absl::StrCat(l.max_input_side_px(), " px")});
   table.AddRow({"bytes of a response", absl::StrCat(l.max_response_bytes())});
   table.AddRow({"bytes of a request message", absl::StrCat(l.max_message_bytes())});
+  table.AddRow({"values that the heads of a request read", absl::StrCat(l.max_head_operations())});
   return table.Render();
 }
 
@@ -145,6 +181,7 @@ std::string ModelListText(const v1::ListModelsResponse& list, const Style& style
 
 std::string ModelText(const v1::Model& model, const Style& style) {
   return absl::StrCat(Facts(model, style), Layers(model, style), Heads(model, style),
+                      Projections(model, style), Filters(model, style),
                       LimitTable(model.limits(), style));
 }
 

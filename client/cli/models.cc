@@ -51,7 +51,9 @@ int RunModels(const Console& console, const ModelsFlags& flags) {
 Command AddModels(CLI::App& root, const Console& console) {
   auto flags = std::make_shared<ModelsFlags>();
   CLI::App* app = root.add_subcommand(
-      "models", "Lists the server's models, or shows one: layers, heads, input recipe, limits.");
+      "models",
+      "Lists the server's models, or shows one: layers, heads, projections, input recipe, "
+      "limits.");
   app->add_option("NAME", flags->name, "Model to show")->type_name("");
   app->add_option("--model-version", flags->version, "Version; default: the loaded one")
       ->type_name("VERSION");

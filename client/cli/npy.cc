@@ -11,8 +11,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/files.h"
 #include "client/cli/text.h"
 #include "client/cpp/error.h"
+#include "client/cpp/values.h"
 #include "nlohmann/json.hpp"
 
 namespace pixpool::cli {
@@ -21,13 +23,34 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "rows are written as they lie in memory");
 
 constexpr size_t kHeaderBytes = 128;
-constexpr char kPartSuffix[] = ".part";
 
 // One array on its way to disk.
 struct Array {
   std::string head_id, kind, layer, space_id, path;
-  std::vector<int64_t> row_shape;
+  v1::Encoding encoding;
+  std::vector<int64_t> row_shape;  // of the head, before packing
   std::ofstream file;
+
+  bool half() const { return encoding == v1::ENCODING_FLOAT16; }
+  bool binary() const { return encoding == v1::ENCODING_BINARY; }
+  const char* type() const { return half() ? "<f2" : binary() ? "|u1" : "<f4"; }
+  int64_t row_values() const {
+    int64_t count = 1;
+    for (const int64_t extent : row_shape) count *= extent;
+    return count;
+  }
+  int64_t row_bytes() const {
+    return binary() ? (row_values() + 7) / 8 : row_values() * (half() ? 2 : 4);
+  }
+  std::vector<int64_t> shape(size_t rows) const {
+    std::vector<int64_t> shape = {static_cast<int64_t>(rows)};
+    if (binary()) {
+      shape.push_back(row_bytes());
+    } else {
+      shape.insert(shape.end(), row_shape.begin(), row_shape.end());
+    }
+    return shape;
+  }
 };
 
 std::string FileSafe(std::string name) {
@@ -37,8 +60,24 @@ std::string FileSafe(std::string name) {
   return name;
 }
 
-absl::Status CannotWrite(const std::string& path) {
-  return absl::DataLossError(absl::StrCat("cannot write ", path));
+// A row as it goes into the file.
+absl::StatusOr<std::string> RowBytes(const v1::HeadResult& head) {
+  if (!head.activation_map().png().empty()) {
+    return absl::FailedPreconditionError(
+        "a class_activation_map in an .npy file needs format=floats; `pixpool heatmap` writes PNG");
+  }
+  if (head.encoding() == v1::ENCODING_FLOAT16 || head.encoding() == v1::ENCODING_BINARY) {
+    return head.packed_values();
+  }
+  std::vector<float> values = client::DecodeValues(head).value();
+  for (int i = 0; i < head.class_scores_size(); ++i) {
+    if (head.class_scores(i).class_index() != i) {
+      return absl::FailedPreconditionError(
+          "class_scores in an .npy file need all classes in class order: class_scores:top_k=0");
+    }
+    values.push_back(head.class_scores(i).score());
+  }
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
 }
 
 class NpyWriter final : public Writer {
@@ -82,20 +121,22 @@ class NpyWriter final : public Writer {
     if (rows_.empty()) return absl::OkStatus();
     nlohmann::ordered_json heads = nlohmann::ordered_json::array();
     for (Array& array : arrays_) {
-      std::vector<int64_t> shape = {static_cast<int64_t>(rows_.size())};
-      shape.insert(shape.end(), array.row_shape.begin(), array.row_shape.end());
-      const absl::StatusOr<std::string> header = NpyHeader(shape);
+      const std::vector<int64_t> shape = array.shape(rows_.size());
+      const absl::StatusOr<std::string> header = NpyHeader(shape, array.type());
       if (!header.ok()) return header.status();
       array.file.seekp(0);
       array.file << *header;
       array.file.close();
-      if (!array.file || !Publish(array.path)) return CannotWrite(array.path);
+      if (!array.file) return CannotWrite(array.path);
+      if (absl::Status s = Publish(array.path); !s.ok()) return s;
       heads.push_back({{"head_id", array.head_id},
                        {"kind", array.kind},
                        {"layer", array.layer},
                        {"space_id", array.space_id},
+                       {"encoding", client::EncodingName(array.encoding)},
                        {"file", std::filesystem::path(array.path).filename().string()},
                        {"shape", shape}});
+      if (array.binary()) heads.back()["bits"] = array.row_values();
     }
     finished_ = true;
     return WriteIndex(heads);
@@ -105,7 +146,8 @@ class NpyWriter final : public Writer {
   absl::Status Open(const v1::Features& features) {
     std::set<std::string> names;
     for (const v1::HeadResult& head : features.head_results()) {
-      Array array{head.head_id(), head.kind(), head.layer(), head.space_id(), path_, {}, {}};
+      Array array{head.head_id(), head.kind(),     head.layer(), head.space_id(),
+                  path_,          head.encoding(), {},           {}};
       if (features.head_results_size() > 1) {
         array.path = absl::StrCat(stem_, ".", FileSafe(head.head_id()), ".npy");
       }
@@ -137,40 +179,22 @@ class NpyWriter final : public Writer {
                        " and ", array.space_id, " for ", rows_.front(),
                        "; such vectors must not be compared, so not share a file"));
     }
-    std::vector<float> values(head.values().begin(), head.values().end());
-    for (int i = 0; i < head.class_scores_size(); ++i) {
-      if (head.class_scores(i).class_index() != i) {
-        return absl::FailedPreconditionError(
-            "class_scores in an .npy file need all classes in class order: class_scores:top_k=0");
-      }
-      values.push_back(head.class_scores(i).score());
-    }
-    int64_t expected = 1;
-    for (const int64_t extent : shape) expected *= extent;
-    if (static_cast<int64_t>(values.size()) != expected) {
+    const absl::StatusOr<std::string> bytes = RowBytes(head);
+    if (!bytes.ok()) return bytes.status();
+    if (static_cast<int64_t>(bytes->size()) != array.row_bytes()) {
       return absl::InternalError(absl::StrCat("head ", array.head_id, " of ", path, " has ",
-                                              values.size(), " values for shape ",
-                                              ShapeText(shape)));
+                                              bytes->size(), " bytes, not ", array.row_bytes(),
+                                              ", for shape ", ShapeText(shape)));
     }
-    array.file.write(reinterpret_cast<const char*>(values.data()),
-                     static_cast<std::streamsize>(values.size() * sizeof(float)));
+    array.file << *bytes;
     return array.file ? absl::OkStatus() : CannotWrite(array.path);
-  }
-
-  static bool Publish(const std::string& path) {
-    std::error_code ec;
-    std::filesystem::rename(path + kPartSuffix, path, ec);
-    return !ec;
   }
 
   absl::Status WriteIndex(const nlohmann::ordered_json& heads) {
     const nlohmann::ordered_json index = {
         {"model", model_}, {"heads", heads}, {"images", rows_}, {"failed", failed_}};
-    const std::string path = stem_ + ".index.json";
-    std::ofstream file(path + kPartSuffix, std::ios::trunc);
-    file << index.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << "\n";
-    file.close();
-    return file && Publish(path) ? absl::OkStatus() : CannotWrite(path);
+    constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
+    return WriteFile(stem_ + ".index.json", index.dump(2, ' ', false, kReplace) + "\n");
   }
 
   std::string path_;
@@ -184,11 +208,11 @@ class NpyWriter final : public Writer {
 
 }  // namespace
 
-absl::StatusOr<std::string> NpyHeader(const std::vector<int64_t>& shape) {
+absl::StatusOr<std::string> NpyHeader(const std::vector<int64_t>& shape, absl::string_view type) {
   std::string extents = absl::StrJoin(shape, ", ");
   if (shape.size() == 1) extents += ",";
   const std::string dictionary =
-      absl::StrCat("{'descr': '<f4', 'fortran_order': False, 'shape': (", extents, "), }");
+      absl::StrCat("{'descr': '", type, "', 'fortran_order': False, 'shape': (", extents, "), }");
   constexpr size_t kPreamble = 10;  // magic, version, length
   if (dictionary.size() + 1 > kHeaderBytes - kPreamble) {
     return absl::InvalidArgumentError(

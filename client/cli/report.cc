@@ -9,23 +9,21 @@
 #include "absl/strings/str_join.h"
 #include "client/cli/table.h"
 #include "client/cpp/error.h"
+#include "client/cpp/values.h"
 
 namespace pixpool::cli {
 namespace {
 
-constexpr int kValuesShown = 6;
+constexpr size_t kValuesShown = 6;
+constexpr size_t kBitsShown = 32;
 constexpr int kScoresShown = 20;
 constexpr int kBarWidth = 20;
 constexpr size_t kPathWidth = 44;
-constexpr size_t kBoxWidth = 90;  // the same for most pictures, so that boxes line up
+constexpr size_t kTextWidth = 76;  // of sentences
+constexpr size_t kBoxWidth = 90;   // the same for most pictures, so that boxes line up
 
 double Milliseconds(const google::protobuf::Duration& d) {
   return static_cast<double>(d.seconds()) * 1e3 + d.nanos() * 1e-6;
-}
-
-std::string Label(const v1::ClassScore& score) {
-  return score.label().empty() ? absl::StrCat("class ", score.class_index())
-                               : Printable(score.label());
 }
 
 std::string PadRight(std::string text, size_t width) {
@@ -37,12 +35,12 @@ std::string ScoreLines(const v1::HeadResult& head, bool probabilities, const Sty
   const int shown = std::min(head.class_scores_size(), kScoresShown);
   size_t label_width = 0;
   for (int i = 0; i < shown; ++i) {
-    label_width = std::max(label_width, DisplayWidth(Label(head.class_scores(i))));
+    label_width = std::max(label_width, DisplayWidth(ClassLabel(head.class_scores(i))));
   }
   std::vector<std::string> lines;
   for (int i = 0; i < shown; ++i) {
     const v1::ClassScore& score = head.class_scores(i);
-    const std::string label = PadRight(Label(score), label_width);
+    const std::string label = PadRight(ClassLabel(score), label_width);
     std::string line = absl::StrFormat("%2d  %s  ", i + 1, i == 0 ? style.Bold(label) : label);
     if (probabilities) {
       absl::StrAppendFormat(&line, "%6.2f %%  %s", score.score() * 100.0,
@@ -59,27 +57,53 @@ std::string ScoreLines(const v1::HeadResult& head, bool probabilities, const Sty
 }
 
 std::string ValueLine(const v1::HeadResult& head) {
+  const std::vector<float> values = client::DecodeValues(head).value();
+  const bool bits = head.encoding() == v1::ENCODING_BINARY;
+  const size_t shown = std::min(values.size(), bits ? kBitsShown : kValuesShown);
   std::string line;
-  const int shown = std::min(head.values_size(), kValuesShown);
-  for (int i = 0; i < shown; ++i) absl::StrAppendFormat(&line, "%9.4f", head.values(i));
-  if (head.values_size() > shown) line += "  ...";
+  for (size_t i = 0; i < shown; ++i) {
+    absl::StrAppend(
+        &line, bits ? absl::StrFormat("%2.0f", values[i]) : absl::StrFormat("%9.4f", values[i]));
+  }
+  if (values.size() > shown) line += "  ...";
   return line;
 }
 
-std::string HeadCell(const v1::HeadResult& head, bool probabilities, const Style& style) {
-  const std::vector<int64_t> shape(head.shape().begin(), head.shape().end());
-  const char* dot = style.Separator();
-  std::string text;
-  if (head.class_scores_size() > 0) {
-    text = ScoreLines(head, probabilities, style);
+std::string MapLine(const v1::ActivationMap& map, const Style& style) {
+  return absl::StrFormat("%s  %.2f %%%sbox %s", style.Bold(ClassLabel(map.class_score())),
+                         map.class_score().score() * 100.0, style.Separator(), BoxText(map.box()));
+}
+
+// What the values are, and the first of them.
+std::string ValueLines(const v1::HeadResult& head, const Style& style) {
+  const size_t png_bytes = head.activation_map().png().size();
+  const std::string encoding = client::EncodingName(head.encoding());
+  std::vector<std::string> facts;
+  if (png_bytes > 0) {
+    facts.push_back(absl::StrCat("PNG of ", png_bytes, " bytes"));
   } else {
-    text = absl::StrCat(style.Bold(ShapeText(shape)), " values", dot, "layer ",
-                        Printable(head.layer()), dot, "space ", Printable(head.space_id()), "\n",
-                        ValueLine(head));
+    facts.push_back(
+        absl::StrCat(style.Bold(ShapeText({head.shape().begin(), head.shape().end()})), " values"));
+  }
+  if (encoding != "float32") facts.push_back(encoding);
+  facts.push_back(absl::StrCat("layer ", Printable(head.layer())));
+  facts.push_back(absl::StrCat("space ", Printable(head.space_id())));
+  const std::string text = absl::StrJoin(facts, style.Separator());
+  return png_bytes > 0 ? text : absl::StrCat(text, "\n", ValueLine(head));
+}
+
+std::string HeadCell(const v1::HeadResult& head, bool probabilities, const Style& style,
+                     Notes& shown) {
+  std::string text = head.class_scores_size() > 0 ? ScoreLines(head, probabilities, style)
+                                                  : ValueLines(head, style);
+  if (head.has_activation_map()) {
+    text = absl::StrCat(MapLine(head.activation_map(), style), "\n", text);
   }
   if (head.indices_size() > 0) absl::StrAppend(&text, "\nwith ", head.indices_size(), " indices");
   for (const std::string& warning : head.warnings()) {
-    absl::StrAppend(&text, "\nnote: ", Printable(warning));
+    if (shown.emplace(head.head_id(), warning).second) {
+      absl::StrAppend(&text, "\n", Wrap("note: " + Printable(warning), kTextWidth));
+    }
   }
   return text;
 }
@@ -95,7 +119,7 @@ class ReportWriter final : public Writer {
       : out_(out), heads_(std::move(heads)), style_(style) {}
 
   absl::Status Add(const ImageOutcome& outcome) override {
-    out_ << PictureBox(outcome, heads_, style_) << std::flush;
+    out_ << PictureBox(outcome, heads_, style_, shown_) << std::flush;
     if (outcome.status.ok()) {
       stages_.emplace_back(outcome.path, outcome.features.stage_times());
       model_ = outcome.model;
@@ -122,6 +146,7 @@ class ReportWriter final : public Writer {
   const Style style_;
   std::vector<std::pair<std::string, v1::StageTimes>> stages_;
   v1::ModelReference model_;
+  Notes shown_;
 };
 
 class LabelWriter final : public Writer {
@@ -132,7 +157,7 @@ class LabelWriter final : public Writer {
 
   absl::Status Add(const ImageOutcome& outcome) override {
     table_.AddRule();
-    std::string cell = "failed: " + Printable(client::Describe(outcome.status));
+    std::string cell = Wrap("failed: " + Printable(client::Describe(outcome.status)), kTextWidth);
     if (outcome.status.ok() && outcome.features.head_results_size() > 0) {
       cell = ScoreLines(outcome.features.head_results(0), true, style_);
     }
@@ -153,8 +178,19 @@ class LabelWriter final : public Writer {
 
 }  // namespace
 
+std::string ClassLabel(const v1::ClassScore& score) {
+  return score.label().empty() ? absl::StrCat("class ", score.class_index())
+                               : Printable(score.label());
+}
+
+std::string BoxText(const v1::Box& box) {
+  if (box.right_px() <= box.left_px() || box.bottom_px() <= box.top_px()) return "none";
+  return absl::StrFormat("(%d, %d) to (%d, %d)", box.left_px(), box.top_px(), box.right_px(),
+                         box.bottom_px());
+}
+
 std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>& heads,
-                       const Style& style) {
+                       const Style& style, Notes& shown) {
   const v1::Features& f = outcome.features;
   Table table(style);
   table.SetMinimumWidth(kBoxWidth);
@@ -162,7 +198,7 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
   if (!outcome.status.ok()) {
     table.AddTitle(std::move(title));
     table.AddRule();
-    table.AddRow({"failed", Printable(client::Describe(outcome.status))});
+    table.AddRow({"failed", Wrap(Printable(client::Describe(outcome.status)), kTextWidth)});
     return table.Render();
   }
   // Width first, as people say it of pictures; the API says height first.
@@ -173,8 +209,8 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
     const bool logits = static_cast<size_t>(i) < heads.size() &&
                         heads[i].class_scores().score_type() == v1::SCORE_TYPE_LOGITS;
     table.AddRule();
-    table.AddRow(
-        {Printable(f.head_results(i).head_id()), HeadCell(f.head_results(i), !logits, style)});
+    table.AddRow({Printable(f.head_results(i).head_id()),
+                  HeadCell(f.head_results(i), !logits, style, shown)});
   }
   return table.Render();
 }

@@ -8,12 +8,11 @@
 #include "client/cpp/error.h"
 #include "client/cpp/image.h"
 #include "client/cpp/stream.h"
+#include "client/cpp/values.h"
 
 namespace pixpool::cli {
 namespace {
 
-// Whether every further picture would fail alike. Overload passes, and time may suffice for the
-// next picture.
 bool IsFatal(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
@@ -105,7 +104,7 @@ class Emitter {
       } else if (same_failure_ != code) {
         same_failure_.reset();
       }
-      if (outcome.call_failed && IsFatal(outcome.status)) Fail(outcome.status);
+      if (EndsRun(outcome)) Fail(outcome.status);
     }
     if (summary_.output.ok()) {
       progress_.Clear();
@@ -137,6 +136,9 @@ void SetResult(v1::ImageResult result, v1::ModelReference model, ImageOutcome& o
   } else if (result.has_features()) {
     outcome.features = std::move(*result.mutable_features());
     outcome.model = std::move(model);
+    for (const v1::HeadResult& head : outcome.features.head_results()) {
+      outcome.status.Update(client::DecodeValues(head).status());
+    }
   } else {
     outcome.status = absl::InternalError("the server sent neither features nor an error");
   }
@@ -243,6 +245,8 @@ void RunStream(const client::Client& client, const Job& job, Emitter& emitter) {
 }
 
 }  // namespace
+
+bool EndsRun(const ImageOutcome& outcome) { return outcome.call_failed && IsFatal(outcome.status); }
 
 Summary Run(const client::Client& client, const Job& job, Writer& writer, Progress& progress) {
   Emitter emitter(job.paths.size(), writer, progress);

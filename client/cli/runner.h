@@ -12,6 +12,10 @@
 
 namespace pixpool::cli {
 
+// Whether an outcome ends the run, because every further picture would fail alike; overload passes,
+// and time may suffice for the next picture.
+bool EndsRun(const ImageOutcome& outcome);
+
 struct Job {
   std::vector<std::string> paths;
   v1::StreamConfig config;  // model, heads, input options of all pictures

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 namespace pixpool::cli {
 namespace {
@@ -109,6 +110,22 @@ size_t DisplayWidth(absl::string_view text) {
     }
   }
   return width;
+}
+
+std::string Wrap(absl::string_view text, size_t width) {
+  std::string result;
+  size_t used = 0;  // of the last line
+  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
+    const size_t needed = DisplayWidth(word);
+    if (!result.empty()) {
+      const bool fits = used + 1 + needed <= width;
+      result += fits ? ' ' : '\n';
+      used = fits ? used + 1 : 0;
+    }
+    absl::StrAppend(&result, word);
+    used += needed;
+  }
+  return result;
 }
 
 std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrJoin(shape, " x "); }

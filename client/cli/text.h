@@ -38,6 +38,10 @@ std::string ShortPath(absl::string_view path, size_t width);
 // Number of cells that a text takes; ANSI sequences take none.
 size_t DisplayWidth(absl::string_view text);
 
+// `text` with line breaks in place of spaces where a line would take more than `width` cells; a
+// word that is longer stands alone.
+std::string Wrap(absl::string_view text, size_t width);
+
 // "1280", or "1280 x 7 x 7".
 std::string ShapeText(const std::vector<int64_t>& shape);
 

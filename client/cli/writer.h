@@ -15,6 +15,7 @@ struct ImageOutcome {
   absl::Status status;  // why there are no features; OK where there are
   // Whether the whole call failed, not just this picture.
   bool call_failed = false;
+  // Where the status is OK, client::DecodeValues reads every result.
   v1::Features features;
   v1::ModelReference model;
 };

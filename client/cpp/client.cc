@@ -120,6 +120,18 @@ void Client::ExtractAsync(v1::ExtractFeaturesRequest request, absl::Duration tim
       ->Start();
 }
 
+absl::StatusOr<v1::PoolTensorResponse> Client::PoolTensor(v1::PoolTensorRequest request) const {
+  return PoolTensor(std::move(request), core_->options.deadline);
+}
+
+absl::StatusOr<v1::PoolTensorResponse> Client::PoolTensor(v1::PoolTensorRequest request,
+                                                          absl::Duration timeout) const {
+  return Wait<v1::PoolTensorRequest, v1::PoolTensorResponse>(
+      core_.get(), core_->options.retry, timeout,
+      [stub = core_->features->async()](auto... args) { stub->PoolTensor(std::move(args)...); },
+      std::move(request));
+}
+
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels() const {
   return Wait<v1::ListModelsRequest, v1::ListModelsResponse>(
       core_.get(), core_->options.retry, core_->options.deadline,

@@ -85,6 +85,12 @@ class Client {
   void ExtractAsync(v1::ExtractFeaturesRequest request, absl::Duration timeout,
                     ExtractCallback done) const;
 
+  // Heads applied to feature maps that the caller has. Blocks as Extract does, and retries as it
+  // does.
+  absl::StatusOr<v1::PoolTensorResponse> PoolTensor(v1::PoolTensorRequest request) const;
+  absl::StatusOr<v1::PoolTensorResponse> PoolTensor(v1::PoolTensorRequest request,
+                                                    absl::Duration timeout) const;
+
   // All models of the server, without labels. Blocks up to the client's deadline.
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,65 @@ def test_npy_holds_a_row_an_image(cli, client, photos, tmp_path):
     assert len(names) == 3, index
     alone = client.features(photos["cat.png"], "global_avg")[0]
     assert min(np.abs(row - alone).max() for row in matrix) < 1e-3
+
+
+def test_npy_keeps_encodings(cli, photos, tmp_path):
+    out = tmp_path / "features.npy"
+    heads = ["gem:id=full", *(f"gem:encoding={name},id={name}" for name in ("float16", "int8", "binary"))]
+    run = cli("extract", "--format", "npy", "--output", out, *(a for h in heads for a in ("--head", h)), photos["cat.png"])
+    assert run.returncode == 0, run.stderr
+    full, half, byte, bits = (np.load(tmp_path / f"features.{n}.npy") for n in ("full", "float16", "int8", "binary"))
+    assert (full.dtype, half.dtype, byte.dtype, bits.dtype) == (np.float32, np.float16, np.float32, np.uint8)
+    np.testing.assert_array_equal(half, full.astype(np.float16))
+    step = np.abs(full).max() / 127
+    np.testing.assert_allclose(byte, np.rint(full / step) * step, rtol=1e-6)
+    np.testing.assert_array_equal(bits, np.packbits(full > 0, axis=1))
+    spaces = [h["space_id"] for h in json.loads((tmp_path / "features.index.json").read_text())["heads"]]
+    assert spaces[0] == spaces[1] == spaces[2] != spaces[3]
+
+
+def test_scales_and_flip_give_one_summed_vector(cli, photos):
+    def vector(*flags: str) -> np.ndarray:
+        run = cli("extract", "--format", "json", "--head", "gem", *flags, photos["coffee.png"])
+        assert run.returncode == 0, run.stderr
+        return np.asarray(_values(json.loads(run.stdout)), np.float32)
+
+    passes = [vector("--scales", "1"), vector("--scales", "0.5")]
+    expected = sum(passes) / np.linalg.norm(sum(passes))
+    np.testing.assert_allclose(vector("--scales", "1,0.5"), expected, rtol=1e-4, atol=1e-6)
+    flipped = vector("--flip")
+    assert abs(np.linalg.norm(flipped) - 1) < 1e-5
+    assert not np.allclose(flipped, passes[0] / np.linalg.norm(passes[0]), atol=1e-4)
+
+
+def test_heatmap_writes_a_png_a_picture(cli, photos, tmp_path):
+    from PIL import Image
+
+    pictures = [photos["coffee.png"], photos["rocket.jpg"]]
+    run = cli("heatmap", *pictures, "--output", tmp_path / "maps")
+    assert run.returncode == 0, run.stderr
+    assert "espresso" in run.stdout and "missile" in run.stdout
+    for picture in pictures:
+        overlay = Image.open(tmp_path / "maps" / f"{picture.stem}.heatmap.png")
+        original = Image.open(picture)
+        assert overlay.format == "PNG" and overlay.size == original.size
+        before, after = np.asarray(original.convert("RGB"), int), np.asarray(overlay.convert("RGB"), int)
+        left, top, right, bottom = _box(run.stdout, picture)
+        assert 0 <= left < right <= original.width and 0 <= top < bottom <= original.height
+        change = np.abs(after - before).sum(2)
+        assert change[top:bottom, left:right].mean() > 10
+        assert change[0].max() <= 30  # the network saw the centre only; JPEG decoders differ a little
+    plain = tmp_path / "plain.png"
+    assert cli("heatmap", pictures[0], "--output", plain, "--plain", "--class", "0").returncode == 0
+    assert Image.open(plain).size == Image.open(pictures[0]).size
+    assert max(Image.open(plain).getpixel((0, 0))) < 16  # black, but for the colour map's own tint
+    assert cli("heatmap", *pictures, "--output", plain).returncode == 2
+    assert cli("heatmap", pictures[0], "--output", plain, "--class", "1000").returncode == 4
+
+
+def _box(table: str, picture: Path) -> list[int]:
+    line = next(line for line in table.splitlines() if f"{picture.name} " in line)
+    return [int(n) for n in re.search(r"\((\d+), (\d+)\) to \((\d+), (\d+)\)", line).groups()]
 
 
 def test_stream_gives_the_same_as_single_calls(cli, photos):

@@ -1,117 +1,19 @@
 // The whole command in this process, against a scripted server: output, exit codes, order.
-#include <unistd.h>
+#include "tests/unit/client/app_fixture.h"
 
-#include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
-#include "client/cli/commands.h"
-#include "client/cli/exit_code.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
-#include "tests/unit/client/fakes.h"
-#include "tests/unit/client/outcomes.h"
 
 namespace pixpool::cli {
 namespace {
 
 namespace fs = std::filesystem;
 using client::CallError;
-using client::FakeServer;
-using client::RpcError;
 using grpc::StatusCode;
+using testing::ElementsAre;
 using testing::HasSubstr;
-
-// The content of a picture file tells the server what to do with it.
-class AppTest : public testing::Test {
- protected:
-  void SetUp() override {
-    root_ = testing::TempDir() + "/app_test." + std::to_string(getpid());
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-    server_.on_extract = [this](grpc::ServerContext&, const v1::ExtractFeaturesRequest& in,
-                                v1::ExtractFeaturesResponse& out) {
-      ++calls_;
-      heads_ = in.heads_size();
-      input_ = in.input_options();
-      const std::string& order = in.images(0).encoded();
-      if (order == "refuse") {
-        return CallError(StatusCode::INVALID_ARGUMENT, "p is 0", "HEAD_INVALID", "heads[0].gem.p");
-      }
-      if (order == "drain") return CallError(StatusCode::UNAVAILABLE, "bye", "DRAINING", "", 60000);
-      if (order == "full") return CallError(StatusCode::UNAVAILABLE, "", "OVERLOADED", "", 60000);
-      if (order == "late") return grpc::Status(StatusCode::DEADLINE_EXCEEDED, "too late");
-      *out.add_results() = Result(in.images(0), 0);
-      out.mutable_model()->set_name("m");
-      return grpc::Status::OK;
-    };
-    server_.on_stream = [this](FakeServer::Stream& stream) {
-      v1::StreamFeaturesRequest in;
-      for (int64_t index = 0; stream.Read(&in); ++index) {
-        ++calls_;
-        if (in.image().encoded() == "drain") {
-          return CallError(StatusCode::UNAVAILABLE, "bye", "DRAINING");
-        }
-        v1::StreamFeaturesResponse out;
-        *out.mutable_result() = Result(in.image(), index);
-        stream.Write(out);
-      }
-      return grpc::Status::OK;
-    };
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  static v1::ImageResult Result(const v1::Image& image, int64_t index) {
-    v1::ImageResult result;
-    result.set_index(index);
-    if (image.encoded() == "bad") {
-      *result.mutable_status() =
-          RpcError(StatusCode::INVALID_ARGUMENT, "not a picture", "IMAGE_UNDECODABLE");
-    } else {
-      *result.mutable_features() = MakeGood(0, "", {1, 2}, true).features;
-    }
-    return result;
-  }
-
-  // Writes a picture file whose content is the server's order, and returns its path.
-  std::string Picture(const std::string& name, const std::string& order = "good") {
-    std::ofstream(root_ + "/" + name) << order;
-    return root_ + "/" + name;
-  }
-
-  int Run(std::vector<std::string> arguments, const std::string& target = "") {
-    out_.str("");
-    err_.str("");
-    arguments.insert(arguments.begin(), "pixpool");
-    arguments.push_back("--target");
-    arguments.push_back(target.empty() ? server_.target() : target);
-    return Call(arguments);
-  }
-
-  int Call(const std::vector<std::string>& arguments) {
-    std::vector<const char*> argv;
-    for (const std::string& a : arguments) argv.push_back(a.c_str());
-    return Main(static_cast<int>(argv.size()), argv.data(),
-                Console{out_, err_, Style{}, false, &timer_});
-  }
-
-  std::vector<nlohmann::json> JsonLines() const {
-    std::vector<nlohmann::json> lines;
-    std::istringstream in(out_.str());
-    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
-    return lines;
-  }
-
-  std::string root_;
-  std::ostringstream out_, err_;
-  client::FakeTimer timer_;
-  std::atomic<int> calls_ = 0;
-  std::atomic<int> heads_ = 0;
-  v1::InputOptions input_;
-  FakeServer server_;
-};
 
 TEST_F(AppTest, ExtractTableWithSeveralHeads) {
   EXPECT_EQ(Run({"extract", "--head", "class_scores", "--head", "global_avg", Picture("a.png"),
@@ -135,6 +37,34 @@ TEST_F(AppTest, InputOptionsReachTheServer) {
   EXPECT_EQ(input_.input_height_px(), 128);
   EXPECT_EQ(input_.input_width_px(), 256);
   EXPECT_EQ(input_.resize_size_px(), 300);
+  EXPECT_EQ(input_.scales_size(), 0);
+  EXPECT_FALSE(input_.flip());
+}
+
+TEST_F(AppTest, ScalesAndFlipReachTheServer) {
+  EXPECT_EQ(Run({"extract", Picture("a.png"), "--scales", "1,0.7071,0.5", "--flip"}), kExitOk);
+  EXPECT_THAT(input_.scales(), ElementsAre(1, 0.7071f, 0.5f));
+  EXPECT_TRUE(input_.flip());
+  EXPECT_EQ(Run({"extract", "--scales", "2", Picture("a.png")}), kExitOk);
+  EXPECT_THAT(input_.scales(), ElementsAre(2));
+  EXPECT_FALSE(input_.flip());
+  for (const char* bad : {"1,half", "1,", "1x2", "nan", "1 0.5"}) {
+    EXPECT_EQ(Run({"extract", Picture("a.png"), "--scales", bad}), kExitUsage) << bad;
+    EXPECT_THAT(err_.str(), HasSubstr("--scales must be numbers joined by commas"));
+  }
+}
+
+TEST_F(AppTest, MalformedResultFailsItsPicture) {
+  const std::string bad = Picture("a.png", "malformed");
+  for (const char* format : {"json", "table", "npy"}) {
+    EXPECT_EQ(Run({"extract", bad, "--format", format, "--output", root_ + "/out"}),
+              kExitSomeFailed);
+  }
+  EXPECT_EQ(Run({"extract", bad, Picture("b.png"), "--format", "json"}), kExitSomeFailed);
+  EXPECT_EQ(JsonLines()[0]["error"]["code"], "INTERNAL");
+  EXPECT_THAT(JsonLines()[0]["error"]["message"].get<std::string>(),
+              HasSubstr("malformed result for head class_scores: 0 floats and 1 packed bytes"));
+  EXPECT_EQ(JsonLines()[1]["ok"], true);
 }
 
 TEST_F(AppTest, JsonKeepsOrderWhateverTheConcurrency) {

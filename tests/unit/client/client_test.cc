@@ -167,6 +167,35 @@ TEST_F(ClientTest, DestructorWaitsForCallsAndTheirRetries) {
   }
 }
 
+TEST_F(ClientTest, PoolTensorSendsTheTensorAndRetries) {
+  int attempts = 0;
+  server_.on_pool = [&](const v1::PoolTensorRequest& in, v1::PoolTensorResponse& out) {
+    if (++attempts == 1) return CallError(StatusCode::UNAVAILABLE, "", "OVERLOADED", "", 1234);
+    *out.add_results()->add_head_results()->mutable_values() = in.tensor().values();
+    return grpc::Status::OK;
+  };
+  v1::PoolTensorRequest request;
+  request.mutable_tensor()->add_values(7);
+  const auto response = NewClient()->PoolTensor(request);
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_THAT(response->results(0).head_results(0).values(), ElementsAre(7));
+  EXPECT_THAT(timer_.delays(), ElementsAre(absl::Milliseconds(1234)));
+  // The wait that the server asks for would outlast this call.
+  attempts = 0;
+  const absl::Status status = NewClient()->PoolTensor(request, absl::Seconds(1)).status();
+  EXPECT_EQ(GetErrorDetails(status).reason, "OVERLOADED");
+  EXPECT_EQ(attempts, 1);
+}
+
+TEST_F(ClientTest, PoolTensorErrorsNameTheField) {
+  server_.on_pool = [](const v1::PoolTensorRequest&, v1::PoolTensorResponse&) {
+    return CallError(StatusCode::INVALID_ARGUMENT, "padding is 4", "HEAD_INVALID",
+                     "heads[0].max_pool.padding");
+  };
+  EXPECT_EQ(Describe(NewClient()->PoolTensor({}).status()),
+            "INVALID_ARGUMENT (HEAD_INVALID): padding is 4 [heads[0].max_pool.padding]");
+}
+
 TEST_F(ClientTest, ModelsAreListedAndShown) {
   server_.on_list = [](v1::ListModelsResponse& out) {
     out.add_models()->set_name("a");

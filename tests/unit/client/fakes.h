@@ -96,6 +96,7 @@ class FakeServer final : private v1::FeatureService::Service {
                              v1::ExtractFeaturesResponse&)>
       on_extract;
   std::function<grpc::Status(Stream&)> on_stream;
+  std::function<grpc::Status(const v1::PoolTensorRequest&, v1::PoolTensorResponse&)> on_pool;
   std::function<grpc::Status(v1::ListModelsResponse&)> on_list;
   std::function<grpc::Status(const v1::GetModelRequest&, v1::GetModelResponse&)> on_get;
 
@@ -124,6 +125,10 @@ class FakeServer final : private v1::FeatureService::Service {
   }
   grpc::Status StreamFeatures(grpc::ServerContext*, Stream* stream) override {
     return on_stream ? on_stream(*stream) : Unset();
+  }
+  grpc::Status PoolTensor(grpc::ServerContext*, const v1::PoolTensorRequest* in,
+                          v1::PoolTensorResponse* out) override {
+    return on_pool ? on_pool(*in, *out) : Unset();
   }
   grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
                           v1::ListModelsResponse* out) override {

@@ -71,6 +71,36 @@ TEST(HeadsTest, ListsBoolsEnumsTexts) {
   EXPECT_EQ(Parsed("conv_pool:bundle_filter=blur").conv_pool().bundle_filter(), "blur");
 }
 
+TEST(HeadsTest, WhatFollowsTheVector) {
+  const v1::Head head = Parsed("gem:projection=whiten512,dimensions=128,encoding=float16");
+  EXPECT_EQ(head.projection(), "whiten512");
+  EXPECT_TRUE(head.has_dimensions());
+  EXPECT_EQ(head.dimensions(), 128);
+  EXPECT_EQ(head.encoding(), v1::ENCODING_FLOAT16);
+  EXPECT_TRUE(head.has_gem());
+  EXPECT_EQ(Parsed("rmac:encoding=int8").encoding(), v1::ENCODING_INT8);
+  EXPECT_EQ(Parsed("rmac:encoding=BINARY").encoding(), v1::ENCODING_BINARY);
+  EXPECT_THAT(Complaint("gem:encoding=int4"),
+              HasSubstr("must be one of float32, float16, int8, binary, not \"int4\""));
+}
+
+TEST(HeadsTest, GridsFiltersAndActivationMaps) {
+  const v1::Head pyramid = Parsed("spatial_pyramid:levels=1x2x4,pooling=avg");
+  EXPECT_THAT(pyramid.spatial_pyramid().levels(), ElementsAre(1, 2, 4));
+  EXPECT_EQ(pyramid.spatial_pyramid().pooling(), v1::WINDOW_POOLING_AVG);
+  const v1::Head mean = Parsed("conv_pool:kernel_size=2,mean_filter");
+  EXPECT_THAT(mean.conv_pool().kernel_size(), ElementsAre(2));
+  EXPECT_TRUE(mean.conv_pool().mean_filter());
+  const v1::Head unpool = Parsed("max_unpool:kernel_size=2,output_size=7x7");
+  EXPECT_THAT(unpool.max_unpool().kernel_size(), ElementsAre(2));
+  EXPECT_THAT(unpool.max_unpool().output_size(), ElementsAre(7, 7));
+  const v1::Head map = Parsed("class_activation_map:format=png_overlay,class_index=0");
+  EXPECT_EQ(map.class_activation_map().format(), v1::ACTIVATION_MAP_FORMAT_PNG_OVERLAY);
+  EXPECT_TRUE(map.class_activation_map().has_class_index());
+  EXPECT_EQ(Parsed("class_activation_map:format=png").class_activation_map().format(),
+            v1::ACTIVATION_MAP_FORMAT_PNG);
+}
+
 TEST(HeadsTest, ErrorsListTheValidNames) {
   EXPECT_THAT(Complaint("gme:p=3"), HasSubstr("no kind \"gme\"; kinds are global_avg, global_max"));
   EXPECT_THAT(Complaint(""), HasSubstr("kinds are"));

@@ -34,6 +34,46 @@ TEST(JsonOutputTest, FloatsAreShortAndExact) {
   EXPECT_NE(text.find("\"values\":[0.1,0.33333334,1e-30,null]"), std::string::npos) << text;
 }
 
+TEST(JsonOutputTest, PackedValuesAreDecodedAndNamed) {
+  ImageOutcome outcome = MakeGood(0, "a", {});
+  v1::HeadResult& head = *outcome.features.mutable_head_results(0);
+  head.set_shape(0, 3);
+  head.set_encoding(v1::ENCODING_INT8);
+  head.set_packed_values("\x7F\x81\x02");
+  head.set_scale(0.5f);
+  auto json = nlohmann::json::parse(OutcomeJson(outcome));
+  EXPECT_EQ(json["heads"][0]["encoding"], "int8");
+  EXPECT_EQ(json["heads"][0]["values"], nlohmann::json({63.5, -63.5, 1}));
+  head.set_encoding(v1::ENCODING_BINARY);
+  head.set_packed_values("\xA0");
+  json = nlohmann::json::parse(OutcomeJson(outcome));
+  EXPECT_EQ(json["heads"][0]["encoding"], "binary");
+  EXPECT_EQ(json["heads"][0]["values"], nlohmann::json({1, 0, 1}));
+  EXPECT_EQ(json["heads"][0]["shape"], nlohmann::json({3}));
+  json = nlohmann::json::parse(OutcomeJson(MakeGood(0, "a", {1})));
+  EXPECT_FALSE(json["heads"][0].contains("encoding"));
+}
+
+TEST(JsonOutputTest, ActivationMaps) {
+  auto json = nlohmann::json::parse(OutcomeJson(MakeMap(0, "a", "")));
+  EXPECT_EQ(json["heads"][0]["values"], nlohmann::json({0.5, -1, 0, 2}));
+  EXPECT_EQ(json["heads"][0]["shape"], nlohmann::json({2, 2}));
+  const nlohmann::json& map = json["heads"][0]["activation_map"];
+  EXPECT_EQ(map["class_score"],
+            nlohmann::json({{"class_index", 285}, {"label", "Egyptian cat"}, {"score", 0.75}}));
+  EXPECT_EQ(
+      map["box"],
+      nlohmann::json({{"left_px", 12}, {"top_px", 30}, {"right_px", 220}, {"bottom_px", 190}}));
+  EXPECT_FALSE(map.contains("png_bytes"));
+  const std::string text = OutcomeJson(MakeMap(0, "a", "\x89PNG"));
+  json = nlohmann::json::parse(text);
+  EXPECT_EQ(json["heads"][0]["activation_map"]["png_bytes"], 4);
+  EXPECT_FALSE(json["heads"][0].contains("values"));
+  EXPECT_EQ(text.find("PNG"), std::string::npos);
+  EXPECT_FALSE(nlohmann::json::parse(OutcomeJson(MakeGood(0, "a", {1})))["heads"][0].contains(
+      "activation_map"));
+}
+
 TEST(JsonOutputTest, ErrorOfAPicture) {
   const absl::Status status = client::FromRpcStatus(client::RpcError(
       grpc::StatusCode::INVALID_ARGUMENT, "too large", "LIMIT_EXCEEDED", "images[0]"));

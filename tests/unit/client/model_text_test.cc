@@ -7,6 +7,7 @@ namespace pixpool::cli {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 v1::Model Sample() {
   v1::Model m;
@@ -51,6 +52,38 @@ TEST(ModelTextTest, ShowsLayersHeadsRecipeAndLimits) {
   EXPECT_THAT(text, HasSubstr("p (float): (0, 100], default 3"));
   EXPECT_THAT(text, HasSubstr("images in a request"));
   EXPECT_THAT(text, HasSubstr("1000, from layer last"));
+}
+
+TEST(ModelTextTest, ShowsProjectionsFiltersAndRemarks) {
+  v1::Model m = Sample();
+  EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("projection")));
+  EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("filter")));
+  m.add_warnings("layer stem has negative values");
+  v1::Projection& p = *m.add_projections();
+  p.set_name("whiten512");
+  p.set_layer("last");
+  p.set_head_kind("gem");
+  p.set_input_dimension_count(1280);
+  p.set_output_dimension_count(512);
+  p.set_picture_count(1000);
+  p.set_explained_variance(0.934f);
+  v1::ConvFilter& f = *m.add_filters();
+  f.set_name("learnt");
+  f.set_layer("last");
+  for (const int side : {3, 5}) f.add_kernel_size(side);
+  for (const int step : {2, 1}) f.add_stride(step);
+  f.set_output_channel_count(256);
+  f.set_group_count(4);
+  m.mutable_limits()->set_max_head_operations(123456789012);
+  const std::string text = ModelText(m, Style{});
+  EXPECT_THAT(text, HasSubstr("| note    | layer stem has negative values"));
+  EXPECT_THAT(text, HasSubstr("| projection | layer | fitted on |  dimensions | pictures | "
+                              "variance kept |"));
+  EXPECT_THAT(text, HasSubstr("| whiten512  | last  | gem       | 1280 to 512 |     1000 | "
+                              "       93.4 % |"));
+  EXPECT_THAT(text, HasSubstr("| filter | layer | kernel | stride | channels out | groups |"));
+  EXPECT_THAT(text, HasSubstr("| learnt | last  | 3 x 5  | 2 x 1  |          256 |      4 |"));
+  EXPECT_THAT(text, HasSubstr("123456789012 |"));
 }
 
 TEST(ModelTextTest, ListHasARowAModel) {

@@ -52,15 +52,16 @@ class NpyTest : public testing::Test {
 };
 
 TEST_F(NpyTest, HeaderIsWhatNumpyWrites) {
-  const std::string header = *NpyHeader({3, 1280});
+  const std::string header = *NpyHeader({3, 1280}, "<f4");
   ASSERT_EQ(header.size(), 128u);
   EXPECT_EQ(header.substr(0, 10), std::string("\x93NUMPY\x01\x00\x76\x00", 10));
   EXPECT_THAT(
       header.substr(10),
       testing::StartsWith("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1280), }"));
   EXPECT_EQ(header.back(), '\n');
-  EXPECT_THAT(*NpyHeader({5}), HasSubstr("(5,)"));
-  EXPECT_FALSE(NpyHeader(std::vector<int64_t>(30, 1000)).ok());
+  EXPECT_THAT(*NpyHeader({5}, "|u1"),
+              HasSubstr("{'descr': '|u1', 'fortran_order': False, 'shape': (5,)"));
+  EXPECT_FALSE(NpyHeader(std::vector<int64_t>(30, 1000), "<f4").ok());
 }
 
 TEST_F(NpyTest, OneHead) {
@@ -71,13 +72,15 @@ TEST_F(NpyTest, OneHead) {
   ASSERT_TRUE(writer->Finish().ok());
   EXPECT_THAT(Files(), ElementsAre("out.index.json", "out.npy"));
   const std::string bytes = ReadFile(root_ + "/out.npy");
-  EXPECT_EQ(bytes.substr(0, 128), *NpyHeader({2, 2}));
+  EXPECT_EQ(bytes.substr(0, 128), *NpyHeader({2, 2}, "<f4"));
   EXPECT_THAT(Floats(bytes), ElementsAre(1, 2, 3, 4));
 
   const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
   EXPECT_EQ(index["images"], nlohmann::json({"a.png", "c.png"}));
   EXPECT_EQ(index["model"], "m/2");
   EXPECT_EQ(index["heads"][0]["file"], "out.npy");
+  EXPECT_EQ(index["heads"][0]["encoding"], "float32");
+  EXPECT_FALSE(index["heads"][0].contains("bits"));
   EXPECT_EQ(index["heads"][0]["space_id"], "0123456789abcdef0123456789abcdef");
   EXPECT_EQ(index["failed"][0]["path"], "b.png");
   EXPECT_THAT(index["failed"][0]["error"].get<std::string>(), HasSubstr("broken"));
@@ -137,7 +140,70 @@ TEST_F(NpyTest, MapsKeepTheirShape) {
   const auto writer = NewNpyWriter(root_ + "/maps");
   ASSERT_TRUE(writer->Add(outcome).ok());
   ASSERT_TRUE(writer->Finish().ok());
-  EXPECT_EQ(ReadFile(root_ + "/maps").substr(0, 128), *NpyHeader({1, 1, 2, 3}));
+  EXPECT_EQ(ReadFile(root_ + "/maps").substr(0, 128), *NpyHeader({1, 1, 2, 3}, "<f4"));
+}
+
+ImageOutcome Packed(v1::Encoding encoding, std::vector<int64_t> shape, const std::string& bytes) {
+  ImageOutcome outcome = MakeGood(0, "a.png", {});
+  v1::HeadResult& head = *outcome.features.mutable_head_results(0);
+  head.mutable_shape()->Assign(shape.begin(), shape.end());
+  head.set_encoding(encoding);
+  head.set_packed_values(bytes);
+  head.set_scale(0.5f);
+  return outcome;
+}
+
+TEST_F(NpyTest, HalvesStayHalves) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(Packed(v1::ENCODING_FLOAT16, {1, 2}, "abcd")).ok());
+  ASSERT_TRUE(writer->Add(Packed(v1::ENCODING_FLOAT16, {1, 2}, "efgh")).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(ReadFile(root_ + "/out.npy"), *NpyHeader({2, 1, 2}, "<f2") + "abcdefgh");
+  const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
+  EXPECT_EQ(index["heads"][0]["encoding"], "float16");
+}
+
+TEST_F(NpyTest, BytesAreScaledToFloats) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ImageOutcome second = Packed(v1::ENCODING_INT8, {2}, "\x01\x81");
+  second.features.mutable_head_results(0)->set_scale(2);
+  ASSERT_TRUE(writer->Add(Packed(v1::ENCODING_INT8, {2}, "\x01\x81")).ok());
+  ASSERT_TRUE(writer->Add(second).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  const std::string bytes = ReadFile(root_ + "/out.npy");
+  EXPECT_EQ(bytes.substr(0, 128), *NpyHeader({2, 2}, "<f4"));
+  EXPECT_THAT(Floats(bytes), ElementsAre(0.5, -63.5, 2, -254));
+}
+
+TEST_F(NpyTest, BitsStayPacked) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(Packed(v1::ENCODING_BINARY, {2, 5}, "\xA1\x40")).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(ReadFile(root_ + "/out.npy"), *NpyHeader({1, 2}, "|u1") + "\xA1\x40");
+  const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
+  EXPECT_EQ(index["heads"][0]["encoding"], "binary");
+  EXPECT_EQ(index["heads"][0]["bits"], 10);
+  EXPECT_EQ(index["heads"][0]["shape"], nlohmann::json({1, 2}));
+}
+
+TEST_F(NpyTest, RowsOfAnotherEncodingAreRefused) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(Packed(v1::ENCODING_FLOAT16, {2}, "abcd")).ok());
+  const absl::Status status = writer->Add(MakeGood(1, "b.png", {1, 2}));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("has 8 bytes, not 4, for shape 2"));
+}
+
+TEST_F(NpyTest, ActivationMapsAreFloats) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(MakeMap(0, "a.png", "")).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  const std::string bytes = ReadFile(root_ + "/out.npy");
+  EXPECT_EQ(bytes.substr(0, 128), *NpyHeader({1, 2, 2}, "<f4"));
+  EXPECT_THAT(Floats(bytes), ElementsAre(0.5, -1, 0, 2));
+  const absl::Status status = NewNpyWriter(root_ + "/png.npy")->Add(MakeMap(0, "a.png", "PNG"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("`pixpool heatmap` writes PNG"));
 }
 
 TEST_F(NpyTest, NoFeaturesNoFilesAndBadFolderIsAnError) {

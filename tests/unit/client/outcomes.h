@@ -48,6 +48,31 @@ inline ImageOutcome MakeGood(size_t index, const std::string& path,
   return outcome;
 }
 
+// The same picture with the map of one class; `png` empty: as floats.
+inline ImageOutcome MakeMap(size_t index, const std::string& path, const std::string& png) {
+  ImageOutcome outcome = MakeGood(index, path, {0.5f, -1, 0, 2});
+  v1::HeadResult& head = *outcome.features.mutable_head_results(0);
+  head.set_head_id("class_activation_map");
+  head.set_kind("class_activation_map");
+  head.clear_shape();
+  if (png.empty()) {
+    head.add_shape(2);
+    head.add_shape(2);
+  } else {
+    head.clear_values();
+  }
+  v1::ActivationMap& map = *head.mutable_activation_map();
+  map.mutable_class_score()->set_class_index(285);
+  map.mutable_class_score()->set_label("Egyptian cat");
+  map.mutable_class_score()->set_score(0.75f);
+  map.set_png(png);
+  map.mutable_box()->set_left_px(12);
+  map.mutable_box()->set_top_px(30);
+  map.mutable_box()->set_right_px(220);
+  map.mutable_box()->set_bottom_px(190);
+  return outcome;
+}
+
 inline ImageOutcome MakeBad(size_t index, const std::string& path, const absl::Status& status) {
   ImageOutcome outcome;
   outcome.index = index;

@@ -51,6 +51,14 @@ TEST(TextTest, ShortPathKeepsTheEnd) {
   EXPECT_EQ(ShortPath("/x/\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4.png", 9), "...\u00e4\u00e4.png");
 }
 
+TEST(TextTest, WrapBreaksAtSpaces) {
+  EXPECT_EQ(Wrap("", 5), "");
+  EXPECT_EQ(Wrap("one two three", 7), "one two\nthree");
+  EXPECT_EQ(Wrap("one two three", 6), "one\ntwo\nthree");
+  EXPECT_EQ(Wrap("overlong word", 4), "overlong\nword");
+  EXPECT_EQ(Wrap("\u00e9\u00e9 \u00e9\u00e9", 5), "\u00e9\u00e9 \u00e9\u00e9");
+}
+
 TEST(TextTest, Bars) {
   const Style ascii{false, false};
   EXPECT_EQ(ascii.Bar(0.5, 10), "#####");

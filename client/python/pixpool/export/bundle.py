@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixpool.export.digest import file_sha256
 from pixpool.export.errors import ExportError
+from pixpool.export.specs import FilterSpec, PcaSpec
 
 if TYPE_CHECKING:
     from pixpool.export.models import SourceModel
@@ -32,6 +33,9 @@ class BundleOptions:
     labels: str | None = None  # a file, "imagenet" or "none"
     license: str | None = None
     force: bool = False
+    pca: list[PcaSpec] = dataclasses.field(default_factory=list)
+    filters: list[FilterSpec] = dataclasses.field(default_factory=list)
+    threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
 
 
 def bundle_dir(out: Path, name: str, version: str) -> Path:
@@ -45,8 +49,8 @@ def bundle_dir(out: Path, name: str, version: str) -> Path:
     return Path(out) / name / version
 
 
-def existing_bundle(folder: Path) -> bool:
-    """Whether a whole bundle is there. Refuses a damaged one."""
+def existing_bundle(folder: Path, remedy: str = "--force writes it anew") -> bool:
+    """Whether a whole bundle is there. Refuses a damaged one and names the remedy."""
     if not folder.exists():
         return False
     try:
@@ -58,13 +62,10 @@ def existing_bundle(folder: Path) -> bool:
             or file_sha256(folder / entry["path"]) != entry["sha256"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(
-            f"{folder} is there but is not a bundle ({error}); --force replaces it"
-        ) from error
+        raise ExportError(f"{folder} is there but is not a bundle ({error}); {remedy}") from error
     if damaged:
         raise ExportError(
-            f"the bundle {folder} is damaged ({', '.join(damaged)} changed or missing);"
-            " --force writes it anew"
+            f"the bundle {folder} is damaged ({', '.join(damaged)} changed or missing); {remedy}"
         )
     return True
 
@@ -80,14 +81,26 @@ def write_bundle(
     from pixpool.export.pipeline import build_contents
 
     folder = bundle_dir(options.out, options.name or source.name, options.version)
-    if folder.exists() and not options.force:
+    return publish(
+        folder, options.force, lambda contents: build_contents(source, options, contents, progress)
+    )
+
+
+def publish(folder: Path, force: bool, fill: Callable[[Path], dict[str, Any]]) -> Path:
+    """Makes the bundle `folder`: `fill` writes its files and gives the manifest's keys about them.
+
+    The folder appears whole or not at all; one that is there is replaced under `force`, else
+    refused (ExportError).
+    """
+    if folder.exists() and not force:
         raise ExportError(f"{folder} is there already; --force replaces it")
-    options.out.mkdir(parents=True, exist_ok=True)
+    out = folder.parent.parent
+    out.mkdir(parents=True, exist_ok=True)
     # A level deeper than bundles lie, so that a server that scans meanwhile does not find it.
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=options.out) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as scratch:
         contents = Path(scratch) / "new" / folder.name
         contents.mkdir(parents=True)
-        body = build_contents(source, options, contents, progress)
+        body = fill(contents)
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": folder.parent.name,

@@ -18,6 +18,7 @@ from pixpool.export.classifier import Classifier, drop_unused, find_classifier, 
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.digest import weights_sha256
 from pixpool.export.errors import ExportError
+from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
 from pixpool.export.models import SourceModel
 from pixpool.export.padding import follow_input_size
@@ -36,6 +37,7 @@ def build_contents(
     source: SourceModel, options: BundleOptions, folder: Path, progress: Progress
 ) -> dict[str, Any]:
     """Writes the files of a bundle into `folder`; returns the manifest's keys about them."""
+    extras = Extras(options)
     recipe = apply_changes(source.recipe, options.recipe_changes)
     model = source.module
     # As it came: the trace is compared with this, so that no change made here goes unnoticed.
@@ -87,6 +89,7 @@ def build_contents(
         "values": "golden.f32",
         "min_cosine": GOLDEN_MIN_COSINE,
     }
+    extras.write(folder, body, progress)
     return body
 
 

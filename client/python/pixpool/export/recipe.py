@@ -55,6 +55,10 @@ class Recipe:
             )
         _require(min(self.std) > 0, "std", self.std, "above 0")
 
+    @staticmethod
+    def from_json(fields: dict[str, Any]) -> Recipe:
+        return Recipe(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
     def to_json(self) -> dict[str, Any]:
         recipe = dataclasses.asdict(self)
         return {**recipe, "mean": list(self.mean), "std": list(self.std)}

@@ -15,16 +15,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model")
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a state dict (`.pth`, `.pt`, `.safetensors`); every name must match."""
-    state = _read(path)
-    for wrapper in _WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-            break
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ExportError(
-            f"{path} does not hold a state dict (names and tensors); save one with"
-            " torch.save(model.state_dict(), FILE)"
-        )
+    state = read_state_dict(path)
     if state and all(name.startswith("module.") for name in state):  # of DataParallel
         state = {name.removeprefix("module."): value for name, value in state.items()}
     try:
@@ -39,6 +30,21 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"{path} does not fit the model: {len(missing)} names missing ({_some(missing)}),"
             f" {len(unexpected)} unknown ({_some(unexpected)})"
         )
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The state dict of a file, taken out of a training script's checkpoint where it is in one."""
+    state = _read(path)
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+            break
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ExportError(
+            f"{path} does not hold a state dict (names and tensors); save one with"
+            " torch.save(model.state_dict(), FILE)"
+        )
+    return state
 
 
 def _read(path: Path) -> object:

@@ -1,0 +1,125 @@
+"""Adds to the files of a bundle what the user has fitted or trained: projections and filters."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixpool.export import verify
+from pixpool.export.bundle import BundleOptions, Progress
+from pixpool.export.errors import ExportError
+from pixpool.export.filters import read_filter, write_filter
+from pixpool.export.head_spec import HeadSpec
+from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
+from pixpool.export.recipe import Recipe
+from pixpool.export.specs import PcaSpec
+
+
+class Extras:
+    """What `--pca` and `--filter` ask for. Made before the export itself, so that a wrong name,
+    folder or file is refused (ExportError) at once rather than after it."""
+
+    def __init__(self, options: BundleOptions) -> None:
+        for flag, specs in (("--pca", options.pca), ("--filter", options.filters)):
+            counts = collections.Counter(spec.name for spec in specs)
+            for name, count in counts.items():
+                if count > 1:
+                    raise ExportError(f"{flag}: name '{name}' is used {count} times")
+        self._pca = [(spec, HeadSpec.parse(spec.head)) for spec in options.pca]
+        self._pictures = {spec.folder: list_pictures(spec.folder) for spec in options.pca}
+        self._filters = [(spec, read_filter(spec.file)) for spec in options.filters]
+        self._threads = options.threads
+
+    def write(self, folder: Path, body: dict[str, Any], progress: Progress) -> None:
+        """Writes the files into the bundle's `folder` and appends the entries to `body`, the
+        manifest's keys. Refuses (ExportError) unknown layers, filters that do not fit theirs, and
+        what fit_whitening refuses."""
+        layers = {layer["name"]: layer for layer in body["layers"]}
+        for flag, specs in (("--pca", self._pca), ("--filter", self._filters)):
+            for spec, _ in specs:
+                if (spec.layer or body["default_layer"]) not in layers:
+                    raise ExportError(
+                        f"{flag} {spec.name}: the model has no layer '{spec.layer}'; it has"
+                        f" {', '.join(layers)}"
+                    )
+        for spec, stored in self._filters:
+            layer = layers[spec.layer or body["default_layer"]]
+            entry = write_filter(spec, stored, layer, folder)
+            body.setdefault("filters", []).append(entry)
+            progress(
+                "filter {name}: {output_channels} channels from layer {layer}, groups {groups},"
+                " window {kernel_size}, stride {stride}".format(**entry)
+            )
+        for pictures in self._pictures:
+            same = [(spec, head) for spec, head in self._pca if spec.folder == pictures]
+            body.setdefault("projections", []).extend(self._fit(same, folder, body, progress))
+
+    def _fit(
+        self,
+        wanted: list[tuple[PcaSpec, HeadSpec]],
+        folder: Path,
+        body: dict[str, Any],
+        progress: Progress,
+    ) -> list[dict[str, Any]]:
+        """Fits the projections that share a folder of pictures, which are read once."""
+        start = time.monotonic()
+        graph = verify.load_graph(folder / body["engines"][0]["path"])
+        names = [layer["name"] for layer in body["layers"]]
+        layers = [spec.layer or body["default_layer"] for spec, _ in wanted]
+        heads = [(names.index(at), head) for at, (_, head) in zip(layers, wanted, strict=True)]
+        pictures = self._pictures[wanted[0][0].folder]
+        recipe = Recipe.from_json(body["input"])
+        with _threads(self._threads or torch.get_num_threads()):
+            collected = vectors_of(graph, recipe, pictures, heads, progress)
+        progress(
+            f"pictures: {len(collected[0])} of {wanted[0][0].folder} in"
+            f" {time.monotonic() - start:.1f} s"
+        )
+        entries = []
+        for (spec, head), layer, vectors in zip(wanted, layers, collected, strict=True):
+            start = time.monotonic()
+            try:
+                fitted = fit_whitening(vectors, spec.dimensions)
+            except ExportError as error:
+                raise ExportError(f"--pca {spec.name}: {error}") from error
+            progress(
+                f"projection {spec.name}: {len(fitted.matrix)} of {vectors.shape[1]} dimensions"
+                f" of {head.kind} on {layer} keep {100 * fitted.explained_variance:.1f} % of the"
+                f" variance; fitted in {time.monotonic() - start:.1f} s"
+            )
+            entry = {
+                "name": spec.name,
+                "layer": layer,
+                "head": head.kind,
+                "head_parameters": head.parameters,
+                "input_dimensions": vectors.shape[1],
+                "output_dimensions": len(fitted.matrix),
+                **_write_whitening(spec.name, fitted, folder),
+                "pictures": len(vectors),
+                "explained_variance": round(fitted.explained_variance, 6),
+            }
+            entries.append(entry)
+        return entries
+
+
+def _write_whitening(name: str, fitted: Whitening, folder: Path) -> dict[str, str]:
+    paths = {key: f"projection.{name}.{key}.f32" for key in ("mean", "matrix")}
+    fitted.mean.astype("<f4").tofile(folder / paths["mean"])
+    fitted.matrix.astype("<f4").tofile(folder / paths["matrix"])
+    return paths
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

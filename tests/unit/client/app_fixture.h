@@ -1,0 +1,136 @@
+// The whole command in this process, against a scripted server.
+#pragma once
+
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "client/cli/commands.h"
+#include "client/cli/exit_code.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/unit/client/fakes.h"
+#include "tests/unit/client/outcomes.h"
+
+namespace pixpool::cli {
+
+// Runs the command. The content of a picture file tells the server what to do with it.
+class AppTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = testing::TempDir() + "/app_test." + std::to_string(getpid());
+    std::filesystem::remove_all(root_);
+    std::filesystem::create_directories(root_);
+    server_.on_extract = [this](grpc::ServerContext&, const v1::ExtractFeaturesRequest& in,
+                                v1::ExtractFeaturesResponse& out) {
+      ++calls_;
+      heads_ = in.heads_size();
+      {
+        absl::MutexLock lock(&mu_);
+        input_ = in.input_options();
+        if (heads_ > 0) head_ = in.heads(0);
+      }
+      const std::string& order = in.images(0).encoded();
+      if (order == "refuse") {
+        return client::CallError(grpc::StatusCode::INVALID_ARGUMENT, "p is 0", "HEAD_INVALID",
+                                 "heads[0].gem.p");
+      }
+      if (order == "drain") {
+        return client::CallError(grpc::StatusCode::UNAVAILABLE, "bye", "DRAINING", "", 60000);
+      }
+      if (order == "full") {
+        return client::CallError(grpc::StatusCode::UNAVAILABLE, "", "OVERLOADED", "", 60000);
+      }
+      if (order == "late") return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "too late");
+      *out.add_results() = Result(in.images(0), 0, WantsMap(in));
+      out.mutable_model()->set_name("m");
+      return grpc::Status::OK;
+    };
+    server_.on_stream = [this](client::FakeServer::Stream& stream) {
+      v1::StreamFeaturesRequest in;
+      bool map = false;
+      for (int64_t index = 0; stream.Read(&in); ++index) {
+        ++calls_;
+        if (in.image().encoded() == "drain") {
+          return client::CallError(grpc::StatusCode::UNAVAILABLE, "bye", "DRAINING");
+        }
+        if (in.has_config()) map = WantsMap(in.config());
+        v1::StreamFeaturesResponse out;
+        *out.mutable_result() = Result(in.image(), index, map);
+        stream.Write(out);
+      }
+      return grpc::Status::OK;
+    };
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  template <typename Request>
+  static bool WantsMap(const Request& request) {
+    return request.heads_size() > 0 && request.heads(0).has_class_activation_map();
+  }
+
+  static v1::ImageResult Result(const v1::Image& image, int64_t index, bool map) {
+    v1::ImageResult result;
+    result.set_index(index);
+    if (image.encoded() == "bad") {
+      *result.mutable_status() = client::RpcError(grpc::StatusCode::INVALID_ARGUMENT,
+                                                  "not a picture", "IMAGE_UNDECODABLE");
+    } else if (map) {
+      *result.mutable_features() = MakeMap(0, "", "PNG of " + image.encoded()).features;
+    } else {
+      *result.mutable_features() = MakeGood(0, "", {1, 2}, true).features;
+    }
+    if (image.encoded() == "malformed") {
+      result.mutable_features()->mutable_head_results(0)->set_packed_values("x");
+      result.mutable_features()->mutable_head_results(0)->clear_class_scores();
+    }
+    return result;
+  }
+
+  // Writes a picture file whose content is the server's order, and returns its path.
+  std::string Picture(const std::string& name, const std::string& order = "good") {
+    std::ofstream(root_ + "/" + name) << order;
+    return root_ + "/" + name;
+  }
+
+  int Run(std::vector<std::string> arguments, const std::string& target = "") {
+    out_.str("");
+    err_.str("");
+    arguments.insert(arguments.begin(), "pixpool");
+    arguments.push_back("--target");
+    arguments.push_back(target.empty() ? server_.target() : target);
+    return Call(arguments);
+  }
+
+  int Call(const std::vector<std::string>& arguments) {
+    std::vector<const char*> argv;
+    for (const std::string& a : arguments) argv.push_back(a.c_str());
+    return Main(static_cast<int>(argv.size()), argv.data(),
+                Console{out_, err_, Style{}, false, &timer_});
+  }
+
+  std::vector<nlohmann::json> JsonLines() const {
+    std::vector<nlohmann::json> lines;
+    std::istringstream in(out_.str());
+    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+
+  std::string root_;
+  std::ostringstream out_, err_;
+  client::FakeTimer timer_;
+  std::atomic<int> calls_ = 0;
+  std::atomic<int> heads_ = 0;
+  absl::Mutex mu_;
+  v1::Head head_;           // the first one of the last request
+  v1::InputOptions input_;  // of the last request
+  client::FakeServer server_;
+};
+
+}  // namespace pixpool::cli
