@@ -66,10 +66,13 @@ Json HeadJson(const v1::HeadResult& head) {
 }
 
 Json StagesJson(const v1::StageTimes& t) {
-  return {
-      {"queue", Milliseconds(t.queue())},           {"decode", Milliseconds(t.decode())},
-      {"preprocess", Milliseconds(t.preprocess())}, {"batch_wait", Milliseconds(t.batch_wait())},
-      {"backbone", Milliseconds(t.backbone())},     {"heads", Milliseconds(t.heads())}};
+  return {{"queue", Milliseconds(t.queue())},
+          {"decode", Milliseconds(t.decode())},
+          {"preprocess", Milliseconds(t.preprocess())},
+          {"batch_wait", Milliseconds(t.batch_wait())},
+          {"backbone", Milliseconds(t.backbone())},
+          {"heads", Milliseconds(t.heads())},
+          {"draw", Milliseconds(t.draw())}};
 }
 
 Json ErrorJson(const absl::Status& status) {

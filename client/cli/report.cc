@@ -110,7 +110,8 @@ std::string HeadCell(const v1::HeadResult& head, bool probabilities, const Style
 
 std::vector<double> StageValues(const v1::StageTimes& t) {
   return {Milliseconds(t.queue()),      Milliseconds(t.decode()),   Milliseconds(t.preprocess()),
-          Milliseconds(t.batch_wait()), Milliseconds(t.backbone()), Milliseconds(t.heads())};
+          Milliseconds(t.batch_wait()), Milliseconds(t.backbone()), Milliseconds(t.heads()),
+          Milliseconds(t.draw())};
 }
 
 class ReportWriter final : public Writer {
@@ -219,8 +220,8 @@ std::string StageTable(const std::vector<std::pair<std::string, v1::StageTimes>>
                        const Style& style) {
   if (rows.empty()) return "";
   Table table(style);
-  std::vector<std::string> header = {"milliseconds", "queue",    "decode", "preprocess",
-                                     "batch wait",   "backbone", "heads",  "total"};
+  std::vector<std::string> header = {"milliseconds", "queue", "decode", "preprocess", "batch wait",
+                                     "backbone",     "heads", "draw",   "total"};
   for (size_t c = 0; c < header.size(); ++c) {
     if (c > 0) table.AlignRight(c);
     header[c] = style.Bold(header[c]);

@@ -38,7 +38,7 @@ std::vector<std::string> ModelInfo::Warnings() const {
   std::string any;  // of these layers; heads say the same of each
   for (const LayerInfo& layer : layers) {
     if (layer.non_negative) continue;
-    names += Concat(names.empty() ? "" : ", ", layer.name);
+    names += Concat(names.empty() ? "'" : ", '", layer.name, "'");
     any = layer.name;
   }
   if (names.empty()) return {};

@@ -27,6 +27,7 @@ TEST(JsonOutputTest, FeaturesOfAPicture) {
   EXPECT_EQ(json["heads"][1]["space_id"], "0123456789abcdef0123456789abcdef");
   EXPECT_EQ(json["stage_times_ms"]["decode"], 1.25);
   EXPECT_EQ(json["stage_times_ms"]["backbone"], 1000);
+  EXPECT_EQ(json["stage_times_ms"]["draw"], 0);
 }
 
 TEST(JsonOutputTest, FloatsAreShortAndExact) {

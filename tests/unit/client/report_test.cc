@@ -120,12 +120,13 @@ TEST(ReportTest, LongSentencesDoNotWidenTheBox) {
 }
 
 TEST(ReportTest, StageTimesAddUp) {
-  const auto outcome = MakeGood(0, "a.png", {1});
-  const std::string table = StageTable({{"a.png", outcome.features.stage_times()}}, Style{});
+  v1::StageTimes times = MakeGood(0, "a.png", {1}).features.stage_times();
+  times.mutable_draw()->set_nanos(2'000'000);
+  const std::string table = StageTable({{"a.png", times}}, Style{});
   EXPECT_THAT(table, HasSubstr("| milliseconds | queue | decode | preprocess | batch wait | "
-                               "backbone | heads |   total |"));
+                               "backbone | heads | draw |   total |"));
   EXPECT_THAT(table, HasSubstr("| a.png        |  0.00 |   1.25 |       0.00 |       0.00 |  "
-                               "1000.00 |  0.00 | 1001.25 |"));
+                               "1000.00 |  0.00 | 2.00 | 1003.25 |"));
   EXPECT_EQ(StageTable({}, Style{}), "");
 }
 

@@ -66,7 +66,7 @@ TEST(ModelInfo, WarnsOfLayersThatLoseValues) {
   const std::vector<std::string> warnings = info.Warnings();
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_THAT(warnings[0],
-              testing::StartsWith("negative activations are possible in layers b: gem lifts them"));
+              testing::StartsWith("negative activations are possible in layers 'b': gem lifts them"));
   EXPECT_THAT(warnings[0], testing::HasSubstr(", crow counts "));
   EXPECT_THAT(warnings[0], testing::Not(testing::HasSubstr("lp ")));  // its default p is even
 }
