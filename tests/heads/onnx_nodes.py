@@ -1,9 +1,9 @@
 """ONNX's backend node tests of pooling (files of the onnx package), as calls of this API.
 
-Where ONNX pads as torch does, the head pads. Elsewhere (more than half the kernel, uneven, SAME) the map is padded here:
-with -inf for a maximum; for a mean with zeros, which is then divided by the mean of a map of ones padded alike, so that
-padding does not count. ONNX's step is 1 unless given, and its indices count over N*C*H*W, by columns under
-storage_order 1.
+Where ONNX pads as torch does, the head pads. Elsewhere (more than half the kernel, uneven, SAME) the map is padded
+here: with -inf for a maximum; for a mean with zeros, and the result is divided by the mean of a map of ones padded
+alike, so that padding does not count. ONNX's step is 1 unless given, and its indices count over N*C*H*W, by columns
+under storage_order 1.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def replay(pool, case: Node) -> Answer:
         return Answer(pool.one(maps, _head("max_unpool", case), _within_planes(case.inputs[1], maps, case)).values)
     before, after = _padding(case, maps)
     kernel = case.attributes["kernel_shape"]
-    ours = before == after and all(p <= k // 2 for p, k in zip(before, kernel))
+    ours = before == after and all(p <= k // 2 for p, k in zip(before, kernel, strict=True))
     if case.op == "AveragePool":
         return Answer(_average(pool, case, maps, before, after, ours))
     options = {"return_indices": "true", "dilation": case.attributes.get("dilations", [1, 1])}
@@ -142,7 +142,7 @@ def _padding(case: Node, maps: np.ndarray) -> tuple[list[int], list[int]]:
         return pads[:2], pads[2:]
     before, after = [], []
     strides = case.attributes.get("strides", [1, 1])
-    for side, k, s in zip(maps.shape[2:], case.attributes["kernel_shape"], strides):
+    for side, k, s in zip(maps.shape[2:], case.attributes["kernel_shape"], strides, strict=True):
         total = max((-(-side // s) - 1) * s + k - side, 0)
         smaller, larger = total // 2, total - total // 2
         before.append(smaller if auto == "SAME_UPPER" else larger)
@@ -151,7 +151,7 @@ def _padding(case: Node, maps: np.ndarray) -> tuple[list[int], list[int]]:
 
 
 def _padded(maps: np.ndarray, before, after, value: float) -> np.ndarray:
-    pads = [(0, 0), (0, 0), *zip(before, after)]
+    pads = [(0, 0), (0, 0), *zip(before, after, strict=True)]
     return np.pad(maps, pads, constant_values=np.float32(value))
 
 
@@ -167,5 +167,5 @@ def _within_planes(indices: np.ndarray, maps: np.ndarray, case: Node) -> np.ndar
     """ONNX's indices of MaxUnpool as torch counts them."""
     n, c, h, w = maps.shape
     strides = case.attributes.get("strides", [1, 1])
-    sides = [(side - 1) * s + k for side, s, k in zip((h, w), strides, case.attributes["kernel_shape"])]
+    sides = [(side - 1) * s + k for side, s, k in zip((h, w), strides, case.attributes["kernel_shape"], strict=True)]
     return indices - (np.arange(n * c) * sides[0] * sides[1]).reshape(n, c, 1, 1)

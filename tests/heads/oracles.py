@@ -90,7 +90,7 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     height, width = mask.shape
     seen = np.zeros_like(mask)
     best: list[tuple[int, int]] = []
-    for start in zip(*np.nonzero(mask)):
+    for start in zip(*np.nonzero(mask), strict=True):
         if seen[start]:
             continue
         seen[start] = True
@@ -130,7 +130,9 @@ def spatial_pyramid(x: np.ndarray, levels: tuple[int, ...] = (1, 2, 4), average:
         grid = np.empty((channels, n, n))
         for i in range(n):
             for j in range(n):
-                cell = np.float64(x[:, i * height // n : -(-(i + 1) * height // n), j * width // n : -(-(j + 1) * width // n)])
+                rows = slice(i * height // n, -(-(i + 1) * height // n))
+                columns = slice(j * width // n, -(-(j + 1) * width // n))
+                cell = np.float64(x[:, rows, columns])
                 grid[:, i, j] = cell.mean((1, 2)) if average else cell.max((1, 2))
         parts.append(grid.ravel())
     return np.concatenate(parts)

@@ -33,7 +33,7 @@ class Pixels:
         """The picture itself, uint8 [H, W, 3], or the status that it got."""
         options = {"apply_exif": exif}
         if background is not None:
-            options["background"] = self.pb.RgbColor(**dict(zip(("red", "green", "blue"), background)))
+            options["background"] = self.pb.RgbColor(**dict(zip(("red", "green", "blue"), background, strict=True)))
         result = self.result(data, resize=self.pb.RESIZE_MODE_NONE, crop=self.pb.CROP_MODE_NONE, **options)
         return result.status if result.WhichOneof("outcome") == "status" else network_input(result)
 

@@ -51,7 +51,7 @@ class PoolTensor:
         assert len(reply.results) == len(maps)
         columns = list(zip(*(result.head_results for result in reply.results), strict=True))
         assert len(columns) == len(heads)
-        return [_column(column, head) for column, head in zip(columns, heads)]
+        return [_column(column, head) for column, head in zip(columns, heads, strict=True)]
 
     def one(self, maps: np.ndarray, head: str, indices: np.ndarray | None = None) -> Pooled:
         return self(maps, head, indices=indices)[0]

@@ -47,14 +47,14 @@ def holds(row, what: str, m: Maps, smaller: np.ndarray, larger: np.ndarray, slac
         row.case(f"{what} on {m.name}", worst <= slack * size, f"violated by {worst:g} of {size:g}")
 
 
-def sums(m: Maps) -> int:
+def cells(m: Maps) -> int:
     return m.values.shape[2] * m.values.shape[3]
 
 
 def orderless_after(pool, row, what: str, m: Maps, moved: np.ndarray) -> None:
     before, after = pool(m.values, *ORDERLESS), pool(np.ascontiguousarray(moved), *ORDERLESS)
     n = len(m.values)
-    largest = sums(m)  # lp adds up, so its magnitude is that of all cells
+    largest = cells(m)  # lp adds up, so its magnitude is that of all cells
     joined = [np.concatenate([r.values.reshape(n, -1) for r in results], 1) for results in (before, after)]
     within(row, what, m, joined[1] / largest, joined[0] / largest, TOLERANCE / largest ** 0.5)
 
@@ -80,7 +80,7 @@ def test_a_map_on_its_side_gives_the_same_regions(pool, ledger):
         for m in maps(POSITIVE, MAPS, 3):
             sideways = np.ascontiguousarray(m.values.transpose(0, 1, 3, 2))
             for head, before, after in zip(("rmac", "spoc", "crow"), pool(m.values, "rmac", "spoc", "crow"),
-                                           pool(sideways, "rmac", "spoc", "crow")):
+                                           pool(sideways, "rmac", "spoc", "crow"), strict=True):
                 scale = np.maximum(np.abs(before.values).max(1), 1e-38)
                 row.case(f"{head} on its side, {m.name}",
                          bool((np.abs(after.values - before.values).max(1) <= TOLERANCE * scale).all()),
@@ -95,10 +95,10 @@ def test_gem_lies_between_its_limits_and_rises_with_p(pool, ledger):
             heads = [f"gem:p={p}" for p in exponents]
             *means, average, maximum = (r.values for r in pool(lifted.values, *heads, "global_avg", "global_max"))
             within(row, "gem with p = 1 is the mean", lifted, means[1], average)
-            for p, lower, upper in zip(exponents[1:], means, means[1:]):
+            for p, lower, upper in zip(exponents[1:], means[:-1], means[1:], strict=True):
                 holds(row, f"gem rises to p = {p}", lifted, lower, upper)
             holds(row, "gem is at most the maximum", lifted, means[-1], maximum)
-            holds(row, "gem tends to the maximum", lifted, maximum * sums(m) ** (-1 / 100), means[-1])
+            holds(row, "gem tends to the maximum", lifted, maximum * cells(m) ** (-1 / 100), means[-1])
 
 
 def test_lse_lies_between_mean_and_maximum(pool, ledger):
@@ -109,11 +109,11 @@ def test_lse_lies_between_mean_and_maximum(pool, ledger):
             heads = [f"lse:r={r}" for r in rates]
             *middle, average, maximum = (r.values for r in pool(m.values, *heads, "global_avg", "global_max"))
             span = np.float64(np.ptp(m.values, (2, 3)))
-            for r, lower, upper in zip(rates, [average, *middle], [*middle, maximum]):
+            for r, lower, upper in zip(rates, [average, *middle[:-1]], middle, strict=True):
                 holds(row, f"lse rises to r = {r}", m, lower, upper)
             holds(row, "lse is at most the maximum", m, middle[-1], maximum)
             holds(row, "lse tends to the mean", m, middle[0], average + rates[0] * span**2 / 8)
-            holds(row, "lse tends to the maximum", m, maximum - np.log(sums(m)) / rates[-1], middle[-1])
+            holds(row, "lse tends to the maximum", m, maximum - np.log(cells(m)) / rates[-1], middle[-1])
 
 
 def test_unpooling_puts_the_maxima_where_they_were(pool, ledger):
@@ -154,7 +154,7 @@ def test_a_mean_filter_is_average_pooling(pool, ledger):
         for kernel, stride in (("2", "2"), ("3x1", "1x2"), ("1x2", "1")):
             for m in maps(EVERY, MAPS, 8):
                 sides = list(map(int, (kernel.split("x") * 2)[:2]))
-                if any(k > side for k, side in zip(sides, m.values.shape[2:])):
+                if any(k > side for k, side in zip(sides, m.values.shape[2:], strict=True)):
                     continue
                 filtered, positive, pooled = (r.values.reshape(len(m.values), -1) for r in pool(
                     m.values, f"conv_pool:kernel_size={kernel},stride={stride},mean_filter=true",
@@ -181,7 +181,7 @@ def test_heads_together_equal_heads_alone_bit_for_bit(pool, ledger):
             together = pool(m.values, *EVERYTHING)
             alone = [pool.one(m.values, head) for head in EVERYTHING]
             for i in range(len(m.values)):
-                wrong = [head for head, a, b in zip(EVERYTHING, together, alone)
+                wrong = [head for head, a, b in zip(EVERYTHING, together, alone, strict=True)
                          if a.values[i].tobytes() != b.values[i].tobytes()
                          or (a.indices is not None and (a.indices[i] != b.indices[i]).any())]
                 row.case(f"together and alone on {m.name}", not wrong, wrong)
@@ -194,7 +194,7 @@ def test_a_batch_equals_its_maps_alone(pool, ledger):
             for i in range(len(m.values)):
                 alone = pool(m.values[i : i + 1], *EVERYTHING)
                 row.case(f"batch and single on {m.name}", not (wrong := [
-                    head for head, a, b in zip(EVERYTHING, batch, alone)
+                    head for head, a, b in zip(EVERYTHING, batch, alone, strict=True)
                     if not np.allclose(a.values[i], b.values[0], TOLERANCE, TOLERANCE * magnitude(m)[i, 0],
                                        equal_nan=True)
                 ]), wrong)
@@ -209,7 +209,7 @@ def test_l2_normalised_results_have_norm_one_and_their_direction(pool, ledger):
             unit = pool(m.values, *(f"{head}{',' if ':' in head else ':'}l2" for head in heads))
             for i in range(len(m.values)):
                 wrong = []
-                for head, a, b in zip(heads, plain, unit):
+                for head, a, b in zip(heads, plain, unit, strict=True):
                     raw = np.float64(a.values[i])
                     want = raw / max(np.linalg.norm(raw), 1e-12)
                     if b.values[i].shape != raw.shape or np.abs(b.values[i] - want).max() > TOLERANCE:
@@ -220,22 +220,22 @@ def test_l2_normalised_results_have_norm_one_and_their_direction(pool, ledger):
 
 
 def test_one_cell_is_its_own_summary(pool, ledger):
-    heads = ["global_avg", "global_max", "avg_max", "lse", "lp:p=1", "spoc", "feature_map", "adaptive_avg:output_size=1",
-             "max_pool:kernel_size=1", "avg_pool:kernel_size=1", "gem"]
+    heads = ["global_avg", "global_max", "avg_max", "lse", "lp:p=1", "spoc", "feature_map",
+             "adaptive_avg:output_size=1", "max_pool:kernel_size=1", "avg_pool:kernel_size=1", "gem"]
     with properties(ledger) as row:
         for m in maps(EVERY, 40, 13, shapes=[(9, 1, 1)]):
             results = [r.values.reshape(len(m.values), -1) for r in pool(m.values, *heads)]
             cell = m.values.reshape(len(m.values), -1)
             want = [cell] * (len(heads) - 1) + [np.maximum(cell, np.float32(1e-6))]
             within(row, "one cell", m, np.concatenate(results, 1), np.concatenate(want, 1))
-            for i, (got, x) in enumerate(zip(pool.one(m.values, "scda").values, cell)):
+            for i, (got, x) in enumerate(zip(pool.one(m.values, "scda").values, cell, strict=True)):
                 row.equal(f"scda of one cell, {m.name} {i}", got, np.concatenate([x, x]))
 
 
 def test_the_map_comes_back_as_it_is(pool, ledger):
     with properties(ledger) as row:
         for m in maps(EVERY, MAPS, 14):
-            for got, want in zip(pool.one(m.values, "feature_map").values, m.values):
+            for got, want in zip(pool.one(m.values, "feature_map").values, m.values, strict=True):
                 row.case(f"feature_map on {m.name}", got.tobytes() == want.tobytes(), "other bits")
 
 

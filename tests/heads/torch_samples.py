@@ -84,7 +84,7 @@ class Call:
 
 
 def _call(op: str, tensor: torch.Tensor, args, kwargs) -> Call:
-    return Call(op, tensor, {**dict(zip(PARAMETERS[op], args)), **kwargs})
+    return Call(op, tensor, {**dict(zip(PARAMETERS[op], args, strict=False)), **kwargs})
 
 
 @cache
