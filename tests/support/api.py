@@ -58,7 +58,8 @@ class Client:
         self.stub = rpc.FeatureServiceStub(self.channel)
 
     def head(self, text: str):
-        """A head from "kind:name=value,...": lists as 2x4, "l2" for l2_normalized, "layer=..." for the layer."""
+        """A head from "kind:name=value,...": lists as 2x4, "l2" for l2_normalized, "layer=..." for the layer,
+        "encoding=ENCODING_..." for the encoding."""
         kind, _, rest = text.partition(":")
         head = self.pb.Head()
         message = getattr(head, kind)
@@ -69,6 +70,8 @@ class Client:
                 head.l2_normalized = True
             elif name == "layer":
                 head.layer = value
+            elif name == "encoding":
+                head.encoding = self.pb.Encoding.Value(value)
             else:
                 _set(message, name, value)
         return head
@@ -100,6 +103,8 @@ def _set(message, name: str, value: str) -> None:
         setattr(message, name, value == "true")
     elif field.cpp_type == field.CPPTYPE_FLOAT:
         setattr(message, name, float(value))
+    elif field.cpp_type == field.CPPTYPE_STRING:
+        setattr(message, name, value)
     elif field.cpp_type == field.CPPTYPE_ENUM:
         setattr(message, name, field.enum_type.values_by_name[value].number)
     elif hasattr(getattr(message, name), "extend"):
@@ -114,11 +119,19 @@ def as_array(head_result) -> np.ndarray:
 
 def reason(error: grpc.RpcError | status_pb2.Status) -> str:
     """ErrorInfo.reason of a failed call or of an image's status."""
+    info = error_details_pb2.ErrorInfo()
+    return info.reason if _unpack(error, info) else ""
+
+
+def field_paths(error: grpc.RpcError | status_pb2.Status) -> list[str]:
+    """The fields that BadRequest of a failed call or of an image's status names."""
+    request = error_details_pb2.BadRequest()
+    return [v.field for v in request.field_violations] if _unpack(error, request) else []
+
+
+def _unpack(error: grpc.RpcError | status_pb2.Status, into) -> bool:
+    """Fills `into` with the first error detail of its type."""
     if isinstance(error, grpc.RpcError):
         blob = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
         error = status_pb2.Status.FromString(blob)
-    info = error_details_pb2.ErrorInfo()
-    for detail in error.details:
-        if detail.Unpack(info):
-            return info.reason
-    return ""
+    return any(detail.Unpack(into) for detail in error.details)
