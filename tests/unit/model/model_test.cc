@@ -65,8 +65,8 @@ TEST(ModelInfo, WarnsOfLayersThatLoseValues) {
   info.default_layer = info.layers[0].name;
   const std::vector<std::string> warnings = info.Warnings();
   ASSERT_EQ(warnings.size(), 1u);
-  EXPECT_THAT(warnings[0],
-              testing::StartsWith("negative activations are possible in layers 'b': gem lifts them"));
+  EXPECT_THAT(warnings[0], testing::StartsWith(
+                               "negative activations are possible in layers 'b': gem lifts them"));
   EXPECT_THAT(warnings[0], testing::HasSubstr(", crow counts "));
   EXPECT_THAT(warnings[0], testing::Not(testing::HasSubstr("lp ")));  // its default p is even
 }
