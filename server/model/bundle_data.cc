@@ -8,8 +8,10 @@
 #include <string_view>
 #include <utility>
 
+#include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/model/heads.h"
 
 namespace pixpool {
 
@@ -65,6 +67,38 @@ absl::StatusOr<std::vector<std::string>> ReadLabels(const Bundle& bundle, const 
   return labels;
 }
 
+namespace {
+
+// Numbers are written as JSON has them; whether they fit is for the table of heads to say.
+ParamValue ToParam(const nlohmann::json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number_integer()) return value.get<int64_t>();
+  if (value.is_number()) return value.get<double>();
+  if (value.is_string()) return value.get<std::string>();
+  std::vector<int64_t> list;
+  for (const nlohmann::json& entry : value) {
+    if (entry.is_number_integer()) list.push_back(entry.get<int64_t>());
+  }
+  return list;
+}
+
+// The head that a projection was fitted on, as HeadSpec::pooling; empty where its parameters are
+// not stated.
+absl::StatusOr<std::string> FittedPooling(const Bundle& bundle, const ProjectionInfo& info) {
+  if (info.head_parameters.empty()) return "";
+  HeadRequest request{.kind = info.head, .layer = info.layer};
+  const nlohmann::json parameters = nlohmann::json::parse(info.head_parameters);
+  for (const auto& [name, value] : parameters.items()) request.params.emplace(name, ToParam(value));
+  const HeadScope scope{.layers = bundle.manifest.layers, .default_layer = info.layer};
+  const absl::StatusOr<HeadSpec> head = ValidateHead(request, scope);
+  if (head.ok()) return head->pooling;
+  return absl::FailedPreconditionError(
+      Concat("bundle ", bundle.dir, ": the head of projection '", info.name,
+             "' is none of this server: ", head.status().message()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<std::shared_ptr<const Projection>>> ReadProjections(
     const Bundle& bundle) {
   std::vector<std::shared_ptr<const Projection>> projections;
@@ -79,6 +113,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const Projection>>> ReadProjections(
     p->explained_variance = info.explained_variance;
     p->sha256 = Concat(bundle.manifest.FileDigest(info.mean_path), ",",
                        bundle.manifest.FileDigest(info.matrix_path));
+    PIXPOOL_ASSIGN_OR_RETURN(p->head_pooling, FittedPooling(bundle, info));
     const auto inputs = static_cast<size_t>(info.input_dimensions);
     const auto outputs = static_cast<size_t>(info.output_dimensions);
     PIXPOOL_ASSIGN_OR_RETURN(p->mean, ReadFloats(bundle, info.mean_path, inputs));

@@ -21,7 +21,8 @@ absl::StatusOr<std::vector<float>> ReadFloats(const Bundle& bundle, const std::s
 absl::StatusOr<std::vector<std::string>> ReadLabels(const Bundle& bundle, const std::string& path,
                                                     size_t count);
 
-// Reads all projections of the bundle. FAILED_PRECONDITION where a file does not fit.
+// Reads all projections of the bundle. FAILED_PRECONDITION where a file does not fit or
+// the head that it was fitted on is none of the layer's.
 absl::StatusOr<std::vector<std::shared_ptr<const Projection>>> ReadProjections(
     const Bundle& bundle);
 

@@ -1,5 +1,7 @@
 #include "server/model/head_compute.h"
 
+#include <ATen/ops/amax.h>
+#include <ATen/ops/mean.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -34,8 +36,18 @@ std::vector<ClassScore> TopScores(absl::Span<const float> scores, int64_t top_k)
 
 }  // namespace
 
+const at::Tensor& MapStatistics::Mean() {
+  if (!mean_.defined()) mean_ = map_.mean({2, 3});
+  return mean_;
+}
+
+const at::Tensor& MapStatistics::Max() {
+  if (!max_.defined()) max_ = map_.amax({2, 3});
+  return max_;
+}
+
 absl::StatusOr<HeadTensors> ComputeHead(const HeadSpec& spec, const HeadInput& input) {
-  PIXPOOL_RETURN_IF_ERROR(CheckHeadOnMap(spec, input.map.size(2), input.map.size(3)));
+  PIXPOOL_RETURN_IF_ERROR(CheckHeadOnMap(spec, input.map().size(2), input.map().size(3)));
   try {
     const c10::InferenceMode inference;
     HeadTensors result = FindHeadType(spec.kind)->compute(spec, input);

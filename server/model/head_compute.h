@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,11 +31,29 @@ struct ModelTensors {
   std::vector<FilterTensors> filters;  // in the order of HeadScope::filters
 };
 
+// What several heads on the same maps have in common, computed when first asked for. For one
+// thread.
+class MapStatistics {
+ public:
+  explicit MapStatistics(at::Tensor map) : map_(std::move(map)) {}
+
+  const at::Tensor& map() const { return map_; }
+  const at::Tensor& Mean();  // [N, C]
+  const at::Tensor& Max();   // [N, C]
+
+ private:
+  const at::Tensor map_;
+  at::Tensor mean_;
+  at::Tensor max_;
+};
+
 // What a head is applied to.
 struct HeadInput {
-  const at::Tensor& map;                // float32 [N, C, H, W]
+  MapStatistics& shared;                // of map
   const ModelTensors* model = nullptr;  // null where there is none
   const at::Tensor* indices = nullptr;  // int64 as map; for max_unpool with given_indices
+
+  const at::Tensor& map() const { return shared.map(); }  // float32 [N, C, H, W]
 };
 
 // What a head gives for a batch.

@@ -23,9 +23,13 @@ void FinishHead(const HeadSpec& spec, HeadOutput& output) {
   if (post.projection) {
     FinishVector(post, output.values);
     output.shape = {static_cast<int64_t>(output.values.size())};
-    if (post.projection->head_kind != spec.kind) {
-      output.warnings.push_back(Concat("projection '", post.projection->name, "' was fitted on ",
-                                       post.projection->head_kind, ", not ", spec.kind));
+    const Projection& projection = *post.projection;
+    if (projection.head_kind != spec.kind) {
+      output.warnings.push_back(Concat("projection '", projection.name, "' was fitted on ",
+                                       projection.head_kind, ", not ", spec.kind));
+    } else if (!projection.head_pooling.empty() && projection.head_pooling != spec.pooling) {
+      output.warnings.push_back(Concat("projection '", projection.name, "' was fitted on ",
+                                       projection.head_pooling, ", not ", spec.pooling));
     }
   }
   if (post.encoding == Encoding::kFloat32) return;

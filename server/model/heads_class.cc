@@ -3,7 +3,6 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/mean.h>
 #include <ATen/ops/softmax.h>
 
 #include "server/model/head_compute.h"
@@ -15,7 +14,7 @@ namespace {
 // A linear layer over the mean is the mean of the 1x1 convolution, at a fraction of the work.
 at::Tensor Logits(const HeadInput& input) {
   const ClassifierTensors& classifier = *input.model->classifier;
-  return at::linear(input.map.mean({2, 3}), classifier.weight, classifier.bias);
+  return at::linear(input.shared.Mean(), classifier.weight, classifier.bias);
 }
 
 }  // namespace
@@ -27,7 +26,7 @@ HeadTensors ComputeClassScores(const HeadSpec& spec, const HeadInput& input) {
 }
 
 HeadTensors ComputeClassActivationMap(const HeadSpec& spec, const HeadInput& input) {
-  const at::Tensor& map = input.map;
+  const at::Tensor& map = input.map();
   const at::Tensor probabilities = Logits(input).softmax(1);
   const at::Tensor classes =
       spec.Has("class_index")

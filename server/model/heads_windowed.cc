@@ -20,18 +20,18 @@
 namespace pixpool {
 
 HeadTensors ComputeAdaptiveAvg(const HeadSpec& spec, const HeadInput& input) {
-  return {at::adaptive_avg_pool2d(input.map, spec.Ints("output_size")), {}};
+  return {at::adaptive_avg_pool2d(input.map(), spec.Ints("output_size")), {}};
 }
 
 HeadTensors ComputeAdaptiveMax(const HeadSpec& spec, const HeadInput& input) {
-  auto [values, indices] = at::adaptive_max_pool2d(input.map, spec.Ints("output_size"));
+  auto [values, indices] = at::adaptive_max_pool2d(input.map(), spec.Ints("output_size"));
   if (!spec.Bool("return_indices")) return {values, {}};
   return {values, indices};
 }
 
 HeadTensors ComputeMaxPool(const HeadSpec& spec, const HeadInput& input) {
   auto [values, indices] = at::max_pool2d_with_indices(
-      input.map, spec.Ints("kernel_size"), spec.Ints("stride"), spec.Ints("padding"),
+      input.map(), spec.Ints("kernel_size"), spec.Ints("stride"), spec.Ints("padding"),
       spec.Ints("dilation"), spec.Bool("ceil_mode"));
   if (!spec.Bool("return_indices")) return {values, {}};
   return {values, indices};
@@ -40,17 +40,17 @@ HeadTensors ComputeMaxPool(const HeadSpec& spec, const HeadInput& input) {
 HeadTensors ComputeAvgPool(const HeadSpec& spec, const HeadInput& input) {
   std::optional<int64_t> divisor;
   if (spec.Has("divisor_override")) divisor = spec.Int("divisor_override");
-  return {
-      at::avg_pool2d(input.map, spec.Ints("kernel_size"), spec.Ints("stride"), spec.Ints("padding"),
-                     spec.Bool("ceil_mode"), spec.Bool("count_include_pad"), divisor),
-      {}};
+  return {at::avg_pool2d(input.map(), spec.Ints("kernel_size"), spec.Ints("stride"),
+                         spec.Ints("padding"), spec.Bool("ceil_mode"),
+                         spec.Bool("count_include_pad"), divisor),
+          {}};
 }
 
 HeadTensors ComputeMaxUnpool(const HeadSpec& spec, const HeadInput& input) {
-  const std::vector<int64_t> size = UnpooledSize(spec, input.map.size(2), input.map.size(3));
-  if (spec.given_indices) return {at::max_unpool2d(input.map, *input.indices, size), {}};
+  const std::vector<int64_t> size = UnpooledSize(spec, input.map().size(2), input.map().size(3));
+  if (spec.given_indices) return {at::max_unpool2d(input.map(), *input.indices, size), {}};
   const auto [values, indices] =
-      at::max_pool2d_with_indices(input.map, spec.Ints("kernel_size"), spec.Ints("stride"),
+      at::max_pool2d_with_indices(input.map(), spec.Ints("kernel_size"), spec.Ints("stride"),
                                   spec.Ints("padding"), {1, 1}, spec.Bool("ceil_mode"));
   return {at::max_unpool2d(values, indices, size), {}};
 }
@@ -60,15 +60,15 @@ HeadTensors ComputeConvPool(const HeadSpec& spec, const HeadInput& input) {
   const std::vector<int64_t>& stride = spec.Ints("stride");
   at::Tensor result;
   if (spec.filter_index < 0) {
-    const int64_t channels = input.map.size(1);
+    const int64_t channels = input.map().size(1);
     const double mean = 1.0 / static_cast<double>(kernel[0] * kernel[1]);
     const at::Tensor weight =
-        at::full({channels, 1, kernel[0], kernel[1]}, mean, input.map.options());
-    result = at::conv2d(input.map, weight, {}, stride, at::IntArrayRef{0, 0}, at::IntArrayRef{1, 1},
-                        channels);
+        at::full({channels, 1, kernel[0], kernel[1]}, mean, input.map().options());
+    result = at::conv2d(input.map(), weight, {}, stride, at::IntArrayRef{0, 0},
+                        at::IntArrayRef{1, 1}, channels);
   } else {
     const FilterTensors& filter = input.model->filters[static_cast<size_t>(spec.filter_index)];
-    result = at::conv2d(input.map, filter.weight, filter.bias, stride, at::IntArrayRef{0, 0},
+    result = at::conv2d(input.map(), filter.weight, filter.bias, stride, at::IntArrayRef{0, 0},
                         at::IntArrayRef{1, 1}, filter.groups);
   }
   return {spec.Bool("relu") ? at::relu(result) : result, {}};

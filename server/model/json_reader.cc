@@ -98,6 +98,16 @@ std::array<float, 3> JsonObject::Triple(std::string_view key, double min) const 
   return result;
 }
 
+std::string JsonObject::Json(std::string_view key) const {
+  const json* value = Find(key);
+  if (value == nullptr) return "";
+  if (!value->is_object()) {
+    Problem(key, "must be an object");
+    return "";
+  }
+  return value->dump();
+}
+
 std::array<int64_t, 2> JsonObject::Sides(std::string_view key, int64_t min, int64_t max) const {
   std::array<int64_t, 2> result = {min, min};
   const json* value = Find(key);

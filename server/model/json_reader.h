@@ -31,6 +31,8 @@ class JsonObject {
   bool Bool(std::string_view key) const;
   double Number(std::string_view key, double min, double max) const;
   std::array<float, 3> Triple(std::string_view key, double min) const;
+  // An object as JSON text, for whoever knows what belongs in it.
+  std::string Json(std::string_view key) const;
   // Two whole numbers: height and width.
   std::array<int64_t, 2> Sides(std::string_view key, int64_t min, int64_t max) const;
   // One of `names`; returns its position.

@@ -150,6 +150,7 @@ class ManifestReader {
       p.name = UniqueName(entry, names);
       p.layer = LayerName(entry, "layer");
       p.head = entry.Text("head");
+      if (entry.Has("head_parameters")) p.head_parameters = entry.Json("head_parameters");
       p.input_dimensions = entry.Int("input_dimensions", 1, kMaxDimensions);
       p.output_dimensions = entry.Int("output_dimensions", 1, p.input_dimensions);
       p.pictures = entry.Int("pictures", 1, INT64_MAX);

@@ -66,7 +66,8 @@ struct ClassifierInfo {
 struct ProjectionInfo {
   std::string name;
   std::string layer;
-  std::string head;  // kind that it was fitted on
+  std::string head;             // kind that it was fitted on
+  std::string head_parameters;  // of that head, a JSON object; empty: not stated
   int64_t input_dimensions = 0;
   int64_t output_dimensions = 0;
   int64_t pictures = 0;           // that it was fitted on

@@ -68,6 +68,7 @@ absl::StatusOr<std::vector<std::vector<HeadOutput>>> PoolMaps(absl::Span<const H
   const std::array<int64_t, 4> shape = {maps.n, maps.c, maps.h, maps.w};
   const at::Tensor tensor =
       at::from_blob(const_cast<float*>(maps.values.data()), shape, at::TensorOptions(at::kFloat));
+  MapStatistics shared(tensor);
   at::Tensor indices;
   std::vector<bool> negative;  // filled in where a head needs to know
   std::vector<std::vector<HeadOutput>> results(static_cast<size_t>(maps.n));
@@ -90,7 +91,7 @@ absl::StatusOr<std::vector<std::vector<HeadOutput>>> PoolMaps(absl::Span<const H
     }
     PIXPOOL_ASSIGN_OR_RETURN(
         const HeadTensors tensors,
-        ComputeHead(head, {.map = tensor, .indices = indices.defined() ? &indices : nullptr}));
+        ComputeHead(head, {.shared = shared, .indices = indices.defined() ? &indices : nullptr}));
     const std::string warning = NegativesWarning(head, "the map");
     if (!warning.empty() && negative.empty()) negative = HaveNegatives(maps);
     for (size_t n = 0; n < results.size(); ++n) {

@@ -21,7 +21,8 @@ std::string_view EncodingName(Encoding encoding);  // "float32"
 struct Projection {
   std::string name;
   std::string layer;
-  std::string head_kind;  // that it was fitted on
+  std::string head_kind;     // that it was fitted on
+  std::string head_pooling;  // that head as HeadSpec::pooling; empty: only the kind is known
   int64_t input_dimensions = 0;
   int64_t output_dimensions = 0;
   int64_t pictures = 0;

@@ -32,25 +32,32 @@ int64_t ExtraRegions(int64_t shorter, int64_t longer, double overlap) {
   return best_steps - 1;
 }
 
-// First cells of `count` regions spread evenly over an axis.
-int64_t Start(int64_t index, int64_t count, int64_t room) {
-  return count == 1 ? 0 : index * room / (count - 1);
+// First cells of `count` regions spread evenly over an axis with room for the first to move.
+std::vector<int64_t> Starts(int64_t count, int64_t room) {
+  std::vector<int64_t> starts;
+  for (int64_t i = 0; i < count; ++i) starts.push_back(count == 1 ? 0 : i * room / (count - 1));
+  return starts;
 }
 
 }  // namespace
 
-std::vector<MapRegion> RmacRegions(int64_t h, int64_t w, int64_t levels, double overlap) {
+std::vector<RmacLevel> RmacLevels(int64_t h, int64_t w, int64_t levels, double overlap) {
   const int64_t extra = ExtraRegions(std::min(h, w), std::max(h, w), overlap);
-  std::vector<MapRegion> regions;
+  std::vector<RmacLevel> result;
   for (int64_t level = 1; level <= levels; ++level) {
     const int64_t side = 2 * std::min(h, w) / (level + 1);
     if (side == 0) continue;
-    const int64_t rows = level + (h > w ? extra : 0);
-    const int64_t columns = level + (w > h ? extra : 0);
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t column = 0; column < columns; ++column) {
-        regions.push_back({Start(row, rows, h - side), Start(column, columns, w - side), side});
-      }
+    result.push_back({side, Starts(level + (h > w ? extra : 0), h - side),
+                      Starts(level + (w > h ? extra : 0), w - side)});
+  }
+  return result;
+}
+
+std::vector<MapRegion> RmacRegions(int64_t h, int64_t w, int64_t levels, double overlap) {
+  std::vector<MapRegion> regions;
+  for (const RmacLevel& level : RmacLevels(h, w, levels, overlap)) {
+    for (const int64_t y : level.rows) {
+      for (const int64_t x : level.columns) regions.push_back({y, x, level.side});
     }
   }
   return regions;

@@ -93,11 +93,17 @@ void RunHeads(absl::Span<const at::Tensor> maps, const ModelTensors& model,
     results[t].status = absl::OkStatus();
     results[t].outputs.assign(tasks[t].heads.size(), HeadOutput());
   }
+  // Of each layer and selection of images, what its heads share.
+  std::map<std::pair<int, std::vector<int64_t>>, MapStatistics> selections;
   for (const auto& [key, group] : GroupHeads(tasks)) {
-    const LayerInfo& layer = layers[group.spec->layer_index];
-    const at::Tensor rows = SelectRows(maps[group.spec->layer_index], group.tasks);
+    const int layer_index = group.spec->layer_index;
+    const LayerInfo& layer = layers[layer_index];
+    MapStatistics& shared =
+        selections
+            .try_emplace({layer_index, group.tasks}, SelectRows(maps[layer_index], group.tasks))
+            .first->second;
     const absl::StatusOr<HeadTensors> tensors =
-        ComputeHead(*group.spec, {.map = rows, .model = &model});
+        ComputeHead(*group.spec, {.shared = shared, .model = &model});
     const std::string warning =
         layer.non_negative ? "" : NegativesWarning(*group.spec, Concat("layer '", layer.name, "'"));
     for (const Target& target : group.targets) {

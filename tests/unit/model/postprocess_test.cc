@@ -132,6 +132,15 @@ TEST(FinishHead, PacksAndWarns) {
   EXPECT_EQ(output.packed.size(), 4u);
   EXPECT_EQ(output.warnings,
             (std::vector<std::string>{"projection 'small' was fitted on gem, not global_avg"}));
+  const auto fitted = std::make_shared<Projection>(*Small());
+  fitted->head_pooling = MakeHead("gem", {{"p", 4.0}}).pooling;
+  HeadSpec gem = MakeHead("gem");
+  gem.post = {.projection = fitted, .dimensions = 2};
+  output = {.shape = {3}, .values = {0.6f, 0.8f, 0}};
+  FinishHead(gem, output);
+  EXPECT_EQ(output.warnings,
+            (std::vector<std::string>{"projection 'small' was fitted on layer=late;kind=gem;p=4;"
+                                      "eps=1e-06, not layer=late;kind=gem;p=3;eps=1e-06"}));
   head.post = {.encoding = Encoding::kFloat16};
   output = {.shape = {2}, .values = {1e6f, kInfinity}};
   FinishHead(head, output);
