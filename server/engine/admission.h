@@ -20,7 +20,7 @@ struct AdmissionLimits {
 
 // What a request costs while it is in flight.
 struct AdmissionCost {
-  int64_t bytes = 0;   // of encoded and raw images
+  int64_t bytes = 0;   // of encoded and raw images; of a tensor with its answer
   int64_t pixels = 0;  // decoded pixels, from the headers
 };
 

@@ -173,10 +173,8 @@ class Engine::Impl {
 
   absl::Status AdmitTensor(PoolWork* work) {
     PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
-    PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, ValidateTensor(options_, work->request));
     AdmissionCost cost;
-    cost.bytes = static_cast<int64_t>(work->request.values.size() * sizeof(float) +
-                                      work->request.indices.size() * sizeof(int64_t));
+    PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, ValidateTensor(options_, work->request, &cost));
     PIXPOOL_ASSIGN_OR_RETURN(work->permit, Acquire(cost));
     work->admitted = clock_->Now();
     return absl::OkStatus();
@@ -257,13 +255,13 @@ class Engine::Impl {
   // Ends an image that never became passes; its status is in the first one's slot.
   void FailPasses(const ImageWork& image) {
     if (PassGroup* const group = image.group()) {
-      work_status(image) = image.slot().status;
+      ImageStatus(image) = image.slot().status;
       group->remaining.store(0);
     }
     Complete(image.work);
   }
 
-  static absl::Status& work_status(const ImageWork& image) {
+  static absl::Status& ImageStatus(const ImageWork& image) {
     return image.work->result.images[static_cast<size_t>(image.index)].status;
   }
 
@@ -310,7 +308,7 @@ class Engine::Impl {
       if (group->remaining.fetch_sub(1) != 1) return;
       CombinePasses(image);
     }
-    const bool good = work_status(image).ok();
+    const bool good = ImageStatus(image).ok();
     if (!good || !image.work->draws) return Complete(image.work);
     draw_pool_.Schedule([this, image = std::move(image)] {
       Draw(image);

@@ -12,6 +12,10 @@
 namespace pixpool {
 namespace {
 
+// What one head's result on one map takes besides its values. It counts: a tensor can hold millions
+// of maps of one value.
+constexpr double kBytesAResult = 256;
+
 absl::Status Invalid(std::string_view field, std::string_view message) {
   return MakeError({.reason = ErrorReason::kRequestInvalid, .field = std::string(field)}, message);
 }
@@ -62,7 +66,8 @@ absl::Status CheckHeads(const EngineOptions& options, const PoolRequest& request
 }  // namespace
 
 absl::StatusOr<std::vector<HeadSpec>> ValidateTensor(const EngineOptions& options,
-                                                     const PoolRequest& request) {
+                                                     const PoolRequest& request,
+                                                     AdmissionCost* cost) {
   PIXPOOL_RETURN_IF_ERROR(CheckShape(request));
   PIXPOOL_RETURN_IF_ERROR(CheckHeads(options, request));
   const std::vector<int64_t>& shape = request.shape;
@@ -70,14 +75,18 @@ absl::StatusOr<std::vector<HeadSpec>> ValidateTensor(const EngineOptions& option
   layer.channels = static_cast<int>(shape[1]);
   const HeadScope scope = TensorScope(layer, !request.indices.empty());
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ValidateHeads(request.heads, scope));
-  HeadCost cost;
+  HeadCost head_cost;
   for (size_t i = 0; i < heads.size(); ++i) {
     if (absl::Status status = CheckHeadOnMap(heads[i], shape[2], shape[3]); !status.ok()) {
       return PrependField(status, Concat("heads[", i, "]"));
     }
-    cost.Add(heads[i], shape[1], shape[2], shape[3], shape[0]);
+    head_cost.Add(heads[i], shape[1], shape[2], shape[3], shape[0]);
+    head_cost.response_bytes += kBytesAResult * static_cast<double>(shape[0]);
   }
-  PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, cost));
+  PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
+  cost->bytes = static_cast<int64_t>(request.values.size() * sizeof(float) +
+                                     request.indices.size() * sizeof(int64_t)) +
+                static_cast<int64_t>(head_cost.response_bytes);
   return heads;
 }
 

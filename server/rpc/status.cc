@@ -62,11 +62,6 @@ std::string RetryPushback(const absl::Status& status) {
   return Concat(absl::ToInt64Milliseconds(details->retry_after));
 }
 
-void AddPushback(const absl::Status& status, grpc::CallbackServerContext* context) {
-  const std::string pushback = RetryPushback(status);
-  if (!pushback.empty()) context->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
-}
-
 std::string ReasonText(const absl::Status& status) {
   if (status.ok()) return "";
   const std::optional<ErrorDetails> details = GetErrorDetails(status);

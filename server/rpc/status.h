@@ -5,7 +5,6 @@
 
 #include "absl/status/status.h"
 #include "google/rpc/status.pb.h"
-#include "grpcpp/server_context.h"
 #include "grpcpp/support/status.h"
 
 namespace pixpool {
@@ -24,9 +23,6 @@ grpc::Status ToGrpcStatus(const absl::Status& status);
 // Milliseconds for the grpc-retry-pushback-ms trailer; empty where the client was not told when to
 // retry.
 std::string RetryPushback(const absl::Status& status);
-
-// Adds that trailer to a call where it is due; before Finish.
-void AddPushback(const absl::Status& status, grpc::CallbackServerContext* context);
 
 // "OVERLOADED", or "" for OK: for the log.
 std::string ReasonText(const absl::Status& status);

@@ -5,25 +5,15 @@
 #include <utility>
 
 #include "server/rpc/extract_convert.h"
-#include "server/rpc/status.h"
+#include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
 namespace {
 
-class UnaryExtract final : public grpc::ServerUnaryReactor {
+class UnaryExtract final
+    : public UnaryReactor<v1::ExtractFeaturesRequest, v1::ExtractFeaturesResponse> {
  public:
-  UnaryExtract(const CallOptions& options, Engine* engine, Metrics* metrics, const Clock* clock,
-               grpc::CallbackServerContext* context, const v1::ExtractFeaturesRequest* request,
-               v1::ExtractFeaturesResponse* response)
-      : engine_(engine),
-        metrics_(metrics),
-        clock_(clock),
-        context_(context),
-        request_(request),
-        response_(response),
-        call_(std::make_shared<CallContext>(CallDeadline(
-            context->deadline(), std::chrono::system_clock::now(), clock->Now(), options))),
-        record_(RpcMethod::kExtractFeatures, context->peer(), metrics, clock) {}
+  using UnaryReactor::UnaryReactor;
 
   void Start() {
     auto request = ExtractRequestFromProto(*request_);
@@ -34,23 +24,14 @@ class UnaryExtract final : public grpc::ServerUnaryReactor {
     record_.Note("heads", request_->heads_size());
     if (!request.ok()) return End(request.status());
     request->context = call_;
-    engine_->Extract(*std::move(request),
-                     [this](ExtractResult result) { Reply(std::move(result)); });
+    engine_->Extract(*std::move(request), [this](ExtractResult result) {
+      if (!result.status.ok()) return End(result.status);
+      NoteResult(result);
+      EndWithReply([&] { ExtractResultToProto(*request_, std::move(result), response_); });
+    });
   }
-
-  void OnCancel() override { call_->Cancel(); }
-  void OnDone() override { delete this; }
 
  private:
-  void Reply(ExtractResult result) {
-    if (!result.status.ok()) return End(result.status);
-    const TimePoint start = clock_->Now();
-    NoteResult(result);
-    ExtractResultToProto(*request_, std::move(result), response_);
-    metrics_->StageTime(Stage::kConvert, ToSeconds(clock_->Now() - start));
-    End(absl::OkStatus());
-  }
-
   void NoteResult(const ExtractResult& result) {
     int64_t failed = 0;
     for (const ImageFeatures& image : result.images) failed += image.status.ok() ? 0 : 1;
@@ -62,22 +43,6 @@ class UnaryExtract final : public grpc::ServerUnaryReactor {
                    ToSeconds(times[static_cast<size_t>(s)]));
     }
   }
-
-  // The last thing done to this object: gRPC may delete it before Finish returns.
-  void End(const absl::Status& status) {
-    AddPushback(status, context_);
-    record_.End(status);
-    Finish(ToGrpcStatus(status));
-  }
-
-  Engine* const engine_;
-  Metrics* const metrics_;
-  const Clock* const clock_;
-  grpc::CallbackServerContext* const context_;
-  const v1::ExtractFeaturesRequest* const request_;
-  v1::ExtractFeaturesResponse* const response_;
-  const std::shared_ptr<CallContext> call_;
-  CallRecord record_;
 };
 
 }  // namespace
@@ -87,7 +52,8 @@ grpc::ServerUnaryReactor* StartUnaryExtract(const CallOptions& options, Engine* 
                                             grpc::CallbackServerContext* context,
                                             const v1::ExtractFeaturesRequest* request,
                                             v1::ExtractFeaturesResponse* response) {
-  auto* call = new UnaryExtract(options, engine, metrics, clock, context, request, response);
+  auto* call = new UnaryExtract(RpcMethod::kExtractFeatures, options, engine, metrics, clock,
+                                context, request, response);
   call->Start();
   return call;
 }

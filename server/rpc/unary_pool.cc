@@ -1,11 +1,10 @@
 #include "server/rpc/unary_pool.h"
 
-#include <memory>
 #include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/rpc/head_convert.h"
-#include "server/rpc/status.h"
+#include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
 namespace {
@@ -31,20 +30,9 @@ void PoolResultToProto(PoolResult&& result, v1::PoolTensorResponse* out) {
   }
 }
 
-class UnaryPool final : public grpc::ServerUnaryReactor {
+class UnaryPool final : public UnaryReactor<v1::PoolTensorRequest, v1::PoolTensorResponse> {
  public:
-  UnaryPool(const CallOptions& options, Engine* engine, Metrics* metrics, const Clock* clock,
-            grpc::CallbackServerContext* context, const v1::PoolTensorRequest* request,
-            v1::PoolTensorResponse* response)
-      : engine_(engine),
-        metrics_(metrics),
-        clock_(clock),
-        context_(context),
-        request_(request),
-        response_(response),
-        call_(std::make_shared<CallContext>(CallDeadline(
-            context->deadline(), std::chrono::system_clock::now(), clock->Now(), options))),
-        record_(RpcMethod::kPoolTensor, context->peer(), metrics, clock) {}
+  using UnaryReactor::UnaryReactor;
 
   void Start() {
     auto request = PoolRequestFromProto(*request_);
@@ -52,36 +40,11 @@ class UnaryPool final : public grpc::ServerUnaryReactor {
     record_.Note("values", request_->tensor().values_size());
     if (!request.ok()) return End(request.status());
     request->context = call_;
-    engine_->Pool(*std::move(request), [this](PoolResult result) { Reply(std::move(result)); });
+    engine_->Pool(*std::move(request), [this](PoolResult result) {
+      if (!result.status.ok()) return End(result.status);
+      EndWithReply([&] { PoolResultToProto(std::move(result), response_); });
+    });
   }
-
-  void OnCancel() override { call_->Cancel(); }
-  void OnDone() override { delete this; }
-
- private:
-  void Reply(PoolResult result) {
-    if (!result.status.ok()) return End(result.status);
-    const TimePoint start = clock_->Now();
-    PoolResultToProto(std::move(result), response_);
-    metrics_->StageTime(Stage::kConvert, ToSeconds(clock_->Now() - start));
-    End(absl::OkStatus());
-  }
-
-  // The last thing done to this object: gRPC may delete it before Finish returns.
-  void End(const absl::Status& status) {
-    AddPushback(status, context_);
-    record_.End(status);
-    Finish(ToGrpcStatus(status));
-  }
-
-  Engine* const engine_;
-  Metrics* const metrics_;
-  const Clock* const clock_;
-  grpc::CallbackServerContext* const context_;
-  const v1::PoolTensorRequest* const request_;
-  v1::PoolTensorResponse* const response_;
-  const std::shared_ptr<CallContext> call_;
-  CallRecord record_;
 };
 
 }  // namespace
@@ -91,7 +54,8 @@ grpc::ServerUnaryReactor* StartUnaryPool(const CallOptions& options, Engine* eng
                                          grpc::CallbackServerContext* context,
                                          const v1::PoolTensorRequest* request,
                                          v1::PoolTensorResponse* response) {
-  auto* call = new UnaryPool(options, engine, metrics, clock, context, request, response);
+  auto* call = new UnaryPool(RpcMethod::kPoolTensor, options, engine, metrics, clock, context,
+                             request, response);
   call->Start();
   return call;
 }

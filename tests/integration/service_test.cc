@@ -456,7 +456,7 @@ TEST_F(ServiceTest, PoolTensorUnpoolsWithTheCallersIndices) {
 }
 
 TEST_F(ServiceTest, PoolTensorNamesWhatIsWrong) {
-  Make({.max_heads_per_request = 2, .max_response_bytes = 1 << 20, .max_head_operations = 1000});
+  Make({.max_heads_per_request = 2, .max_response_bytes = 1 << 20, .max_head_operations = 6'000});
   struct Case {
     std::string reason, field;
     std::function<void(v1::PoolTensorRequest*)> change;
@@ -506,6 +506,14 @@ TEST_F(ServiceTest, PoolTensorNamesWhatIsWrong) {
        }},
       {"LIMIT_EXCEEDED", "heads",
        [](auto* r) { r->mutable_heads(0)->mutable_adaptive_avg()->add_output_size(64); }},
+      // Many maps of one value: an answer of mostly names and shapes.
+      {"LIMIT_EXCEEDED", "heads",
+       [](auto* r) {
+         r->mutable_tensor()->clear_values();
+         for (int i = 0; i < 5000; ++i) r->mutable_tensor()->add_values(1);
+         const int64_t shape[] = {5000, 1, 1, 1};
+         for (int i = 0; i < 4; ++i) r->mutable_tensor()->set_shape(i, shape[i]);
+       }},
   };
   for (const Case& c : cases) {
     v1::PoolTensorRequest request = TwoMaps();

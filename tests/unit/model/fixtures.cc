@@ -107,6 +107,19 @@ absl::StatusOr<HeadOutput> ApplyHead(const HeadSpec& head, absl::Span<const floa
   return std::move((*results)[0][0]);
 }
 
+ParamMap RequiredParams(const HeadType& type) {
+  const std::vector<int64_t> two = {2};
+  ParamMap params;
+  for (const ParamSpec& p : type.params) {
+    if (p.required) params[std::string(p.name)] = two;
+  }
+  if (type.name == "conv_pool") {  // one of two filters
+    params["mean_filter"] = true;
+    params["kernel_size"] = two;
+  }
+  return params;
+}
+
 HeadSpec MakeHead(const std::string& kind, ParamMap params, bool l2_normalized,
                   const std::string& layer) {
   HeadRequest request;

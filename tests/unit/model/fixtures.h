@@ -55,6 +55,9 @@ HeadScope TestScope();
 absl::StatusOr<HeadOutput> ApplyHead(const HeadSpec& head, absl::Span<const float> values,
                                      int64_t c, int64_t h, int64_t w);
 
+// The parameters that a head of this kind needs at least: windows and grids of 2.
+ParamMap RequiredParams(const HeadType& type);
+
 // Validates a head that must be valid.
 HeadSpec MakeHead(const std::string& kind, ParamMap params = {}, bool l2_normalized = false,
                   const std::string& layer = "");

@@ -14,16 +14,8 @@ namespace {
 // Walks every row of the table, so that a new head cannot forget a column.
 class HeadTableTest : public testing::TestWithParam<const HeadType*> {
  protected:
-  // The parameters that a head of this kind needs at least.
   static ParamMap RequiredParams() {
-    ParamMap params;
-    for (const ParamSpec& p : GetParam()->params) {
-      if (p.required) params[std::string(p.name)] = std::vector<int64_t>{2};
-    }
-    if (GetParam()->name == "conv_pool") {  // one of two filters
-      params["mean_filter"] = true;
-      params["kernel_size"] = std::vector<int64_t>{2};
-    }
+    ParamMap params = pixpool::RequiredParams(*GetParam());
     if (GetParam()->name == "max_unpool") params["output_size"] = std::vector<int64_t>{6, 5};
     return params;
   }
