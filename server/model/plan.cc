@@ -7,6 +7,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/model/head_params.h"
 #include "server/model/preprocess.h"
 
 namespace pixpool {
@@ -103,7 +104,7 @@ std::string InputPlan::Canonical() const {
   const bool plain = scales == std::vector<double>{1};
   if (!plain) {
     text += ";scales=";
-    for (const double s : scales) text += Concat(s == scales.front() ? "" : ",", s);
+    for (const double s : scales) text += Concat(s == scales.front() ? "" : ",", ParamText(s));
     // At other scales a picture is resized even where the plan does not ask for it.
     if (resize == ResizeMode::kNone) text += Concat(":", InterpolationName(interpolation));
   }

@@ -140,6 +140,8 @@ TEST(Scales, OrderAndOneAloneDoNotChangeTheText) {
       plain, Plan({.scales = {0.5}}).Canonical(), Plan({.scales = {0.5, 1}}).Canonical(),
       Plan({.flip = true}).Canonical(), Plan({.scales = {0.5}, .flip = true}).Canonical()};
   EXPECT_EQ(texts.size(), 5u);
+  // Neighbouring floats are two scales.
+  EXPECT_NE(Plan({.scales = {0.7071067}}).Canonical(), Plan({.scales = {0.7071068}}).Canonical());
   // At another scale even an unresized picture is resized, so the filter counts.
   EXPECT_THAT(Plan({.resize = ResizeMode::kNone, .scales = {0.5}}).Canonical(),
               testing::HasSubstr("scales=0.5:bicubic"));
