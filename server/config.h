@@ -19,12 +19,13 @@ struct Config {
 
   // Models.
   std::string models_dir = "models";
-  std::string default_model;     // "" takes the only one, else the first by name
-  std::string device = "auto";   // auto, cpu, cuda, cuda:N
-  std::string engine = "auto";   // auto, torchscript
-  int instances = 0;             // 0: from the CPU quota and the device
-  int threads_per_instance = 0;  // 0: likewise
-  int decode_threads = 0;        // 0: the CPU quota
+  std::string default_model;       // "" takes the only one, else the first by name
+  std::string device = "auto";     // auto, cpu, cuda, cuda:N
+  std::string engine = "auto";     // auto, openvino, torchscript
+  std::string precision = "auto";  // auto, float32, int8
+  int instances = 0;               // 0: from engine, CPU quota and device
+  int threads_per_instance = 0;    // 0: likewise
+  int decode_threads = 0;          // 0: the CPU quota
   int reply_threads = 1;
 
   // Batching.

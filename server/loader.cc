@@ -5,6 +5,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 
@@ -69,6 +70,7 @@ absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& opti
     registry->SetReady(location.name, location.version, *std::move(model));
     ready(location.name);
   }
+  ReturnFreeMemory();  // what loading needed and serving does not
   return first_failure;
 }
 

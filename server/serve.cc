@@ -10,6 +10,7 @@
 #include "grpcpp/grpcpp.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/log.h"
+#include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/engine/engine.h"
 #include "server/loader.h"
@@ -44,14 +45,13 @@ EngineOptions EngineOptionsFrom(const Config& config, int cores) {
   return o;
 }
 
-// One instance with all cores is the best start on a CPU: a lone picture gets the whole machine. A
-// GPU needs one instance and next to no CPU.
 ModelOptions ModelOptionsFrom(const Config& config, const std::string& device, int cores) {
-  ModelOptions o{.engine = config.engine, .device = device};
-  o.instances = config.instances > 0 ? config.instances : 1;
-  const int threads = device == "cpu" ? std::max(1, cores / o.instances) : 1;
-  o.threads_per_instance = config.threads_per_instance > 0 ? config.threads_per_instance : threads;
-  return o;
+  return {.engine = config.engine,
+          .precision = config.precision,
+          .device = device,
+          .cores = cores,
+          .instances = config.instances,
+          .threads_per_instance = config.threads_per_instance};
 }
 
 FeatureServiceOptions ServiceOptionsFrom(const Config& config) {
@@ -207,6 +207,7 @@ int Fail(const absl::Status& status) {
 
 int Serve(const Config& config) {
   const StopSignal stop;
+  TuneAllocator(AvailableCpuCount());
   StartLog(LogLevelFromName(config.log_level));
   Process process(config);
   if (absl::Status status = process.Start(); !status.ok()) {

@@ -12,6 +12,7 @@
 #include <exception>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/log.h"
@@ -216,6 +217,7 @@ class Engine::Impl {
         Complete(work);
         continue;
       }
+      preparing_.fetch_add(1);
       cpu_pool_->Schedule(
           [this, image = ImageWork{.work = work, .index = static_cast<int>(i)}]() mutable {
             Prepare(std::move(image));
@@ -226,6 +228,7 @@ class Engine::Impl {
 
   // Decodes and preprocesses one image, then hands its passes to the batcher.
   void Prepare(ImageWork image) {
+    const absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
     const TimePoint start = clock_->Now();
     RecordStage(image, Stage::kQueue, start - image.work->admitted);
     absl::Status status = image.work->context().Check(start, "decode");
@@ -295,7 +298,7 @@ class Engine::Impl {
     std::unique_ptr<ModelRunner>& runner = runners_[model.get()];
     if (runner == nullptr) {
       runner =
-          std::make_unique<ModelRunner>(model, options_, metrics_, clock_,
+          std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
                                         [this](ImageWork image) { PassDone(std::move(image)); });
     }
     return runner.get();
@@ -359,6 +362,7 @@ class Engine::Impl {
 
   // Own synchronisation. The pools outlive what feeds them.
   Admission admission_;
+  std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded
   ThreadPool reply_pool_;
   ThreadPool draw_pool_;
 

@@ -1,5 +1,6 @@
 #include "server/engine/model_runner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/text.h"
@@ -8,13 +9,17 @@
 namespace pixpool {
 
 ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const EngineOptions& options,
-                         Metrics* metrics, const Clock* clock, Complete complete)
+                         const std::atomic<int>* preparing, Metrics* metrics, const Clock* clock,
+                         Complete complete)
     : model_(std::move(model)),
       metrics_(metrics),
       clock_(clock),
       complete_(std::move(complete)),
-      batcher_({.max_batch_size = options.max_batch_size, .max_delay = options.max_batch_delay},
-               clock, [this](ImageWork& image) { return DropIfOver(image); }) {
+      preparing_(preparing),
+      batcher_(
+          {.max_batch_size = std::min(options.max_batch_size, model_->model->useful_batch_size()),
+           .max_delay = options.max_batch_delay},
+          clock, [this](ImageWork& image) { return DropIfOver(image); }) {
   for (int i = 0; i < model_->model->instance_count(); ++i) {
     threads_.emplace_back([this, i] { InstanceLoop(i); });
   }
@@ -59,9 +64,14 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   }
   std::vector<ModelResult> results(batch.size());
   ModelRunTimes times;
-  model_->model->RunBatch(instance, tasks, absl::MakeSpan(results), &times);
+  const int count = static_cast<int>(batch.size());
+  const int running = running_.fetch_add(count) + count;
+  const BatchPlace place = {.instance = instance,
+                            .pictures_in_flight = running + batcher_.depth() + preparing_->load()};
+  model_->model->RunBatch(place, tasks, absl::MakeSpan(results), &times);
+  running_.fetch_sub(count);
 
-  metrics_->BatchSize(static_cast<int>(batch.size()));
+  metrics_->BatchSize(count);
   metrics_->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
   metrics_->StageTime(Stage::kHeads, ToSeconds(times.heads));
   for (size_t i = 0; i < batch.size(); ++i) {

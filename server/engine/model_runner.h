@@ -1,6 +1,7 @@
 // The instance threads of one model and the batcher that feeds them. Internal to server/engine.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -19,8 +20,10 @@ class ModelRunner {
  public:
   using Complete = std::function<void(ImageWork)>;
 
+  // `preparing` counts the pictures that are not submitted yet but will be.
   ModelRunner(std::shared_ptr<const LoadedModel> model, const EngineOptions& options,
-              Metrics* metrics, const Clock* clock, Complete complete);
+              const std::atomic<int>* preparing, Metrics* metrics, const Clock* clock,
+              Complete complete);
   ~ModelRunner();
 
   ModelRunner(const ModelRunner&) = delete;
@@ -42,6 +45,8 @@ class ModelRunner {
   Metrics* const metrics_;
   const Clock* const clock_;
   const Complete complete_;
+  const std::atomic<int>* const preparing_;
+  std::atomic<int> running_ = 0;  // images in batches
   Batcher<ImageWork> batcher_;
   std::vector<std::thread> threads_;  // last: its threads use everything above
 };

@@ -1,13 +1,16 @@
 #include "server/model/backbone.h"
 
-#include <array>
-
 namespace pixpool {
 
 absl::Span<const BackboneEngine> BackboneEngines() {
-  static constexpr std::array<BackboneEngine, 1> kEngines = {{
+  // Fastest first.
+  static constexpr BackboneEngine kEngines[] = {
+#ifdef PIXPOOL_HAS_OPENVINO
+      {"openvino", [](std::string_view device) { return device == "cpu"; }, LoadOpenVino,
+       /*widens_when_alone=*/true},
+#endif
       {"torchscript", [](std::string_view) { return true; }, LoadTorchScript},
-  }};
+  };
   return kEngines;
 }
 

@@ -14,6 +14,17 @@
 
 namespace pixpool {
 
+// One pass over a batch.
+struct BackbonePass {
+  int instance = 0;
+  // uint8 [N, H, W, 3] on the CPU; stays alive and unchanged until the maps are no longer used.
+  at::Tensor images;
+  // Positions of the layers whose maps are wanted: rising, at least one.
+  std::vector<int> layers;
+  // CPU threads that may work on it. A backbone may take fewer.
+  int threads = 1;
+};
+
 // A loaded network: uint8 pictures in, one map for each layer out.
 //
 // Run may be called by several instances at the same time, each from its own thread. It blocks,
@@ -25,16 +36,23 @@ class Backbone {
   // Prepares the calling thread for Run on `instance`.
   virtual void EnterThread(int instance) = 0;
 
-  // `images` is uint8 [N, H, W, 3] on the CPU. The maps are float32 [N, C, h, w] in the order of
-  // the manifest's layers. The status carries the engine's own words, for the log.
-  virtual absl::StatusOr<std::vector<at::Tensor>> Run(int instance, const at::Tensor& images) = 0;
+  // The maps are float32 [N, C, h, w], one for each layer of the manifest in its order; those that
+  // were not asked for may be undefined. They may be the backbone's own memory: they hold until the
+  // next Run of the same instance. The status carries the engine's own words, for the log.
+  virtual absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) = 0;
+
+  // The checks after loading are over; what only they needed may go. No Run is under way.
+  virtual void EndWarmUp() {}
 };
 
 struct BackboneOptions {
   std::string path;    // the main file
   std::string device;  // "cpu" or "cuda:N"
+  int layer_count = 1;
+  int default_layer = 0;  // position; the one that most requests want
   int instances = 1;
   int threads_per_instance = 1;
+  int max_threads = 1;  // of a pass that has the machine for itself; at least threads_per_instance
 };
 
 // An engine, a row of the table in backbone.cc.
@@ -42,6 +60,9 @@ struct BackboneEngine {
   std::string_view name;
   bool (*runs_on)(std::string_view device);
   absl::StatusOr<std::unique_ptr<Backbone>> (*load)(const BackboneOptions& options);
+  // On a CPU: whether an instance is one thread, as many of them as there are cores, and takes more
+  // threads for a pass when the others have nothing to do. Otherwise one instance has all cores.
+  bool widens_when_alone = false;
 };
 
 // All engines of this build; "auto" takes the first that fits device and bundle.
@@ -49,5 +70,10 @@ absl::Span<const BackboneEngine> BackboneEngines();
 
 // torchscript_backbone.cc
 absl::StatusOr<std::unique_ptr<Backbone>> LoadTorchScript(const BackboneOptions& options);
+
+#ifdef PIXPOOL_HAS_OPENVINO
+// openvino_backbone.cc
+absl::StatusOr<std::unique_ptr<Backbone>> LoadOpenVino(const BackboneOptions& options);
+#endif
 
 }  // namespace pixpool

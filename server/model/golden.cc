@@ -48,7 +48,7 @@ absl::StatusOr<std::vector<float>> GoldenVector(const Bundle& bundle, Model& mod
   const ModelTask task{&input, absl::MakeConstSpan(&head, 1)};
   ModelResult result;
   ModelRunTimes times;
-  model.RunBatch(0, absl::MakeConstSpan(&task, 1), absl::MakeSpan(&result, 1), &times);
+  model.RunBatch({}, absl::MakeConstSpan(&task, 1), absl::MakeSpan(&result, 1), &times);
   PIXPOOL_RETURN_IF_ERROR(result.status);
   return std::move(result.outputs[0].values);
 }

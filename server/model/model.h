@@ -21,7 +21,7 @@ struct ModelInfo {
   std::string version;
   std::string license;
   std::string weights_sha256;
-  std::string engine;     // "torchscript"
+  std::string engine;     // "openvino", "torchscript"
   std::string device;     // "cpu", "cuda:0"
   std::string precision;  // "float32"
   InputRecipe input;
@@ -60,6 +60,14 @@ struct ModelRunTimes {
   TimeDuration heads{};
 };
 
+// Where a batch runs.
+struct BatchPlace {
+  int instance = 0;
+  // Pictures that are being worked on or wait in this process, those of the batch included: a pass
+  // alone may take all cores.
+  int pictures_in_flight = 1;
+};
+
 // A model with one or more instances, each of which runs one batch at a time.
 class Model {
  public:
@@ -67,6 +75,9 @@ class Model {
 
   virtual const ModelInfo& info() const = 0;
   virtual int instance_count() const = 0;
+
+  // Largest batch that is not slower than its pictures one after the other.
+  virtual int useful_batch_size() const = 0;
 
   // Prepares the calling thread for RunBatch on `instance` (threads of the engine, device). Call
   // once a thread.
@@ -76,16 +87,18 @@ class Model {
   // `results` has as many entries as `tasks`. An error of one head fails its image alone; an error
   // of the backbone fails all with INFERENCE_FAILED. Blocks. Different instances may run at the
   // same time; one instance is used by one thread at a time. Never throws.
-  virtual void RunBatch(int instance, absl::Span<const ModelTask> tasks,
+  virtual void RunBatch(const BatchPlace& place, absl::Span<const ModelTask> tasks,
                         absl::Span<ModelResult> results, ModelRunTimes* times) = 0;
 };
 
 // Settings of LoadModel.
 struct ModelOptions {
-  std::string engine = "auto";  // "auto", "torchscript"
-  std::string device = "auto";  // "auto", "cpu", "cuda", "cuda:N"; auto: CUDA if there is one
-  int instances = 1;
-  int threads_per_instance = 1;  // CPU threads of one backbone pass
+  std::string engine = "auto";     // "auto": the fastest of the bundle; "openvino", "torchscript"
+  std::string precision = "auto";  // "auto": float32 where the bundle has it; "float32", "int8"
+  std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:N"; auto: CUDA if there is one
+  int cores = 1;                   // that this process may use
+  int instances = 0;               // 0: what suits engine and device
+  int threads_per_instance = 0;    // CPU threads of one backbone pass; 0: likewise
 };
 
 // Loads a bundle, warms it up and checks its golden picture through the whole path (decode,

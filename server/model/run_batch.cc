@@ -1,6 +1,7 @@
 #include "server/model/run_batch.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/tensor.h>
 
@@ -76,6 +77,10 @@ absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks) {
     }
   }
   const Image& first = *tasks.front().input;
+  if (tasks.size() == 1) {  // as it is, without a copy; nobody writes to it
+    return at::from_blob(const_cast<uint8_t*>(first.data()), {1, first.height(), first.width(), 3},
+                         at::TensorOptions(at::kByte));
+  }
   at::Tensor batch =
       at::empty({static_cast<int64_t>(tasks.size()), first.height(), first.width(), 3}, at::kByte);
   uint8_t* to = batch.mutable_data_ptr<uint8_t>();

@@ -10,7 +10,8 @@
 
 namespace pixpool {
 
-// The inputs of a batch as one uint8 tensor [N, H, W, 3]. INTERNAL where the pictures are not all
+// The inputs of a batch as one uint8 tensor [N, H, W, 3], which must not outlive
+// them: a picture alone is not copied. INTERNAL where the pictures are not all
 // there and of one size. May throw what torch throws.
 absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks);
 

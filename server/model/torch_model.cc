@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <limits>
+#include <numeric>
 #include <utility>
 
 #include "server/base/error.h"
@@ -22,25 +24,41 @@
 namespace pixpool {
 namespace {
 
+// Positions of the layers that the heads of a batch read.
+std::vector<int> WantedLayers(absl::Span<const ModelTask> tasks) {
+  std::vector<int> layers;
+  for (const ModelTask& task : tasks) {
+    for (const HeadSpec& head : task.heads) layers.push_back(head.layer_index);
+  }
+  std::sort(layers.begin(), layers.end());
+  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  return layers;
+}
+
 class TorchModel final : public Model {
  public:
-  TorchModel(ModelInfo info, int instances, std::unique_ptr<Backbone> backbone,
+  TorchModel(ModelInfo info, const BackboneOptions& options, std::unique_ptr<Backbone> backbone,
              ModelTensors tensors)
       : info_(std::move(info)),
-        instances_(instances),
+        options_(options),
         backbone_(std::move(backbone)),
         tensors_(std::move(tensors)) {}
 
   const ModelInfo& info() const override { return info_; }
-  int instance_count() const override { return instances_; }
+  int instance_count() const override { return options_.instances; }
+  // On CPUs two pictures in one pass take longer than one after the other (docs/performance.md):
+  // their activations no longer fit the caches.
+  int useful_batch_size() const override {
+    return info_.device == "cpu" ? 1 : std::numeric_limits<int>::max();
+  }
   void EnterInstanceThread(int instance) override { backbone_->EnterThread(instance); }
 
-  void RunBatch(int instance, absl::Span<const ModelTask> tasks, absl::Span<ModelResult> results,
-                ModelRunTimes* times) override {
+  void RunBatch(const BatchPlace& place, absl::Span<const ModelTask> tasks,
+                absl::Span<ModelResult> results, ModelRunTimes* times) override {
     if (tasks.empty()) return;
     absl::Status status;
     try {
-      status = Run(instance, tasks, results, times);
+      status = Run(place, tasks, results, times);
     } catch (const std::exception& e) {
       status = absl::InternalError(FirstLine(e.what()));
     }
@@ -54,9 +72,13 @@ class TorchModel final : public Model {
     }
   }
 
+  void EndWarmUp() { backbone_->EndWarmUp(); }
+
   // Runs pictures of the recipe's size and of another one, and checks what comes out against the
   // manifest.
   absl::Status WarmUp() {
+    std::vector<int> layers(info_.layers.size());
+    std::iota(layers.begin(), layers.end(), 0);
     for (const auto& [height, width] : {std::pair(info_.input.height, info_.input.width),
                                         std::pair(info_.input.height + 32, info_.input.width)}) {
       Image picture(width, height);
@@ -64,7 +86,8 @@ class TorchModel final : public Model {
       const ModelTask task{&picture, {}};
       for (const std::vector<ModelTask>& tasks : {std::vector(1, task), std::vector(2, task)}) {
         PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
-        absl::StatusOr<std::vector<at::Tensor>> maps = backbone_->Run(0, inputs);
+        absl::StatusOr<std::vector<at::Tensor>> maps =
+            backbone_->Run({.images = inputs, .layers = layers});
         if (!maps.ok()) {
           return absl::FailedPreconditionError(Concat("the backbone fails on ", tasks.size(),
                                                       " pictures of ", width, " x ", height,
@@ -77,18 +100,28 @@ class TorchModel final : public Model {
   }
 
  private:
-  absl::Status Run(int instance, absl::Span<const ModelTask> tasks, absl::Span<ModelResult> results,
-                   ModelRunTimes* times) {
+  absl::Status Run(const BatchPlace& place, absl::Span<const ModelTask> tasks,
+                   absl::Span<ModelResult> results, ModelRunTimes* times) {
     const c10::InferenceMode inference;
     const Clock* clock = Clock::Real();
     const TimePoint start = clock->Now();
     PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
-    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps, backbone_->Run(instance, inputs));
-    Synchronize(maps.front().device());
+    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps,
+                             backbone_->Run({.instance = place.instance,
+                                             .images = inputs,
+                                             .layers = WantedLayers(tasks),
+                                             .threads = ThreadsFor(place)}));
+    Synchronize(c10::Device(info_.device));
     const TimePoint middle = clock->Now();
     RunHeads(maps, tensors_, info_.layers, tasks, results);
     if (times != nullptr) *times = {middle - start, clock->Now() - middle};
     return absl::OkStatus();
+  }
+
+  // The cores, shared out over what there is to do.
+  int ThreadsFor(const BatchPlace& place) const {
+    return std::max(options_.threads_per_instance,
+                    options_.max_threads / std::max(1, place.pictures_in_flight));
   }
 
   // Waits for the device, so that the backbone's time is its own and not the heads'.
@@ -123,7 +156,7 @@ class TorchModel final : public Model {
   }
 
   const ModelInfo info_;
-  const int instances_;
+  const BackboneOptions options_;
   const std::unique_ptr<Backbone> backbone_;
   const ModelTensors tensors_;
 };
@@ -133,23 +166,59 @@ struct EngineChoice {
   const EngineFile* file;
 };
 
-absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const std::string& wanted,
+const EngineFile* FindFile(const Manifest& manifest, std::string_view engine,
+                           std::string_view precision) {
+  for (const EngineFile& file : manifest.engines) {
+    if (file.engine == engine && file.precision == precision) return &file;
+  }
+  return nullptr;
+}
+
+// The first engine that fits device and bundle. Precision "auto" is float32, and another one only
+// where no engine has that: vectors of different precisions are not to be mixed unasked.
+absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const ModelOptions& wanted,
                                           const std::string& device) {
+  std::vector<std::string> precisions = {wanted.precision};
+  if (wanted.precision == "auto") precisions = {"float32", "int8"};
+  for (const std::string& precision : precisions) {
+    for (const BackboneEngine& engine : BackboneEngines()) {
+      if (wanted.engine != "auto" && wanted.engine != engine.name) continue;
+      if (!engine.runs_on(device)) continue;
+      const EngineFile* const file = FindFile(manifest, engine.name, precision);
+      if (file != nullptr) return EngineChoice{&engine, file};
+    }
+  }
   std::string known;
   for (const BackboneEngine& engine : BackboneEngines()) {
     known += Concat(known.empty() ? "" : ", ", engine.name);
-    if ((wanted != "auto" && wanted != engine.name) || !engine.runs_on(device)) continue;
-    for (const EngineFile& file : manifest.engines) {
-      if (file.engine == engine.name) return EngineChoice{&engine, &file};
-    }
   }
   std::string held;
   for (const EngineFile& file : manifest.engines) {
-    held += Concat(held.empty() ? "" : ", ", file.engine);
+    held += Concat(held.empty() ? "" : ", ", file.engine, " ", file.precision);
   }
-  return absl::FailedPreconditionError(Concat("no backbone for engine '", wanted, "' on device '",
-                                              device, "': the bundle holds ", held,
-                                              ", this server runs ", known));
+  return absl::FailedPreconditionError(
+      Concat("no backbone for engine '", wanted.engine, "' and precision '", wanted.precision,
+             "' on device '", device, "': the bundle holds ", held, "; this server runs ", known));
+}
+
+BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& choice,
+                                    const ModelOptions& options, const std::string& device) {
+  const Manifest& m = bundle.manifest;
+  BackboneOptions o;
+  o.path = Concat(bundle.dir, "/", choice.file->path);
+  o.device = device;
+  o.layer_count = static_cast<int>(m.layers.size());
+  o.default_layer = static_cast<int>(m.FindLayer(m.default_layer) - m.layers.data());
+  const int cores = device == "cpu" ? std::max(1, options.cores) : 1;
+  const bool widens = choice.engine->widens_when_alone && device == "cpu";
+  // Without adaptation, one instance with all cores: a lone picture gets the whole machine. A GPU
+  // needs one instance and next to no CPU.
+  o.instances = options.instances > 0 ? options.instances : (widens ? cores : 1);
+  o.threads_per_instance = options.threads_per_instance > 0 ? options.threads_per_instance
+                                                            : std::max(1, cores / o.instances);
+  // A number that was asked for is kept to.
+  o.max_threads = widens && options.threads_per_instance == 0 ? cores : o.threads_per_instance;
+  return o;
 }
 
 absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
@@ -181,24 +250,21 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
 absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOptions& options) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(options.device));
   PIXPOOL_ASSIGN_OR_RETURN(const EngineChoice choice,
-                           ChooseEngine(bundle.manifest, options.engine, device));
+                           ChooseEngine(bundle.manifest, options, device));
   PIXPOOL_ASSIGN_OR_RETURN(ModelInfo info, MakeInfo(bundle, *choice.file, device));
   PIXPOOL_ASSIGN_OR_RETURN(info.projections, ReadProjections(bundle));
   PIXPOOL_ASSIGN_OR_RETURN(ModelTensors tensors, LoadModelTensors(bundle, device));
-  BackboneOptions backbone_options;
-  backbone_options.path = bundle.dir + "/" + choice.file->path;
-  backbone_options.device = device;
-  backbone_options.instances = std::max(1, options.instances);
-  backbone_options.threads_per_instance = std::max(1, options.threads_per_instance);
+  const BackboneOptions backbone_options = BackboneOptionsFrom(bundle, choice, options, device);
   PIXPOOL_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            choice.engine->load(backbone_options));
-  auto model = std::make_unique<TorchModel>(std::move(info), backbone_options.instances,
-                                            std::move(backbone), std::move(tensors));
+  auto model = std::make_unique<TorchModel>(std::move(info), backbone_options, std::move(backbone),
+                                            std::move(tensors));
   model->EnterInstanceThread(0);
   if (absl::Status status = model->WarmUp(); !status.ok()) {
     return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));
   }
   PIXPOOL_RETURN_IF_ERROR(CheckGolden(bundle, *model));
+  model->EndWarmUp();
   return model;
 }
 

@@ -24,13 +24,13 @@ class TorchScriptBackbone final : public Backbone {
 
   void EnterThread(int) override { SetTorchThreads(threads_); }
 
-  absl::StatusOr<std::vector<at::Tensor>> Run(int, const at::Tensor& images) override {
+  absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) override {
     try {
       const c10::InferenceMode inference;
       // The profiling executor would compile again for new batch and picture sizes and stall for
       // 0.1 to 0.3 s each time. The frozen graph as it is runs just as fast.
       const torch::jit::GraphOptimizerEnabledGuard as_it_is(false);
-      std::vector<c10::IValue> inputs = {images.to(device_)};
+      std::vector<c10::IValue> inputs = {pass.images.to(device_)};
       return ToMaps(module_.forward(std::move(inputs)));
     } catch (const std::exception& e) {
       return absl::InternalError(FirstLine(e.what()));

@@ -49,10 +49,11 @@ class FakeModel final : public Model {
 
   const ModelInfo& info() const override { return info_; }
   int instance_count() const override { return instances_; }
+  int useful_batch_size() const override { return 1024; }
   void EnterInstanceThread(int) override {}
 
-  void RunBatch(int, absl::Span<const ModelTask> tasks, absl::Span<ModelResult> results,
-                ModelRunTimes* times) override {
+  void RunBatch(const BatchPlace&, absl::Span<const ModelTask> tasks,
+                absl::Span<ModelResult> results, ModelRunTimes* times) override {
     bool fail = false;
     {
       absl::MutexLock lock(&mu_);

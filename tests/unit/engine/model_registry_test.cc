@@ -22,8 +22,9 @@ class FakeModel final : public Model {
   }
   const ModelInfo& info() const override { return info_; }
   int instance_count() const override { return 1; }
+  int useful_batch_size() const override { return 8; }
   void EnterInstanceThread(int) override {}
-  void RunBatch(int, absl::Span<const ModelTask>, absl::Span<ModelResult>,
+  void RunBatch(const BatchPlace&, absl::Span<const ModelTask>, absl::Span<ModelResult>,
                 ModelRunTimes*) override {}
 
  private:

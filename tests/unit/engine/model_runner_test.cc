@@ -36,13 +36,14 @@ class ModelRunnerTest : public ::testing::Test {
   FakeRegistry fake_;
   FakeClock clock_;
   Metrics metrics_;
+  std::atomic<int> preparing_ = 0;
 };
 
 TEST_F(ModelRunnerTest, FillsTheSlotAndItsTimes) {
   const auto work = Work();
   absl::BlockingCounter done(1);
   {
-    ModelRunner runner(model(), {}, &metrics_, &clock_,
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
                        [&done](const auto&) { done.DecrementCount(); });
     EXPECT_EQ(runner.thread_count(), 1);
     runner.Submit(Picture(work));
@@ -63,7 +64,7 @@ TEST_F(ModelRunnerTest, DropsWhatIsOverBeforeTheBackbone) {
   cancelled->request.context->Cancel();
   absl::BlockingCounter done(2);
   {
-    ModelRunner runner(model(), {}, &metrics_, &clock_,
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
                        [&done](const auto&) { done.DecrementCount(); });
     runner.Submit(Picture(expired));
     runner.Submit(Picture(cancelled));
@@ -77,7 +78,7 @@ TEST_F(ModelRunnerTest, DropsWhatIsOverBeforeTheBackbone) {
 TEST_F(ModelRunnerTest, DestructionFinishesWhatWasSubmitted) {
   int completed = 0;
   {
-    ModelRunner runner(model(), {}, &metrics_, &clock_, [&completed](const auto&) { ++completed; });
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_, [&completed](const auto&) { ++completed; });
     for (int i = 0; i < 20; ++i) runner.Submit(Picture(Work()));
   }
   EXPECT_EQ(completed, 20);

@@ -36,7 +36,7 @@ class RunBatchTest : public testing::Test {
   static std::vector<ModelResult> Run(const std::vector<ModelTask>& tasks, int instance = 0) {
     std::vector<ModelResult> results(tasks.size());
     ModelRunTimes times;
-    model_->RunBatch(instance, tasks, absl::MakeSpan(results), &times);
+    model_->RunBatch({.instance = instance}, tasks, absl::MakeSpan(results), &times);
     EXPECT_TRUE(!results[0].status.ok() || times.backbone.count() > 0);
     return results;
   }

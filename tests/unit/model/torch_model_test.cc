@@ -89,8 +89,14 @@ TEST_F(BrokenBundle, ClassifierOfAnotherSize) {
 }
 
 TEST_F(BrokenBundle, EngineThatIsNotThere) {
-  manifest_["engines"][0]["engine"] = "openvino";
-  EXPECT_THAT(LoadError(), HasSubstr("the bundle holds openvino, this server runs torchscript"));
+  manifest_["engines"][0]["engine"] = "abacus";
+  EXPECT_THAT(LoadError(), HasSubstr("the bundle holds abacus float32; this server runs "));
+}
+
+TEST_F(BrokenBundle, PrecisionThatIsNotThere) {
+  ModelOptions options = Cpu();
+  options.precision = "int8";
+  EXPECT_THAT(LoadError(options), HasSubstr("no backbone for engine 'auto' and precision 'int8'"));
 }
 
 TEST_F(BrokenBundle, UnknownEngineOrDeviceIsAsked) {
@@ -121,8 +127,8 @@ TEST(LoadModel, RunsOnCudaAsOnTheCpu) {
   ModelResult b;
   ModelRunTimes times;
   (*cuda)->EnterInstanceThread(0);
-  (*cuda)->RunBatch(0, {&task, 1}, {&a, 1}, &times);
-  (*cpu)->RunBatch(0, {&task, 1}, {&b, 1}, &times);
+  (*cuda)->RunBatch({}, {&task, 1}, {&a, 1}, &times);
+  (*cpu)->RunBatch({}, {&task, 1}, {&b, 1}, &times);
   ASSERT_TRUE(a.status.ok()) << a.status;
   for (size_t i = 0; i < heads.size(); ++i) {
     ASSERT_EQ(a.outputs[i].values.size(), b.outputs[i].values.size());
