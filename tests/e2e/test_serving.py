@@ -36,7 +36,7 @@ def test_models_describe_themselves(client):
     models = client.stub.ListModels(client.pb.ListModelsRequest()).models
     assert [m.name for m in models] == ["efficientnet-lite0"]
     model = client.stub.GetModel(client.pb.GetModelRequest()).model
-    assert (model.engine, model.device, model.precision) == ("torchscript", "cpu", "float32")
+    assert (model.engine, model.device, model.precision) == ("openvino", "cpu", "float32")
     assert len(model.labels) == 1000 and model.class_count == 1000
     assert [layer.stride_px for layer in model.layers][-1] == 32
     assert model.default_layer == "features"

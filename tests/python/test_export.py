@@ -16,6 +16,8 @@ from pixpool.export.__main__ import main
 from pixpool.export.bundle import BundleOptions, write_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.models import SourceModel, load_model
+from pixpool.export.openvino_graph import OpenVinoGraph
+from pixpool.export.padding import SameConv2d, SameMaxPool2d
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.recipe import Recipe
 from torch import nn
@@ -280,3 +282,70 @@ def test_picture_golden_is_small_and_colourful(default_bundle):
         assert image.size == (320, 240)
         channels = np.asarray(image.convert("RGB")).reshape(-1, 3).std(axis=0)
     assert (channels > 20).all()
+
+
+class SameNet(nn.Module):
+    """A TensorFlow-like net: strided SAME padding, which depends on the input size."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.stem = SameConv2d(3, 8, 3, stride=2)
+        self.body = nn.Sequential(SameConv2d(8, 8, 5, stride=2, groups=8), nn.ReLU())
+
+    def forward(self, x):
+        return self.body(self.stem(x))
+
+
+@pytest.mark.parametrize("size", [(1, 32, 32), (2, 33, 47), (1, 65, 50)])
+def test_openvino_graph_equals_pytorch(tmp_path, size):
+    lines = []
+    folder = write_bundle(tiny_source(SameNet()), BundleOptions(out=tmp_path), lines.append)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["engines"][1] == {
+        "engine": "openvino", "precision": "float32", "path": "backbone.xml",
+    }  # fmt: skip
+    assert {"backbone.xml", "backbone.bin"} <= {entry["path"] for entry in manifest["files"]}
+    assert any(line.startswith("check openvino 3 x 131 x 97: cosine 1.0") for line in lines)
+    xml = (folder / "backbone.xml").read_text()
+    assert xml.count('auto_pad="same_upper"') == 2 and 'type="If"' not in xml
+    images = random_images(*size)
+    wanted = load_graph(folder)(images)
+    got = OpenVinoGraph(folder / "backbone.xml", threads=1)(images)
+    assert len(got) == len(wanted) == len(manifest["layers"])
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_openvino_file_is_the_same_each_time(tmp_path):
+    files = [
+        export(tiny_source(), tmp_path / name)[0] / "backbone.xml" for name in ("first", "second")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+class SamePoolNet(SameNet):
+    def __init__(self):
+        super().__init__()
+        self.pool = SameMaxPool2d(3, stride=2)
+
+    def forward(self, x):
+        return self.pool(super().forward(x))
+
+
+def test_what_openvino_cannot_have_is_left_out_or_refused(tmp_path):
+    lines = []
+    folder = write_bundle(tiny_source(SamePoolNet()), BundleOptions(out=tmp_path), lines.append)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert [entry["engine"] for entry in manifest["engines"]] == ["torchscript"]
+    assert not list(folder.glob("*.xml")) and not list(folder.glob("*.bin"))
+    assert "remark: without engine openvino: max pooling with SAME padding is not converted" in lines
+    with pytest.raises(ExportError, match="engine openvino: max pooling with SAME padding"):
+        export(tiny_source(SamePoolNet()), tmp_path / "asked", engines=["openvino"])
+    _, alone = export(tiny_source(), tmp_path / "alone", engines=["torchscript"])
+    assert [entry["engine"] for entry in alone["engines"]] == ["torchscript"]
+
+
+def test_unknown_engine_is_refused(tmp_path, capsys):
+    assert main(["efficientnet-lite0", "--engines", "abacus", "--out", str(tmp_path)]) == 1
+    assert "'abacus' is not one of torchscript, openvino" in capsys.readouterr().err

@@ -52,7 +52,7 @@ LIBRARIES = {
 # The standard library, and the headers of the C library and of Linux.
 SYSTEM = re.compile(
     r"[a-z_0-9]+$|(sys|linux|netinet|arpa|net)/\w+\.h$|"
-    r"(dirent|dlfcn|errno|execinfo|fcntl|fnmatch|getopt|glob|limits|netdb|poll|pthread|pwd|sched|signal|spawn|stdint|"
+    r"(dirent|dlfcn|errno|execinfo|fcntl|fnmatch|getopt|glob|limits|malloc|netdb|poll|pthread|pwd|sched|signal|spawn|stdint|"
     r"stdio|stdlib|string|termios|time|unistd)\.h$"
 )
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -78,7 +78,8 @@ TEST_F(ModelRunnerTest, DropsWhatIsOverBeforeTheBackbone) {
 TEST_F(ModelRunnerTest, DestructionFinishesWhatWasSubmitted) {
   int completed = 0;
   {
-    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_, [&completed](const auto&) { ++completed; });
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+                       [&completed](const auto&) { ++completed; });
     for (int i = 0; i < 20; ++i) runner.Submit(Picture(Work()));
   }
   EXPECT_EQ(completed, 20);

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixpool.export.bundle import BundleOptions, bundle_dir, existing_bundle
+from pixpool.export.bundle import ENGINES, BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
 from pixpool.export.names import default_name
@@ -100,14 +100,27 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         labels=args.labels,
         license=args.license,
         force=args.force,
+        engines=_engines(args.engines),
         pca=[PcaSpec.parse(text) for text in args.pca],
         filters=[FilterSpec.parse(text) for text in args.filter],
     )
 
 
+def _engines(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    engines = text.split(",")
+    for name in engines:
+        if name not in ENGINES:
+            raise ExportError(f"--engines: '{name}' is not one of {', '.join(ENGINES)}")
+    return engines
+
+
 def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
     options = _model_options(args)
-    fixed = (args.weights, args.random_weights, args.layers, args.labels, args.license)
+    fixed = (
+        args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines
+    )  # fmt: skip
     if any(fixed) or options.recipe_changes:
         raise ExportError(
             f"with {PREFIX} the network stays as it is: weights, layers, labels, licence and recipe"
@@ -143,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--weights", type=Path, metavar="FILE", help="state dict to load")
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
+    add("--engines", metavar="NAME,...", help="torchscript, openvino (default: what can be had)")
     add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pixpool.export.models import SourceModel
 
 FORMAT_VERSION = 1
+ENGINES = ("torchscript", "openvino")
 Progress = Callable[[str], None]
 
 
@@ -35,6 +36,7 @@ class BundleOptions:
     force: bool = False
     pca: list[PcaSpec] = dataclasses.field(default_factory=list)
     filters: list[FilterSpec] = dataclasses.field(default_factory=list)
+    engines: list[str] | None = None  # besides torchscript; None: those that can be had
     threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
 
 

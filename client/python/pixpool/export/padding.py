@@ -6,6 +6,9 @@ or in Python, where a trace would freeze it. The modules below compute it inside
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,9 +43,29 @@ with quiet_jit():
 class SameConv2d(nn.Conv2d):
     """Convolution with SAME padding computed from the size of its input."""
 
+    # Zeros on each side in place of SAME padding, see marked_same_convolutions.
+    marker = 0
+
     def forward(self, x: Tensor) -> Tensor:
+        if self.marker:
+            pad = self.marker
+            return F.conv2d(x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups)
         x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation), 0.0)
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+@contextlib.contextmanager
+def marked_same_convolutions(module: nn.Module, marker: int) -> Iterator[int]:
+    """Within, the SameConv2d of `module` pad with `marker` zeros on each side: for a converter that
+    has a SAME padding of its own and finds them by it. Gives their number."""
+    found = [m for m in module.modules() if isinstance(m, SameConv2d)]
+    for convolution in found:
+        convolution.marker = marker
+    try:
+        yield len(found)
+    finally:
+        for convolution in found:
+            convolution.marker = 0
 
 
 class SameMaxPool2d(nn.MaxPool2d):

@@ -21,6 +21,7 @@ from pixpool.export.errors import ExportError
 from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
 from pixpool.export.models import SourceModel
+from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.quiet import quiet_jit
@@ -59,11 +60,9 @@ def build_contents(
     graph, checks, lowest = _trace_and_check(trunk, golden, layers, folder / "backbone.ts")
     checks.append(_check_original(graph, original, layers, source.recipe, recipe))
     for check in checks:
-        progress(
-            f"check {check.images}: cosine {check.cosine:.7f}, largest difference"
-            f" {check.difference:.1e}, {1e3 * check.seconds:.0f} ms"
-            f" (threads: {torch.get_num_threads()})"
-        )
+        _report("", check, progress)
+    engines = [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}]
+    engines += _write_openvino(trunk, golden, layers, folder, options, progress)
     small = _smallest_side(graph)
     if small > MIN_SIDE:
         progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
@@ -76,7 +75,7 @@ def build_contents(
         "input": recipe.to_json(),
         "layers": _describe_layers(trunk, graph, golden, layers, lowest),
         "default_layer": default_layer,
-        "engines": [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}],
+        "engines": engines,
     }
     for layer in body["layers"]:
         sign = ", never negative" if layer["non_negative"] else ""
@@ -137,13 +136,54 @@ def _trace_and_check(
     graph = verify.load_graph(path)  # what is checked is what was written
     names = [layer.name for layer in layers]
     checks, lowest = [], [float("inf")] * len(layers)
-    batches = [golden, *(_pictures(*size) for size in _OTHER_SIZES)]
-    for images in batches:
+    for images in _batches(golden):
         checks.append(verify.compare(graph, trunk, images, names))
         lowest = [
             min(low, out.min().item()) for low, out in zip(lowest, graph(images), strict=True)
         ]
     return graph, checks, lowest
+
+
+def _batches(golden: Tensor) -> list[Tensor]:
+    return [golden, *(_pictures(*size) for size in _OTHER_SIZES)]
+
+
+def _report(engine: str, check: verify.Check, progress: Progress) -> None:
+    progress(
+        f"check {engine}{check.images}: cosine {check.cosine:.7f}, largest difference"
+        f" {check.difference:.1e}, {1e3 * check.seconds:.0f} ms"
+        f" (threads: {torch.get_num_threads()})"
+    )
+
+
+def _write_openvino(
+    trunk: Trunk,
+    golden: Tensor,
+    layers: list[LayerRef],
+    folder: Path,
+    options: BundleOptions,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """The entry of the engine openvino, or none, with the reason as a remark, where it cannot be
+    had and was not asked for by name."""
+    if options.engines is not None and "openvino" not in options.engines:
+        return []
+    path = folder / "backbone.xml"
+    try:
+        save(convert(trunk, golden, layers), path)
+        graph = OpenVinoGraph(path, torch.get_num_threads())
+        names = [layer.name for layer in layers]
+        checks = [verify.compare(graph, trunk, images, names) for images in _batches(golden)]
+    except ExportError as error:
+        if options.engines is not None:
+            raise ExportError(f"engine openvino: {error}") from error
+        progress(f"remark: without engine openvino: {error}")
+        for written in (path, path.with_suffix(".bin")):
+            written.unlink(missing_ok=True)
+        return []
+    for check in checks:
+        _report("openvino ", check, progress)
+    return [{"engine": "openvino", "precision": "float32", "path": path.name}]
 
 
 def _check_original(
