@@ -48,6 +48,27 @@ python_setup() {
   exec {python_lock}>&-
 }
 
+# python_bench_setup CACHE REQUIREMENTS_DIR: an environment of its own for bench/run; sets `bench_python`.
+python_bench_setup() {
+  local cache=$1 req=$2 venv log
+  venv=$cache/bench-$(python_hash "$req/bench.txt")
+  bench_python=$venv/bin/python
+  log=$venv.log
+  if [[ -e $venv/complete ]]; then
+    ui_line "Python packages for bench" "present"
+    return
+  fi
+  ui_step "Python packages for bench" "$log" progress_pip python_install_bench "$(python_interpreter)" "$venv" "$req"
+}
+
+python_install_bench() {
+  local base=$1 venv=$2 req=$3
+  rm -rf -- "$venv"
+  "$base" -m venv "$venv" || return
+  python_pip "$venv" -r "$req/bench.txt" || return
+  touch -- "$venv/complete"
+}
+
 python_waits() { echo "waiting for another set-up"; }
 
 # An interrupted install leaves no mark, and is begun anew.

@@ -17,10 +17,10 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# setup_packages [test]: system packages.
+# setup_packages [test|bench]: system packages.
 setup_packages() {
   local lists=(requirements/apt.txt)
-  [[ ${1:-} != test ]] || lists+=(requirements/apt-test.txt)
+  [[ -z ${1:-} ]] || lists+=("requirements/apt-$1.txt")
   packages_setup build/packages.log "${lists[@]}"
   if [[ ${1:-} == test ]]; then packages_promtool "$cache/promtool" build/promtool.log; fi
 }

@@ -1,0 +1,133 @@
+// The in-process limit: what decode, resize, backbone and head give over all cores with no server
+// around them. Prints one line of JSON; bench/compare.py reads it.
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "server/base/cpu_quota.h"
+#include "server/base/memory.h"
+#include "server/image/decode.h"
+#include "server/model/model.h"
+#include "server/model/preprocess.h"
+
+namespace pixpool {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+// Seconds of each stage, summed over the pictures of one worker. A worker has a core for itself, so
+// wall time is core time.
+struct Sums {
+  Seconds decode{}, resize{}, backbone{}, heads{};
+  int64_t pictures = 0;
+};
+
+template <typename T>
+T OrDie(absl::StatusOr<T> value) {
+  if (value.ok()) return *std::move(value);
+  std::fprintf(stderr, "pixpool-limit: %s\n", std::string(value.status().message()).c_str());
+  std::exit(1);
+}
+
+Sums Work(Model& model, int instance, int workers, const std::string& bytes,
+          const std::vector<HeadSpec>& heads, const InputPlan& plan, double seconds) {
+  model.EnterInstanceThread(instance);
+  Sums sums;
+  const Clock* const clock = Clock::Real();
+  const TimePoint start = clock->Now();
+  while (Seconds(clock->Now() - start).count() < seconds) {
+    const TimePoint begin = clock->Now();
+    const ImageHeader header = OrDie(ReadImageHeader(bytes, {.max_bytes = INT32_MAX}));
+    Image picture = OrDie(DecodeImage(bytes, header, {}));
+    const TimePoint decoded = clock->Now();
+    const Image input = Preprocess(std::move(picture), plan);
+    const TimePoint resized = clock->Now();
+    const ModelTask task = {.input = &input, .heads = heads};
+    ModelResult result;
+    ModelRunTimes times;
+    model.RunBatch({.instance = instance, .pictures_in_flight = workers}, {&task, 1}, {&result, 1},
+                   &times);
+    sums.decode += decoded - begin;
+    sums.resize += resized - decoded;
+    sums.backbone += times.backbone;
+    sums.heads += times.heads;
+    ++sums.pictures;
+  }
+  return sums;
+}
+
+int Main(const std::map<std::string, std::string>& args) {
+  const int cores = AvailableCpuCount();
+  TuneAllocator(cores);
+  const auto arg = [&args](const std::string& name, const std::string& fallback) {
+    const auto found = args.find(name);
+    return found == args.end() ? fallback : found->second;
+  };
+  const Bundle bundle = OrDie(OpenBundle(arg("model", "models/efficientnet-lite0/1")));
+  const auto model = OrDie(LoadModel(bundle, {.engine = arg("engine", "auto"),
+                                              .precision = arg("precision", "auto"),
+                                              .device = "cpu",
+                                              .cores = cores}));
+  std::ifstream file(arg("image", ""), std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  const std::vector<HeadSpec> heads = OrDie(ValidateHeads({}, model->info().Scope()));
+  const InputPlan plan = OrDie(MakeInputPlan(model->info().input, {}, 2048));
+  // One worker shows the latency of one picture with all cores, several the rate.
+  const int workers = std::min(model->instance_count(), std::stoi(arg("workers", "1024")));
+  const double seconds = std::stod(arg("seconds", "5"));
+
+  std::vector<Sums> sums(static_cast<size_t>(workers));
+  std::vector<std::thread> threads;
+  const TimePoint start = Clock::Real()->Now();
+  for (int i = 0; i < workers; ++i) {
+    threads.emplace_back([&, i] {
+      sums[static_cast<size_t>(i)] = Work(*model, i, workers, bytes, heads, plan, seconds);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const double elapsed = Seconds(Clock::Real()->Now() - start).count();
+
+  Sums all;
+  for (const Sums& s : sums) {
+    all.decode += s.decode;
+    all.resize += s.resize;
+    all.backbone += s.backbone;
+    all.heads += s.heads;
+    all.pictures += s.pictures;
+  }
+  const auto ms = [&all](Seconds s) { return 1e3 * s.count() / static_cast<double>(all.pictures); };
+  std::printf(
+      "{\"images_per_second\": %.2f, \"workers\": %d, \"decode_ms\": %.3f, \"resize_ms\": %.3f, "
+      "\"backbone_ms\": %.3f, \"heads_ms\": %.3f}\n",
+      static_cast<double>(all.pictures) / elapsed, workers, ms(all.decode), ms(all.resize),
+      ms(all.backbone), ms(all.heads));
+  return 0;
+}
+
+}  // namespace
+}  // namespace pixpool
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> args;  // --name=value
+  for (int i = 1; i < argc; ++i) {
+    const std::string text = argv[i];
+    const size_t equals = text.find('=');
+    if (!text.starts_with("--") || equals == std::string::npos) {
+      std::fputs(
+          "usage: pixpool-limit --image=FILE [--model=BUNDLE] [--engine=E] [--precision=P]\n"
+          "                     [--workers=N] [--seconds=S]\n",
+          stderr);
+      return 2;
+    }
+    args[text.substr(2, equals - 2)] = text.substr(equals + 1);
+  }
+  return pixpool::Main(args);
+}
