@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<float>> GoldenVector(const Bundle& bundle, Model& mod
 
 }  // namespace
 
-absl::Status CheckGolden(const Bundle& bundle, Model& model) {
+absl::Status CheckGolden(const Bundle& bundle, Model& model, double min_cosine) {
   if (!bundle.manifest.has_golden) return absl::OkStatus();
   const GoldenInfo& golden = bundle.manifest.golden;
   const auto fail = [&](std::string_view what) {
@@ -74,9 +74,9 @@ absl::Status CheckGolden(const Bundle& bundle, Model& model) {
   }
   const double cosine = Cosine(*got, expected);
   // Written so that NaN fails.
-  if (!(cosine >= golden.min_cosine)) {
+  if (!(cosine >= min_cosine)) {
     return fail(Concat("has a cosine of ", cosine, " with the expected '", golden.values_path,
-                       "', the manifest asks for at least ", golden.min_cosine));
+                       "', the manifest asks for at least ", min_cosine));
   }
   return absl::OkStatus();
 }

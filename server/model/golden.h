@@ -9,8 +9,8 @@
 namespace pixpool {
 
 // Runs the bundle's golden picture through decode, preprocess, backbone and global_avg on instance
-// 0 and compares. FAILED_PRECONDITION with both numbers where the cosine is too low or a value is
-// not finite. OK where the bundle has no golden.
-absl::Status CheckGolden(const Bundle& bundle, Model& model);
+// 0 and compares. FAILED_PRECONDITION with both numbers where the cosine is below `min_cosine` or a
+// value is not finite. OK where the bundle has no golden.
+absl::Status CheckGolden(const Bundle& bundle, Model& model, double min_cosine);
 
 }  // namespace pixpool

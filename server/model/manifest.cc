@@ -128,8 +128,13 @@ class ManifestReader {
 
   void ReadEngines() {
     for (const JsonObject& entry : root_.Objects("engines")) {
-      m_.engines.push_back(
-          {entry.Text("engine"), entry.Text("precision"), ListedPath(entry, "path")});
+      EngineFile file = {.engine = entry.Text("engine"),
+                         .precision = entry.Text("precision"),
+                         .path = ListedPath(entry, "path")};
+      if (entry.Has("golden_min_cosine")) {
+        file.golden_min_cosine = entry.Number("golden_min_cosine", 0, 1);
+      }
+      m_.engines.push_back(std::move(file));
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,9 +49,11 @@ struct BundleFile {
 
 // A backbone in one engine's format.
 struct EngineFile {
-  std::string engine;     // "torchscript", later "openvino", "aotinductor"
+  std::string engine;     // "torchscript", "openvino"
   std::string precision;  // "float32", "int8"
   std::string path;       // the main file; listed in files too
+  // Bound of the golden picture in place of GoldenInfo's: int8 is not as near to PyTorch.
+  std::optional<double> golden_min_cosine;
 };
 
 // Linear classifier over the globally averaged map of one layer.

@@ -263,7 +263,8 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
   if (absl::Status status = model->WarmUp(); !status.ok()) {
     return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));
   }
-  PIXPOOL_RETURN_IF_ERROR(CheckGolden(bundle, *model));
+  PIXPOOL_RETURN_IF_ERROR(CheckGolden(
+      bundle, *model, choice.file->golden_min_cosine.value_or(bundle.manifest.golden.min_cosine)));
   model->EndWarmUp();
   return model;
 }

@@ -46,6 +46,7 @@ TEST(Manifest, ReadsEveryField) {
   EXPECT_EQ(m->engines[0].engine, "torchscript");
   EXPECT_EQ(m->engines[0].precision, "float32");
   EXPECT_EQ(m->engines[0].path, "net.ts");
+  EXPECT_FALSE(m->engines[0].golden_min_cosine.has_value());
   EXPECT_TRUE(m->has_classifier);
   EXPECT_EQ(m->classifier.layer, "late");
   EXPECT_EQ(m->classifier.class_count, 7);
@@ -60,6 +61,16 @@ TEST(Manifest, ReadsEveryField) {
   EXPECT_EQ(m->files.size(), 7u);
   EXPECT_EQ(m->FindLayer("early"), &m->layers[0]);
   EXPECT_EQ(m->FindLayer("none"), nullptr);
+}
+
+TEST(Manifest, AnEngineMayHaveABoundOfItsOwn) {
+  json document = GoodManifest();
+  document["engines"][0]["golden_min_cosine"] = 0.97;
+  const absl::StatusOr<Manifest> m = ParseManifest(document.dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->engines[0].golden_min_cosine, 0.97);
+  document["engines"][0]["golden_min_cosine"] = 1.5;
+  EXPECT_FALSE(ParseManifest(document.dump()).ok());
 }
 
 TEST(Manifest, OptionalPartsMayBeAbsent) {

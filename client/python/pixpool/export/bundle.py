@@ -37,6 +37,8 @@ class BundleOptions:
     pca: list[PcaSpec] = dataclasses.field(default_factory=list)
     filters: list[FilterSpec] = dataclasses.field(default_factory=list)
     engines: list[str] | None = None  # besides torchscript; None: those that can be had
+    int8: Path | None = None  # pictures to calibrate on
+    accept_worse_int8: bool = False
     threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
 
 

@@ -1,4 +1,4 @@
-"""Makes a new version of a bundle with other projections and filters, without exporting again."""
+"""Makes a new version of a bundle with other projections, filters or int8, without exporting again."""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ def extend_bundle(
         }
         replaced = _drop(body, "projections", {spec.name for spec in options.pca})
         replaced |= _drop(body, "filters", {spec.name for spec in options.filters})
+        if options.int8 is not None:
+            replaced |= {"backbone.int8.xml", "backbone.int8.bin"}
+            body["engines"] = [e for e in body["engines"] if e["precision"] != "int8"]
         for entry in manifest["files"]:
             if Path(entry["path"]).name != entry["path"]:
                 raise ExportError(f"{base} holds '{entry['path']}'; only flat bundles are extended")

@@ -1,4 +1,4 @@
-"""Adds to the files of a bundle what the user has fitted or trained: projections and filters."""
+"""Adds to the files of a bundle what is made from the user's pictures or training: projections, filters, int8."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ class Extras:
         self._pictures = {spec.folder: list_pictures(spec.folder) for spec in options.pca}
         self._filters = [(spec, read_filter(spec.file)) for spec in options.filters]
         self._threads = options.threads
+        self._int8, self._accept_worse = options.int8, options.accept_worse_int8
+        if self._int8 is not None:
+            list_pictures(self._int8)  # refuses a folder without any
 
     def write(self, folder: Path, body: dict[str, Any], progress: Progress) -> None:
         """Writes the files into the bundle's `folder` and appends the entries to `body`, the
@@ -56,6 +59,11 @@ class Extras:
                 "filter {name}: {output_channels} channels from layer {layer}, groups {groups},"
                 " window {kernel_size}, stride {stride}".format(**entry)
             )
+        if self._int8 is not None:
+            from pixpool.export.quantize import write_int8  # late: NNCF is an extra of its own
+
+            threads = self._threads or torch.get_num_threads()
+            write_int8(folder, body, self._int8, self._accept_worse, threads, progress)
         for pictures in self._pictures:
             same = [(spec, head) for spec, head in self._pca if spec.folder == pictures]
             body.setdefault("projections", []).extend(self._fit(same, folder, body, progress))
