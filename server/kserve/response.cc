@@ -123,6 +123,13 @@ void SetTimes(const ExtractResult& result, inference::ModelInferResponse* out) {
   }
 }
 
+// The error of one image as that of the request: clients of this protocol show the message alone.
+absl::Status ImageError(size_t index, const absl::Status& status) {
+  const auto details = GetErrorDetails(status);
+  if (!details) return status;
+  return MakeError(*details, Concat("images[", index, "]: ", ToStd(status.message())));
+}
+
 }  // namespace
 
 std::string ClassText(const ClassScore& score, const std::vector<std::string>& labels) {
@@ -133,7 +140,9 @@ std::string ClassText(const ClassScore& score, const std::vector<std::string>& l
 
 absl::Status InferResponseFromResult(const inference::ModelInferRequest& request,
                                      ExtractResult&& result, inference::ModelInferResponse* out) {
-  for (const ImageFeatures& image : result.images) PIXPOOL_RETURN_IF_ERROR(image.status);
+  for (size_t i = 0; i < result.images.size(); ++i) {
+    if (!result.images[i].status.ok()) return ImageError(i, result.images[i].status);
+  }
   const ModelInfo& info = result.model->info();
   for (size_t h = 0; h < result.heads->size(); ++h) {
     Column column = {.head = (*result.heads)[h], .outputs = {}};

@@ -281,7 +281,8 @@ def test_statistics_count_this_protocols_requests(start_server, photos):
         assert (row.name, row.version, row.inference_count) == (MODEL, "1", 3)
         stats = row.inference_stats
         assert (stats.success.count, stats.fail.count) == (2, 1)
-        assert stats.success.ns >= stats.compute_infer.ns + stats.compute_input.ns > 0
+        for stage in (stats.queue, stats.compute_input, stats.compute_infer, stats.compute_output):
+            assert stage.count == 2 and 0 < stage.ns < stats.success.ns
         assert row.last_inference > 1_600_000_000_000
         with pytest.raises(InferenceServerException):
             client.get_inference_statistics("nope")

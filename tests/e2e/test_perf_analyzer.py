@@ -17,7 +17,9 @@ PROGRAM = os.environ.get("PERF_ANALYZER") or shutil.which("perf_analyzer")
 @pytest.mark.skipif(PROGRAM is None, reason="perf_analyzer is not here; PERF_ANALYZER names it (docs/kserve.md)")
 @pytest.mark.parametrize("flags", [[], ["--streaming"], ["--async"]], ids=["unary", "streaming", "async"])
 def test_a_run_at_several_concurrencies_completes(server, photos, tmp_path, flags):
-    picture = base64.b64encode(photos["rocket.jpg"].read_bytes()).decode()
+    file = photos["rocket.jpg"].read_bytes()
+    # It sends these bytes as they are, so the element's length has to be among them.
+    picture = base64.b64encode(len(file).to_bytes(4, "little") + file).decode()
     data = tmp_path / "data.json"
     data.write_text(json.dumps({"data": [{"image": {"b64": picture}}]}))
     report = tmp_path / "report.csv"

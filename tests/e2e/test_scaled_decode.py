@@ -11,6 +11,8 @@ from PIL import Image
 
 MIN_COSINE = 0.99  # photographs of which each is decoded at a quarter
 
+CELL_PX = 150
+
 
 @pytest.fixture(scope="module")
 def large(photos) -> dict[str, bytes]:
@@ -57,5 +59,7 @@ def test_what_is_drawn_is_the_picture_in_full(client, api, large):
         exact = extract(client, api, data, ["class_activation_map"], "DECODE_MODE_EXACT").head_results[0]
         got, want = floats.activation_map.box, exact.activation_map.box
         for side in ("left_px", "top_px", "right_px", "bottom_px"):
-            # A pixel of the network's input is 4.7 of the picture's.
-            assert abs(getattr(got, side) - getattr(want, side)) <= 12, (name, side)
+            # Values near the box's threshold may move it by a cell of the map, 32 * 4.7 pixels; the reduced picture's
+            # coordinates would be half of these.
+            assert abs(getattr(got, side) - getattr(want, side)) <= CELL_PX, (name, side)
+        assert got.right_px > full.width / 2

@@ -64,9 +64,10 @@ TEST_F(InferResponse, StacksTheImages) {
 
 TEST_F(InferResponse, OneBadImageFailsTheRequest) {
   ExtractResult result = Result({.kind = "gem"}, 3);
-  result.images[1].status = MakeError(ErrorReason::kImageUndecodable, "images[1]: broken");
+  result.images[1].status = MakeError(ErrorReason::kImageUndecodable, "broken");
   const absl::Status status = Convert(std::move(result));
   EXPECT_EQ(GetErrorDetails(status)->reason, ErrorReason::kImageUndecodable);
+  EXPECT_EQ(status.message(), "images[1]: broken");
 }
 
 TEST_F(InferResponse, MapsOfDifferentSizesAreRefused) {
