@@ -4,9 +4,8 @@
 //   instance threads:          backbone -> heads (model_runner.cc) -> the sum of several passes
 //   draw pool:                 box and picture of class activation maps, where asked for
 //   reply pool:                done
-// Pool goes the short way: validate -> admit -> cpu pool: heads -> reply pool: done.
+// Pool goes the short way of tensor_pooler.cc.
 #include "server/engine/engine.h"
-#include "server/base/text.h"
 
 #include <exception>
 #include <utility>
@@ -16,41 +15,18 @@
 #include "absl/synchronization/mutex.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/base/thread_pool.h"
 #include "server/engine/decode_picture.h"
 #include "server/engine/draw.h"
 #include "server/engine/model_runner.h"
 #include "server/engine/passes.h"
+#include "server/engine/tensor_pooler.h"
 #include "server/engine/validate.h"
-#include "server/engine/validate_tensor.h"
 #include "server/engine/work.h"
-#include "server/model/pool_tensor.h"
 
 namespace pixpool {
 namespace {
-
-ErrorReason CancelReason(const absl::Status& status) {
-  return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
-}
-
-// One admitted tensor.
-struct PoolWork {
-  PoolRequest request;
-  Engine::PoolDone done;
-  PoolResult result;
-  TimePoint admitted;
-  Permit permit;  // last, so that it is released first
-};
-
-MapsView Maps(const PoolRequest& request) {
-  const std::vector<int64_t>& shape = request.shape;
-  return {.values = request.values,
-          .n = shape[0],
-          .c = shape[1],
-          .h = shape[2],
-          .w = shape[3],
-          .indices = request.indices};
-}
 
 // The status of the whole request, given those of its images: a call that is over, or that failed
 // in every image through our own fault, fails as a call.
@@ -71,11 +47,6 @@ absl::Status RequestStatus(const ExtractResult& result) {
 
 }  // namespace
 
-void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics) {
-  image.slot().status = status;
-  metrics->Cancelled(stage, CancelReason(status));
-}
-
 class Engine::Impl {
  public:
   Impl(EngineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock)
@@ -86,7 +57,8 @@ class Engine::Impl {
         admission_(options_.admission),
         reply_pool_("reply", options_.reply_threads),
         draw_pool_("draw", options_.decode_threads),
-        cpu_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)) {}
+        cpu_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
+        pooler_(options_, &admission_, cpu_pool_.get(), &reply_pool_, metrics_, clock_) {}
 
   ~Impl() {
     // Upstream first: decoding submits to runners, runners draw and reply.
@@ -109,19 +81,7 @@ class Engine::Impl {
   }
 
   void Pool(PoolRequest request, PoolDone done) {
-    auto work = std::make_shared<PoolWork>();
-    work->request = std::move(request);
-    work->done = std::move(done);
-    if (absl::Status status = AdmitTensor(work.get()); !status.ok()) {
-      return work->done({.status = std::move(status)});
-    }
-    cpu_pool_->Schedule([this, work] {
-      work->result.status = PoolNow(work.get());
-      reply_pool_.Schedule([work] {
-        work->done(std::move(work->result));
-        work->permit.Release();
-      });
-    });
+    pooler_.Pool(std::move(request), std::move(done));
   }
 
   bool Drain(absl::Duration timeout) {
@@ -161,45 +121,8 @@ class Engine::Impl {
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
     AdmissionCost cost;
     PIXPOOL_RETURN_IF_ERROR(ValidateRequest(options_, metrics_, work, &cost));
-    PIXPOOL_ASSIGN_OR_RETURN(work->permit, Acquire(cost));
+    PIXPOOL_ASSIGN_OR_RETURN(work->permit, AcquirePermit(&admission_, metrics_, cost));
     work->admitted = clock_->Now();
-    return absl::OkStatus();
-  }
-
-  absl::Status AdmitTensor(PoolWork* work) {
-    PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
-    AdmissionCost cost;
-    PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, ValidateTensor(options_, work->request, &cost));
-    PIXPOOL_ASSIGN_OR_RETURN(work->permit, Acquire(cost));
-    work->admitted = clock_->Now();
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<Permit> Acquire(const AdmissionCost& cost) {
-    auto permit = admission_.Acquire(cost);
-    if (!permit.ok()) {
-      if (const auto details = GetErrorDetails(permit.status())) metrics_->Shed(details->reason);
-    }
-    return permit;
-  }
-
-  // The heads of a tensor, on a cpu thread.
-  absl::Status PoolNow(PoolWork* work) {
-    const PoolRequest& request = work->request;
-    const TimePoint start = clock_->Now();
-    metrics_->StageTime(Stage::kQueue, ToSeconds(start - work->admitted));
-    if (absl::Status status = request.context->Check(start, "heads"); !status.ok()) {
-      metrics_->Cancelled(Stage::kHeads, CancelReason(status));
-      return status;
-    }
-    try {
-      PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
-    } catch (const std::exception& e) {
-      Log(LogLevel::kError, "pool_failed", {{"what", e.what()}});
-      return MakeError(ErrorReason::kInferenceFailed, "the tensor could not be pooled");
-    }
-    metrics_->StageTime(Stage::kHeads, ToSeconds(clock_->Now() - start));
-    for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind);
     return absl::OkStatus();
   }
 
@@ -355,6 +278,7 @@ class Engine::Impl {
       ABSL_GUARDED_BY(mu_);
 
   std::unique_ptr<ThreadPool> cpu_pool_;
+  TensorPooler pooler_;
 };
 
 Engine::Engine(EngineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock)

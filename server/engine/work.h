@@ -71,6 +71,13 @@ inline size_t BatchGroup(Size input) {
   return (static_cast<size_t>(input.height) << 32) | static_cast<size_t>(input.width);
 }
 
+// The reason that counts in the metrics for a call that is over.
+ErrorReason CancelReason(const absl::Status& status);
+
+// A permit, or the refusal, counted.
+absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
+                                     const AdmissionCost& cost);
+
 // Marks an image as dropped because its call is over. `stage` is where it was found.
 void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics);
 
