@@ -12,6 +12,9 @@ import pathlib
 OUT = pathlib.Path(__file__).resolve().parent / "dashboards" / "pixpool.json"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH, HEIGHT = 8, 8  # three panels side by side
+# Calls for work, and those of them whose time means something (a stream's is its client's): as in prometheus/rules/slo.yml.
+WORK = ', method=~"ExtractFeatures|StreamFeatures|PoolTensor|ModelInfer|ModelStreamInfer"'
+UNARY = ', method=~"ExtractFeatures|PoolTensor|ModelInfer"'
 SELECT = 'job="$job", instance=~"$instance"'
 
 
@@ -40,21 +43,19 @@ def share(part, whole):
 # Row -> panels: title, unit, what it shows, {legend: query}, and options: stack, max, thresholds, kind.
 ROWS = {
     "The service": [
-        ("Calls", "reqps", "Finished calls by method.", {"{{method}}": by("method", rate("pixpool_requests_total"))}, {}),
+        ("Calls", "reqps", "Finished calls by method.", {"{{method}}": by("method", rate("pixpool_requests_total")) + " > 0"}, {}),
         ("Calls that failed", "reqps", "By status code. UNAVAILABLE is shed, draining or loading; INVALID_ARGUMENT is the client's.",
          {"{{code}}": by("code", rate("pixpool_requests_total", ', code!="OK"'))}, {"stack": True}),
         ("Failed by our fault", "percentunit", "The availability objective allows 0.1 % over 30 days.",
          {"failed": share(rate("pixpool_requests_total",
-                               ', code=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE|DEADLINE_EXCEEDED"'),
-                          rate("pixpool_requests_total"))}, {"line": 0.001}),
+                               WORK + ', code=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE|DEADLINE_EXCEEDED"'),
+                          rate("pixpool_requests_total", WORK))}, {"line": 0.001}),
         ("Time of a call", "s", "From arrival to end, unary calls with images or tensors.",
-         {f"p{int(q * 100)}": quantile(q, "pixpool_request_duration_seconds", more=', method=~"ExtractFeatures|PoolTensor"')
+         {f"p{int(q * 100)}": quantile(q, "pixpool_request_duration_seconds", more=UNARY)
           for q in (0.5, 0.9, 0.99)}, {"line": 0.5}),
         ("Calls over 0.5 s", "percentunit", "The latency objective allows 1 % over 30 days.",
-         {"slow": "1 - " + share(rate("pixpool_request_duration_seconds_bucket",
-                                      ', method=~"ExtractFeatures|PoolTensor", le="0.5"'),
-                                 rate("pixpool_request_duration_seconds_count",
-                                      ', method=~"ExtractFeatures|PoolTensor"'))}, {"line": 0.01}),
+         {"slow": "1 - " + share(rate("pixpool_request_duration_seconds_bucket", UNARY + ', le="0.5"'),
+                                 rate("pixpool_request_duration_seconds_count", UNARY))}, {"line": 0.01}),
         ("Images", "ops", "By outcome; the reasons are those of the API.",
          {"{{outcome}} {{reason}}": by("outcome, reason", rate("pixpool_images_total")) + " > 0"}, {"stack": True}),
     ],
