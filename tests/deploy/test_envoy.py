@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 import json
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -256,7 +257,19 @@ def test_a_server_that_drains_behind_the_edge_fails_no_call(start_edge, start_se
         stop.wait(0.5)
         stop.set()
         outcomes = sum((f.result() for f in floods), collections.Counter())
+    servers[1].signal(signal.SIGKILL)  # its delay is not needed again
     assert outcomes.keys() == {"OK"} and outcomes["OK"] > 20, outcomes
+
+
+def test_a_server_that_is_killed_behind_the_edge_fails_no_later_call(start_edge, start_server, api, jpeg):
+    """Before the edge's health checks can know: it finds nobody there, and asks the other."""
+    servers = [start_server("--log-level", "warning") for _ in range(2)]
+    client = api.client(start_edge(*servers).target)
+    client.extract([jpeg])
+    servers[0].signal(signal.SIGKILL)
+    servers[0].wait()
+    for _ in range(20):
+        client.extract([jpeg], timeout=20)
 
 
 def test_tls(start_edge, server, api, jpeg, program, tmp_path):

@@ -66,8 +66,9 @@ def panel_query(text: str) -> str:
 
 
 def without_thresholds(expression: str) -> str:
-    """An alert's expression that also gives data where the alert does not fire: comparisons give 0 or 1."""
-    return re.sub(r"(?<![<>=!])(>|<|==)\s+(?!bool)", r"\1 bool ", expression)
+    """An alert's expression that also gives data where the alert does not fire: comparisons give 0 or 1, and what takes
+    away selects."""
+    return re.sub(r"(?<![<>=!])(>|<|==)\s+(?!bool)", r"\1 bool ", expression).replace("unless on", "and on")
 
 
 @pytest.fixture(scope="module")
