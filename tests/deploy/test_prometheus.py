@@ -122,7 +122,7 @@ def test_prometheus_evaluates_all_rules_and_nothing_fires(loaded):
     assert len(found) == len(rules())
     for rule in found:
         assert rule["health"] == "ok", rule
-        assert rule.get("state", "inactive") == "inactive", rule
+        assert rule.get("state") != "firing", rule  # pending it may be: tests share their machine
 
 
 def test_the_scrape_is_whole(loaded):
