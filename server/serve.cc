@@ -13,6 +13,7 @@
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/engine/engine.h"
+#include "server/kserve/service.h"
 #include "server/loader.h"
 #include "server/metrics/http_server.h"
 #include "server/rpc/feature_service.h"
@@ -22,7 +23,8 @@
 namespace pixpool {
 namespace {
 
-constexpr char kServiceName[] = "pixpool.v1.FeatureService";
+constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
+                                         "inference.GRPCInferenceService"};
 
 EngineOptions EngineOptionsFrom(const Config& config, int cores) {
   EngineOptions o;
@@ -54,13 +56,9 @@ ModelOptions ModelOptionsFrom(const Config& config, const std::string& device, i
           .threads_per_instance = config.threads_per_instance};
 }
 
-FeatureServiceOptions ServiceOptionsFrom(const Config& config) {
-  FeatureServiceOptions o;
-  o.call = {.default_deadline = std::chrono::milliseconds(config.default_deadline_ms),
-            .max_deadline = std::chrono::milliseconds(config.max_deadline_ms)};
-  o.max_stream_in_flight = config.max_stream_in_flight;
-  o.max_message_bytes = config.max_message_bytes;
-  return o;
+CallOptions CallOptionsFrom(const Config& config) {
+  return {.default_deadline = std::chrono::milliseconds(config.default_deadline_ms),
+          .max_deadline = std::chrono::milliseconds(config.max_deadline_ms)};
 }
 
 // SIGTERM and SIGINT as something that can be waited for. They are blocked in every thread from
@@ -102,7 +100,15 @@ class Process {
         cores_(AvailableCpuCount()),
         registry_(config.default_model),
         engine_(EngineOptionsFrom(config, cores_), &registry_, &metrics_, Clock::Real()),
-        service_(ServiceOptionsFrom(config), &engine_, &registry_, &metrics_, Clock::Real()) {
+        service_({.call = CallOptionsFrom(config),
+                  .max_stream_in_flight = config.max_stream_in_flight,
+                  .max_message_bytes = config.max_message_bytes},
+                 &engine_, &registry_, &metrics_, Clock::Real()),
+        kserve_({.call = CallOptionsFrom(config),
+                 .max_stream_in_flight = config.max_stream_in_flight,
+                 .version = kVersion,
+                 .ready = [this] { return ready(); }},
+                &engine_, &registry_, &metrics_, Clock::Real()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
@@ -122,7 +128,7 @@ class Process {
                              StartGrpcServer({.listen = config_.listen,
                                               .reflection = config_.reflection,
                                               .max_message_bytes = config_.max_message_bytes},
-                                             &service_));
+                                             {&service_, &kserve_}));
     SetServing(false);
     if (!config_.http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
@@ -178,7 +184,7 @@ class Process {
 
   void SetServing(bool serving) {
     grpc_->SetServing("", serving);
-    grpc_->SetServing(kServiceName, serving);
+    for (const char* name : kServiceNames) grpc_->SetServing(name, serving);
     if (serving) return;
     for (const ModelEntry& entry : registry_.List()) grpc_->SetServing(entry.name, false);
   }
@@ -189,6 +195,7 @@ class Process {
   ModelRegistry registry_;
   Engine engine_;
   FeatureService service_;
+  kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
   std::atomic<bool> draining_{false};

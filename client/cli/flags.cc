@@ -75,6 +75,12 @@ void InputFlags::Add(CLI::App& app) {
       ->group("Model");
   app.add_flag("--no-exif", no_exif, "Do not turn pictures upright by their EXIF orientation")
       ->group("Input");
+  app.add_option("--decode", decode,
+                 "How JPEG files are decoded: in full, or faster at a scale that stays at least "
+                 "twice what the network needs; default: exact")
+      ->check(CLI::IsMember({"exact", "scaled"}).description(""))
+      ->type_name("exact|scaled")
+      ->group("Input");
   app.add_option("--resize", resize, "How pictures are resized; default: the model's recipe")
       ->check(CLI::IsMember({"shorter", "exact", "none"}).description(""))
       ->type_name("shorter|exact|none")
@@ -121,6 +127,7 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
   }
   v1::InputOptions& input = *config.mutable_input_options();
   if (no_exif) input.set_apply_exif(false);
+  if (decode == "scaled") input.set_decode(v1::DECODE_MODE_SCALED);
   if (resize == "shorter") input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
   if (resize == "exact") input.set_resize(v1::RESIZE_MODE_EXACT);
   if (resize == "none") input.set_resize(v1::RESIZE_MODE_NONE);

@@ -43,7 +43,7 @@ struct InputFlags {
   std::vector<std::string> paths;
   std::string model, model_version;
   bool no_exif = false;
-  std::string resize, crop, input_size, scales;
+  std::string decode, resize, crop, input_size, scales;
   bool flip = false;
   int resize_size = 0;
   int concurrency = 4;

@@ -8,7 +8,6 @@
 #include "server/engine/engine.h"
 #include "server/base/text.h"
 
-#include <cstring>
 #include <exception>
 #include <utility>
 
@@ -18,6 +17,7 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_pool.h"
+#include "server/engine/decode_picture.h"
 #include "server/engine/draw.h"
 #include "server/engine/model_runner.h"
 #include "server/engine/passes.h"
@@ -28,12 +28,6 @@
 
 namespace pixpool {
 namespace {
-
-Image CopyRaw(const ImageInput& image) {
-  Image out(image.raw_width, image.raw_height);
-  std::memcpy(out.data(), image.raw.data(), image.raw.size());
-  return out;
-}
 
 ErrorReason CancelReason(const absl::Status& status) {
   return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
@@ -269,18 +263,8 @@ class Engine::Impl {
   }
 
   absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
-    RequestWork& work = *image.work;
-    const size_t index = static_cast<size_t>(image.index);
-    const ImageInput& source = work.request.images[index];
     const TimePoint start = clock_->Now();
-    Image picture;
-    if (source.is_raw) {
-      picture = CopyRaw(source);
-    } else {
-      const DecodeOptions options{.apply_exif = work.plan.apply_exif,
-                                  .background = work.plan.background};
-      PIXPOOL_ASSIGN_OR_RETURN(picture, DecodeImage(source.encoded, work.headers[index], options));
-    }
+    PIXPOOL_ASSIGN_OR_RETURN(Image picture, DecodePicture(image));
     const TimePoint decoded = clock_->Now();
     RecordStage(image, Stage::kDecode, decoded - start);
     *passes = MakePasses(image, std::move(picture));

@@ -30,14 +30,17 @@ HeadOutput SumOutputs(const HeadSpec& head, const std::vector<ImageFeatures>& pa
 std::vector<ImageWork> MakePasses(const ImageWork& image, Image picture) {
   RequestWork& work = *image.work;
   std::vector<ImageWork> passes;
+  const size_t index = static_cast<size_t>(image.index);
+  const Size full = work.result.images[index].picture;
   if (work.groups.empty()) {
     passes.push_back(image.Pass(0));
     const InputPlan plan = ScaledPlan(work.plan, work.passes.front().scale);
-    if (!work.keeps_pictures) {
-      passes[0].input = Preprocess(std::move(picture), plan);
+    // Whatever is kept already is the picture in full.
+    if (!work.keeps_pictures || !work.pictures[index].empty()) {
+      passes[0].input = Preprocess(std::move(picture), plan, full);
     } else {
-      passes[0].input = PreprocessCopy(picture, plan);
-      work.pictures[static_cast<size_t>(image.index)] = std::move(picture);
+      passes[0].input = PreprocessCopy(picture, plan, full);
+      work.pictures[index] = std::move(picture);
     }
     return passes;
   }
@@ -47,7 +50,7 @@ std::vector<ImageWork> MakePasses(const ImageWork& image, Image picture) {
     ImageWork& made = passes.back();
     // A mirrored pass follows the one that it mirrors.
     made.input = pass.mirrored ? ApplyOrientation(CopyImage(passes[p - 1].input), kMirrored)
-                               : PreprocessCopy(picture, ScaledPlan(work.plan, pass.scale));
+                               : PreprocessCopy(picture, ScaledPlan(work.plan, pass.scale), full);
     made.slot().input = {made.input.width(), made.input.height()};
   }
   return passes;

@@ -67,8 +67,7 @@ absl::StatusOr<ImageHeader> CheckImage(const EngineOptions& options, const Input
   metrics->ImageSeen(image.is_raw ? "raw" : FormatName(header.format),
                      static_cast<double>(image.is_raw ? image.raw.size() : image.encoded.size()),
                      static_cast<double>(header.width) * header.height);
-  // Orientations 5 to 8 swap the axes.
-  const bool swapped = plan.apply_exif && header.orientation >= 5;
+  const bool swapped = plan.apply_exif && SwapsAxes(header.orientation);
   slot->picture = swapped ? Size{header.height, header.width} : Size{header.width, header.height};
   // Scales rise, so the last one's input is the largest; a scale may be too small as well.
   for (const double scale : plan.scales) {

@@ -12,7 +12,8 @@ namespace pixpool {
 
 // One format. The functions are thread-safe and safe on any bytes; read_header neither allocates
 // for the pixels nor checks limits; decode returns the picture as stored (orientation is applied by
-// the caller) and fails unless its size is the header's.
+// the caller; DecodeOptions::min_width and min_height mean the stored axes) and fails unless the
+// size in the bytes is the header's.
 struct Codec {
   ImageFormat format;
   std::string_view name;

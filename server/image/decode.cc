@@ -87,7 +87,11 @@ absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& h
                                     const DecodeOptions& options) {
   const Codec& codec = CodecOf(header.format);
   if (!codec.matches(bytes)) return Undecodable(header.format, "the bytes are of another format");
-  PIXPOOL_ASSIGN_OR_RETURN(Image image, codec.decode(bytes, header, options));
+  DecodeOptions stored = options;
+  if (options.apply_exif && SwapsAxes(header.orientation)) {
+    std::swap(stored.min_width, stored.min_height);
+  }
+  PIXPOOL_ASSIGN_OR_RETURN(Image image, codec.decode(bytes, header, stored));
   return options.apply_exif ? ApplyOrientation(std::move(image), header.orientation)
                             : std::move(image);
 }

@@ -51,6 +51,11 @@ struct DecodeOptions {
   bool apply_exif = true;
   // Colour under transparent pixels; absent: alpha is dropped.
   std::optional<std::array<uint8_t, 3>> background;
+  // A JPEG may come at 1/2, 1/4 or 1/8 of its size (each side rounded up), the smallest whose
+  // unrounded sides, after orientation, are at least these: what Pillow's Image.draft gives for the
+  // same size. 0: the full size.
+  int min_width = 0;
+  int min_height = 0;
 };
 
 // Decodes the picture whose header was read from the same bytes. Errors: IMAGE_UNDECODABLE,
@@ -58,6 +63,9 @@ struct DecodeOptions {
 // Thread-safe; holds no state between calls but a per-thread decoder handle.
 absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,
                                   const DecodeOptions& options);
+
+// Whether an EXIF orientation turns the picture by a quarter.
+inline bool SwapsAxes(int orientation) { return orientation >= 5; }
 
 // The picture turned upright for an EXIF orientation of 1 to 8; 1 returns it as it is.
 Image ApplyOrientation(Image image, int orientation);

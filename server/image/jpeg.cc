@@ -3,6 +3,7 @@
 // jpeg_layout finds.
 #include <turbojpeg.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -40,16 +41,24 @@ bool IsPaddingWarning(const char* message) {
          marker == 0xd9 && count <= kMaxPadding;
 }
 
-// Decodes into rows of `width * channels` bytes, with the accurate inverse DCT and smooth
-// upsampling, which are the defaults of TurboJPEG and of Pillow.
-absl::Status Decompress(std::string_view bytes, const ImageHeader& header, int pixel_format,
+// What each side is divided by. libjpeg knows every eighth, but has fast transforms for these.
+int Divisor(const ImageHeader& header, const DecodeOptions& options) {
+  if (options.min_width < 1 || options.min_height < 1) return 1;
+  const int spare = std::min(header.width / options.min_width, header.height / options.min_height);
+  return spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+}
+
+// Decodes at the picture's size, which TurboJPEG makes its scale of, with the accurate inverse DCT
+// and smooth upsampling, which are the defaults of TurboJPEG and of Pillow. `pixels` has
+// tjPixelSize[pixel_format] bytes a pixel.
+absl::Status Decompress(std::string_view bytes, int width, int height, int pixel_format,
                         uint8_t* pixels) {
   const tjhandle handle = ThreadHandle();
   if (handle == nullptr) throw std::bad_alloc();
   const auto decode = [&](int flags) {
     return tjDecompress2(handle, reinterpret_cast<const unsigned char*>(bytes.data()),
-                         static_cast<unsigned long>(bytes.size()), pixels, header.width,
-                         header.width * tjPixelSize[pixel_format], header.height, pixel_format,
+                         static_cast<unsigned long>(bytes.size()), pixels, width,
+                         width * tjPixelSize[pixel_format], height, pixel_format,
                          flags | TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) == 0;
   };
   if (decode(TJFLAG_STOPONWARNING)) return absl::OkStatus();
@@ -84,7 +93,7 @@ absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes) {
 }
 
 absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
-                                 const DecodeOptions&) {
+                                 const DecodeOptions& options) {
   PIXPOOL_ASSIGN_OR_RETURN(const JpegLayout layout, ReadJpegLayout(bytes));
   if (layout.width != header.width || layout.height != header.height) {
     return Undecodable(ImageFormat::kJpeg, "its size is not the header's");
@@ -98,14 +107,18 @@ absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& head
     completed.append(bytes).append(kEndMarker);
     bytes = completed;
   }
-  Image image(header.width, header.height);
+  const tjscalingfactor scale = {1, Divisor(header, options)};
+  Image image(TJSCALED(header.width, scale), TJSCALED(header.height, scale));
+  const auto decompress = [&](int pixel_format, uint8_t* to) {
+    return Decompress(bytes, image.width(), image.height(), pixel_format, to);
+  };
   if (layout.components != 4) {
-    PIXPOOL_RETURN_IF_ERROR(Decompress(bytes, header, TJPF_RGB, image.data()));
+    PIXPOOL_RETURN_IF_ERROR(decompress(TJPF_RGB, image.data()));
     return image;
   }
   const size_t pixels = image.byte_size() / 3;
   const std::unique_ptr<uint8_t[]> cmyk(new uint8_t[pixels * 4]);
-  PIXPOOL_RETURN_IF_ERROR(Decompress(bytes, header, TJPF_CMYK, cmyk.get()));
+  PIXPOOL_RETURN_IF_ERROR(decompress(TJPF_CMYK, cmyk.get()));
   CmykToRgb(cmyk.get(), pixels, image.data());
   return image;
 }

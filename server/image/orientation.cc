@@ -14,7 +14,7 @@ cv::Mat View(Image& image) {
 
 Image ApplyOrientation(Image image, int orientation) {
   if (orientation <= 1 || orientation > 8 || image.empty()) return image;
-  const bool transposed = orientation >= 5;
+  const bool transposed = SwapsAxes(orientation);
   Image upright =
       transposed ? Image(image.height(), image.width()) : Image(image.width(), image.height());
   const cv::Mat from = View(image);

@@ -50,7 +50,9 @@ const Buckets& PixelsBuckets() {
 }
 
 constexpr std::array<std::string_view, kRpcMethodCount> kMethods = {
-    "ExtractFeatures", "StreamFeatures", "PoolTensor", "ListModels", "GetModel"};
+    "ExtractFeatures", "StreamFeatures",   "PoolTensor",  "ListModels",      "GetModel",
+    "ModelInfer",      "ModelStreamInfer", "ServerLive",  "ServerReady",     "ServerMetadata",
+    "ModelReady",      "ModelMetadata",    "ModelConfig", "ModelStatistics", "RepositoryIndex"};
 constexpr std::array<std::string_view, kStageCount> kStages = {
     "queue", "decode", "preprocess", "batch_wait", "backbone", "heads", "draw", "convert"};
 constexpr std::array<std::string_view, 4> kFormats = {"jpeg", "png", "webp", "raw"};

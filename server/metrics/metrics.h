@@ -15,8 +15,25 @@
 namespace pixpool {
 
 // RPC methods; label `method` of pixpool_requests_total.
-enum class RpcMethod { kExtractFeatures, kStreamFeatures, kPoolTensor, kListModels, kGetModel };
-inline constexpr int kRpcMethodCount = 5;
+// The calls of pixpool.v1, then those of the Open Inference Protocol.
+enum class RpcMethod {
+  kExtractFeatures,
+  kStreamFeatures,
+  kPoolTensor,
+  kListModels,
+  kGetModel,
+  kModelInfer,
+  kModelStreamInfer,
+  kServerLive,
+  kServerReady,
+  kServerMetadata,
+  kModelReady,
+  kModelMetadata,
+  kModelConfig,
+  kModelStatistics,
+  kRepositoryIndex,
+};
+inline constexpr int kRpcMethodCount = 15;
 std::string_view RpcMethodName(RpcMethod method);  // "ExtractFeatures"
 
 // Stages of one image; label `stage` of pixpool_stage_duration_seconds. kConvert is a request's

@@ -109,6 +109,7 @@ std::string InputPlan::Canonical() const {
     if (resize == ResizeMode::kNone) text += Concat(":", InterpolationName(interpolation));
   }
   if (flip) text += ";flip=true";
+  if (scaled_decode) text += ";decode=scaled";
   return text;
 }
 
@@ -162,7 +163,17 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
   }
   plan.flip = options.flip;
   PIXPOOL_ASSIGN_OR_RETURN(plan.scales, CheckScales(options, plan, max_input_side));
+  // Where the picture is not shrunk to half, no scaled decode leaves twice what is wanted.
+  const bool can_shrink = plan.resize != ResizeMode::kNone || plan.scales.back() < 0.5;
+  plan.scaled_decode = options.scaled_decode && can_shrink;
   return plan;
+}
+
+Size DecodeFloor(const InputPlan& plan, Size picture) {
+  if (!plan.scaled_decode) return {};
+  const auto twice = [](int side) { return side > INT32_MAX / 2 ? INT32_MAX : 2 * side; };
+  const Size resized = ResizedSize(ScaledPlan(plan, plan.scales.back()), picture);
+  return {twice(resized.width), twice(resized.height)};
 }
 
 Size ResizedSize(const InputPlan& plan, Size picture) {

@@ -34,7 +34,7 @@ Image Pad(const Image& part, const CropAxis& x, const CropAxis& y, Size size) {
   return out;
 }
 
-// What a plan makes of a picture of some size.
+// What a plan makes of a picture.
 struct Geometry {
   Size from;
   Size resized;
@@ -42,8 +42,10 @@ struct Geometry {
   bool unchanged() const { return resized == from && wanted == from; }
 };
 
-Geometry GeometryOf(const InputPlan& plan, Size from) {
-  const Size resized = ResizedSize(plan, from);
+Size SizeOf(const Image& picture) { return {picture.width(), picture.height()}; }
+
+Geometry GeometryOf(const InputPlan& plan, Size from, Size full) {
+  const Size resized = ResizedSize(plan, full);
   return {from, resized, plan.crop == CropMode::kCenter ? Size{plan.width, plan.height} : resized};
 }
 
@@ -72,19 +74,19 @@ std::pair<double, double> SeenAxis(int picture, int resized, int crop) {
 
 }  // namespace
 
-Image Preprocess(Image picture, const InputPlan& plan) {
-  const Geometry geometry = GeometryOf(plan, {picture.width(), picture.height()});
+Image Preprocess(Image picture, const InputPlan& plan, std::optional<Size> full) {
+  const Geometry geometry = GeometryOf(plan, SizeOf(picture), full.value_or(SizeOf(picture)));
   return geometry.unchanged() ? std::move(picture) : ResizeAndCrop(picture, plan, geometry);
 }
 
-Image PreprocessCopy(const Image& picture, const InputPlan& plan) {
-  const Geometry geometry = GeometryOf(plan, {picture.width(), picture.height()});
+Image PreprocessCopy(const Image& picture, const InputPlan& plan, std::optional<Size> full) {
+  const Geometry geometry = GeometryOf(plan, SizeOf(picture), full.value_or(SizeOf(picture)));
   if (!geometry.unchanged()) return ResizeAndCrop(picture, plan, geometry);
   return CopyImage(picture);
 }
 
 PictureArea SeenArea(const InputPlan& plan, Size picture) {
-  const Geometry geometry = GeometryOf(plan, picture);
+  const Geometry geometry = GeometryOf(plan, picture, picture);
   const auto [left, right] = SeenAxis(picture.width, geometry.resized.width, geometry.wanted.width);
   const auto [top, bottom] =
       SeenAxis(picture.height, geometry.resized.height, geometry.wanted.height);

@@ -23,6 +23,7 @@ struct InputOptions {
   std::optional<int> width;
   std::optional<int> resize_size;
   bool apply_exif = true;
+  bool scaled_decode = false;
   std::optional<std::array<uint8_t, 3>> background;
   std::vector<double> scales;  // empty: one pass at scale 1
   bool flip = false;
@@ -37,6 +38,7 @@ struct InputPlan {
   int height = 224;
   int width = 224;
   bool apply_exif = true;
+  bool scaled_decode = false;  // only where it can make a difference
   std::optional<std::array<uint8_t, 3>> background;
   std::vector<double> scales = {1};  // rising
   bool flip = false;
@@ -88,14 +90,20 @@ absl::StatusOr<Size> NetworkInputSize(const InputPlan& plan, Size picture, int m
 // Size after the resize, before the crop: torchvision's rule, the long side truncated.
 Size ResizedSize(const InputPlan& plan, Size picture);
 
+// The size that a picture of this size must keep in a scaled decode: twice the resized size at the
+// plan's largest scale. {0, 0}, for the full size, where the plan asks for no scaled decode.
+Size DecodeFloor(const InputPlan& plan, Size picture);
+
 // Resizes and crops. Equals Pillow's Image.resize byte for byte (server/image/resize.h). Crop
 // offsets are torchvision's, round half to even; a picture smaller than the crop is padded with
-// black. Takes the picture over, so that nothing is copied where nothing changes. Thread-safe,
-// single-threaded inside.
-Image Preprocess(Image picture, const InputPlan& plan);
+// black. `full` is the size that the file has where the picture was decoded at a reduced scale; it
+// decides what the picture is resized to. Takes the picture over, so that nothing is copied where
+// nothing changes. Thread-safe, single-threaded inside.
+Image Preprocess(Image picture, const InputPlan& plan, std::optional<Size> full = std::nullopt);
 
 // The same for a picture that is needed again.
-Image PreprocessCopy(const Image& picture, const InputPlan& plan);
+Image PreprocessCopy(const Image& picture, const InputPlan& plan,
+                     std::optional<Size> full = std::nullopt);
 
 // The part of a picture of this size that the network sees, in pixels of the picture.
 PictureArea SeenArea(const InputPlan& plan, Size picture);

@@ -9,7 +9,6 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/rpc/head_convert.h"
-#include "server/rpc/not_served.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {
@@ -53,30 +52,6 @@ absl::StatusOr<uint8_t> ColorFromProto(std::string_view name, int value) {
                  Concat("background.", name, " is ", value, "; it must be 0 to 255"));
 }
 
-absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& options) {
-  if (options.decode() == v1::DECODE_MODE_SCALED) return NotServed("decode", "scaled decoding");
-  if (!v1::DecodeMode_IsValid(options.decode())) {
-    return Invalid("decode", Concat("decode has the unknown value ", options.decode()));
-  }
-  InputOptions out;
-  PIXPOOL_ASSIGN_OR_RETURN(out.resize, ResizeFromProto(options.resize()));
-  PIXPOOL_ASSIGN_OR_RETURN(out.crop, CropFromProto(options.crop()));
-  if (options.has_input_height_px()) out.height = options.input_height_px();
-  if (options.has_input_width_px()) out.width = options.input_width_px();
-  if (options.has_resize_size_px()) out.resize_size = options.resize_size_px();
-  if (options.has_apply_exif()) out.apply_exif = options.apply_exif();
-  if (options.has_background()) {
-    std::array<uint8_t, 3> color{};
-    PIXPOOL_ASSIGN_OR_RETURN(color[0], ColorFromProto("red", options.background().red()));
-    PIXPOOL_ASSIGN_OR_RETURN(color[1], ColorFromProto("green", options.background().green()));
-    PIXPOOL_ASSIGN_OR_RETURN(color[2], ColorFromProto("blue", options.background().blue()));
-    out.background = color;
-  }
-  for (const float scale : options.scales()) out.scales.push_back(WidenFloat(scale));
-  out.flip = options.flip();
-  return out;
-}
-
 ImageInput ImageFromProto(const v1::Image& image) {
   ImageInput out;
   switch (image.source_case()) {
@@ -94,15 +69,6 @@ ImageInput ImageFromProto(const v1::Image& image) {
       break;
   }
   return out;
-}
-
-absl::Status CheckRequestId(const std::string& id) {
-  const bool printable = std::all_of(id.begin(), id.end(), [](char c) {
-    return absl::ascii_isprint(static_cast<unsigned char>(c));
-  });
-  if (printable && id.size() <= kMaxRequestIdLength) return absl::OkStatus();
-  return Invalid("request_id", Concat("request_id has ", id.size(), " bytes; it must be at most ",
-                                      kMaxRequestIdLength, " printable ASCII characters"));
 }
 
 // The fields that a unary request and a stream's settings share.
@@ -126,8 +92,41 @@ google::protobuf::Duration DurationToProto(TimeDuration d) {
 
 }  // namespace
 
+absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& options) {
+  if (!v1::DecodeMode_IsValid(options.decode())) {
+    return Invalid("decode", Concat("decode has the unknown value ", options.decode()));
+  }
+  InputOptions out;
+  PIXPOOL_ASSIGN_OR_RETURN(out.resize, ResizeFromProto(options.resize()));
+  PIXPOOL_ASSIGN_OR_RETURN(out.crop, CropFromProto(options.crop()));
+  if (options.has_input_height_px()) out.height = options.input_height_px();
+  if (options.has_input_width_px()) out.width = options.input_width_px();
+  if (options.has_resize_size_px()) out.resize_size = options.resize_size_px();
+  out.scaled_decode = options.decode() == v1::DECODE_MODE_SCALED;
+  if (options.has_apply_exif()) out.apply_exif = options.apply_exif();
+  if (options.has_background()) {
+    std::array<uint8_t, 3> color{};
+    PIXPOOL_ASSIGN_OR_RETURN(color[0], ColorFromProto("red", options.background().red()));
+    PIXPOOL_ASSIGN_OR_RETURN(color[1], ColorFromProto("green", options.background().green()));
+    PIXPOOL_ASSIGN_OR_RETURN(color[2], ColorFromProto("blue", options.background().blue()));
+    out.background = color;
+  }
+  for (const float scale : options.scales()) out.scales.push_back(WidenFloat(scale));
+  out.flip = options.flip();
+  return out;
+}
+
+absl::Status CheckRequestId(std::string_view field, const std::string& id) {
+  const bool printable = std::all_of(id.begin(), id.end(), [](char c) {
+    return absl::ascii_isprint(static_cast<unsigned char>(c));
+  });
+  if (printable && id.size() <= kMaxRequestIdLength) return absl::OkStatus();
+  return Invalid(field, Concat(field, " has ", id.size(), " bytes; it must be at most ",
+                               kMaxRequestIdLength, " printable ASCII characters"));
+}
+
 absl::StatusOr<ExtractRequest> ExtractRequestFromProto(const v1::ExtractFeaturesRequest& request) {
-  PIXPOOL_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  PIXPOOL_RETURN_IF_ERROR(CheckRequestId("request_id", request.request_id()));
   PIXPOOL_ASSIGN_OR_RETURN(ExtractRequest out, SettingsFromProto(request));
   out.images.reserve(static_cast<size_t>(request.images_size()));
   for (const v1::Image& image : request.images()) out.images.push_back(ImageFromProto(image));

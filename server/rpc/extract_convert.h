@@ -10,6 +10,13 @@ namespace pixpool {
 // Longest request_id, in printable ASCII characters.
 inline constexpr size_t kMaxRequestIdLength = 128;
 
+// Input options; field paths are relative to them.
+absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& options);
+
+// A request's or a stream's id must be loggable: at most kMaxRequestIdLength printable ASCII
+// characters, else REQUEST_INVALID naming `field`.
+absl::Status CheckRequestId(std::string_view field, const std::string& id);
+
 // The native form of a request. The images' bytes are not copied: `request` must outlive the
 // result. `owner` and `context` are left to the caller.
 absl::StatusOr<ExtractRequest> ExtractRequestFromProto(const v1::ExtractFeaturesRequest& request);

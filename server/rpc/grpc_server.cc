@@ -53,7 +53,8 @@ void SetChannelArguments(grpc::ServerBuilder* builder, int64_t max_message_bytes
 
 class GrpcServerImpl final : public GrpcServer {
  public:
-  absl::Status Start(const GrpcServerOptions& options, grpc::Service* service) {
+  absl::Status Start(const GrpcServerOptions& options,
+                     const std::vector<grpc::Service*>& services) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port_);
@@ -63,7 +64,7 @@ class GrpcServerImpl final : public GrpcServer {
     } else {
       builder.SetOption(std::make_unique<WithoutReflection>());
     }
-    builder.RegisterService(service);
+    for (grpc::Service* service : services) builder.RegisterService(service);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       return absl::UnavailableError(
@@ -95,10 +96,10 @@ class GrpcServerImpl final : public GrpcServer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(const GrpcServerOptions& options,
-                                                            grpc::Service* service) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
+    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
   auto server = std::make_unique<GrpcServerImpl>();
-  if (absl::Status status = server->Start(options, service); !status.ok()) return status;
+  if (absl::Status status = server->Start(options, services); !status.ok()) return status;
   return server;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -16,8 +17,8 @@ struct GrpcServerOptions {
   int64_t max_message_bytes = 64 << 20;
 };
 
-// The gRPC port: the given service, grpc.health.v1.Health and reflection. Everything is NOT_SERVING
-// until told otherwise. Thread-safe.
+// The gRPC port: the given services, grpc.health.v1.Health and reflection. Everything is
+// NOT_SERVING until told otherwise. Thread-safe.
 class GrpcServer {
  public:
   virtual ~GrpcServer() = default;
@@ -36,9 +37,9 @@ class GrpcServer {
   virtual void Shutdown(absl::Duration grace) = 0;
 };
 
-// Starts listening; `service` must outlive the server. UNAVAILABLE with one clear line where the
+// Starts listening; the services must outlive the server. UNAVAILABLE with one clear line where the
 // address cannot be bound.
-absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(const GrpcServerOptions& options,
-                                                            grpc::Service* service);
+absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
+    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
 
 }  // namespace pixpool

@@ -38,7 +38,7 @@ def health(target: str, service: str = "") -> int:
         return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
 
 
-@pytest.mark.parametrize("service", ["", "pixpool.v1.FeatureService", "efficientnet-lite0"])
+@pytest.mark.parametrize("service", ["", "pixpool.v1.FeatureService", "inference.GRPCInferenceService", "efficientnet-lite0"])
 def test_health_check_names_server_service_and_model(server, service):
     assert health(server.target, service) == SERVING
 
@@ -81,7 +81,7 @@ def test_reflection_lists_the_service_and_can_be_turned_off(server, start_server
 
     with grpc.insecure_channel(server.target) as channel:
         names = ProtoReflectionDescriptorDatabase(channel).get_services()
-    assert {"pixpool.v1.FeatureService", "grpc.health.v1.Health"} <= set(names)
+    assert {"pixpool.v1.FeatureService", "inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(names)
 
     silent = start_server("--reflection=false")
     with grpc.insecure_channel(silent.target) as channel:

@@ -18,9 +18,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from ledger import Ledger  # noqa: E402
+from pixels import Pixels  # noqa: E402
 from pool_tensor import PoolTensor  # noqa: E402
 from server_fixtures import (  # noqa: E402, F401
-    ROOT, api, bin_dir, build_dir, client, models_dir, photos, server, start_server,
+    ROOT, api, bin_dir, build_dir, client, models_dir, photos, run_script, server, start_server,
 )
 from torchvision_operators import declare_torchvision_operators  # noqa: E402
 
@@ -34,6 +35,14 @@ def ledger():
     out = Ledger()
     yield out
     out.write(ROOT / "build" / "reports" / "heads")
+
+
+@pytest.fixture(scope="session")
+def pixels(start_server, api, tmp_path_factory) -> Pixels:  # noqa: F811
+    """A server whose networks give back their input."""
+    models = tmp_path_factory.mktemp("models")
+    run_script("make_pixels_bundle.py", models)
+    return Pixels(api.client(start_server(models=models).target))
 
 
 @pytest.fixture(scope="session")

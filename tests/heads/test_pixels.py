@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,24 +12,12 @@ from PIL import Image, ImageOps
 from api import reason
 from image_bytes import picture, save
 from make_pixels_bundle import FILTERS
-from pixels import Pixels
+from server_fixtures import run_script
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
 RESIZES = 1500  # of each filter
 LARGEST = {"bilinear": 1, "bicubic": 2}  # levels
 JPEG_LARGEST, JPEG_MEAN = 2, 0.05
 LEAST_SIDE, MOST_SIDE = 16, 2048  # of the network's input
-
-
-@pytest.fixture(scope="module")
-def pixels(start_server, api, tmp_path_factory) -> Pixels:
-    models = tmp_path_factory.mktemp("models")
-    run_script("make_pixels_bundle.py", models)
-    return Pixels(api.client(start_server(models=models).target))
-
-
-def run_script(name: str, *arguments: Path) -> None:
-    subprocess.run([sys.executable, "-B", SUPPORT / name, *arguments], check=True, capture_output=True)
 
 
 def sizes(rng: np.random.Generator) -> tuple[int, int, int, int]:

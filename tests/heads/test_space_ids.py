@@ -132,7 +132,7 @@ SHORTER_SIDES = (None, 256, 109, 120)
 SCALES = ((), (1.0,), (1.0, 0.75), (0.75, 1.0), (0.75,))
 FLIPS = (None, False, True)
 EXIF = (None, True, False)
-DECODES = (None, "DECODE_MODE_EXACT")
+DECODES = (None, "DECODE_MODE_EXACT", "DECODE_MODE_SCALED")
 BACKGROUNDS = (None, (0, 0, 0), (255, 10, 0))
 RECIPE = (256, 224)  # shorter side and crop of the default model
 
@@ -150,6 +150,8 @@ def input_meaning(o: dict) -> tuple:
     if "RESIZE_MODE_EXACT" == resize or crop == "CROP_MODE_CENTER":
         parts.append((height, width))
     scales = tuple(sorted(o["scales"])) or (1.0,)
+    # Where the picture is not shrunk to half, there is nothing to scale.
+    parts.append(o["decode"] == "DECODE_MODE_SCALED" and (resize != "RESIZE_MODE_NONE" or scales[-1] < 0.5))
     return (*parts, o["exif"] is not False, o["background"], scales, bool(o["flip"]))
 
 

@@ -64,7 +64,7 @@ class ServiceTest : public ::testing::Test {
     service_ = std::make_unique<FeatureService>(service_options, engine_.get(), &fake_->registry,
                                                 &metrics_, Clock::Real());
     server_options.listen = "127.0.0.1:0";
-    auto server = StartGrpcServer(server_options, service_.get());
+    auto server = StartGrpcServer(server_options, {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -210,8 +210,6 @@ TEST_F(ServiceTest, ErrorsOfARequestHaveCodeReasonAndField) {
        [](auto* r) { r->add_heads()->mutable_class_activation_map()->set_class_index(3); }},
       {"HEAD_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "heads[0].conv_pool.filter",
        [](auto* r) { r->add_heads()->mutable_conv_pool(); }},
-      {"NOT_IMPLEMENTED", grpc::StatusCode::UNIMPLEMENTED, "input_options.decode",
-       [](auto* r) { r->mutable_input_options()->set_decode(v1::DECODE_MODE_SCALED); }},
       {"REQUEST_INVALID", grpc::StatusCode::INVALID_ARGUMENT, "input_options.scales[1]",
        [](auto* r) {
          r->mutable_input_options()->add_scales(1);
@@ -563,7 +561,7 @@ TEST_F(ServiceTest, EachCallIsCountedOnce) {
 TEST_F(ServiceTest, PortInUseIsOneClearError) {
   Make();
   const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
-  const auto second = StartGrpcServer({.listen = taken}, service_.get());
+  const auto second = StartGrpcServer({.listen = taken}, {service_.get()});
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(taken));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));

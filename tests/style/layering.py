@@ -19,14 +19,16 @@ FOLDERS = {
     "server/batching": ["server/base"],
     "server/model": ["server/base", "server/image"],
     "server/engine": ["server/base", "server/metrics", "server/image", "server/batching", "server/model"],
+    "proto": [],
     "server/rpc": [
         "server/base", "server/metrics", "server/image", "server/batching", "server/model", "server/engine",
     ],
+    "server/kserve": ["server/base", "server/metrics", "server/model", "server/engine", "server/rpc", "proto"],
     "server": [
         "server/base", "server/metrics", "server/image", "server/batching", "server/model", "server/engine",
-        "server/rpc",
+        "server/rpc", "server/kserve",
     ],
-    "client/cpp": [],
+    "client/cpp": ["proto"],
     "client/cli": ["client/cpp"],
 }  # fmt: skip
 
@@ -34,8 +36,10 @@ FOLDERS = {
 LIBRARIES = {
     "LibTorch": (r"(torch|ATen|c10|caffe2)/", ["server/model"]),
     "OpenVINO": (r"openvino/", ["server/model"]),
-    "gRPC": (r"(grpc|grpcpp|grpc\+\+)/", ["server/rpc", "server/serve.cc", "client/cpp", "client/cli"]),
-    "Protobuf": (r"google/|.*\.pb\.h$", ["server/rpc", "server/serve.cc", "client/cpp", "client/cli"]),
+    "gRPC": (r"(grpc|grpcpp|grpc\+\+)/", ["server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/cli"]),
+    "Protobuf": (
+        r"google/|.*\.pb\.h$", ["proto", "server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/cli"],
+    ),
     "OpenCV": (r"opencv2/", ["server/image", "client/cli"]),
     "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image"]),
     "libpng": (r"png\.h$", ["server/image"]),

@@ -8,6 +8,8 @@ repository (default models).
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,12 @@ from api import Api
 from server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_script(name: str, *arguments: Path) -> None:
+    """Runs a script of tests/support with this interpreter."""
+    script = ROOT / "tests" / "support" / name
+    subprocess.run([sys.executable, "-B", script, *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

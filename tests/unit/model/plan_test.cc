@@ -82,6 +82,7 @@ TEST(Canonical, HoldsWhatDecidesPixelsAndNothingElse) {
       {.height = 224, .width = 256, .resize_size = 256},
       {.resize_size = 300},
       {.apply_exif = false},
+      {.scaled_decode = true},
       {.background = std::array<uint8_t, 3>{1, 2, 3}},
       {.background = std::array<uint8_t, 3>{12, 3, 0}},
   };
@@ -96,6 +97,23 @@ TEST(Canonical, HoldsWhatDecidesPixelsAndNothingElse) {
             Plan({.crop = CropMode::kNone}).Canonical());
   EXPECT_EQ(Plan({.resize = ResizeMode::kNone, .resize_size = 99}).Canonical(),
             Plan({.resize = ResizeMode::kNone}).Canonical());
+  // Nor a scaled decode where the picture is not shrunk.
+  EXPECT_EQ(Plan({.resize = ResizeMode::kNone, .scaled_decode = true}).Canonical(),
+            Plan({.resize = ResizeMode::kNone}).Canonical());
+}
+
+TEST(DecodeFloor, IsTwiceTheLargestResizedSize) {
+  EXPECT_EQ(DecodeFloor(Plan({}), {4000, 3000}), (Size{0, 0}));
+  EXPECT_EQ(DecodeFloor(Plan({.scaled_decode = true}), {4000, 3000}), (Size{682, 512}));
+  EXPECT_EQ(DecodeFloor(Plan({.scaled_decode = true, .scales = {0.5, 2, 1}}), {4000, 3000}),
+            (Size{1364, 1024}));
+  EXPECT_EQ(DecodeFloor(Plan({.resize = ResizeMode::kExact, .scaled_decode = true}), {50, 70}),
+            (Size{448, 448}));
+  EXPECT_EQ(DecodeFloor(Plan({.resize = ResizeMode::kNone, .scaled_decode = true}), {50, 70}),
+            (Size{0, 0}));
+  EXPECT_EQ(DecodeFloor(Plan({.resize = ResizeMode::kNone, .scaled_decode = true, .scales = {.25}}),
+                        {400, 800}),
+            (Size{200, 400}));
 }
 
 TEST(ResizedSize, FollowsTheMode) {

@@ -35,6 +35,7 @@ TEST(ExtractConvertTest, UnsetInputOptionsStayUnset) {
   EXPECT_FALSE(out->input.crop.has_value());
   EXPECT_FALSE(out->input.height.has_value());
   EXPECT_TRUE(out->input.apply_exif);
+  EXPECT_FALSE(out->input.scaled_decode);
   EXPECT_FALSE(out->input.background.has_value());
 }
 
@@ -46,6 +47,7 @@ TEST(ExtractConvertTest, InputOptionsAreTaken) {
   options->set_input_height_px(320);
   options->set_resize_size_px(400);
   options->set_apply_exif(false);
+  options->set_decode(v1::DECODE_MODE_SCALED);
   options->mutable_background()->set_red(255);
   const auto out = ExtractRequestFromProto(request);
   ASSERT_TRUE(out.ok());
@@ -55,6 +57,7 @@ TEST(ExtractConvertTest, InputOptionsAreTaken) {
   EXPECT_FALSE(out->input.width.has_value());
   EXPECT_EQ(out->input.resize_size, 400);
   EXPECT_FALSE(out->input.apply_exif);
+  EXPECT_TRUE(out->input.scaled_decode);
   EXPECT_EQ(out->input.background, (std::array<uint8_t, 3>{255, 0, 0}));
 }
 

@@ -1,0 +1,109 @@
+#include "server/kserve/models.h"
+
+#include <string>
+#include <vector>
+
+#include "server/base/text.h"
+#include "server/model/preprocess.h"
+
+namespace pixpool::kserve {
+namespace {
+
+// An output without parameters, on the input size of the recipe.
+struct Output {
+  std::string name;
+  bool is_text = false;        // BYTES, else FP32
+  std::vector<int64_t> shape;  // without the batch; -1: any size
+};
+
+// Shape of a vector or scores, which the map's size does not decide; that of maps does depend on
+// it.
+std::vector<int64_t> ShapeOf(const HeadType& type, const HeadSpec& head, const LayerInfo& layer,
+                             const InputPlan& plan) {
+  switch (head.output) {
+    case HeadOutputKind::kScores:
+      return {head.Int("top_k")};
+    case HeadOutputKind::kActivationMap:
+      return {-1, -1};
+    case HeadOutputKind::kMap:
+      return {layer.channels, -1, -1};
+    case HeadOutputKind::kVector:
+      break;
+  }
+  const int64_t h = plan.height / layer.stride;
+  const int64_t w = plan.width / layer.stride;
+  return {type.value_count(head, layer.channels, h, w)};
+}
+
+std::vector<Output> OutputsOf(const ModelInfo& info, int max_input_side) {
+  std::vector<Output> out;
+  const auto plan = MakeInputPlan(info.input, InputOptions{}, max_input_side);
+  if (!plan.ok()) return out;
+  for (const HeadType& type : HeadTypes()) {
+    if (type.needs_classifier() && info.class_count == 0) continue;
+    const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, info.Scope());
+    if (!head.ok()) continue;  // a required parameter
+    const LayerInfo& layer = info.layers[static_cast<size_t>(head->layer_index)];
+    out.push_back({.name = head->kind,
+                   .is_text = head->output == HeadOutputKind::kScores,
+                   .shape = ShapeOf(type, *head, layer, *plan)});
+  }
+  return out;
+}
+
+std::string Platform(const ModelInfo& info) { return Concat("pixpool_", info.engine); }
+
+}  // namespace
+
+void MetadataToProto(const ModelInfo& info, int max_input_side,
+                     inference::ModelMetadataResponse* out) {
+  out->set_name(info.name);
+  out->set_platform(Platform(info));
+  auto* input = out->add_inputs();
+  input->set_name("image");
+  input->set_datatype("BYTES");
+  input->add_shape(-1);
+  input->add_shape(1);
+  for (const Output& output : OutputsOf(info, max_input_side)) {
+    auto* tensor = out->add_outputs();
+    tensor->set_name(output.name);
+    tensor->set_datatype(output.is_text ? "BYTES" : "FP32");
+    tensor->add_shape(-1);
+    tensor->mutable_shape()->Add(output.shape.begin(), output.shape.end());
+  }
+}
+
+void ConfigToProto(const ModelInfo& info, int max_input_side, int max_images,
+                   inference::ModelConfig* out) {
+  out->set_name(info.name);
+  out->set_platform(Platform(info));
+  out->set_backend("pixpool");
+  out->set_max_batch_size(max_images);
+  auto* input = out->add_input();
+  input->set_name("image");
+  input->set_data_type(inference::TYPE_STRING);
+  input->add_dims(1);
+  for (const Output& output : OutputsOf(info, max_input_side)) {
+    auto* tensor = out->add_output();
+    tensor->set_name(output.name);
+    tensor->set_data_type(output.is_text ? inference::TYPE_STRING : inference::TYPE_FP32);
+    tensor->mutable_dims()->Add(output.shape.begin(), output.shape.end());
+  }
+  out->mutable_model_transaction_policy()->set_decoupled(false);
+}
+
+void IndexToProto(const ModelEntry& entry, inference::RepositoryIndexResponse::ModelIndex* out) {
+  out->set_name(entry.name);
+  out->set_version(entry.version);
+  out->set_reason(entry.message);
+  switch (entry.state) {
+    case ModelState::kLoading:
+      return out->set_state("LOADING");
+    case ModelState::kReady:
+      return out->set_state("READY");
+    case ModelState::kFailed:
+      return out->set_state("UNAVAILABLE");
+  }
+}
+
+}  // namespace pixpool::kserve

@@ -1,0 +1,19 @@
+// What the protocol tells about models.
+#pragma once
+
+#include "inference/grpc_service.pb.h"
+#include "server/engine/engine.h"
+
+namespace pixpool::kserve {
+
+// Input and outputs of a loaded model: the heads that need no parameters.
+void MetadataToProto(const ModelInfo& info, int max_input_side,
+                     inference::ModelMetadataResponse* out);
+
+// The same as Triton's configuration.
+void ConfigToProto(const ModelInfo& info, int max_input_side, int max_images,
+                   inference::ModelConfig* out);
+
+void IndexToProto(const ModelEntry& entry, inference::RepositoryIndexResponse::ModelIndex* out);
+
+}  // namespace pixpool::kserve

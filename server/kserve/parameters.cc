@@ -1,0 +1,192 @@
+#include "server/kserve/parameters.h"
+
+#include <array>
+#include <set>
+#include <string_view>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/map.h"
+#include "proto/message_text.h"
+#include "server/base/error.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
+#include "server/rpc/extract_convert.h"
+#include "server/rpc/head_convert.h"
+
+namespace pixpool::kserve {
+namespace {
+
+using inference::InferParameter;
+using Parameters = google::protobuf::Map<std::string, InferParameter>;
+
+// Triton's hints for its scheduler; pixpool's has no priorities, and its deadline is the call's.
+constexpr std::array<std::string_view, 3> kHints = {"priority", "timeout",
+                                                    "triton_enable_empty_final_response"};
+
+absl::Status Invalid(ErrorReason reason, const std::string& field, std::string_view message) {
+  return MakeError({.reason = reason, .field = field}, Concat(field, ": ", message));
+}
+
+std::string PathOf(std::string_view key) { return Concat("parameters[\"", key, "\"]"); }
+
+// The text that stands for a value in HeadFromText; "" where none is set.
+std::string TextOf(const InferParameter& value) {
+  switch (value.parameter_choice_case()) {
+    case InferParameter::kBoolParam:
+      return value.bool_param() ? "true" : "false";
+    case InferParameter::kInt64Param:
+      return absl::StrCat(value.int64_param());
+    case InferParameter::kUint64Param:
+      return absl::StrCat(value.uint64_param());
+    case InferParameter::kDoubleParam:
+      // As a float travels in the API, so that 0.1 is 0.1 here as well.
+      return absl::StrCat(static_cast<float>(value.double_param()));
+    case InferParameter::kStringParam:
+      return value.string_param();
+    case InferParameter::PARAMETER_CHOICE_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+bool IsSharedMemory(std::string_view key) { return key.substr(0, 14) == "shared_memory_"; }
+
+absl::Status NotServed(const std::string& field, std::string_view what) {
+  return Invalid(ErrorReason::kNotImplemented, field, Concat(what, " is not served"));
+}
+
+// Triton's classification extension: the number of classes, as top_k.
+absl::Status SetTopK(const InferParameter& value, v1::Head* head) {
+  if (!head->has_class_scores()) {
+    return Invalid(ErrorReason::kHeadInvalid, PathOf("classification"),
+                   "it applies to class_scores alone");
+  }
+  const std::string complaint = SetHeadParameter(*head, "top_k", TextOf(value));
+  if (complaint.empty()) return absl::OkStatus();
+  return Invalid(ErrorReason::kHeadInvalid, PathOf("classification"), complaint);
+}
+
+absl::Status SetParameter(const std::string& key, const InferParameter& value, v1::Head* head) {
+  if (IsSharedMemory(key)) return NotServed(PathOf(key), "shared memory");
+  if (key == "binary_data") return absl::OkStatus();  // of the HTTP protocol; always true here
+  if (key == "classification") return SetTopK(value, head);
+  const std::string complaint = SetHeadParameter(*head, key, TextOf(value));
+  if (complaint.empty()) return absl::OkStatus();
+  return Invalid(ErrorReason::kHeadInvalid, PathOf(key), complaint);
+}
+
+// What one tensor of the protocol cannot carry.
+absl::Status CheckCarried(const HeadRequest& head) {
+  if (head.encoding == Encoding::kInt8) {
+    return Invalid(ErrorReason::kNotImplemented, "encoding",
+                   "INT8 has a scale for each vector, which a tensor of this protocol cannot "
+                   "carry; take FLOAT16 or BINARY, or pixpool.v1");
+  }
+  const auto indices = head.params.find("return_indices");
+  if (indices == head.params.end() || indices->second != ParamValue(true)) return absl::OkStatus();
+  return Invalid(ErrorReason::kNotImplemented, "return_indices",
+                 "one output is one tensor; take pixpool.v1 for values with their indices");
+}
+
+absl::StatusOr<HeadRequest> HeadFromOutput(
+    const inference::ModelInferRequest::InferRequestedOutputTensor& output) {
+  absl::StatusOr<v1::Head> head = HeadFromText(output.name());
+  if (!head.ok()) {
+    return Invalid(ErrorReason::kHeadInvalid, "name", ToStd(head.status().message()));
+  }
+  if (!head->head_id().empty()) {
+    return Invalid(ErrorReason::kHeadInvalid, "name",
+                   "a head is called as its output; leave id out");
+  }
+  // In a fixed order, so that the same request gets the same complaint.
+  const std::set<std::string> keys = [&] {
+    std::set<std::string> out;
+    for (const auto& [key, value] : output.parameters()) out.insert(key);
+    return out;
+  }();
+  for (const std::string& key : keys) {
+    PIXPOOL_RETURN_IF_ERROR(SetParameter(key, output.parameters().at(key), &*head));
+  }
+  PIXPOOL_ASSIGN_OR_RETURN(HeadRequest request, HeadFromProto(*head));
+  PIXPOOL_RETURN_IF_ERROR(CheckCarried(request));
+  return request;
+}
+
+// "255,0,128".
+absl::Status SetBackground(const std::string& text, v1::InputOptions* options) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ',');
+  std::array<int, 3> levels{};
+  bool good = parts.size() == levels.size();
+  for (size_t i = 0; good && i < levels.size(); ++i) {
+    good = absl::SimpleAtoi(parts[i], &levels[i]);
+  }
+  if (!good) {
+    return Invalid(ErrorReason::kRequestInvalid, PathOf("background"),
+                   "it must be red,green,blue, such as 255,255,255");
+  }
+  options->mutable_background()->set_red(levels[0]);
+  options->mutable_background()->set_green(levels[1]);
+  options->mutable_background()->set_blue(levels[2]);
+  return absl::OkStatus();
+}
+
+absl::Status SetOption(const std::string& key, const InferParameter& value,
+                       v1::InputOptions* options) {
+  for (const std::string_view hint : kHints) {
+    if (key == hint) return absl::OkStatus();
+  }
+  if (key == "background") return SetBackground(TextOf(value), options);
+  if (key.substr(0, 9) == "sequence_") return NotServed(PathOf(key), "a sequence of requests");
+  const auto* type = v1::InputOptions::descriptor();
+  const auto* field = type->FindFieldByName(key);
+  if (field == nullptr) {
+    return Invalid(ErrorReason::kRequestInvalid, PathOf(key),
+                   absl::StrCat("no such parameter; requests take ",
+                                absl::StrJoin(ScalarFieldNames(type), ", "), ", background"));
+  }
+  const std::string complaint = SetField(*options, field, TextOf(value));
+  if (complaint.empty()) return absl::OkStatus();
+  return Invalid(ErrorReason::kRequestInvalid, PathOf(key), complaint);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
+    const inference::ModelInferRequest& request) {
+  std::vector<HeadRequest> heads;
+  std::set<std::string_view> names;
+  for (int i = 0; i < request.outputs_size(); ++i) {
+    const auto& output = request.outputs(i);
+    const std::string path = Concat("outputs[", i, "]");
+    if (!names.insert(output.name()).second) {
+      return Invalid(ErrorReason::kHeadInvalid, path + ".name",
+                     Concat("\"", output.name(), "\" is requested twice"));
+    }
+    auto head = HeadFromOutput(output);
+    if (!head.ok()) return PrependField(head.status(), path);
+    // Ids are for the engine's messages alone: responses are by position.
+    head->id = Concat("output_", i);
+    heads.push_back(*std::move(head));
+  }
+  if (heads.empty()) heads.push_back({.id = "", .kind = "global_avg"});
+  return heads;
+}
+
+absl::StatusOr<InputOptions> InputOptionsFromParameters(
+    const inference::ModelInferRequest& request) {
+  v1::InputOptions options;
+  std::set<std::string> keys;
+  for (const auto& [key, value] : request.parameters()) keys.insert(key);
+  for (const std::string& key : keys) {
+    PIXPOOL_RETURN_IF_ERROR(SetOption(key, request.parameters().at(key), &options));
+  }
+  auto native = InputOptionsFromProto(options);
+  if (!native.ok()) return PrependField(native.status(), "parameters");
+  return native;
+}
+
+}  // namespace pixpool::kserve

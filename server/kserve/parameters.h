@@ -1,0 +1,26 @@
+// Names and parameters of the protocol to heads and input options.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "inference/grpc_service.pb.h"
+#include "server/model/heads.h"
+#include "server/model/preprocess.h"
+
+namespace pixpool::kserve {
+
+// The heads that the requested outputs name, in their order; none: global_avg. Field paths start
+// with "outputs[i]". Errors: HEAD_INVALID for a name, parameter or value that is not known;
+// NOT_IMPLEMENTED for what a tensor cannot carry (INT8 with its scales, indices) and for
+// parameters of extensions that are not served.
+absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
+    const inference::ModelInferRequest& request);
+
+// The input options among a request's parameters. Field paths start with "parameters". Errors:
+// REQUEST_INVALID for a name or value that is not known, NOT_IMPLEMENTED for sequences.
+absl::StatusOr<InputOptions> InputOptionsFromParameters(
+    const inference::ModelInferRequest& request);
+
+}  // namespace pixpool::kserve

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "inference/grpc_service.pb.h"
+#include "server/engine/engine.h"
+
+namespace pixpool::kserve {
+
+// The response to a request whose result, as a whole, is OK. Takes the values over. Errors: that of
+// the first image that failed, with its index, since the protocol has no status of an image;
+// REQUEST_INVALID where the images' maps differ in size, which one tensor cannot hold.
+absl::Status InferResponseFromResult(const inference::ModelInferRequest& request,
+                                     ExtractResult&& result, inference::ModelInferResponse* out);
+
+// "0.750000:281:tabby", as in Triton's classification extension.
+std::string ClassText(const ClassScore& score, const std::vector<std::string>& labels);
+
+}  // namespace pixpool::kserve
