@@ -125,10 +125,14 @@ def jpeg() -> bytes:
     return sink.getvalue()
 
 
-def listed(server) -> int:
-    """Calls of ListModels that the server has counted."""
-    rows = re.findall(r'^pixpool_requests_total\{code="\w+",method="ListModels"\} (\d+)', server.get("/metrics")[1], re.M)
+def counted(server, method: str) -> int:
+    """Calls of a method that the server has counted."""
+    rows = re.findall(rf'^pixpool_requests_total\{{code="\w+",method="{method}"\}} (\d+)', server.get("/metrics")[1], re.M)
     return sum(map(int, rows))
+
+
+def listed(server) -> int:
+    return counted(server, "ListModels")
 
 
 def test_envoy_accepts_the_file_as_it_is(program):
@@ -154,6 +158,13 @@ def test_streams_and_large_messages_pass(edge, api, jpeg):
     big = api.pb.Image(encoded=jpeg + bytes(9 << 20))  # what follows a JPEG's end is not read
     reply = client.stub.ExtractFeatures(api.pb.ExtractFeaturesRequest(images=[big]), timeout=30)
     assert reply.results[0].WhichOneof("outcome") == "features"
+
+
+def test_the_open_inference_protocol_passes(edge, server):
+    connection = Connection(edge.target)
+    assert connection.wait_for_end(connection.call("/inference.GRPCInferenceService/ServerLive"))
+    assert counted(server, "ServerLive") == 1
+    connection.close()
 
 
 def test_only_the_service_and_its_health_are_reachable(edge, server):

@@ -147,6 +147,21 @@ def test_the_dashboard_and_its_provisioning_agree():
     assert f"../grafana/dashboards:{path}:ro" in compose["services"]["grafana"]["volumes"]
 
 
+# The client's service config.
+
+
+def test_the_service_config_names_services_and_methods_that_exist():
+    found = set()
+    for path in (ROOT / "proto").rglob("*.proto"):
+        text = path.read_text()
+        package = re.search(r"^package ([\w.]+);", text, re.M)[1]
+        for name, body in re.findall(r"^service (\w+) \{(.*?)^\}", text, re.M | re.S):
+            found |= {(f"{package}.{name}", method) for method in [None, *re.findall(r"\brpc (\w+)", body)]}
+    config = json.loads((DEPLOY / "client" / "service_config.json").read_text())
+    named = {(row["service"], row.get("method")) for method in config["methodConfig"] for row in method["name"]}
+    assert named <= found
+
+
 # Compose.
 
 
