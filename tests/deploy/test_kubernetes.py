@@ -14,17 +14,28 @@ FOLDER = DEPLOY / "kubernetes"
 GRACE_MARGIN_S = 5
 
 
-@pytest.fixture(scope="module", params=["cpu", "gpu"])
-def rendered(request, program, tmp_path_factory):
+OVERLAYS = ["cpu", "gpu"]
+
+
+@pytest.fixture(scope="module")
+def files(program, tmp_path_factory) -> dict:
+    """Overlay -> the file of its manifests, as they would be applied."""
+    folder = tmp_path_factory.mktemp("rendered")
+    for name in OVERLAYS:
+        done = subprocess.run(
+            [program("kubectl", "kubernetes.io"), "kustomize", str(FOLDER / "overlays" / name)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (folder / f"{name}.yaml").write_text(done.stdout)
+    return {name: folder / f"{name}.yaml" for name in OVERLAYS}
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def rendered(request, files):
     """The file of an overlay's manifests, and the manifests by kind."""
-    done = subprocess.run(
-        [program("kubectl", "kubernetes.io"), "kustomize", str(FOLDER / "overlays" / request.param)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    path = tmp_path_factory.mktemp("rendered") / f"{request.param}.yaml"
-    path.write_text(done.stdout)
-    return path, {part["kind"]: part for part in yaml.safe_load_all(done.stdout)}
+    path = files[request.param]
+    return path, {part["kind"]: part for part in yaml.safe_load_all(path.read_text())}
 
 
 def pod_of(kinds):
@@ -38,8 +49,9 @@ def test_valid_by_the_schemas(rendered):
             validate.validate(part, validate.latest_version(), strict=True)
 
 
-def test_checkov_finds_nothing_that_is_not_explained(rendered, program):
-    command = [program("checkov", "PyPI, in an environment of its own"), "-f", rendered[0], "--config-file", FOLDER / "checkov.yaml"]
+def test_checkov_finds_nothing_that_is_not_explained(files, program):
+    command = [program("checkov", "PyPI, in an environment of its own"), "-f", *files.values()]
+    command += ["--config-file", FOLDER / "checkov.yaml"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "Passed checks" in done.stdout, done.stdout + done.stderr[-2000:]
 
