@@ -68,12 +68,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Api:
 
 @pytest.fixture(scope="session")
 def start_server(bin_dir: Path, models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
-    """start_server(*flags) gives a ServerProcess on free ports, ready; all are stopped at the end."""
+    """start_server(*flags) gives a ServerProcess on free ports (or on `target`), ready; all are stopped at the end."""
     running: list[ServerProcess] = []
 
-    def start(*flags: str, wait: bool = True, models: Path = models_dir) -> ServerProcess:
+    def start(
+        *flags: str, wait: bool = True, models: Path = models_dir, target: str | None = None
+    ) -> ServerProcess:
         log = tmp_path_factory.mktemp("server") / "log"
-        server = ServerProcess(bin_dir / "pixpool-server", models, log, flags)
+        server = ServerProcess(bin_dir / "pixpool-server", models, log, flags, target)
         running.append(server)
         if wait:
             server.wait_ready()
