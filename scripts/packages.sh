@@ -57,25 +57,25 @@ packages_setup() {
   ui_step "System packages (${#missing[@]} missing)" "$log" progress_apt packages_install "${missing[@]}"
 }
 
-# packages_promtool DIR LOG: puts promtool on PATH: the system's, or one taken out of Debian's prometheus package into
-# DIR. Where neither is to be had it says so; the tests that need it are skipped.
-packages_promtool() {
+# packages_prometheus DIR LOG: puts promtool and prometheus on PATH: the system's, or those of Debian's prometheus package,
+# taken out into DIR. Where neither is to be had it says so; the tests that need them are skipped.
+packages_prometheus() {
   local dir=$1 log=$2
   PATH=$PATH:$dir/bin
-  ! command -v promtool >/dev/null || return 0
+  if command -v promtool >/dev/null && command -v prometheus >/dev/null; then return 0; fi
   command -v dpkg-deb >/dev/null || return 0
-  if ui_try "promtool" "$log" progress_none packages_fetch_promtool "$dir"; then
-    ui_line "promtool" "$ui_step_seconds s"
+  if ui_try "Prometheus" "$log" progress_none packages_fetch_prometheus "$dir"; then
+    ui_line "Prometheus" "$ui_step_seconds s"
   else
-    ui_line "promtool" "not to be had (see $log)"
+    ui_line "Prometheus" "not to be had (see $log)"
   fi
 }
 
-packages_fetch_promtool() {
+packages_fetch_prometheus() {
   local tmp
-  mkdir -p -- "$1/bin" && tmp=$(mktemp -d "$1/promtool.XXXXXX") || return
+  mkdir -p -- "$1/bin" && tmp=$(mktemp -d "$1/package.XXXXXX") || return
   (cd -- "$tmp" && apt-get download -q prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb |
-    tar -x ./usr/bin/promtool && mv usr/bin/promtool "$1/bin/promtool")
+    tar -x ./usr/bin/promtool ./usr/bin/prometheus && mv usr/bin/promtool usr/bin/prometheus "$1/bin/")
   local status=$?
   rm -rf -- "$tmp"
   return "$status"

@@ -48,6 +48,20 @@ python_setup() {
   exec {python_lock}>&-
 }
 
+# python_deploy_setup VENV REQUIREMENTS_DIR: adds to the environment what tests/deploy needs.
+python_deploy_setup() {
+  local venv=$1 req=$2 mark
+  mark=$venv/complete-deploy-$(python_hash "$req/test-deploy.txt")
+  [[ ! -e $mark ]] || return 0
+  ui_step "Python packages for deploy" "$venv-deploy.log" progress_pip python_install_deploy "$venv" "$req" "$mark"
+}
+
+python_install_deploy() {
+  local venv=$1 req=$2 mark=$3
+  python_pip "$venv" -c "$req/runtime.txt" -c "$req/test.txt" -r "$req/test-deploy.txt" || return
+  touch -- "$mark"
+}
+
 # python_bench_setup CACHE REQUIREMENTS_DIR: an environment of its own for bench/run; sets `bench_python`.
 python_bench_setup() {
   local cache=$1 req=$2 venv log

@@ -17,12 +17,12 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# setup_packages [test|bench]: system packages.
+# setup_packages [test|bench|deploy]...: system packages.
 setup_packages() {
-  local lists=(requirements/apt.txt)
-  [[ -z ${1:-} ]] || lists+=("requirements/apt-$1.txt")
+  local lists=(requirements/apt.txt) what
+  for what in "$@"; do lists+=("requirements/apt-$what.txt"); done
   packages_setup build/packages.log "${lists[@]}"
-  if [[ ${1:-} == test ]]; then packages_promtool "$cache/promtool" build/promtool.log; fi
+  if [[ " $* " == *" test "* ]]; then packages_prometheus "$cache/prometheus" build/prometheus.log; fi
 }
 
 # setup_python [test]: the Python environment; `python` is its interpreter, and finds the pixpool package.

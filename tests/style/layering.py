@@ -110,7 +110,7 @@ def check_tree(root=ROOT):
     """All problems of the tree at `root`."""
     problems = []
     for path in project_files(root):
-        if path.parts[0] not in ("server", "client") or path.suffix not in (".h", ".cc"):
+        if path.parts[0] not in ("server", "client", "proto") or path.suffix not in (".h", ".cc"):
             continue
         if folder_of(path) not in FOLDERS:
             problems.append(Problem(path, 1, f"{folder_of(path)} is not a folder that tests/style/layering.py knows"))
