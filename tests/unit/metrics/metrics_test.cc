@@ -227,7 +227,8 @@ TEST(MetricsTest, SeriesAreBoundedWhateverClientsSend) {
     metrics->RequestDone(RpcMethod::kPoolTensor, static_cast<absl::StatusCode>(i), i);
   }
   EXPECT_EQ(count(), before);
-  EXPECT_LT(before, 600u) << "about 500 series and the help";
+  // 15 calls, each with 17 codes and a histogram of 18 series, are 525; the rest is some 250.
+  EXPECT_LT(before, 900u) << "about 800 series and the help";
 }
 
 TEST(MetricsTest, ThreadsCountTogether) {
