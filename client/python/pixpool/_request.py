@@ -108,9 +108,7 @@ def scores_head(top_k: int, score_type: Literal["softmax", "logits"]) -> pb.Head
     return ClassScores(top_k=top_k, score_type=score_type).to_proto()
 
 
-def map_head(
-    class_index: int | None, form: Literal["png_overlay", "png", "floats"]
-) -> pb.Head:
+def map_head(class_index: int | None, form: Literal["png_overlay", "png", "floats"]) -> pb.Head:
     return ClassActivationMap(class_index=class_index, format=form).to_proto()
 
 

@@ -178,4 +178,3 @@ def _with_room(
         except StopIteration:
             return
         yield image
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -116,7 +117,7 @@ def from_rpc_error(error: grpc.RpcError) -> PixpoolError:
     """The error of a failed call, with the details in its trailing metadata."""
     if not isinstance(error, (grpc.Call, grpc.aio.AioRpcError)):
         return PixpoolError(grpc.StatusCode.UNKNOWN, str(error))
-    trailers = {str(key): value for key, value in error.trailing_metadata() or ()}
+    trailers: dict[str, Any] = {str(key): value for key, value in error.trailing_metadata() or ()}
     status = status_pb2.Status()
     try:
         status.ParseFromString(bytes(trailers.get("grpc-status-details-bin", b"")))

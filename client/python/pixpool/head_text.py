@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -101,16 +102,16 @@ def _scalars(message: Message) -> list[str]:
     return [f.name for f in fields if f.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE]
 
 
-def _clash(message: Message, field: FieldDescriptor) -> str | None:
+def _clash(message: Message, field: Any) -> str | None:
     """What in `message` is set already and excludes `field`."""
-    if field.is_repeated:
-        return field.name if len(getattr(message, field.name)) else None
+    present = [f.name for f, _ in message.ListFields()]
     if field.containing_oneof is not None:
-        return message.WhichOneof(field.containing_oneof.name)
-    return field.name if field in [f for f, _ in message.ListFields()] else None
+        rivals = [f.name for f in field.containing_oneof.fields]
+        return next((name for name in rivals if name in present), None)
+    return field.name if field.name in present else None
 
 
-def _convert(field: FieldDescriptor, value: object) -> object:
+def _convert(field: Any, value: object) -> object:
     """The value as the field takes it, from text or from Python; ValueError says what would do."""
     if field.cpp_type in _INTEGERS:
         low, high = _INTEGERS[field.cpp_type]
@@ -143,7 +144,7 @@ def _integer(value: object) -> int | None:
     if isinstance(value, bool) or not hasattr(value, "__index__") and not isinstance(value, str):
         return None
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]
+        return int(value)
     except ValueError:
         return None
 

@@ -6,9 +6,9 @@ import dataclasses
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import grpc
 import numpy as np
@@ -57,8 +57,8 @@ def list_images(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSo
         return images if images.ndim == 4 else [images]
     single = (str, os.PathLike, bytes, bytearray, memoryview, Image, pb.Image)
     if isinstance(images, single) or _is_pil(images):
-        return [images]
-    if not isinstance(images, (Iterable, Iterator)):
+        return [cast(ImageSource, images)]
+    if not isinstance(images, Iterable):
         raise TypeError(
             "images must be paths, bytes, uint8 arrays, PIL images or an iterable of them, not"
             f" {type(images).__name__}"
