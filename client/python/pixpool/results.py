@@ -140,7 +140,7 @@ class ImageResult:
             if result.head_id == head:
                 return result
         ids = ", ".join(r.head_id for r in self.head_results)
-        raise KeyError(f'no head "{head}"; this request\'s heads are {ids}')
+        raise KeyError(f'no head "{head}"; the heads are {ids}')
 
     @property
     def values(self) -> np.ndarray[Any, Any]:
