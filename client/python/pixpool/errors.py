@@ -11,8 +11,16 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-# Failures of a call that another image may not meet; all others would fail every image alike.
-_PASSING = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+# Failures of a call that every further image would meet; so the `pixpool` command has it.
+_ENDING = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.CANCELLED,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +87,7 @@ class PixpoolError(Exception):
     @property
     def ends_run(self) -> bool:
         """Whether every further image would fail alike: a request refused, a server gone."""
-        return not (isinstance(self, ImageError) or self.shed or self.code in _PASSING)
+        return not isinstance(self, ImageError) and not self.shed and self.code in _ENDING
 
 
 class ImageError(PixpoolError):
