@@ -1,4 +1,4 @@
-"""Features of millions of images into one file, in constant memory, to be gone on with after a kill.
+"""Features of millions of images into one file, in constant memory, resumable after a kill.
 
     python -m pixpool.bulk photos/ --output features.parquet --head gem:l2
 

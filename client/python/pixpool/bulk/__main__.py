@@ -18,11 +18,11 @@ file or folder of them. FILE ends in .npy (an index of rows and failed images is
 or in .parquet (id, a column a head, its space id, and errors).
 
   python -m pixpool.bulk photos/ --output features.npy --head gem:l2
-  python -m pixpool.bulk list.txt --output features.parquet --head gem:l2 --head rmac:encoding=float16
+  python -m pixpool.bulk list.txt --output features.parquet --head gem --head rmac:encoding=float16
   python -m pixpool.bulk images.parquet --column image --id-column id --output features.parquet
 
-A run that was stopped or killed goes on with the same command. Until a job is done, its work lies in
-FILE.work.
+A run that was stopped or killed goes on with the same command. Until a job is done, its work lies
+in FILE.work.
 
 exit status: 0 done, 1 done and some images failed, 2 wrong usage, 3 stopped: see the message; the
 same command goes on, 130 interrupted
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--head",
         action="append",
         metavar="HEAD",
-        help="kind[:parameter=value,...] as of the pixpool command; repeatable; default: global_avg",
+        help="kind[:parameter=value,...]; repeatable; default: global_avg",
     )
     parser.add_argument("--target", default=DEFAULT_TARGET, help="server; default: %(default)s")
     parser.add_argument("--model", default="", help="model; default: the server's")

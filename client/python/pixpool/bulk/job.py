@@ -18,7 +18,8 @@ from pixpool.bulk.outputs import Output, open_output
 from pixpool.bulk.parts import HeadLayout, Part, Work
 from pixpool.bulk.report import Report
 from pixpool.bulk.sources import Source, open_source
-from pixpool.client import DEFAULT_TARGET, Client
+from pixpool.channel import DEFAULT_TARGET
+from pixpool.client import Client
 from pixpool.errors import PixpoolError
 from pixpool.heads import HeadsLike
 from pixpool.images import Image

@@ -44,8 +44,8 @@ class NpyOutput(Output):
     """As `pixpool extract --format npy` writes them.
 
     One head to `features.npy`, several to `features.<head_id>.npy`, [N, ...]: float32, float16, or
-    packed bits; and `features.index.json` with the image of each row, space ids, and the images that
-    failed and so have no row.
+    packed bits; and `features.index.json` with the image of each row, space ids, and the images
+    that failed and so have no row.
     """
 
     @property
@@ -64,6 +64,8 @@ class NpyOutput(Output):
                 line = file.readline().strip().rstrip(",")
             return dict(json.loads("{" + line + "}")["about"])
         except FileNotFoundError:
+            if self.path.exists():
+                raise BulkError(f"{self.path} is of another program; name another output") from None
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise BulkError(f"{self._index} is of another program; name another output") from error

@@ -42,8 +42,7 @@ class HeadLayout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        kinds = {"float16": np.dtype("<f2"), "binary": np.dtype("u1")}
-        return kinds.get(self.encoding, np.dtype("<f4"))
+        return np.dtype({"float16": "<f2", "binary": "u1"}.get(self.encoding, "<f4"))
 
     @staticmethod
     def of(result: HeadResult) -> HeadLayout:
@@ -160,7 +159,7 @@ class Work:
             "model": part.model,
         }
         file = io.BytesIO()
-        arrays = {f"head_{i}": rows for i, rows in enumerate(part.rows)}
+        arrays: dict[str, Any] = {f"head_{i}": rows for i, rows in enumerate(part.rows)}
         np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
         self._write(self._name(number), file.getvalue())
 

@@ -39,7 +39,7 @@ class Source(abc.ABC):
 
 
 class PathList(Source):
-    """Paths in a text file, one a line; the id of an image is its line. Empty lines do not count."""
+    """Paths in a text file, one a line, which is the image's id. Empty lines do not count."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -174,7 +174,7 @@ class ParquetColumn(Source):
 
 
 def open_source(path: Path, listing: Path, column: str = "", id_column: str = "") -> Source:
-    """The source that a path means: a folder of pictures or of Parquet files, a file of either kind.
+    """The source that a path means: a folder of pictures or of Parquet files, or a file.
 
     BulkError where it cannot be read.
     """
