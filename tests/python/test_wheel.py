@@ -127,7 +127,9 @@ pixpool.Client().extract("a.jpg", on_error="ignore")
     results = []
     for name, text in (("good", good), ("bad", bad)):
         (tmp_path / f"{name}.py").write_text(text)
-        command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", "cache", f"{name}.py"]
+        # On this path the package counts as the user's own code; installed, its stubs' imports are not reported.
+        quiet = ("--follow-imports=silent", "--disable-error-code=import-untyped")
+        command = [sys.executable, "-m", "mypy", *quiet, "--cache-dir", "cache", f"{name}.py"]
         environment = {"MYPYPATH": str(installed)}
         results.append(subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True))
     assert results[0].returncode == 0, results[0].stdout
