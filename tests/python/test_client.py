@@ -75,9 +75,9 @@ def test_several_heads_are_found_by_id(connect):
     got = client.extract(images(2), heads=["gem", heads.GlobalMax(head_id="max")])
     assert got["gem"].shape == got["max"].shape == (2, DIMENSIONS)
     with pytest.raises(ValueError, match=r'several heads \(gem, max\): write extraction\["gem"\]'):
-        got.array
+        _ = got.array
     with pytest.raises(KeyError, match='no head "avg"; the heads are gem, max'):
-        got["avg"]
+        _ = got["avg"]
 
 
 def test_a_bad_image_is_named_and_carries_what_the_server_said(connect):
@@ -102,7 +102,7 @@ def test_a_bad_image_fails_alone_where_errors_are_returned(connect):
     assert [r.index for r in got.succeeded()] == [0, 2]
     assert [e.image for e in got.errors] == ["n1"]
     with pytest.raises(ImageError, match="n1: INVALID_ARGUMENT"):
-        got[1].values
+        _ = got[1].values
 
 
 def test_a_file_that_cannot_be_read_fails_alone(connect, tmp_path):
