@@ -145,8 +145,8 @@ class NpyOutput(Output):
 class ParquetOutput(Output):
     """One row an image, failed ones too.
 
-    Columns: `id`; of each head `<head_id>`, a list of fixed length (float32, float16, or uint8 of
-    packed bits), null where the image failed, and `<head_id>_space_id`; `error_code`,
+    Columns: `id`; of each head `<head_id>`, a list of always as many values (float32, float16, or
+    uint8 of packed bits), null where the image failed, and `<head_id>_space_id`; `error_code`,
     `error_reason` and `error`, null where it did not. Shapes, model and settings are in the file's
     metadata under "pixpool".
     """
@@ -182,9 +182,8 @@ class ParquetOutput(Output):
         fields = [pa.field("id", text)]
         for layout in layouts:
             values = pa.from_numpy_dtype(layout.dtype)
-            size = int(np.prod(layout.row_shape))
             fields += [
-                pa.field(layout.head_id, pa.list_(values, size)),
+                pa.field(layout.head_id, pa.list_(values)),
                 pa.field(f"{layout.head_id}_space_id", pa.dictionary(pa.int32(), text)),
             ]
         fields += [pa.field(name, text) for name in _OTHER_COLUMNS[1:]]
@@ -205,14 +204,15 @@ class ParquetOutput(Output):
         good = np.array([at not in part.failed for at in range(count)], bool)
         columns = [pa.array([_utf8(name) for name in part.ids], pa.string())]
         for i, layout in enumerate(layouts):
-            kind = schema.field(layout.head_id).type
-            values = np.zeros((count, kind.list_size), layout.dtype)
-            if part.rows:
-                values[good] = part.rows[i].reshape(-1, kind.list_size)
-            flat = pa.array(values.ravel(), kind.value_type)
-            rows = pa.FixedSizeListArray.from_arrays(flat, kind.list_size, mask=pa.array(~good))
+            values = part.rows[i].ravel() if part.rows else np.empty(0, layout.dtype)
+            # Where a row begins; null where the row is null, and such rows have no values.
+            starts = np.append(0, np.cumsum(good * int(np.prod(layout.row_shape))))
+            offsets = pa.array(starts, pa.int32(), mask=np.append(~good, False))
             space = [layout.space_id if ok else None for ok in good]
-            columns += [rows.cast(kind), pa.array(space, pa.string()).dictionary_encode()]
+            columns += [
+                pa.ListArray.from_arrays(offsets, pa.array(values)),
+                pa.array(space, pa.string()).dictionary_encode(),
+            ]
         failed = [part.failed.get(at) for at in range(count)]
         for name in ("code", "reason", "message"):
             columns.append(pa.array([getattr(f, name) if f else None for f in failed], pa.string()))
