@@ -352,7 +352,7 @@ def test_two_runs_do_not_work_on_one_output(bulk, tmp_path):
     assert len(seen) == 3 and all("another run is at work" in text for text in seen)
 
 
-def test_command_line(serve, tmp_path, capsys):
+def test_command_line(serve, tmp_path, capsys, monkeypatch):
     make_folder(tmp_path / "in", 4)
     server = serve(lambda name, attempt: BAD if "0001" in name else None)
     arguments = [str(tmp_path / "in"), "--output", str(tmp_path / "f.npy"), "--target", server.target]
@@ -367,6 +367,8 @@ def test_command_line(serve, tmp_path, capsys):
     gone = [*arguments[:2], str(tmp_path / "g.npy"), "--target", "127.0.0.1:1", "--timeout", "0.5"]
     assert main(gone) == 3
     assert "when a server answers at 127.0.0.1:1" in capsys.readouterr().err
+    monkeypatch.setenv("PIXPOOL_TARGET", server.target)
+    assert main([*gone[:3], "--quiet"]) == 1
 
 
 def test_progress_says_rate_and_time_left():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -44,7 +45,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HEAD",
         help="kind[:parameter=value,...]; repeatable; default: global_avg",
     )
-    parser.add_argument("--target", default=DEFAULT_TARGET, help="server; default: %(default)s")
+    parser.add_argument(
+        "--target",
+        default=os.environ.get("PIXPOOL_TARGET", DEFAULT_TARGET),
+        help="server; default: PIXPOOL_TARGET, now %(default)s",
+    )
     parser.add_argument("--model", default="", help="model; default: the server's")
     parser.add_argument("--model-version", default="", metavar="VERSION")
     parser.add_argument("--column", default="", help="column of images in Parquet; default: image")
