@@ -81,14 +81,17 @@ def test_pil_images_and_files_mean_the_same(own, pixpool, paths, tmp_path):
     picture.quantize(64).save(tmp_path / "palette.png")
     grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
     Image.fromarray(grey).save(tmp_path / "deep.png")
-    upright = own.extract(picture).array
-    for options in (None, pixpool.InputOptions(apply_exif=False), pixpool.InputOptions(background=(255, 0, 0))):
+    rows = {}
+    as_stored, red = pixpool.InputOptions(apply_exif=False), pixpool.InputOptions(background=(255, 0, 0))
+    for options in (None, as_stored, red):
         for name in ("turned", "alpha", "palette", "deep"):
             path = tmp_path / f"{name}.png"
             a, b = (own.extract(form, input_options=options).array for form in (path, Image.open(path)))
             np.testing.assert_allclose(a, b, **CLOSE)
-            if name != "turned" or options is None:
-                assert not np.allclose(a, upright, **CLOSE) or name == "alpha"
+            rows[name, options] = a
+    # The options matter, else this compared nothing.
+    assert not np.allclose(rows["turned", None], rows["turned", as_stored], **CLOSE)
+    assert not np.allclose(rows["alpha", None], rows["alpha", red], **CLOSE)
 
 
 def test_classify_and_heatmap(own, pixpool, client, photos):
@@ -253,6 +256,54 @@ def test_the_client_for_asyncio_gives_the_same(own, pixpool, server, paths, phot
     assert sorted(seen) == list(range(4 * len(paths)))
     np.testing.assert_array_equal(pooled.array, [[1, 1]])
     assert model.name == "efficientnet-lite0"
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+def test_bulk_keeps_encodings_and_maps(own, pixpool, server, photos, tmp_path, suffix):
+    from pixpool.bulk import run
+
+    listed = [photos["cat.png"], tmp_path / "nowhere.png", photos["rocket.jpg"]]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, listed)))
+    names = ("float32", "float16", "int8", "binary")
+    heads = [*(f"gem:id={n},encoding={n}" for n in names), "max_pool:kernel_size=3,id=map"]
+    output = tmp_path / f"f.{suffix}"
+    summary = run(tmp_path / "list.txt", output, heads, target=server.target, progress=False)
+    assert (summary.images, summary.failed) == (3, 1)
+    expected = own.extract([listed[0], listed[2]], heads)
+    assert summary.space_ids == expected.space_ids
+    for name in (*names, "map"):
+        wanted = expected[name]
+        if name == "binary":
+            wanted = np.packbits(wanted, axis=1)
+        if suffix == "npy":
+            got = np.load(tmp_path / f"f.{name}.npy")
+            assert got.shape == wanted.shape and got.dtype == (np.float32 if name in ("int8", "map") else wanted.dtype)
+        else:
+            table = pytest.importorskip("pyarrow.parquet").read_table(output)
+            rows = table[name].to_pylist()
+            assert rows[1] is None
+            got = np.array([rows[0], rows[2]], wanted.dtype).reshape(wanted.shape)
+            assert str(table.schema.field(name).type.value_type) == {
+                "float16": "halffloat", "binary": "uint8"
+            }.get(name, "float")  # fmt: skip
+        if name == "binary":  # bits of values near 0 may differ with the batch
+            assert np.unpackbits(got ^ wanted).mean() < 0.01
+        else:
+            np.testing.assert_allclose(got.astype(np.float32), wanted.astype(np.float32), rtol=2e-2, atol=2e-2)
+
+
+def test_bulk_refuses_heads_that_give_no_rows(pixpool, server, photos, tmp_path):
+    from pixpool.bulk import BulkError, run
+
+    (tmp_path / "list.txt").write_text(str(photos["cat.png"]))
+    for head in ("class_scores", "class_activation_map:format=png"):
+        with pytest.raises(BulkError, match="gives no array here"):
+            run(tmp_path / "list.txt", tmp_path / "f.npy", head, target=server.target, progress=False)
+    (tmp_path / "two.txt").write_text("\n".join(str(photos[n]) for n in ("cat.png", "rocket.jpg")))
+    with pytest.raises(BulkError, match="head feature_map gives .* take a head of fixed size"):
+        options = pixpool.InputOptions(resize="none", crop="none")
+        run(tmp_path / "two.txt", tmp_path / "g.npy", "feature_map", target=server.target, input_options=options,
+            progress=False)  # fmt: skip
 
 
 def test_bulk_killed_and_gone_on_with(client, server, pixpool, paths, tmp_path):

@@ -316,6 +316,17 @@ def test_a_job_keeps_its_settings(bulk, tmp_path, finished):
         assert not script.attempts
 
 
+def test_a_job_that_has_done_nothing_binds_nobody(bulk, tmp_path):
+    make_folder(tmp_path / "in", 20)
+    broken = True
+    job, script = bulk(lambda name, attempt: GONE if broken else None)
+    with pytest.raises(BulkError):
+        job(tmp_path / "in", tmp_path / "f.npy")
+    (tmp_path / "in" / "a" / "0100.jpg").write_bytes(data(100))
+    broken = False
+    assert job(tmp_path / "in", tmp_path / "f.npy", "gem:p=4").images == 21
+
+
 def test_outputs_of_other_programs_are_not_overwritten(bulk, tmp_path):
     make_folder(tmp_path / "in", 3)
     job, _ = bulk()

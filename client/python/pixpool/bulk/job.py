@@ -126,8 +126,7 @@ def run(
     work = Work(result.path.with_name(result.path.name + ".work"))
     work.lock()
     try:
-        if work.settings() is None:
-            work.listing.unlink(missing_ok=True)  # of a run that was killed before it began
+        work.forget_if_empty()
         images = open_source(Path(source), work.listing, column, id_column)
         job = Job(images, spec, work, result, server)
         return job.run(part_size, out, _ray_runner() if ray else None)

@@ -142,6 +142,12 @@ class Work:
             return None
         return settings
 
+    def forget_if_empty(self) -> None:
+        """A job that has done nothing yet binds nobody: settings and listing may change."""
+        if not self.done() and not self.merged:
+            for path in (self.folder / "job.json", self.listing):
+                path.unlink(missing_ok=True)
+
     def begin(self, settings: Mapping[str, Any]) -> None:
         self._write("job.json", json.dumps(settings, indent=1).encode())
 
