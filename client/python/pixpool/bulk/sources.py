@@ -42,7 +42,9 @@ class PathList(Source):
     """Paths in a text file, one a line, which is the image's id. Empty lines do not count."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.absolute()
+        # Relative paths mean the same in other processes, such as Ray's workers.
+        self._base = os.getcwd()
         digest = hashlib.sha256()
         self._count = 0
         for line in self._lines():
@@ -61,7 +63,7 @@ class PathList(Source):
             if position >= stop:
                 return
             if position >= start:
-                yield Image(line, line)
+                yield Image(os.path.join(self._base, line), line)
 
     def _lines(self) -> Iterator[str]:
         # Paths are bytes; those that are not UTF-8 survive as surrogates.
@@ -80,7 +82,7 @@ class Folder(Source):
     """
 
     def __init__(self, folder: Path, listing: Path) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()
         if not listing.exists():
             part = listing.with_name(listing.name + ".part")
             with open(part, "w", encoding="ascii") as file:
@@ -117,6 +119,7 @@ class ParquetColumn(Source):
             import pyarrow.parquet as parquet
         except ImportError as error:
             raise BulkError("Parquet needs pyarrow: pip install 'pixpool[bulk]'") from error
+        path = path.absolute()
         self._open = parquet.ParquetFile
         self._column = column or "image"
         self._id_column = id_column
