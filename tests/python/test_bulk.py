@@ -220,28 +220,48 @@ def count_parts(work: Path) -> int:
         return 0
 
 
+class Killed(BaseException):
+    """Stands for a SIGKILL at one exact place."""
+
+
+def killing(function, at):
+    """The function, until its call number `at`."""
+    calls = 0
+
+    def wrapped(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise Killed
+        return function(*arguments, **options)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_kill_while_a_part_is_written(bulk, tmp_path, monkeypatch, at):
+    """Every file is written, brought to disk, renamed, and its name brought to disk: a kill between any of these."""
+    names = make_folder(tmp_path / "in", 40)
+    job, script = bulk()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killing(os.fsync, at))
+        with pytest.raises(Killed):
+            job(tmp_path / "in", tmp_path / "f.npy")
+    done = count_parts(tmp_path / "f.npy.work") * 8
+    script.attempts.clear()
+    assert job(tmp_path / "in", tmp_path / "f.npy").resumed == done
+    assert set(script.attempts) == set(names[done:])
+    ids, matrix = read(tmp_path / "f.npy")
+    assert ids == names
+    np.testing.assert_array_equal(matrix, rows_of(names))
+
+
 def test_a_kill_while_the_output_is_put_together(bulk, tmp_path, monkeypatch):
     """Before, between and after the renames and the removal of the work."""
     from pixpool.bulk import outputs, parts
 
     names = make_folder(tmp_path / "in", 20)
     job, script = bulk()
-
-    class Killed(BaseException):
-        pass
-
-    def killing(function, at):
-        calls = 0
-
-        def wrapped(*arguments, **options):
-            nonlocal calls
-            calls += 1
-            if calls == at:
-                raise Killed
-            return function(*arguments, **options)
-
-        return wrapped
-
     for step, (owner, name, at) in enumerate(
         [
             (outputs, "publish", 1),
