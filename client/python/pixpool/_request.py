@@ -1,0 +1,155 @@
+"""What all images of a call share, and the way from an image to a request and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import grpc
+import numpy as np
+
+from pixpool._api import pb
+from pixpool.errors import ImageError, PixpoolError, from_status
+from pixpool.heads import ClassActivationMap, ClassScores, HeadsLike, heads_to_proto
+from pixpool.images import ImageSource, image_name, image_to_proto
+from pixpool.options import InputOptions, options_to_proto
+from pixpool.results import Extraction, Heatmap, ImageResult, features_from_proto, head_from_proto
+
+OnError: TypeAlias = Literal["raise", "return"]
+Options: TypeAlias = InputOptions | pb.InputOptions | None
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestSpec:
+    """Model, heads and input options as messages; immutable, so threads may share it."""
+
+    model: str
+    model_version: str
+    heads: Sequence[pb.Head]
+    options: pb.InputOptions
+
+    @staticmethod
+    def make(
+        heads: HeadsLike = None,
+        model: str = "",
+        model_version: str = "",
+        input_options: Options = None,
+    ) -> RequestSpec:
+        """ValueError or TypeError for heads or options that are none."""
+        return RequestSpec(
+            model, model_version, heads_to_proto(heads), options_to_proto(input_options)
+        )
+
+    def request(self, source: ImageSource, index: int) -> pb.ExtractFeaturesRequest:
+        """The request of one image; reads files. ImageError for one that cannot be used."""
+        name = image_name(source, index)
+        exif = not self.options.HasField("apply_exif") or self.options.apply_exif
+        try:
+            image = image_to_proto(source, name, apply_exif=exif)
+        except PixpoolError as error:
+            raise ImageError(error, name, index) from error
+        return pb.ExtractFeaturesRequest(
+            model=self.model,
+            model_version=self.model_version,
+            images=[image],
+            heads=self.heads,
+            input_options=self.options,
+        )
+
+
+def result_of(response: pb.ExtractFeaturesResponse, name: str, index: int) -> ImageResult:
+    """The result of the only image of a request."""
+    try:
+        if len(response.results) != 1:
+            raise PixpoolError(
+                grpc.StatusCode.INTERNAL,
+                f"the server sent {len(response.results)} results for one image",
+            )
+        result = response.results[0]
+        if result.WhichOneof("outcome") != "features":
+            raise from_status(result.status)
+        return features_from_proto(result.features, response.model, name, index)
+    except PixpoolError as error:
+        return ImageResult(name, index, ImageError(error, name, index))
+
+
+def image_failure(error: PixpoolError, name: str, index: int) -> ImageResult:
+    """The result of an image whose call failed; raises the error if all others would fail too."""
+    if error.ends_run:
+        raise error
+    failure = error if isinstance(error, ImageError) else ImageError(error, name, index)
+    return ImageResult(name, index, failure)
+
+
+def check_on_error(on_error: str) -> None:
+    if on_error not in ("raise", "return"):
+        raise ValueError(f'on_error must be "raise" or "return", is {on_error!r}')
+
+
+def check_concurrency(concurrency: int) -> None:
+    if not 1 <= concurrency <= 1024:
+        raise ValueError(f"concurrency must be 1 to 1024, is {concurrency}")
+
+
+def check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be above 0 seconds, or None for no limit, is {timeout}")
+
+
+def kept(result: ImageResult, on_error: str) -> ImageResult:
+    """The result, unless it is an error that is to be raised."""
+    if result.error is not None and on_error == "raise":
+        raise result.error
+    return result
+
+
+def scores_head(top_k: int, score_type: Literal["softmax", "logits"]) -> pb.Head:
+    return ClassScores(top_k=top_k, score_type=score_type).to_proto()
+
+
+def map_head(class_index: int | None, form: Literal["png_overlay", "png", "floats"]) -> pb.Head:
+    return ClassActivationMap(class_index=class_index, format=form).to_proto()
+
+
+def heatmaps_of(extraction: Extraction) -> list[Heatmap]:
+    maps = [result[0].heatmap for result in extraction]
+    if any(m is None for m in maps):
+        raise PixpoolError(grpc.StatusCode.INTERNAL, "the server sent no class activation map")
+    return [m for m in maps if m is not None]
+
+
+def pool_request(
+    tensor: np.ndarray[Any, Any], heads: HeadsLike, indices: np.ndarray[Any, Any] | None
+) -> pb.PoolTensorRequest:
+    """ValueError for a tensor that is no [N, C, H, W]."""
+    array = np.ascontiguousarray(tensor, np.float32)
+    if array.ndim != 4:
+        raise ValueError(f"tensor must be [N, C, H, W], not {list(array.shape)}")
+    request = pb.PoolTensorRequest(heads=heads_to_proto(heads))
+    request.tensor.shape.extend(array.shape)
+    request.tensor.values.extend(array.ravel().tolist())
+    if indices is not None:
+        request.indices.extend(np.asarray(indices, np.int64).ravel().tolist())
+    return request
+
+
+def pooled(response: pb.PoolTensorResponse) -> Extraction:
+    return Extraction(
+        [
+            ImageResult(
+                f"map {i}", i, head_results=tuple(head_from_proto(h) for h in one.head_results)
+            )
+            for i, one in enumerate(response.results)
+        ]
+    )
+
+
+# Failures of a health check that time may mend.
+WORTH_WAITING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def not_ready(timeout: float, state: str) -> PixpoolError:
+    return PixpoolError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, f"not ready after {timeout:g} s: {state}"
+    )

@@ -1,0 +1,140 @@
+"""`python -m pixpool.bulk`: see --help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pixpool.bulk.errors import BulkError
+from pixpool.bulk.job import run
+from pixpool.channel import DEFAULT_TARGET
+from pixpool.errors import PixpoolError
+from pixpool.options import InputOptions
+
+EPILOG = """\
+SOURCE is a folder of pictures (with all below it), a text file of paths (one a line), or a Parquet
+file or folder of them. FILE ends in .npy (an index of rows and failed images is written beside it)
+or in .parquet (id, a column a head, its space id, and errors).
+
+  python -m pixpool.bulk photos/ --output features.npy --head gem:l2
+  python -m pixpool.bulk list.txt --output features.parquet --head gem --head rmac:encoding=float16
+  python -m pixpool.bulk images.parquet --column image --id-column id --output features.parquet
+
+A run that was stopped or killed goes on with the same command. Until a job is done, its work lies
+in FILE.work.
+
+exit status: 0 done, 1 done and some images failed, 2 wrong usage, 3 stopped: see the message; the
+same command goes on, 130 interrupted
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pixpool.bulk",
+        description="Features of any number of images into one file.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--head",
+        action="append",
+        metavar="HEAD",
+        help="kind[:parameter=value,...]; repeatable; default: global_avg",
+    )
+    parser.add_argument(
+        "--target",
+        default=os.environ.get("PIXPOOL_TARGET", DEFAULT_TARGET),
+        help="server; default: PIXPOOL_TARGET, now %(default)s",
+    )
+    parser.add_argument("--model", default="", help="model; default: the server's")
+    parser.add_argument("--model-version", default="", metavar="VERSION")
+    parser.add_argument("--column", default="", help="column of images in Parquet; default: image")
+    parser.add_argument(
+        "--id-column", default="", help="column of ids; default: the row's position"
+    )
+    parser.add_argument("--resize", choices=("shorter_side", "exact", "none"))
+    parser.add_argument("--crop", choices=("center", "none"))
+    parser.add_argument("--input-size", type=_size, metavar="HxW", help="in pixels, or N for both")
+    parser.add_argument("--resize-size", type=int, metavar="PIXELS")
+    parser.add_argument("--no-exif", action="store_true", help="do not turn pictures upright")
+    parser.add_argument("--scales", type=_scales, default=(), metavar="S,S,...")
+    parser.add_argument("--flip", action="store_true")
+    parser.add_argument(
+        "--concurrency", type=int, default=32, metavar="N", help="images under way; default: 32"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="for an image; an overloaded or restarted server is waited for so long; default: 300",
+    )
+    parser.add_argument(
+        "--round-robin", action="store_true", help="use all addresses of the target"
+    )
+    parser.add_argument(
+        "--part-size", type=int, default=512, metavar="N", help="images in a part; default: 512"
+    )
+    parser.add_argument("--ray", action="store_true", help="do the parts by Ray Data")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    return int(height), int(width or height)
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        options = InputOptions(
+            resize=args.resize,
+            crop=args.crop,
+            input_size=args.input_size,
+            resize_size=args.resize_size,
+            apply_exif=False if args.no_exif else None,
+            scales=args.scales,
+            flip=args.flip,
+        )
+        summary = run(
+            args.source,
+            args.output,
+            args.head,
+            target=args.target,
+            model=args.model,
+            model_version=args.model_version,
+            input_options=options,
+            column=args.column,
+            id_column=args.id_column,
+            concurrency=args.concurrency,
+            timeout=args.timeout,
+            round_robin=args.round_robin,
+            part_size=args.part_size,
+            progress=not args.quiet,
+            ray=args.ray,
+        )
+    except (ValueError, TypeError) as error:
+        print(f"pixpool.bulk: {error}", file=sys.stderr)
+        return 2
+    except (BulkError, PixpoolError, OSError) as error:
+        print(f"pixpool.bulk: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("\npixpool.bulk: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    spaces = ", ".join(f"{head} {space}" for head, space in summary.space_ids.items())
+    print(f"{args.output}: {summary.images:,} images, {summary.failed:,} failed; {spaces}")
+    return 1 if summary.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

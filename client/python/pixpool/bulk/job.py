@@ -1,0 +1,335 @@
+"""One job: the images of a source through a server into an output."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from pixpool._request import Options, RequestSpec
+from pixpool.bulk.errors import BulkError
+from pixpool.bulk.outputs import Output, open_output
+from pixpool.bulk.parts import HeadLayout, Part, Work
+from pixpool.bulk.report import Report
+from pixpool.bulk.sources import Source, open_source
+from pixpool.channel import DEFAULT_TARGET
+from pixpool.client import Client
+from pixpool.errors import PixpoolError
+from pixpool.heads import HeadsLike
+from pixpool.images import Image
+from pixpool.results import ImageResult
+from pixpool.retry import RetryPolicy
+
+# Failures that say nothing about the image: the job stops, and a later run goes on there.
+_STOPS = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNAUTHENTICATED,
+)
+# Of a pixpool server these name a reason and concern the image; of a proxy in between they do not.
+_STOPS_UNEXPLAINED = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
+# A server that is restarted or overloaded is waited for, as long as the timeout of an image allows.
+_PATIENT = RetryPolicy(max_attempts=100_000, max_backoff_s=5.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a finished job holds.
+
+    images: all of the source. failed: those without features. resumed: those that earlier runs had
+    done. space_ids: by head id; empty where every image failed. model: "name/version".
+    """
+
+    images: int
+    failed: int
+    resumed: int
+    space_ids: dict[str, str]
+    model: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """How to reach the server, as plain values that can be sent to other processes.
+
+    timeout: seconds for an image, waits for an overloaded or restarted server included.
+    """
+
+    target: str = DEFAULT_TARGET
+    timeout: float = 300.0
+    concurrency: int = 32
+    round_robin: bool = False
+
+    def connect(self) -> Client:
+        return Client(
+            self.target, timeout=self.timeout, retry=_PATIENT, round_robin=self.round_robin
+        )
+
+
+def run(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    heads: HeadsLike = None,
+    *,
+    target: str = DEFAULT_TARGET,
+    model: str = "",
+    model_version: str = "",
+    input_options: Options = None,
+    column: str = "",
+    id_column: str = "",
+    concurrency: int = 32,
+    timeout: float = 300.0,
+    round_robin: bool = False,
+    part_size: int = 512,
+    progress: bool | TextIO = True,
+    ray: bool = False,
+) -> Summary:
+    """Extracts features of all images of a source into a file; goes on where an earlier run ended.
+
+    source: a folder of pictures, with all below it; a text file of paths, one a line; a Parquet
+        file, or a folder of them.
+    output: `NAME.npy` (one head; of several, `NAME.<head_id>.npy`) with `NAME.index.json`, or
+        `NAME.parquet`. Appears when it is complete; until then the work lies in `<output>.work`,
+        which takes as much space.
+    heads, model, model_version, input_options: as in `Client.extract`; heads must give vectors or
+        maps of one size.
+    column, id_column: of Parquet, the column of images (bytes, paths, or structs of them; default
+        "image") and of ids (default: the row's position).
+    concurrency: images under way at once, 1 to 1024.
+    timeout: seconds for an image, in which an overloaded or restarted server is waited for.
+    round_robin: spreads calls over all addresses of the target.
+    part_size: images in a part, 1 to 100000: what a kill may cost. Fixed when the job begins.
+    progress: True: lines on standard error; False: none; or a text file.
+    ray: whether Ray Data does the parts, on the cluster that RAY_ADDRESS names or on this machine;
+        the folder of the output, and paths, must then be on storage that all nodes share.
+
+    An image that cannot be used has its error in the output and does not stop the job. Memory does
+    not grow with the number of images. One run at a time works on an output.
+
+    BulkError: the source, heads or options are others than those that the job was begun with; the
+    server's vectors are of another space than those that are there; the server is gone for longer
+    than the timeout. What is done is kept, and the same call goes on.
+    """
+    if not 1 <= part_size <= 100_000:
+        raise ValueError(f"part_size must be 1 to 100000, is {part_size}")
+    spec = RequestSpec.make(heads, model, model_version, input_options)
+    server = Server(target, timeout, concurrency, round_robin)
+    out = sys.stderr if progress is True else progress or None
+    result = open_output(Path(output))
+    result.path.parent.mkdir(parents=True, exist_ok=True)
+    work = Work(result.path.with_name(result.path.name + ".work"))
+    work.lock()
+    try:
+        work.forget_if_empty()
+        images = open_source(Path(source), work.listing, column, id_column)
+        job = Job(images, spec, work, result, server)
+        return job.run(part_size, out, _ray_runner() if ray else None)
+    finally:
+        work.unlock()
+
+
+# Does the missing parts elsewhere: (job, numbers) gives (number, images, failed) as they finish.
+Runner = Callable[["Job", list[int]], Iterator[tuple[int, int, int]]]
+
+
+def _ray_runner() -> Runner:
+    from pixpool.bulk.on_ray import run_parts
+
+    return run_parts
+
+
+class Job:
+    """The parts of a source, those that are there and those to be done."""
+
+    def __init__(
+        self, source: Source, spec: RequestSpec, work: Work, output: Output, server: Server
+    ) -> None:
+        self.source = source
+        self.spec = spec
+        self.work = work
+        self.output = output
+        self.server = server
+        self.part_size = 0
+        self.layouts: list[HeadLayout] = []
+
+    def run(self, part_size: int, out: TextIO | None, runner: Runner | None) -> Summary:
+        if (summary := self._complete()) is not None:
+            return summary
+        self._begin(part_size)
+        count = -(-len(self.source) // self.part_size)
+        done = sorted(self.work.done())
+        failed = self._check_done(done)
+        missing = sorted(set(range(count)) - set(done))
+        resumed = sum(self._size(number) for number in done)
+        report = Report(out, len(self.source), resumed, failed)
+        if resumed:
+            report.say(f"{resumed:,} of {len(self.source):,} images are done; going on")
+        try:
+            if runner is None:
+                self._run_here(missing, report)
+            else:
+                for _, images, bad in runner(self, missing):
+                    for i in range(images):
+                        report.add(i < bad)
+                self._check_done(missing)
+        finally:
+            report.close()
+        return self._finish(count, report.failed, resumed)
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same in all runs of a job."""
+        heads = [MessageToDict(h, preserving_proto_field_name=True) for h in self.spec.heads]
+        options = MessageToDict(self.spec.options, preserving_proto_field_name=True)
+        return {
+            "source": self.source.identity(),
+            "heads": heads,
+            "model": self.spec.model,
+            "model_version": self.spec.model_version,
+            "input_options": options,
+        }
+
+    def _complete(self) -> Summary | None:
+        """The summary of an output that is there already, after checking that it is this job's."""
+        begun = self.work.settings() is not None
+        if begun and not self.work.merged:
+            return None  # what may be there under the output's name is not complete
+        about = self.output.about()
+        if about is None:
+            return None
+        _check_settings(about["settings"], self._settings(), self.output.path)
+        self.work.remove()
+        return Summary(
+            about["images"], about["failed"], about["images"], about["space_ids"], about["model"]
+        )
+
+    def _begin(self, part_size: int) -> None:
+        settings = self._settings()
+        begun = self.work.settings()
+        if begun is None:
+            begun = {"part_size": part_size, "settings": settings}
+            self.work.begin(begun)
+        _check_settings(begun["settings"], settings, self.work.folder)
+        self.part_size = begun["part_size"]
+
+    def _check_done(self, numbers: list[int]) -> int:
+        """Reads parts that are there; returns how many images failed in them."""
+        failed = 0
+        for number in numbers:
+            part = self.work.read(number, rows=False)
+            failed += len(part.failed)
+            if part.layouts:
+                self._check_layouts(part.layouts)
+        return failed
+
+    def _check_layouts(self, layouts: list[HeadLayout]) -> None:
+        """All rows must be of one space and shape; the first decide."""
+        if not self.layouts:
+            self.output.check(layouts)
+            self.layouts = layouts
+        for here, new in zip(self.layouts, layouts, strict=True):
+            if here.space_id != new.space_id:
+                raise BulkError(
+                    f"head {new.head_id}: the server's vectors are of space {new.space_id}, those"
+                    f" in {self.work.folder} of {here.space_id}, and must not share a file: the"
+                    " model or its options have changed. Run the server as it was, or name another"
+                    " output"
+                )
+            if here.shape != new.shape:
+                raise BulkError(
+                    f"head {new.head_id} gives {list(new.shape)} for one image and"
+                    f" {list(here.shape)} for another: take a head of fixed size, or an input of"
+                    " fixed size"
+                )
+
+    def _size(self, number: int) -> int:
+        return min(self.part_size, len(self.source) - number * self.part_size)
+
+    def _run_here(self, missing: list[int], report: Report) -> None:
+        with self.server.connect() as client:
+            for number, results in self.results(client, missing, report):
+                self.work.write(number, Part.of(results, self.layouts))
+
+    def results(
+        self, client: Client, numbers: list[int], report: Report
+    ) -> Iterator[tuple[int, list[ImageResult]]]:
+        """The results of each part as it fills; images of the next are under way meanwhile."""
+        spec = self.spec
+        stream = client.stream(
+            self._images(numbers),
+            spec.heads,
+            model=spec.model,
+            model_version=spec.model_version,
+            input_options=spec.options,
+            concurrency=self.server.concurrency,
+        )
+        for number in numbers:
+            results: list[ImageResult] = []
+            try:
+                while len(results) < self._size(number):
+                    result = next(stream)
+                    self._check(result)
+                    results.append(result)
+                    report.add(not result.ok)
+            except StopIteration:
+                raise BulkError(
+                    "the source ended early: it has lost images since it was counted"
+                ) from None
+            except PixpoolError as error:
+                raise BulkError(_stopped(error, self.server.target)) from error
+            yield number, results
+
+    def _images(self, numbers: list[int]) -> Iterator[Image]:
+        """The images of these parts; neighbours are read in one go."""
+        at = 0
+        while at < len(numbers):
+            end = at + 1
+            while end < len(numbers) and numbers[end] == numbers[end - 1] + 1:
+                end += 1
+            start = numbers[at] * self.part_size
+            stop = min((numbers[end - 1] + 1) * self.part_size, len(self.source))
+            yield from self.source.read(start, stop)
+            at = end
+
+    def _check(self, result: ImageResult) -> None:
+        if result.error is not None:
+            code, reason = result.error.code, result.error.reason
+            if code in _STOPS or code in _STOPS_UNEXPLAINED and not reason:
+                raise result.error
+            return
+        self._check_layouts([HeadLayout.of(r) for r in result.head_results])
+
+    def _finish(self, count: int, failed: int, resumed: int) -> Summary:
+        parts = (self.work.read(number, rows=False) for number in range(count))
+        model = next((part.model for part in parts if part.model), "")
+        spaces = {layout.head_id: layout.space_id for layout in self.layouts}
+        about = {
+            "images": len(self.source),
+            "failed": failed,
+            "space_ids": spaces,
+            "model": model,
+            "settings": self._settings(),
+        }
+        self.output.write(self.work, count, self.layouts, about)
+        self.work.mark_merged()
+        self.work.remove()
+        return Summary(len(self.source), failed, resumed, spaces, model)
+
+
+def _check_settings(begun: dict[str, Any], now: dict[str, Any], where: Path) -> None:
+    changed = [name for name in now if begun.get(name) != now[name]]
+    if changed:
+        what = "; ".join(f"{name} was {begun.get(name)}, is {now[name]}" for name in changed)
+        raise BulkError(f"{where} is of another job ({what}): name another output, or remove it")
+
+
+def _stopped(error: PixpoolError, target: str) -> str:
+    text = f"stopped: {error}. What is done is kept; the same command goes on"
+    if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
+        text += f" when a server answers at {target}"
+    return text

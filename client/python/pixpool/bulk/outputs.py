@@ -1,0 +1,242 @@
+"""Puts the parts of a finished job together: NumPy files with an index, or a Parquet file."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixpool.bulk.errors import BulkError
+from pixpool.bulk.parts import HeadLayout, Part, Work, publish
+
+# Columns of a Parquet file beside the heads'.
+_OTHER_COLUMNS = ("id", "error_code", "error_reason", "error")
+
+
+class Output(abc.ABC):
+    """A file to be made; appears under its name when it is complete."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abc.abstractmethod
+    def about(self) -> dict[str, Any] | None:
+        """What `write` was given, of an output that is there and complete; else None."""
+
+    @abc.abstractmethod
+    def check(self, layouts: list[HeadLayout]) -> None:
+        """BulkError where these heads cannot share this output."""
+
+    @abc.abstractmethod
+    def write(
+        self, work: Work, parts: int, layouts: list[HeadLayout], about: Mapping[str, Any]
+    ) -> None:
+        """Reads one part at a time, so needs the memory of one."""
+
+
+class NpyOutput(Output):
+    """As `pixpool extract --format npy` writes them.
+
+    One head to `features.npy`, several to `features.<head_id>.npy`, [N, ...]: float32, float16, or
+    packed bits; and `features.index.json` with the image of each row, space ids, and the images
+    that failed and so have no row.
+    """
+
+    @property
+    def _stem(self) -> Path:
+        return self.path.with_suffix("")
+
+    @property
+    def _index(self) -> Path:
+        return self._stem.with_name(self._stem.name + ".index.json")
+
+    def about(self) -> dict[str, Any] | None:
+        try:
+            with open(self._index) as file:
+                # The first line is the object's opening, the second holds what is wanted.
+                file.readline()
+                line = file.readline().strip().rstrip(",")
+            return dict(json.loads("{" + line + "}")["about"])
+        except FileNotFoundError:
+            if self.path.exists():
+                raise BulkError(f"{self.path} is of another program; name another output") from None
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise BulkError(f"{self._index} is of another program; name another output") from error
+
+    def check(self, layouts: list[HeadLayout]) -> None:
+        paths = [self._path(layout, len(layouts)) for layout in layouts]
+        if len(set(paths)) < len(paths):
+            raise BulkError("two heads would share a file; give them head ids of plain letters")
+
+    def _path(self, layout: HeadLayout, heads: int) -> Path:
+        if heads == 1:
+            return self.path
+        safe = "".join(
+            c if c.isascii() and c.isalnum() or c in "-_" else "_" for c in layout.head_id
+        )
+        return self._stem.with_name(f"{self._stem.name}.{safe}.npy")
+
+    def write(
+        self, work: Work, parts: int, layouts: list[HeadLayout], about: Mapping[str, Any]
+    ) -> None:
+        count = about["images"] - about["failed"]
+        paths = [self._path(layout, len(layouts)) for layout in layouts]
+        for i, (layout, path) in enumerate(zip(layouts, paths, strict=True)):
+            with open(_part(path), "wb") as file:
+                header = {
+                    "descr": layout.dtype.str,
+                    "fortran_order": False,
+                    "shape": (count, *layout.row_shape),
+                }
+                np.lib.format.write_array_header_1_0(file, header)
+                for part in work.read_all(parts):
+                    for rows in part.rows[i : i + 1]:
+                        file.write(np.ascontiguousarray(rows).tobytes())
+                _sync(file)
+        self._write_index(work, parts, layouts, paths, about)
+        # The index comes last: where it is, all is.
+        for path in (*paths, self._index):
+            publish(_part(path), path)
+
+    def _write_index(
+        self,
+        work: Work,
+        parts: int,
+        layouts: list[HeadLayout],
+        paths: list[Path],
+        about: Mapping[str, Any],
+    ) -> None:
+        count = about["images"] - about["failed"]
+        heads = []
+        for layout, path in zip(layouts, paths, strict=True):
+            entry = dataclasses.asdict(layout)
+            entry |= {"file": path.name, "shape": [count, *layout.row_shape]}
+            heads.append(entry | ({"bits": layout.bits} if layout.bits else {}))
+        with open(_part(self._index), "w", encoding="ascii") as file:
+            file.write(
+                f'{{\n "about": {json.dumps(about)},\n "model": {json.dumps(about["model"])},'
+            )
+            file.write(f'\n "heads": {json.dumps(heads)},\n "images": [')
+            comma = ""
+            for part in work.read_all(parts):
+                for at, name in enumerate(part.ids):
+                    if at not in part.failed:
+                        file.write(f"{comma}\n  {json.dumps(name)}")
+                        comma = ","
+            file.write('],\n "failed": [')
+            comma = ""
+            for part in work.read_all(parts):
+                for at, failed in part.failed.items():
+                    row = {"path": part.ids[at], "error": str(failed)}
+                    row |= {"code": failed.code, "reason": failed.reason}
+                    file.write(f"{comma}\n  {json.dumps(row)}")
+                    comma = ","
+            file.write("]\n}\n")
+            _sync(file)
+
+
+class ParquetOutput(Output):
+    """One row an image, failed ones too.
+
+    Columns: `id`; of each head `<head_id>`, a list of always as many values (float32, float16, or
+    uint8 of packed bits), null where the image failed, and `<head_id>_space_id`; `error_code`,
+    `error_reason` and `error`, null where it did not. Shapes, model and settings are in the file's
+    metadata under "pixpool".
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise BulkError("Parquet needs pyarrow: pip install 'pixpool[bulk]'") from error
+        self._arrow = pyarrow
+
+    def about(self) -> dict[str, Any] | None:
+        if not self.path.exists():
+            return None
+        try:
+            metadata = self._arrow.parquet.read_metadata(self.path).metadata or {}
+            return dict(json.loads(metadata[b"pixpool"])["about"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BulkError(f"{self.path} is of another program; name another output") from error
+
+    def check(self, layouts: list[HeadLayout]) -> None:
+        names = [n for h in layouts for n in (h.head_id, f"{h.head_id}_space_id")]
+        if len({*names, *_OTHER_COLUMNS}) < len(names) + len(_OTHER_COLUMNS):
+            raise BulkError(f"head ids must differ from each other and {', '.join(_OTHER_COLUMNS)}")
+
+    def write(
+        self, work: Work, parts: int, layouts: list[HeadLayout], about: Mapping[str, Any]
+    ) -> None:
+        pa = self._arrow
+        text = pa.string()
+        fields = [pa.field("id", text)]
+        for layout in layouts:
+            values = pa.from_numpy_dtype(layout.dtype)
+            fields += [
+                pa.field(layout.head_id, pa.list_(values)),
+                pa.field(f"{layout.head_id}_space_id", pa.dictionary(pa.int32(), text)),
+            ]
+        fields += [pa.field(name, text) for name in _OTHER_COLUMNS[1:]]
+        heads = [dataclasses.asdict(layout) for layout in layouts]
+        metadata = {"pixpool": json.dumps({"about": about, "heads": heads})}
+        schema = pa.schema(fields, metadata=metadata)
+        with open(_part(self.path), "wb") as file:
+            # Embeddings are noise to a compressor.
+            with pa.parquet.ParquetWriter(file, schema, compression="none") as writer:
+                for part in work.read_all(parts):
+                    writer.write_table(self._table(part, layouts, schema))
+            _sync(file)
+        publish(_part(self.path), self.path)
+
+    def _table(self, part: Part, layouts: list[HeadLayout], schema: Any) -> Any:
+        pa = self._arrow
+        count = len(part.ids)
+        good = np.array([at not in part.failed for at in range(count)], bool)
+        columns = [pa.array([_utf8(name) for name in part.ids], pa.string())]
+        for i, layout in enumerate(layouts):
+            values = part.rows[i].ravel() if part.rows else np.empty(0, layout.dtype)
+            # Where a row begins; null where the row is null, and such rows have no values.
+            starts = np.append(0, np.cumsum(good * int(np.prod(layout.row_shape))))
+            offsets = pa.array(starts, pa.int32(), mask=np.append(~good, False))
+            space = [layout.space_id if ok else None for ok in good]
+            columns += [
+                pa.ListArray.from_arrays(offsets, pa.array(values)),
+                pa.array(space, pa.string()).dictionary_encode(),
+            ]
+        failed = [part.failed.get(at) for at in range(count)]
+        for name in ("code", "reason", "message"):
+            columns.append(pa.array([getattr(f, name) if f else None for f in failed], pa.string()))
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+def open_output(path: Path) -> Output:
+    """The output that a path means, by its extension. BulkError for any but .npy and .parquet."""
+    if path.suffix == ".parquet":
+        return ParquetOutput(path)
+    if path.suffix == ".npy":
+        return NpyOutput(path)
+    raise BulkError(f"the output must end in .npy or .parquet, not {path.name}")
+
+
+def _utf8(name: str) -> str:
+    # Paths may hold any bytes, Parquet's strings may not.
+    return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

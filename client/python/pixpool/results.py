@@ -1,0 +1,323 @@
+"""Results: of a head, of an image, of many images as arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from pixpool._api import pb
+from pixpool.errors import ImageError
+from pixpool.values import decode_values, encoding_name
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelReference:
+    """The model that computed the features."""
+
+    name: str
+    version: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StageTimes:
+    """Seconds in each stage of the server; what each spans is in feature_service.proto."""
+
+    queue: float = 0.0
+    decode: float = 0.0
+    preprocess: float = 0.0
+    batch_wait: float = 0.0
+    backbone: float = 0.0
+    heads: float = 0.0
+    draw: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassScore:
+    """Score of one class: a probability or a logit, as asked for. label: "" where unknown."""
+
+    class_index: int
+    label: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A box in pixels of the picture; left and top inside, right and bottom just outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Heatmap:
+    """Class activation map of one class.
+
+    class_score: the class shown, with its softmax probability.
+    box: around the largest part above a fifth of the maximum; all zeros where nothing is above 0.
+    png: a PNG file in the picture's size, for the PNG formats; else empty.
+    values: the map [H, W] in float32 at its own size, for "floats"; else of shape [0].
+    """
+
+    class_score: ClassScore
+    box: Box
+    png: bytes
+    values: np.ndarray[Any, Any]
+
+    def image(self) -> PIL.Image.Image:
+        """The PNG as a PIL image; needs Pillow. ValueError where the map came in floats."""
+        if not self.png:
+            raise ValueError('the map came in floats, see `values`; ask for "png" or "png_overlay"')
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self.png))
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadResult:
+    """Result of one head on one image.
+
+    values: the features in their shape, read-only: [D] of vectors, [C, H, W] of maps. float32,
+        float16 where that encoding was asked for, bool for "binary"; int8 is multiplied out to
+        float32. Shape [0] of class_scores.
+    space_id: vectors may be compared only if these are equal; "" in Client.pool.
+    indices: positions of the maxima as int64 in the shape of values, where asked for, else None.
+    class_scores: highest first, or in class order for top_k=0; empty for other heads.
+    heatmap: of class_activation_map, else None.
+    warnings: remarks for people.
+    """
+
+    head_id: str
+    kind: str
+    layer: str
+    space_id: str
+    encoding: str
+    values: np.ndarray[Any, Any]
+    indices: np.ndarray[Any, Any] | None
+    class_scores: tuple[ClassScore, ...]
+    heatmap: Heatmap | None
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageResult:
+    """What became of one image: features, or an error.
+
+    name, index: the image's name and its position among those of the call, from 0.
+    error: why there are no features; None where there are. What follows is then empty.
+    size, input_size: height and width in pixels of the picture, and of the network's input.
+    """
+
+    name: str
+    index: int
+    error: ImageError | None = None
+    model: ModelReference | None = None
+    head_results: tuple[HeadResult, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    input_size: tuple[int, int] = (0, 0)
+    stage_times: StageTimes = StageTimes()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are features."""
+        return self.error is None
+
+    def __getitem__(self, head: str | int) -> HeadResult:
+        """The result of a head by its id or position; raises the image's error if it has one."""
+        if self.error is not None:
+            raise self.error
+        if isinstance(head, int):
+            return self.head_results[head]
+        for result in self.head_results:
+            if result.head_id == head:
+                return result
+        ids = ", ".join(r.head_id for r in self.head_results)
+        raise KeyError(f'no head "{head}"; the heads are {ids}')
+
+    @property
+    def values(self) -> np.ndarray[Any, Any]:
+        """The values of the only head; raises the image's error, ValueError for several heads."""
+        if self.error is None and len(self.head_results) != 1:
+            ids = [r.head_id for r in self.head_results]
+            raise ValueError(
+                f'there are several heads ({", ".join(ids)}): write result["{ids[0]}"].values'
+            )
+        return self[0].values
+
+
+class Extraction(Sequence[ImageResult]):
+    """Results of all images of a call, in input order; a sequence of `ImageResult`.
+
+    `extraction.array` is [N, ...] for one head, `extraction["gem"]` for the head of that id, and
+    `np.asarray(extraction)` is `extraction.array`. Where images failed (on_error="return") their
+    rows are NaN, so that rows stay those of the input; `extraction.ok` says which they are, and
+    `extraction.succeeded()` leaves them out.
+    """
+
+    def __init__(self, results: Sequence[ImageResult]) -> None:
+        self._results = tuple(results)
+
+    @overload
+    def __getitem__(self, key: int) -> ImageResult: ...
+    @overload
+    def __getitem__(self, key: slice) -> Extraction: ...
+    @overload
+    def __getitem__(self, key: str) -> np.ndarray[Any, Any]: ...
+    def __getitem__(self, key: int | slice | str) -> Any:
+        """An image's result by position, some images by a slice, a head's array by its id."""
+        if isinstance(key, str):
+            return self._stack(key)
+        if isinstance(key, slice):
+            return Extraction(self._results[key])
+        return self._results[key]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __iter__(self) -> Iterator[ImageResult]:
+        return iter(self._results)
+
+    def __repr__(self) -> str:
+        heads = ", ".join(f"{r.head_id} {list(r.values.shape)}" for r in self._heads())
+        return f"<Extraction of {len(self)} images, {len(self.errors)} failed; heads: {heads}>"
+
+    @property
+    def array(self) -> np.ndarray[Any, Any]:
+        """The only head's values, [N, ...]: float32, float16 or bool, as in `HeadResult.values`.
+
+        ValueError where there are several heads, no image with features, images of different
+        shapes, or failed images under "binary", whose values cannot be NaN.
+        """
+        heads = self._heads()
+        if len(heads) > 1:
+            ids = [r.head_id for r in heads]
+            raise ValueError(
+                f'there are several heads ({", ".join(ids)}): write extraction["{ids[0]}"]'
+            )
+        return self._stack(heads[0].head_id if heads else "")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self.array, dtype)
+
+    @property
+    def ok(self) -> np.ndarray[Any, Any]:
+        """Which images have features: bool, [N]."""
+        return np.array([r.ok for r in self._results], bool)
+
+    @property
+    def errors(self) -> list[ImageError]:
+        """The errors of the images that failed, in input order."""
+        return [r.error for r in self._results if r.error is not None]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the images, in input order."""
+        return [r.name for r in self._results]
+
+    @property
+    def space_ids(self) -> dict[str, str]:
+        """The space id of each head, by head id; empty where every image failed."""
+        return {r.head_id: r.space_id for r in self._heads()}
+
+    @property
+    def model(self) -> ModelReference | None:
+        """The model that computed the features; None where every image failed."""
+        return next((r.model for r in self._results if r.model is not None), None)
+
+    @property
+    def stage_times(self) -> StageTimes:
+        """For each stage the longest time over the images."""
+        names = [field.name for field in dataclasses.fields(StageTimes)]
+        times = [r.stage_times for r in self._results] or [StageTimes()]
+        return StageTimes(*(max(getattr(t, name) for t in times) for name in names))
+
+    def succeeded(self) -> Extraction:
+        """The images with features alone; their `index` still says where they were."""
+        return Extraction([r for r in self._results if r.ok])
+
+    def _heads(self) -> tuple[HeadResult, ...]:
+        return next((r.head_results for r in self._results if r.ok), ())
+
+    def _stack(self, head_id: str) -> np.ndarray[Any, Any]:
+        good = [r for r in self._results if r.ok]
+        if not good:
+            raise ValueError(f"no array: none of the {len(self)} images has features")
+        rows = [r[head_id].values for r in good]
+        if len(shapes := {row.shape for row in rows}) > 1:
+            raise ValueError(
+                f'head "{head_id}" has results of different shapes'
+                f" ({', '.join(str(list(s)) for s in sorted(shapes))}), which no array holds: take"
+                " them one by one, or give inputs one size (InputOptions)"
+            )
+        if len(spaces := {r[head_id].space_id for r in good}) > 1:
+            raise ValueError(
+                f'head "{head_id}" has results of different vector spaces'
+                f" ({', '.join(sorted(spaces))}): the server's model changed meanwhile"
+            )
+        if len(good) == len(self):
+            return np.stack(rows)
+        if rows[0].dtype == bool:
+            raise ValueError(
+                f'head "{head_id}" travels as bits, which cannot mark the {len(self) - len(good)}'
+                " failed images: take extraction.succeeded()"
+            )
+        array = np.full((len(self), *rows[0].shape), np.nan, rows[0].dtype)
+        array[self.ok] = rows
+        return array
+
+
+def head_from_proto(result: pb.HeadResult) -> HeadResult:
+    """Raises PixpoolError INTERNAL for a result that contradicts itself."""
+    values = decode_values(result)
+    indices = None
+    if len(result.indices):
+        indices = np.array(result.indices, np.int64).reshape(values.shape)
+    heatmap = None
+    if result.HasField("activation_map"):
+        found = result.activation_map
+        box = Box(found.box.left_px, found.box.top_px, found.box.right_px, found.box.bottom_px)
+        heatmap = Heatmap(_score(found.class_score), box, found.png, values)
+    return HeadResult(
+        head_id=result.head_id,
+        kind=result.kind,
+        layer=result.layer,
+        space_id=result.space_id,
+        encoding=encoding_name(result.encoding),
+        values=values,
+        indices=indices,
+        class_scores=tuple(_score(s) for s in result.class_scores),
+        heatmap=heatmap,
+        warnings=tuple(result.warnings),
+    )
+
+
+def features_from_proto(
+    features: pb.Features, model: pb.ModelReference, name: str, index: int
+) -> ImageResult:
+    """The result of an image that has features. Raises PixpoolError as head_from_proto does."""
+    times = features.stage_times
+    seconds = {
+        field.name: getattr(times, field.name).seconds + getattr(times, field.name).nanos / 1e9
+        for field in dataclasses.fields(StageTimes)
+    }
+    return ImageResult(
+        name=name,
+        index=index,
+        model=ModelReference(model.name, model.version),
+        head_results=tuple(head_from_proto(r) for r in features.head_results),
+        size=(features.height_px, features.width_px),
+        input_size=(features.input_height_px, features.input_width_px),
+        stage_times=StageTimes(**seconds),
+    )
+
+
+def _score(score: pb.ClassScore) -> ClassScore:
+    return ClassScore(score.class_index, score.label, score.score)

@@ -1,0 +1,39 @@
+"""The Python of docs/python.md and README.md, run as it is written against the real server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["docs/python.md", "README.md"])
+def test_examples_run(name, api, server, photos, tmp_path, monkeypatch, capsys):
+    for path in photos.values():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "photo.jpg").write_bytes(photos["rocket.jpg"].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    found = [b for b in blocks(name) if "protoc" not in b]
+    assert found
+    names: dict = {}
+    said = 0
+    for block in found:
+        if "run(" in block or "Client(" in block:
+            assert ":50051" in block  # what reaches a server must reach this test's
+        port = server.target.rsplit(":", 1)[1]
+        code = block.replace(":50051", f":{port}")
+        exec(compile(code, name, "exec"), names)
+        # What a comment says of a print is what it prints.
+        printed = capsys.readouterr().out.splitlines()
+        comments = re.findall(r"^\s*print\(.*\)\s+# (\(\d.*|\[.*)$", block, re.MULTILINE)
+        for comment in comments:
+            assert comment in printed, (comment, printed)
+        said += len(comments)
+    assert said >= (4 if name.startswith("docs") else 1)

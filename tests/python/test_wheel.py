@@ -1,0 +1,136 @@
+"""The package as users get it: wheel and source distribution, installed without anything else; and its types."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command, cwd, **options):
+    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build(folder: Path, kind: str, out: Path) -> Path:
+    """Builds with this environment's packages; asking a registry is not a test's business."""
+    program = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(out)!r}))"
+    out.mkdir(exist_ok=True)
+    return out / run(sys.executable, "-c", program, cwd=folder).split()[-1]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A copy, since builds write beside what they build; without code that a developer generated."""
+    folder = tmp_path_factory.mktemp("checkout")
+    ignore = shutil.ignore_patterns("v1", "build", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT / "client" / "python", folder / "client" / "python", ignore=ignore)
+    shutil.copytree(ROOT / "proto", folder / "proto")
+    return folder / "client" / "python"
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory) -> Path:
+    return build(checkout, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The folder that a wheel of pure Python becomes part of."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(folder)
+    return folder
+
+
+def metadata(installed: Path) -> str:
+    return next(installed.glob("*.dist-info/METADATA")).read_text()
+
+
+def test_the_wheel_holds_the_generated_code_and_wants_its_runtimes(installed):
+    code = (installed / "pixpool" / "v1" / "feature_service_pb2.py").read_text()
+    assert (installed / "pixpool" / "v1" / "feature_service_pb2.pyi").is_file()
+    assert (installed / "pixpool" / "py.typed").is_file()
+    generated = re.search(r"Protobuf Python Version: ([\d.]+)", code)[1]
+    wanted = re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata(installed), re.MULTILINE)
+    assert f"protobuf>={generated}" in wanted
+    assert {re.split(r"\W", w)[0] for w in wanted} == {"numpy", "protobuf", "grpcio", "googleapis"}
+    assert set(re.findall(r"Provides-Extra: (\S+)", metadata(installed))) == {
+        "bulk", "export", "int8", "progress", "ray",
+    }  # fmt: skip
+
+
+def test_the_wheel_works_with_its_requirements_alone(installed, serve):
+    """What is not required is hidden, so that an import of it would fail."""
+    server = serve()
+    program = f"""
+import sys
+for name in ("torch", "PIL", "pyarrow", "tqdm", "ray", "grpc_tools", "grpc_health", "openvino"):
+    sys.modules[name] = None
+import pixpool, pixpool.bulk, pixpool.heads
+assert pixpool.__file__.startswith({str(installed)!r})
+with pixpool.Client({server.target!r}) as client:
+    got = client.extract([b"abc", b"defg"], "gem", progress=True)
+print(got.array.shape, got.space_ids["gem"])
+from pixpool.v1 import feature_service_pb2_grpc
+feature_service_pb2_grpc.FeatureServiceStub
+"""
+    # -P keeps this folder off the path, and PYTHONPATH would add the checkout.
+    out = run(sys.executable, "-P", "-c", program, cwd=installed, env={"PYTHONPATH": str(installed)})
+    assert out.strip() == f"(2, 6) {'0' * 32}"
+
+
+def test_a_wheel_from_the_source_distribution_is_the_same(checkout, wheel, tmp_path):
+    sdist = build(checkout, "sdist", tmp_path / "dist")
+    shutil.unpack_archive(sdist, tmp_path / "source")
+    again = build(next((tmp_path / "source").iterdir()), "wheel", tmp_path / "again")
+    names = [sorted(zipfile.ZipFile(path).namelist()) for path in (wheel, again)]
+    assert names[0] == names[1]
+
+
+def test_types_hold_under_mypy_strict(installed, tmp_path):
+    pytest.importorskip("mypy")
+    config = tmp_path / "pyproject.toml"
+    config.write_text((ROOT / "client" / "python" / "pyproject.toml").read_text())
+    run(sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", tmp_path / "cache", cwd=installed)
+
+
+def test_types_of_a_program_that_uses_the_client(installed, tmp_path):
+    """What a user's checker sees; the second program must fail, or this checks nothing."""
+    pytest.importorskip("mypy")
+    good = """
+import numpy as np
+import pixpool
+from pixpool import heads
+
+with pixpool.Client("x:1", retry=pixpool.RetryPolicy(max_attempts=2)) as client:
+    got = client.extract(["a.jpg", b"x"], heads=[heads.Gem(p=4), "rmac"], on_error="return")
+    vectors: np.ndarray = got["gem"]
+    one: pixpool.ImageResult = got[0]
+    space: str = one["gem"].space_id
+    for result in client.stream(str(i) for i in range(3)):
+        error: pixpool.ImageError | None = result.error
+"""
+    bad = """
+import pixpool
+number: int = pixpool.Client().extract("a.jpg").array
+pixpool.Client().extract("a.jpg", on_error="ignore")
+"""
+    results = []
+    for name, text in (("good", good), ("bad", bad)):
+        (tmp_path / f"{name}.py").write_text(text)
+        # On this path the package counts as the user's own code; installed, its stubs' imports are not reported.
+        quiet = ("--follow-imports=silent", "--disable-error-code=import-untyped")
+        command = [sys.executable, "-m", "mypy", *quiet, "--cache-dir", "cache", f"{name}.py"]
+        environment = {"MYPYPATH": str(installed)}
+        results.append(subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True))
+    assert results[0].returncode == 0, results[0].stdout
+    assert results[1].stdout.count("error:") == 2 and "on_error" in results[1].stdout, results[1].stdout

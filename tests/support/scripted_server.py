@@ -1,0 +1,159 @@
+"""A gRPC server in this process whose failures follow a script: for what the real one does not do on command.
+
+Features are a function of the image's bytes alone, so that a test knows them; `expected` is that function.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+from pixpool.v1 import feature_service_pb2 as pb
+from pixpool.v1 import feature_service_pb2_grpc as rpc
+
+DIMENSIONS = 6
+
+
+def expected(data: bytes) -> np.ndarray:
+    """The vector of an image: its length, its first bytes, and a checksum."""
+    row = np.zeros(DIMENSIONS, np.float32)
+    row[0] = len(data)
+    row[1:4] = np.frombuffer(data[:3].ljust(3, b"\0"), np.uint8)
+    row[4] = sum(data) % 251
+    row[5] = 0.5
+    return row
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that fails, or with alone=True an image of it."""
+
+    code: grpc.StatusCode
+    message: str = "as scripted"
+    reason: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    retry_after_s: float | None = None
+    pushback: str | None = None
+    alone: bool = False
+
+    def status(self) -> status_pb2.Status:
+        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        if self.reason:
+            status.details.append(_pack(error_details_pb2.ErrorInfo(reason=self.reason, metadata={"limit": "7"})))
+        if self.fields:
+            bad = error_details_pb2.BadRequest()
+            for name, description in self.fields:
+                bad.field_violations.add(field=name, description=description)
+            status.details.append(_pack(bad))
+        if self.retry_after_s is not None:
+            delay = duration_pb2.Duration()
+            delay.FromMilliseconds(int(self.retry_after_s * 1000))
+            status.details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
+        return status
+
+
+SHED = Failure(grpc.StatusCode.UNAVAILABLE, "too many requests in flight", "OVERLOADED", retry_after_s=0.01)
+# What a script gives: an answer, a failure, or an answer once the event is set.
+Act = Failure | threading.Event | None
+
+
+@dataclass
+class Script:
+    """act(image_id, attempt from 1) says what happens; the rest is what the server saw."""
+
+    act: Callable[[str, int], Act] = lambda name, attempt: None
+    space_id: str = "0" * 32
+    attempts: Counter = field(default_factory=Counter)
+    requests: list = field(default_factory=list)
+    metadata: list = field(default_factory=list)
+    most_running: int = 0
+    ended: int = 0  # calls that have had their answer or were cancelled
+
+
+class Servicer(rpc.FeatureServiceServicer):
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self._lock = threading.Lock()
+        self._running = 0
+
+    def ExtractFeatures(self, request, context):
+        script, image = self.script, request.images[0]
+        with self._lock:
+            script.attempts[image.image_id] += 1
+            attempt = script.attempts[image.image_id]
+            script.requests.append(request)
+            script.metadata.append(dict(context.invocation_metadata()))
+            self._running += 1
+            script.most_running = max(script.most_running, self._running)
+        context.add_callback(self._count_ended)
+        try:
+            act = script.act(image.image_id, attempt)
+            if isinstance(act, threading.Event):
+                act.wait(30)
+                act = None
+            if act is not None and not act.alone:
+                _abort(context, act)
+            return self._answer(request, act)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _count_ended(self) -> None:
+        with self._lock:
+            self.script.ended += 1
+
+    def _answer(self, request, failure: Failure | None):
+        response = pb.ExtractFeaturesResponse(model=pb.ModelReference(name="scripted", version="1"))
+        image = request.images[0]
+        result = response.results.add(image_id=image.image_id)
+        if failure is not None:
+            result.status.CopyFrom(failure.status())
+            return response
+        data = image.encoded or image.raw.pixels
+        features = result.features
+        features.height_px, features.width_px = 40, 30
+        features.stage_times.backbone.nanos = 5_000_000
+        for head in request.heads or [pb.Head(global_avg=pb.GlobalAvg())]:
+            features.head_results.add(
+                head_id=head.head_id or head.WhichOneof("kind"), kind=head.WhichOneof("kind"), layer="features",
+                space_id=self.script.space_id, shape=[DIMENSIONS], encoding=pb.ENCODING_FLOAT32, values=expected(data),
+            )
+        return response
+
+
+class ScriptedServer:
+    """`with ScriptedServer(Script(...)) as server`: serves at server.target."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self._server = grpc.server(ThreadPoolExecutor(64))
+        rpc.add_FeatureServiceServicer_to_server(Servicer(script), self._server)
+        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self) -> ScriptedServer:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(0).wait()
+
+
+def _abort(context, failure: Failure) -> None:
+    trailers = [("grpc-status-details-bin", failure.status().SerializeToString())]
+    if failure.pushback is not None:
+        trailers.append(("grpc-retry-pushback-ms", failure.pushback))
+    context.set_trailing_metadata(trailers)
+    context.abort(failure.code, failure.message)
+
+
+def _pack(message) -> any_pb2.Any:
+    detail = any_pb2.Any()
+    detail.Pack(message)
+    return detail
