@@ -2,7 +2,8 @@
 
     python bench/scaled_fidelity.py FOLDER [--target HOST:PORT] [--head gem]
 
-Asks a running server for each JPEG below FOLDER twice and prints the cosines, and the decode times that the server took.
+Asks a running server for each JPEG below FOLDER twice and prints the cosines, and the times that the
+server took to decode and resize.
 Needs the generated API on the path, as bench/run has it, or `pip install ./client/python`.
 """
 
@@ -32,8 +33,9 @@ def main() -> None:
             for decode in times:
                 options = InputOptions(decode=decode)
                 result = client.extract(path, args.head, input_options=options)[0]
-                vectors[decode] = np.ravel(result[0].array)
-                times[decode].append(result.stage_times.decode)
+                vectors[decode] = np.ravel(result[0].values)
+                spent = result.stage_times
+                times[decode].append(spent.decode + spent.preprocess)
             a, b = vectors["exact"], vectors["scaled"]
             if np.array_equal(a, b):
                 continue  # too small to be scaled
@@ -43,8 +45,7 @@ def main() -> None:
         raise SystemExit("no picture was large enough to be scaled")
     worst = min(cosines)
     print(f"{len(cosines)} of {len(files)} pictures were scaled: cosine {statistics.median(cosines):.5f} (median), {worst:.5f} (worst)")
-    spent = {decode: sum(seconds) for decode, seconds in times.items()}
-    print(f"decode {spent['exact']:.2f} s exact, {spent['scaled']:.2f} s scaled")
+    print(f"decode and resize: {sum(times['exact']):.2f} s exact, {sum(times['scaled']):.2f} s scaled")
 
 
 if __name__ == "__main__":

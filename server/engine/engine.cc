@@ -58,7 +58,7 @@ class Engine::Impl {
         reply_pool_("reply", options_.reply_threads),
         draw_pool_("draw", options_.decode_threads),
         cpu_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
-        pooler_(options_, &admission_, cpu_pool_.get(), &reply_pool_, metrics_, clock_) {}
+        pooler_(options_, &admission_, cpu_pool_.get(), metrics_, clock_) {}
 
   ~Impl() {
     // Upstream first: decoding submits to runners, runners draw and reply.

@@ -92,8 +92,8 @@ struct ExtractResult {
 // Decodes, preprocesses, batches and runs what Extract is given.
 //
 // Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
-// `done` is called exactly once, on the reply pool, or on the calling thread when the request is
-// refused at once. The permit of a request is held until `done` has returned. Destructor: Drain
+// `done` is called exactly once: on the reply pool, that of Pool on the cpu pool, or on the calling
+// thread when the request is refused at once. The permit of a request is held until `done` has returned. Destructor: Drain
 // must have been called or nothing be in flight.
 class Engine {
  public:

@@ -1,5 +1,5 @@
-// PoolTensor's short way through the engine: validate -> admit -> cpu pool: heads -> reply pool:
-// done. Internal to server/engine.
+// PoolTensor's short way through the engine: validate -> admit -> cpu pool: heads, done.
+// Internal to server/engine.
 #pragma once
 
 #include <memory>
@@ -14,11 +14,10 @@ namespace pixpool {
 class TensorPooler {
  public:
   TensorPooler(const EngineOptions& options, Admission* admission, ThreadPool* cpu_pool,
-               ThreadPool* reply_pool, Metrics* metrics, const Clock* clock)
+               Metrics* metrics, const Clock* clock)
       : options_(options),
         admission_(admission),
         cpu_pool_(cpu_pool),
-        reply_pool_(reply_pool),
         metrics_(metrics),
         clock_(clock) {}
 
@@ -36,7 +35,6 @@ class TensorPooler {
   const EngineOptions& options_;
   Admission* const admission_;
   ThreadPool* const cpu_pool_;
-  ThreadPool* const reply_pool_;
   Metrics* const metrics_;
   const Clock* const clock_;
 };

@@ -21,6 +21,8 @@ class InputOptions:
         maximum input side.
     resize_size: length in pixels of the shorter side under "shorter_side".
     apply_exif: whether pictures are turned upright by their EXIF orientation; default true.
+    decode: "exact", or "scaled": JPEGs at 1/2, 1/4 or 1/8 where that keeps twice the wanted size;
+        faster on large photographs, in a vector space of its own.
     background: red, green, blue under transparent pixels, 0 to 255; default: alpha is dropped.
     scales: sizes at which the picture is looked at, 0.1 to 4, at most 8; the vectors are summed.
     flip: whether each pass is repeated mirrored.
@@ -31,6 +33,7 @@ class InputOptions:
     input_size: int | tuple[int, int] | None = None
     resize_size: int | None = None
     apply_exif: bool | None = None
+    decode: Literal["exact", "scaled"] | None = None
     background: tuple[int, int, int] | None = None
     scales: Sequence[float] = ()
     flip: bool = False
@@ -47,6 +50,7 @@ class InputOptions:
             "input_width_px": width,
             "resize_size_px": self.resize_size,
             "apply_exif": self.apply_exif,
+            "decode": self.decode,
             "flip": self.flip or None,
         }
         for name, value in fields.items():

@@ -41,6 +41,50 @@ TEST(JpegTest, DamagedCopiesAreSafe) {
   CheckDamagedCopies(LoadPicture("exif_jpeg_6_big"), 1500, 4);
 }
 
+struct Reduced {
+  int least_width, least_height;
+  int width, height;
+};
+
+TEST(JpegTest, TheSmallestScaleThatKeepsBothSidesIsTaken) {
+  const std::string bytes = LoadPicture("jpeg_67x45_420_q95_baseline.jpg");
+  for (const Reduced& c :
+       {Reduced{0, 0, 67, 45}, Reduced{67, 45, 67, 45}, Reduced{34, 22, 67, 45},
+        Reduced{33, 22, 34, 23}, Reduced{16, 12, 34, 23}, Reduced{16, 11, 17, 12},
+        Reduced{8, 6, 17, 12}, Reduced{8, 5, 9, 6}, Reduced{1, 1, 9, 6}, Reduced{500, 1, 67, 45}}) {
+    SCOPED_TRACE(c.least_width);
+    const auto image = Decode(bytes, {.min_width = c.least_width, .min_height = c.least_height});
+    ASSERT_TRUE(image.ok()) << image.status();
+    EXPECT_EQ(image->width(), c.width);
+    EXPECT_EQ(image->height(), c.height);
+  }
+}
+
+TEST(JpegTest, ScaledSidesFollowTheOrientation) {
+  // Stored on its side: 6 turns it by a quarter.
+  const std::string bytes = LoadPicture("exif_jpeg_6_big");
+  const auto full = Decode(bytes);
+  ASSERT_TRUE(full.ok()) << full.status();
+  ASSERT_NE(full->width(), full->height());
+  const auto half = Decode(bytes, {.min_width = full->width() / 2, .min_height = 1});
+  ASSERT_TRUE(half.ok()) << half.status();
+  EXPECT_EQ(half->width(), (full->width() + 1) / 2);
+  EXPECT_EQ(half->height(), (full->height() + 1) / 2);
+}
+
+TEST(JpegTest, ScaledDecodingIsAsStrict) {
+  const std::string bytes = LoadPicture("jpeg_67x45_420_q95_baseline.jpg");
+  for (size_t cut = 3; cut < bytes.size() - 2; ++cut) {
+    ASSERT_FALSE(Decode(bytes.substr(0, cut) + "\xff\xd9", {.min_width = 8, .min_height = 5}).ok())
+        << "cut after " << cut;
+  }
+  for (const char* name : {"jpeg_cmyk_67x45_progressive.jpg", "jpeg_grey_67x45_progressive.jpg"}) {
+    const auto image = Decode(LoadPicture(name), {.min_width = 8, .min_height = 5});
+    ASSERT_TRUE(image.ok()) << image.status();
+    EXPECT_EQ(image->width(), 9);
+  }
+}
+
 TEST(JpegTest, AFailureLeavesNothingBehindForTheNextPicture) {
   const std::string good = LoadPicture("jpeg_128x96_420_q75_baseline.jpg");
   const std::string bad = LoadPicture("jpeg_cut_then_eoi_progressive.jpg");
