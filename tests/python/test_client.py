@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import tracemalloc
@@ -317,6 +318,16 @@ def test_progress_counts_images(connect):
     seen.clear()
     list(client.stream(iter(images(3)), progress=lambda done, total: seen.append((done, total))))
     assert seen == [(1, None), (2, None), (3, None)]
+
+
+def test_progress_is_a_bar_where_tqdm_is_installed(connect, capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    client, _ = connect()
+    client.extract(images(7), progress=True)
+    assert "7/7" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert len(client.extract(images(7), progress=True)) == 7
+    assert not capsys.readouterr().err
 
 
 def test_metadata_model_and_options_reach_the_server(connect):
