@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -341,6 +342,29 @@ def test_a_job_keeps_its_settings(bulk, tmp_path, finished):
     if finished:
         assert job(tmp_path / "in", output).resumed == 40  # nothing to be done, and no server asked
         assert not script.attempts
+
+
+@pytest.mark.parametrize(
+    ("failure", "stops"),
+    [
+        (threading.Event(), True),  # an answer that comes too late
+        (Failure(grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=0.1), True),
+        (Failure(grpc.StatusCode.INTERNAL, "a proxy's"), True),
+        (Failure(grpc.StatusCode.INTERNAL, "head", "INFERENCE_FAILED", alone=True), False),
+        (Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "message too large"), False),
+    ],
+)
+def test_what_says_nothing_about_the_image_stops_the_job(bulk, tmp_path, failure, stops):
+    names = make_folder(tmp_path / "in", 20)
+    broken = True
+    job, _ = bulk(lambda name, attempt: failure if broken and name == names[12] else None)
+    if stops:
+        with pytest.raises(BulkError, match="stopped: .*; the same command goes on"):
+            job(tmp_path / "in", tmp_path / "f.npy", timeout=0.5)
+        broken = False
+    assert job(tmp_path / "in", tmp_path / "f.npy").failed == (0 if stops else 1)
+    if isinstance(failure, threading.Event):
+        failure.set()
 
 
 def test_a_job_that_has_done_nothing_binds_nobody(bulk, tmp_path):
