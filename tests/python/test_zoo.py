@@ -1,0 +1,57 @@
+"""The exporter on the families that people use, with random weights: it checks each of its graphs against PyTorch itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from pixpool.export.__main__ import main
+
+# Model -> layers by stride with their channels, from the papers or the model's own definition.
+FAMILIES = {
+    "torchvision:resnet18": {4: 64, 8: 128, 16: 256, 32: 512},
+    "torchvision:resnet50": {4: 256, 8: 512, 16: 1024, 32: 2048},
+    "torchvision:mobilenet_v2": {4: 24, 8: 32, 16: 96, 32: 1280},
+    "torchvision:mobilenet_v3_large": {4: 24, 8: 40, 16: 112, 32: 960},
+    "torchvision:efficientnet_b0": {4: 24, 8: 40, 16: 112, 32: 1280},
+    "torchvision:vgg11": {4: 256, 8: 512, 16: 512, 32: 512},
+    "torchvision:densenet121": {4: 256, 8: 512, 16: 1024, 32: 1024},
+    "torchvision:convnext_tiny": {4: 96, 8: 192, 16: 384, 32: 768},
+    "timm:resnet18": {4: 64, 8: 128, 16: 256, 32: 512},
+    "timm:mobilenetv3_small_100": {4: 16, 8: 24, 16: 48, 32: 576},
+    "timm:efficientnet_lite0": {4: 24, 8: 40, 16: 112, 32: 1280},
+    "timm:convnext_atto": {4: 40, 8: 80, 16: 160, 32: 320},
+}
+# Where the classifier is linear on the pooled last map, so that scores and activation maps can be had.
+LINEAR = {"torchvision:resnet18", "torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0",
+          "timm:resnet18", "timm:efficientnet_lite0"}  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_families_export_with_both_engines(spec, tmp_path, torchvision, capsys):
+    assert main([spec, "--random-weights", "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    (path,) = tmp_path.glob("*/1/manifest.json")
+    manifest = json.loads(path.read_text())
+    shutil.rmtree(tmp_path / path.parts[-3])  # up to 200 MB each
+    by_stride = {layer["stride"]: layer["channels"] for layer in manifest["layers"]}
+    assert {stride: by_stride.get(stride) for stride in FAMILIES[spec]} == FAMILIES[spec]
+    assert {e["engine"] for e in manifest["engines"]} == {"torchscript", "openvino"}
+    assert bool(manifest.get("classifier")) == (spec in LINEAR)
+    assert manifest["golden"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("timm:vit_tiny_patch16_224", "does not take an input of"),
+        ("timm:mixer_s32_224", "does not take an input of"),
+        ("torchvision:swin_t", "the traced graph differs from PyTorch"),
+        ("timm:no_such_model", "Is the name right?"),
+    ],
+)
+def test_what_cannot_be_a_bundle_is_refused_with_its_reason(spec, why, tmp_path, torchvision, capsys):
+    assert main([spec, "--random-weights", "--out", str(tmp_path)]) == 1
+    assert why in capsys.readouterr().err
+    assert not list(tmp_path.glob("*/1"))
