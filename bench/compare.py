@@ -20,7 +20,7 @@ import load
 import numpy as np
 import pictures
 import plot
-from contestants import PEERS, ROOT, Contestant, Pixpool, Plain, Triton
+from contestants import PEERS, ROOT, Contestant, Pixpool, Plain, Triton, WidePlain
 
 LIMIT = "in process, no server"
 
@@ -41,6 +41,8 @@ def main() -> None:
         ]
         if "plain" in args.peers:
             servers.append(Plain(folder, backbone, args.plain or [2 * cores, cores, 1], scaled))
+        if "wide" in args.peers:
+            servers.append(WidePlain(folder, backbone, [2, 1, cores], scaled))
         if "triton" in args.peers:
             servers.append(Triton(folder, backbone, args.triton or [cores, 4], scaled))
         try:
@@ -70,7 +72,7 @@ def arguments() -> argparse.Namespace:
     add("--concurrency", type=int, nargs="+", default=[1, 8, 32], help="calls in flight")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=4, help="length of a round, roughly")
-    add("--peers", nargs="*", choices=["plain", "triton"], default=["plain", "triton"])
+    add("--peers", nargs="*", choices=["plain", "wide", "triton"], default=["plain", "wide", "triton"])
     add("--plain", type=int, nargs=3, metavar=("WORKERS", "STREAMS", "THREADS"), help="settings of the plain server")
     add("--triton", type=int, nargs=2, metavar=("INSTANCES", "BATCH"), help="settings of Triton")
     add("--server-flags", nargs="*", default=[], help="of pixpool-server, such as --instances=1")

@@ -168,6 +168,12 @@ class Plain(Contestant):
         return np.frombuffer(answer, np.float32)
 
 
+class WidePlain(Plain):
+    """All cores on one picture: its best with one call in flight."""
+
+    name = "the same, all cores a picture"
+
+
 class Triton(Contestant):
     name = "Triton (pytriton) + OpenVINO"
     method = "/inference.GRPCInferenceService/ModelInfer"
