@@ -64,7 +64,7 @@ const OptionRow kTable[] = {
 
     {kAdmission, "max-in-flight-requests", "COUNT", "Most requests in flight; more are refused.",
      kNumber, &Config::max_in_flight_requests, 1, 1'000'000},
-    {kAdmission, "max-in-flight-bytes", "BYTES", "Most image bytes in flight.", kBytes,
+    {kAdmission, "max-in-flight-bytes", "BYTES", "Most bytes of images and answers in flight.", kBytes,
      &Config::max_in_flight_bytes, 1, kTera},
     {kAdmission, "max-in-flight-pixels", "PIXELS", "Most decoded pixels in flight.", kNumber,
      &Config::max_in_flight_pixels, 1, kTera},

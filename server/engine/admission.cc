@@ -55,7 +55,7 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost) {
                         limits_.retry_after);
     }
     if (cost.bytes > limits_.max_bytes - usage_.bytes) {
-      return Overloaded({"image bytes", "--max-in-flight-bytes", limits_.max_bytes},
+      return Overloaded({"bytes of images and answers", "--max-in-flight-bytes", limits_.max_bytes},
                         limits_.retry_after);
     }
     if (cost.pixels > limits_.max_pixels - usage_.pixels) {

@@ -93,8 +93,8 @@ struct ExtractResult {
 //
 // Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
 // `done` is called exactly once: on the reply pool, that of Pool on the cpu pool, or on the calling
-// thread when the request is refused at once. The permit of a request is held until `done` has returned. Destructor: Drain
-// must have been called or nothing be in flight.
+// thread when the request is refused at once. The permit of a request is held until `done` has
+// returned. Destructor: Drain must have been called or nothing be in flight.
 class Engine {
  public:
   using Done = std::function<void(ExtractResult)>;

@@ -162,6 +162,8 @@ absl::Status ValidateRequest(const EngineOptions& options, Metrics* metrics, Req
     AddImage(heads, info, work->passes.size(), slot, &head_cost);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
+  // At most max_response_bytes now. The answer is held as long as the images are.
+  cost->bytes += static_cast<int64_t>(head_cost.response_bytes);
   PlanWork(heads, work);
   work->result.heads = std::make_shared<const std::vector<HeadSpec>>(std::move(heads));
   return absl::OkStatus();

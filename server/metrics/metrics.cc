@@ -208,8 +208,9 @@ struct Metrics::Handles {
     add("pixpool_queue_capacity", "Most requests that may be in flight.",
         &GaugeReadings::queue_capacity);
     add("pixpool_in_flight_requests", "Requests in flight.", &GaugeReadings::requests_in_flight);
-    add("pixpool_in_flight_bytes", "Image bytes in flight.", &GaugeReadings::bytes_in_flight);
-    add("pixpool_in_flight_bytes_limit", "Most image bytes that may be in flight.",
+    add("pixpool_in_flight_bytes", "Bytes of images and of answers in flight.",
+        &GaugeReadings::bytes_in_flight);
+    add("pixpool_in_flight_bytes_limit", "Most bytes of images and answers that may be in flight.",
         &GaugeReadings::bytes_capacity);
     add("pixpool_in_flight_pixels", "Pixels in flight.", &GaugeReadings::pixels_in_flight);
     add("pixpool_in_flight_pixels_limit", "Most pixels that may be in flight.",

@@ -326,6 +326,7 @@ def test_a_job_keeps_its_settings(bulk, tmp_path, finished):
         with pytest.raises(BulkError, match="DRAINING"):
             job(tmp_path / "in", output)
     stop = False
+    script.settle()
     script.attempts.clear()
     for change, word in (
         ({"heads": "gem:p=4"}, "heads was"),

@@ -6,6 +6,7 @@ Features are a function of the image's bytes alone, so that a test knows them; `
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,12 @@ class Script:
     metadata: list = field(default_factory=list)
     most_running: int = 0
     ended: int = 0  # calls that have had their answer or were cancelled
+
+    def settle(self, quiet_s: float = 0.3) -> None:
+        """Waits until no call has begun for a while: one that its client has cancelled may still be on its way."""
+        seen = -1
+        while seen != (seen := len(self.requests)):
+            time.sleep(quiet_s)
 
 
 class Servicer(rpc.FeatureServiceServicer):

@@ -37,7 +37,7 @@ TEST_F(ValidateTest, CostIsThatOfTheGoodImages) {
   work_.request.images[1].raw.remove_suffix(1);
   ASSERT_TRUE(Validate().ok());
   EXPECT_EQ(cost_.pixels, 32 * 48);
-  EXPECT_EQ(cost_.bytes, 32 * 48 * 3);
+  EXPECT_EQ(cost_.bytes, 32 * 48 * 3 + 4 * 4) << "the good image, and its vector of four floats";
   EXPECT_TRUE(work_.result.images[0].status.ok());
   EXPECT_FALSE(work_.result.images[1].status.ok());
   EXPECT_EQ(work_.result.images[0].input, (Size{32, 48}));
@@ -65,6 +65,13 @@ TEST_F(ValidateTest, LimitsHoldExactly) {
   EXPECT_TRUE(work_.result.images[0].status.ok());
   EXPECT_EQ(GetErrorDetails(work_.result.images[1].status)->reason, ErrorReason::kLimitExceeded);
   EXPECT_EQ(GetErrorDetails(work_.result.images[2].status)->reason, ErrorReason::kLimitExceeded);
+}
+
+TEST_F(ValidateTest, TheAnswersBytesAreAdmittedToo) {
+  AddRaw(64, 64);
+  work_.request.heads = {{.kind = "feature_map", .layer = "early"}};
+  ASSERT_TRUE(Validate().ok());
+  EXPECT_EQ(cost_.bytes, 64 * 64 * 3 + 4 * 4 * 17 * 17);
 }
 
 TEST_F(ValidateTest, ResponseSizeIsBoundedBeforeAnyWork) {
