@@ -37,7 +37,7 @@ TEST_F(ValidateTest, CostIsThatOfTheGoodImages) {
   work_.request.images[1].raw.remove_suffix(1);
   ASSERT_TRUE(Validate().ok());
   EXPECT_EQ(cost_.pixels, 32 * 48);
-  EXPECT_EQ(cost_.bytes, 32 * 48 * 3 + 4 * 4) << "the good image, and its vector of four floats";
+  EXPECT_EQ(cost_.bytes, 32 * 48 * 3 + 8 * 4) << "the good image, and its vector of eight floats";
   EXPECT_TRUE(work_.result.images[0].status.ok());
   EXPECT_FALSE(work_.result.images[1].status.ok());
   EXPECT_EQ(work_.result.images[0].input, (Size{32, 48}));
