@@ -222,16 +222,20 @@ class Run {
 
 }  // namespace
 
-absl::Status Probe(const TransportOptions& options, const Workload& workload) {
+absl::Status Probe(const TransportOptions& options, const Workload& workload, Totals& totals) {
   absl::Status result;
   absl::Notification done;
-  const std::unique_ptr<Transport> transport = NewTransport(
-      options, workload, [&](const Ticket&, const absl::Status& status, const Answer& answer) {
-        if (done.HasBeenNotified()) return;
-        result = status;
-        if (status.ok() && !answer.failed_images.empty()) result = answer.failed_images.front();
-        done.Notify();
-      });
+  const std::unique_ptr<Transport> transport =
+      NewTransport(options, workload,
+                   [&](const Ticket& ticket, const absl::Status& status, const Answer& answer) {
+                     result = status;
+                     totals.requests += static_cast<uint64_t>(ticket.attempts);
+                     totals.requests_ok += status.ok();
+                     totals.images += static_cast<uint64_t>(ticket.attempts) *
+                                      static_cast<uint64_t>(workload.options().batch);
+                     totals.images_ok += static_cast<uint64_t>(answer.images_ok);
+                     done.Notify();
+                   });
   Ticket ticket;
   ticket.intended_ns = NowNs();
   transport->Send(ticket);
