@@ -60,6 +60,8 @@ int64_t Histogram::Quantile(double quantile) const {
   const double exact = std::ceil(quantile * static_cast<double>(count_) - 1e-9);
   const uint64_t rank =
       std::clamp<uint64_t>(static_cast<uint64_t>(std::max(exact, 1.0)), 1, count_);
+  if (rank == 1) return min_;
+  if (rank == count_) return max_;
   uint64_t seen = 0;
   for (size_t i = 0; i < counts_.size(); ++i) {
     seen += counts_[i];
