@@ -51,7 +51,7 @@ bool Nested(CodedInputStream& in, const Body& body) {
   uint32_t length;
   if (!in.ReadVarint32(&length)) return false;
   const CodedInputStream::Limit limit = in.PushLimit(static_cast<int>(length));
-  const bool ok = body();
+  const bool ok = body() && in.BytesUntilLimit() == 0;  // else the input ended before
   in.PopLimit(limit);
   return ok;
 }
