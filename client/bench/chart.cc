@@ -110,8 +110,8 @@ void Chart::AddHorizontal(double y, const std::string& text) {
   absl::StrAppendFormat(
       &marks_,
       "<path class=\"limit\" d=\"M%.1f %.1fH%.1f\"/>"
-      "<text class=\"note\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
-      kLeft, Y(y), kWidth - kRight, kWidth - kRight - 4, Y(y) - 5, Escape(text));
+      "<text class=\"note\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"start\">%s</text>\n",
+      kLeft, Y(y), kWidth - kRight, kLeft + 4, Y(y) - 5, Escape(text));
 }
 
 void Chart::AddVertical(double x, const std::string& text) {

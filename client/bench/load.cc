@@ -222,7 +222,9 @@ class Run {
 
 }  // namespace
 
-absl::Status Probe(const TransportOptions& options, const Workload& workload, Totals& totals) {
+absl::Status Probe(const TransportOptions& run, const Workload& workload, Totals& totals) {
+  TransportOptions options = run;
+  options.connections = 1;
   absl::Status result;
   absl::Notification done;
   const std::unique_ptr<Transport> transport =

@@ -31,7 +31,7 @@ struct RunOptions {
 
 // Sends one request and waits for its answer: whether the server is there and takes such requests.
 // Pictures that failed are the run's to count. Adds what was sent to `totals`.
-absl::Status Probe(const TransportOptions& options, const Workload& workload, Totals& totals);
+absl::Status Probe(const TransportOptions& run, const Workload& workload, Totals& totals);
 
 // Blocks until the load has been sent and answered. Failures of requests are part of the result.
 Result RunLoad(const RunOptions& options, const Workload& workload);

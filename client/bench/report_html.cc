@@ -117,22 +117,30 @@ std::string Tiles(const Report& report, const Result& run) {
   return tiles + "</div>\n";
 }
 
-// Latency against what was served, where there are several runs.
+// Latency against load, where there are several runs. Of open loops the load is what was offered:
+// what an overloaded server serves is nearly the same whatever comes in. Closed loops offer what is
+// served; beside open ones they are left out.
 std::string Curve(const Report& report) {
   struct Point {
     double rate, p50, p99;
     std::string load;
   };
+  const bool open = std::any_of(report.runs.begin(), report.runs.end(),
+                                [](const Result& run) { return run.load.rate > 0; });
   std::vector<Point> points;
   for (const Result& run : report.runs) {
-    if (run.latency.count() == 0) continue;
-    points.push_back({run.images_per_second(), QuantileMs(run.latency, 0.5),
-                      QuantileMs(run.latency, 0.99), LoadText(run.load)});
+    if (run.latency.count() == 0 || (run.load.rate > 0) != open) continue;
+    points.push_back({open ? run.load.rate * report.batch : run.images_per_second(),
+                      QuantileMs(run.latency, 0.5), QuantileMs(run.latency, 0.99),
+                      LoadText(run.load)});
   }
   if (points.size() < 2) return "";
-  // A sweep of callers is read in its order, one of rates by rate.
-  std::sort(points.begin(), points.end(),
-            [](const Point& a, const Point& b) { return a.rate < b.rate; });
+  double widest = 0;
+  for (const Point& p : points) widest = std::max(widest, p.rate);
+  if (open) {
+    std::sort(points.begin(), points.end(),
+              [](const Point& a, const Point& b) { return a.rate < b.rate; });
+  }
   double low = std::numeric_limits<double>::infinity();
   double high = 0;
   Chart::Points p50, p99;
@@ -148,14 +156,14 @@ std::string Curve(const Report& report) {
         absl::StrFormat("%s: %.4g pictures/s, p99 %.4g ms", p.load, p.rate, p.p99));
   }
   for (const Objective& o : report.objectives) high = std::max(high, Ms(o.limit_ns));
-  Chart chart({"pictures/s served", 0, points.back().rate * 1.05},
+  Chart chart({open ? "pictures/s offered" : "pictures/s served", 0, widest * 1.05},
               {"latency, ms (logarithmic)", std::max(0.001, low * 0.8), high * 1.3, true});
   for (const Objective& o : report.objectives) chart.AddHorizontal(Ms(o.limit_ns), o.text);
   chart.AddLine(p50, "s1", true, p50_titles);
   chart.AddLine(p99, "s2", true, p99_titles);
   return absl::StrCat("<section>\n<h2>Rate and latency</h2>\n",
-                      chart.Render("Latency against the rate that was served, for each run"),
-                      "<figcaption>", Key("s1", "p50"), Key("s2", "p99"),
+                      chart.Render("Latency against the rate, for each run"), "<figcaption>",
+                      Key("s1", "p50"), Key("s2", "p99"),
                       " &middot; each point is a run</figcaption>\n</section>\n");
 }
 

@@ -115,7 +115,7 @@ def test_bad_pictures_are_failures_by_reason(bench, served, folder):
 
 
 def test_what_is_shed_is_counted_and_not_sent_again(bench, start_server, folder):
-    server = start_server("--max-in-flight-requests", "2")
+    server = start_server("--max-in-flight-requests", "2", "--max-stream-in-flight", "2")
     counted = Counted(server)
     report = bench(server, folder, "--rate", 400, "--duration", 1, code=1)
     run = report["runs"][0]
