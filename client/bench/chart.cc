@@ -40,8 +40,9 @@ std::vector<double> Ticks(double low, double high, bool logarithmic) {
         }
       }
     }
-    if (ticks.size() < 2) ticks = {low, high};
-    return ticks;
+    // Within less than a decade round numbers may be better than round factors.
+    if (ticks.size() > 2) return ticks;
+    ticks.clear();
   }
   const double raw = (high - low) / kMaxTicks;
   const double decade = std::pow(10, std::floor(std::log10(raw)));
