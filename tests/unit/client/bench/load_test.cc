@@ -190,29 +190,33 @@ TEST_F(LoadTest, NobodyThere) {
   }
 }
 
-TEST_F(LoadTest, StreamCarriesOutOfOrderAnswersToTheirRequests) {
-  server_.on_stream = [](client::FakeServer::Stream& stream) {
+TEST_F(LoadTest, StreamMatchesAnswersThatComeOutOfOrder) {
+  // The first picture is answered last, after 18 others that take 5 ms each; one of them is shed.
+  absl::Notification never;
+  server_.on_stream = [&](client::FakeServer::Stream& stream) {
     v1::StreamFeaturesRequest in;
-    std::vector<int64_t> held;
     int64_t index = 0;
     bool configured = false;
+    const auto answer = [&stream](int64_t i) {
+      v1::StreamFeaturesResponse out;
+      out.mutable_result()->set_index(i);
+      if (i == 4) {
+        *out.mutable_result()->mutable_status() =
+            client::RpcError(grpc::StatusCode::UNAVAILABLE, "full", "OVERLOADED");
+      } else {
+        out.mutable_result()->mutable_features();
+      }
+      stream.Write(out);
+    };
     while (stream.Read(&in)) {
       configured = configured || in.has_config();
       if (!in.has_image()) continue;
-      held.push_back(index++);
-      if (held.size() < 2) continue;
-      for (const int64_t i : {held[1], held[0]}) {  // each pair in reverse
-        v1::StreamFeaturesResponse out;
-        out.mutable_result()->set_index(i);
-        if (i == 4) {
-          *out.mutable_result()->mutable_status() =
-              client::RpcError(grpc::StatusCode::UNAVAILABLE, "full", "OVERLOADED");
-        } else {
-          out.mutable_result()->mutable_features();
-        }
-        stream.Write(out);
+      const int64_t i = index++;
+      if (i > 0) {
+        never.WaitForNotificationWithTimeout(absl::Milliseconds(5));
+        answer(i);
       }
-      held.clear();
+      if (i == 18) answer(0);
     }
     return configured ? grpc::Status::OK : grpc::Status(grpc::StatusCode::INTERNAL, "no config");
   };
@@ -220,12 +224,14 @@ TEST_F(LoadTest, StreamCarriesOutOfOrderAnswersToTheirRequests) {
   workload.stream = true;
   RunOptions options = Options();
   options.load.concurrency = 2;
-  options.load.requests = 20;
+  options.load.requests = 19;
   options.load.duration = absl::InfiniteDuration();
   const Result result = RunLoad(options, MakeWorkload(workload));
-  EXPECT_EQ(result.requests(), 20u);
+  EXPECT_EQ(result.requests(), 19u);
   EXPECT_EQ(result.requests_failed, 1u);
   EXPECT_EQ(result.failures.at({true, "UNAVAILABLE", "OVERLOADED"}).count, 1u);
+  EXPECT_GE(result.latency.max(), 18 * 5 * 1000 * 1000);
+  EXPECT_LT(result.latency.Quantile(0.5), 18 * 5 * 1000 * 1000 / 2);
 }
 
 TEST_F(LoadTest, ABrokenStreamFailsWhatItHeldAndIsOpenedAnew) {
