@@ -16,7 +16,7 @@ int Main(int argc, const char* const* argv, const Console& console) {
   root.require_subcommand(1);
   const std::vector<Command> commands = {AddExtract(root, console), AddClassify(root, console),
                                          AddHeatmap(root, console), AddModels(root, console),
-                                         AddHealth(root, console)};
+                                         AddHealth(root, console),  AddBench(root, console)};
   try {
     root.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

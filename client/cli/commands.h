@@ -12,6 +12,7 @@ Command AddClassify(CLI::App& root, const Console& console);
 Command AddHeatmap(CLI::App& root, const Console& console);
 Command AddModels(CLI::App& root, const Console& console);
 Command AddHealth(CLI::App& root, const Console& console);
+Command AddBench(CLI::App& root, const Console& console);
 
 // What extract, classify and heatmap share: connects, runs the job, reports on `console.err`,
 // returns the exit code. With `list_failures`, names each failed picture there, for formats that do

@@ -10,7 +10,8 @@ const char kExitCodeHelp[] =
     "  3  server not reached, not ready or overloaded\n"
     "  4  the server refused the request: invalid, not found, not allowed, too large\n"
     "  5  out of time (--timeout)\n"
-    "  6  output could not be written, or an internal error of server or client\n";
+    "  6  output could not be written, or an internal error of server or client\n"
+    "  7  bench: a latency objective or the wanted rate was missed\n";
 
 ExitCode ExitCodeFor(const absl::Status& status) {
   switch (status.code()) {

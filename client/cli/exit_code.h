@@ -10,9 +10,10 @@ enum ExitCode : int {
   kExitSomeFailed = 1,   // some images failed; the others have their results
   kExitUsage = 2,        // bad command line, or a path that does not exist
   kExitUnavailable = 3,  // server not reached, not ready or overloaded
-  kExitRefused = 4,   // the server refused the request: invalid, not found, not allowed, too large
-  kExitDeadline = 5,  // out of time
-  kExitInternal = 6,  // output could not be written, or a bug of server or client
+  kExitRefused = 4,    // the server refused the request: invalid, not found, not allowed, too large
+  kExitDeadline = 5,   // out of time
+  kExitInternal = 6,   // output could not be written, or a bug of server or client
+  kExitObjective = 7,  // bench: an objective was missed
 };
 
 // The code for a call that failed with `status`; kExitOk for OK.

@@ -63,6 +63,17 @@ absl::StatusOr<std::unique_ptr<client::Client>> ConnectionFlags::Connect(
 }
 
 void InputFlags::Add(CLI::App& app) {
+  AddPictures(app);
+  app.add_option("--concurrency", concurrency, "Pictures under way at once, 1 to 1024")
+      ->check(CLI::Range(1, 1024).description(""))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Connection");
+  app.add_flag("--stream", stream, "One stream in place of one request a picture")
+      ->group("Connection");
+}
+
+void InputFlags::AddPictures(CLI::App& app) {
   app.add_option("PATH", paths,
                  "Pictures, folders (with all below), quoted patterns such as 'in/*.jpg'")
       ->required()
@@ -97,13 +108,6 @@ void InputFlags::Add(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 20).description(""))
       ->type_name("PIXELS")
       ->group("Input");
-  app.add_option("--concurrency", concurrency, "Pictures under way at once, 1 to 1024")
-      ->check(CLI::Range(1, 1024).description(""))
-      ->type_name("N")
-      ->capture_default_str()
-      ->group("Connection");
-  app.add_flag("--stream", stream, "One stream in place of one request a picture")
-      ->group("Connection");
 }
 
 void InputFlags::AddPasses(CLI::App& app) {

@@ -50,6 +50,8 @@ struct InputFlags {
   bool stream = false;
 
   void Add(CLI::App& app);
+  // The pictures, the model and what becomes of a picture: all but --concurrency and --stream.
+  void AddPictures(CLI::App& app);
   // --scales and --flip: several looks at a picture, which only vectors can be summed from.
   void AddPasses(CLI::App& app);
   // Model, heads and input options. INVALID_ARGUMENT for text that cannot be read.

@@ -29,16 +29,21 @@ FOLDERS = {
         "server/rpc", "server/kserve",
     ],
     "client/cpp": ["proto"],
-    "client/cli": ["client/cpp"],
+    "client/bench": ["client/cpp"],
+    "client/cli": ["client/cpp", "client/bench"],
 }  # fmt: skip
 
 # Library -> what its headers look like, and where they may be included: folders, or patterns of single files.
 LIBRARIES = {
     "LibTorch": (r"(torch|ATen|c10|caffe2)/", ["server/model"]),
     "OpenVINO": (r"openvino/", ["server/model"]),
-    "gRPC": (r"(grpc|grpcpp|grpc\+\+)/", ["server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/cli"]),
+    "gRPC": (
+        r"(grpc|grpcpp|grpc\+\+)/",
+        ["server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/bench", "client/cli"],
+    ),
     "Protobuf": (
-        r"google/|.*\.pb\.h$", ["proto", "server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/cli"],
+        r"google/|.*\.pb\.h$",
+        ["proto", "server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/bench", "client/cli"],
     ),
     "OpenCV": (r"opencv2/", ["server/image", "client/cli"]),
     "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image"]),
@@ -49,7 +54,7 @@ LIBRARIES = {
     "spdlog": (r"spdlog/", ["server/base"]),
     "OpenSSL": (r"openssl/", ["server/base"]),
     "CLI11": (r"CLI/", ["server/config*.cc", "client/cli"]),
-    "nlohmann-json": (r"nlohmann/", ["server/base", "server/model", "client/cli"]),
+    "nlohmann-json": (r"nlohmann/", ["server/base", "server/model", "client/bench", "client/cli"]),
     "Abseil": (r"absl/", ["server", *(folder for folder in FOLDERS if folder != "server")]),
 }
 

@@ -50,6 +50,7 @@ class AppTest : public testing::Test {
       if (order == "late") return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "too late");
       *out.add_results() = Result(in.images(0), 0, WantsMap(in));
       out.mutable_model()->set_name("m");
+      out.mutable_stage_times()->mutable_backbone()->set_nanos(1250000);
       return grpc::Status::OK;
     };
     server_.on_stream = [this](client::FakeServer::Stream& stream) {

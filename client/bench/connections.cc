@@ -1,0 +1,50 @@
+#include "client/bench/connections.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+
+namespace pixpool::bench {
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Connections::Connections(const TransportOptions& options) {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(-1);
+  args.SetMaxSendMessageSize(-1);
+  args.SetUserAgentPrefix("pixpool-bench");
+  // Each channel gets a socket of its own; else all of one target share one.
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // gRPC's own retries would hide what was shed.
+  args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  const size_t count = static_cast<size_t>(std::max(1, options.connections));
+  const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, count);
+  for (size_t i = 0; i < threads; ++i) queues_.push_back(std::make_unique<grpc::CompletionQueue>());
+  for (size_t i = 0; i < count; ++i) {
+    connections_.push_back({std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(
+                                options.target, grpc::InsecureChannelCredentials(), args)),
+                            queues_[i % threads].get()});
+  }
+  for (const auto& queue : queues_) {
+    threads_.emplace_back([queue = queue.get()] {
+      void* tag;
+      bool ok;
+      while (queue->Next(&tag, &ok)) static_cast<Event*>(tag)->Proceed(ok);
+    });
+  }
+}
+
+Connections::~Connections() {
+  for (const auto& queue : queues_) queue->Shutdown();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+}  // namespace pixpool::bench

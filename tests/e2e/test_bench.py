@@ -1,0 +1,136 @@
+"""`pixpool bench` against the real server: what it reports is what the server counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def served(start_server):
+    return start_server()
+
+
+@pytest.fixture
+def folder(photos, tmp_path):
+    """Pictures of several sizes and formats."""
+    out = tmp_path / "photos"
+    out.mkdir()
+    for path in photos.values():
+        (out / path.name).write_bytes(path.read_bytes())
+    return out
+
+
+@pytest.fixture
+def bench(bin_dir, tmp_path):
+    def run(server, *arguments: object, code: int = 0) -> dict:
+        """Runs the command and gives its JSON report."""
+        report = tmp_path / "report.json"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
+        done = subprocess.run(
+            [str(bin_dir / "pixpool"), "bench", "--target", server.target, "--warm-up", "0", "--timeout", "60",
+             "--json", str(report), *map(str, arguments)],
+            capture_output=True, text=True, timeout=240, env=environment,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(report.read_text())
+
+    return run
+
+
+def counters(server) -> dict[str, float]:
+    rows = (line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#")
+    return {name: float(value) for name, value in rows}
+
+
+class Counted:
+    """What a server counted since this was made."""
+
+    def __init__(self, server) -> None:
+        self.server, self.before = server, counters(server)
+
+    def __call__(self, prefix: str) -> float:
+        return sum(v - self.before.get(k, 0) for k, v in counters(self.server).items() if k.startswith(prefix))
+
+    def becomes(self, prefix: str, want: float) -> bool:
+        """Whether it is `want`, or soon: a call is counted just after its answer has left."""
+        end = time.monotonic() + 5
+        while self(prefix) != want and time.monotonic() < end:
+            time.sleep(0.05)
+        return self(prefix) == want
+
+
+@pytest.mark.parametrize(
+    ("method", "flags"),
+    [
+        ("ExtractFeatures", []),
+        ("ExtractFeatures", ["--batch", "3", "--connections", "2", "--head", "gem:p=3", "--head", "rmac"]),
+        ("ModelInfer", ["--api", "kserve", "--batch", "2", "--head", "gem:p=4,l2", "--decode", "scaled"]),
+    ],
+    ids=["calls", "batches", "kserve"],
+)
+def test_report_equals_the_servers_counters(bench, served, folder, method, flags):
+    counted = Counted(served)
+    metrics = f"http://{served.http}/metrics"
+    report = bench(served, folder, "--concurrency", "1,4", "--requests", 30, "--metrics", metrics, *flags)
+    totals = report["totals"]
+    assert totals["requests"] == totals["requests_ok"] == 61  # two runs and the probe
+    assert totals["images"] == totals["images_ok"] == 61 * report["batch"]
+    assert counted.becomes(f'pixpool_requests_total{{code="OK",method="{method}"}}', totals["requests_ok"])
+    assert counted("pixpool_requests_total") == totals["requests"]
+    assert counted('pixpool_images_total{outcome="ok"') == counted("pixpool_images_total") == totals["images"]
+    for run in report["runs"]:
+        assert run["requests"] == 30 and not run["failures"]
+        latency = run["latency_ms"]
+        assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+        # The server's part of the time is within the whole.
+        assert 0 < run["stages_ms"]["backbone"]["p50"] < latency["max"]
+        assert run["images_per_second"] * run["window_s"] == pytest.approx(run["images_ok"], abs=1)
+        assert run["server"]["batches"] > 0 and run["server"]["images_per_batch"] >= 1
+
+
+@pytest.mark.parametrize("api", ["pixpool", "kserve"])
+def test_streams(bench, served, folder, api):
+    counted = Counted(served)
+    report = bench(served, folder, "--stream", "--connections", 2, "--requests", 40, "--api", api)
+    assert report["totals"]["images_ok"] == 41 and not report["runs"][0]["failures"]
+    method = "StreamFeatures" if api == "pixpool" else "ModelStreamInfer"
+    assert counted.becomes(f'pixpool_requests_total{{code="OK",method="{method}"}}', 3)  # and the probe's
+    assert counted('pixpool_images_total{outcome="ok"') == 41
+
+
+def test_bad_pictures_are_failures_by_reason(bench, served, folder):
+    (folder / "bad.jpg").write_bytes((folder / "rocket.jpg").read_bytes()[:3000])
+    counted = Counted(served)
+    report = bench(served, folder, "--requests", 45, code=1)
+    (failure,) = report["runs"][0]["failures"]
+    assert (failure["of"], failure["code"], failure["reason"]) == ("image", "INVALID_ARGUMENT", "IMAGE_UNDECODABLE")
+    assert failure["count"] == 5  # nine pictures, in turn
+    totals = report["totals"]
+    assert counted('pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"}') == totals["images"] - totals["images_ok"]
+
+
+def test_what_is_shed_is_counted_and_not_sent_again(bench, start_server, folder):
+    server = start_server("--max-in-flight-requests", "2", "--max-stream-in-flight", "2")
+    counted = Counted(server)
+    report = bench(server, folder, "--rate", 400, "--duration", 1, code=1)
+    run = report["runs"][0]
+    assert 300 < run["requests"] < 500  # Poisson
+    shed = sum(f["count"] for f in run["failures"] if f["reason"] == "OVERLOADED")
+    assert shed > 0 and shed == run["requests_failed"]
+    assert counted.becomes('pixpool_requests_shed_total{reason="OVERLOADED"}', shed)
+    assert counted("pixpool_requests_total") == run["requests"] + 1  # each once, and the probe
+    assert run["latency_ms"]["min"] > run["stages_ms"]["backbone"]["min"]  # shed answers are no latencies
+
+
+def test_objectives_and_search(bench, served, folder):
+    assert bench(served, folder, "--requests", 10, "--slo", "p99=1us", code=7)["runs"][0]["met"] is False
+    assert bench(served, folder, "--requests", 10, "--slo", "p99=60s")["runs"][0]["met"] is True
+    report = bench(served, folder, "--search", "--slo", "p90=2s", "--duration", 1, "--min-rate", 0.5)
+    assert report["highest_rate"] > 0.5
+    assert report["runs"][report["main_run"]]["load"]["requests_per_second"] == report["highest_rate"]
+    assert all(r["met"] for r in report["runs"] if r["load"].get("requests_per_second", 1e9) <= report["highest_rate"])
