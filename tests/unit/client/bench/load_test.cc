@@ -263,6 +263,24 @@ TEST_F(LoadTest, ABrokenStreamFailsWhatItHeldAndIsOpenedAnew) {
   EXPECT_EQ(result.failures.at({false, "UNAVAILABLE", "DRAINING"}).count, 3u);
 }
 
+TEST_F(LoadTest, AStreamThatSaysNothingIsGivenUp) {
+  server_.on_stream = [](client::FakeServer::Stream& stream) {
+    v1::StreamFeaturesRequest in;
+    while (stream.Read(&in)) {
+    }
+    return grpc::Status::OK;
+  };
+  WorkloadOptions workload;
+  workload.stream = true;
+  RunOptions options = Options();
+  options.transport.timeout = absl::Milliseconds(100);
+  options.load.requests = 5;
+  options.load.duration = absl::InfiniteDuration();
+  const Result result = RunLoad(options, MakeWorkload(workload));
+  EXPECT_EQ(result.requests_failed, 1u);
+  EXPECT_EQ(result.failures.begin()->first.code, "CANCELLED");
+}
+
 TEST(NullServerTest, AnswersEveryKindOfRequest) {
   for (const Api api : {Api::kPixpool, Api::kKserve}) {
     for (const bool stream : {false, true}) {
