@@ -84,7 +84,7 @@ class Run {
   // Gives a ticket for a request that is to be sent at `intended_ns`, or nullopt where the run is
   // over by then.
   std::optional<Ticket> Take(int64_t intended_ns) {
-    if (intended_ns >= end_ns_) return std::nullopt;
+    if (intended_ns >= end_ns_ || stopped_) return std::nullopt;
     if (intended_ns >= measure_ns_ && load_.requests > 0 &&
         counted_.fetch_add(1) >= load_.requests) {
       return std::nullopt;
@@ -139,11 +139,14 @@ class Run {
     for (int i = 0; i < load_.concurrency; ++i) {
       if (!SendNext()) return;
     }
-    // After the end, Drain does not wait forever.
-    absl::MutexLock lock(&mu_);
-    mu_.AwaitWithTimeout(
-        absl::Condition(this, &Run::Idle),
-        end_ns_ == kForever ? absl::InfiniteDuration() : absl::Nanoseconds(end_ns_ - NowNs()));
+    uint64_t before = 0;
+    while (!AwaitIdle(end_ns_ == kForever ? Patience() : absl::Nanoseconds(end_ns_ - NowNs()))) {
+      // Without an end in time, the run is given up where nothing is answered: a stream has no
+      // deadline of its own.
+      const uint64_t now = recorder_.answered() + recorder_.failed();
+      if (end_ns_ != kForever || now == before) return;
+      before = now;
+    }
   }
 
   void OnDone(const Ticket& ticket, const absl::Status& status, const Answer& answer) {
@@ -169,16 +172,18 @@ class Run {
 
   // Waits for what is on its way; streams have no deadlines of their own.
   void Drain() {
-    {
-      absl::MutexLock lock(&mu_);
-      if (mu_.AwaitWithTimeout(absl::Condition(this, &Run::Idle),
-                               options_.transport.timeout + absl::Seconds(1))) {
-        return;
-      }
-    }
+    if (AwaitIdle(Patience())) return;
+    stopped_ = true;
     transport_->Cancel();
+    AwaitIdle(absl::InfiniteDuration());
+  }
+
+  // In this time every call has ended.
+  absl::Duration Patience() const { return options_.transport.timeout + absl::Seconds(1); }
+
+  bool AwaitIdle(absl::Duration timeout) {
     absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(this, &Run::Idle));
+    return mu_.AwaitWithTimeout(absl::Condition(this, &Run::Idle), timeout);
   }
 
   // Reads the server's metrics when the counted time begins, and draws the progress.
@@ -210,6 +215,7 @@ class Run {
   const int64_t measure_ns_;
   const int64_t end_ns_;
   Recorder recorder_;
+  std::atomic<bool> stopped_ = false;
   std::atomic<int64_t> counted_ = 0;
   std::atomic<size_t> next_picture_ = 0;
   absl::Mutex mu_;
