@@ -127,7 +127,7 @@ def measure(servers: list[Contestant], picture: bytes, file: Path, args: argpars
 def in_process(file: Path, args: argparse.Namespace, workers: int) -> dict[str, float]:
     command = [
         str(ROOT / "build/release/bin/pixpool-limit"), f"--model={ROOT / 'models' / args.model / '1'}", f"--image={file}",
-        f"--seconds={args.seconds}", f"--precision={args.precision}", f"--workers={workers}",
+        f"--seconds={args.seconds}", f"--precision={args.precision}", f"--workers={workers}", f"--decode={args.decode}",
     ]  # fmt: skip
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     stages = {k: figures[k] for k in ("decode_ms", "resize_ms", "backbone_ms", "heads_ms")}

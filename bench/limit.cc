@@ -46,9 +46,12 @@ Sums Work(Model& model, int instance, int workers, const std::string& bytes,
   while (Seconds(clock->Now() - start).count() < seconds) {
     const TimePoint begin = clock->Now();
     const ImageHeader header = OrDie(ReadImageHeader(bytes, {.max_bytes = INT32_MAX}));
-    Image picture = OrDie(DecodeImage(bytes, header, {}));
+    const Size full = {header.width, header.height};
+    const Size floor = DecodeFloor(plan, full);
+    Image picture =
+        OrDie(DecodeImage(bytes, header, {.min_width = floor.width, .min_height = floor.height}));
     const TimePoint decoded = clock->Now();
-    const Image input = Preprocess(std::move(picture), plan);
+    const Image input = Preprocess(std::move(picture), plan, full);
     const TimePoint resized = clock->Now();
     const ModelTask task = {.input = &input, .heads = heads};
     ModelResult result;
@@ -79,7 +82,8 @@ int Main(const std::map<std::string, std::string>& args) {
   std::ifstream file(arg("image", ""), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
   const std::vector<HeadSpec> heads = OrDie(ValidateHeads({}, model->info().Scope()));
-  const InputPlan plan = OrDie(MakeInputPlan(model->info().input, {}, 2048));
+  const InputPlan plan = OrDie(MakeInputPlan(
+      model->info().input, {.scaled_decode = arg("decode", "exact") == "scaled"}, 2048));
   // One worker shows the latency of one picture with all cores, several the rate.
   const int workers = std::min(model->instance_count(), std::stoi(arg("workers", "1024")));
   const double seconds = std::stod(arg("seconds", "5"));
@@ -123,7 +127,7 @@ int main(int argc, char** argv) {
     if (!text.starts_with("--") || equals == std::string::npos) {
       std::fputs(
           "usage: pixpool-limit --image=FILE [--model=BUNDLE] [--engine=E] [--precision=P]\n"
-          "                     [--workers=N] [--seconds=S]\n",
+          "                     [--workers=N] [--seconds=S] [--decode=exact|scaled]\n",
           stderr);
       return 2;
     }
