@@ -214,6 +214,26 @@ def test_errors_say_what_is_wrong(stub, photos, what):
     assert text in error.value.details()
 
 
+def test_calls_through_reflection(server, photos):
+    """As grpcurl makes them: the messages come from the server itself."""
+    from google.protobuf import descriptor_pool, message_factory
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    with grpc.insecure_channel(server.target) as channel:
+        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        service = pool.FindServiceByName("inference.GRPCInferenceService")
+        method = service.FindMethodByName("ModelInfer")
+        request = message_factory.GetMessageClass(method.input_type)(model_name=MODEL)
+        answer = message_factory.GetMessageClass(method.output_type)
+        request.inputs.add(name="image", datatype="BYTES", shape=[1]).contents.bytes_contents.append(photos["cat.png"].read_bytes())
+        call = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString,
+        )  # fmt: skip
+        reply = call(request, timeout=30)
+    assert reply.outputs[0].name == "global_avg" and list(reply.outputs[0].shape) == [1, 1280]
+
+
 def test_calls_that_are_not_served_say_so(infer_client):
     with pytest.raises(InferenceServerException) as error:
         infer_client.load_model(MODEL)
