@@ -43,7 +43,7 @@ class UnaryInfer final
 
   void Start() {
     const TimePoint start = clock_->Now();
-    auto request = ExtractRequestFromInfer(*request_, engine_->options().max_images_per_request);
+    auto request = ExtractRequestFromInfer(*request_, engine_->options());
     if (!request.ok()) return End(request.status());
     if (!request_->id().empty()) record_.Note("request_id", request_->id());
     record_.Note("images", request->images.size());
@@ -77,8 +77,7 @@ class StreamInfer final : public BidiReactor<inference::ModelInferRequest,
 
   void Submit(Item item) override {
     const TimePoint start = deps_.clock->Now();
-    auto request =
-        ExtractRequestFromInfer(*item.message, deps_.engine->options().max_images_per_request);
+    auto request = ExtractRequestFromInfer(*item.message, deps_.engine->options());
     if (!request.ok()) {
       ExtractResult failed;
       failed.status = request.status();

@@ -146,9 +146,14 @@ absl::Status PixelsFromRequest(const inference::ModelInferRequest& request, Extr
 }  // namespace
 
 absl::StatusOr<ExtractRequest> ExtractRequestFromInfer(const inference::ModelInferRequest& request,
-                                                       int max_images) {
+                                                       const EngineOptions& options) {
   PIXPOOL_RETURN_IF_ERROR(CheckRequestId("id", request.id()));
-  PIXPOOL_RETURN_IF_ERROR(CheckInput(request, max_images));
+  PIXPOOL_RETURN_IF_ERROR(CheckInput(request, options.max_images_per_request));
+  if (request.outputs_size() > options.max_heads_per_request) {
+    // Before any is read: a message has room for millions of names.
+    return OverLimit("outputs", "too many heads in one request", request.outputs_size(),
+                     options.max_heads_per_request, "--max-heads-per-request", "split the request");
+  }
   ExtractRequest out{.model = request.model_name(), .version = request.model_version()};
   PIXPOOL_ASSIGN_OR_RETURN(out.heads, HeadsFromOutputs(request));
   PIXPOOL_ASSIGN_OR_RETURN(out.input, InputOptionsFromParameters(request));

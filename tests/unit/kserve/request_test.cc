@@ -12,6 +12,13 @@ namespace {
 
 constexpr int kMaxImages = 32;
 
+EngineOptions Options() {
+  EngineOptions options;
+  options.max_images_per_request = kMaxImages;
+  options.max_heads_per_request = 4;
+  return options;
+}
+
 inference::ModelInferRequest Files(const std::vector<std::string>& files) {
   inference::ModelInferRequest request;
   auto* input = request.add_inputs();
@@ -34,7 +41,7 @@ inference::ModelInferRequest Pixels(int64_t n, int64_t h, int64_t w, const std::
 }
 
 ErrorDetails Fault(const inference::ModelInferRequest& request) {
-  const auto out = ExtractRequestFromInfer(request, kMaxImages);
+  const auto out = ExtractRequestFromInfer(request, Options());
   EXPECT_FALSE(out.ok());
   return GetErrorDetails(out.status()).value_or(ErrorDetails());
 }
@@ -42,7 +49,7 @@ ErrorDetails Fault(const inference::ModelInferRequest& request) {
 TEST(InferRequest, RawFilesAreNotCopied) {
   inference::ModelInferRequest request = Files({"one", "three"});
   request.mutable_inputs(0)->add_shape(1);
-  const auto out = ExtractRequestFromInfer(request, kMaxImages);
+  const auto out = ExtractRequestFromInfer(request, Options());
   ASSERT_TRUE(out.ok()) << out.status();
   ASSERT_EQ(out->images.size(), 2u);
   EXPECT_EQ(out->images[1].encoded, "three");
@@ -54,7 +61,7 @@ TEST(InferRequest, RawFilesAreNotCopied) {
 TEST(InferRequest, PixelsAreCutIntoImages) {
   const std::string bytes = "aaabbbcccdddeeefff";
   const inference::ModelInferRequest raw = Pixels(2, 1, 3, bytes);
-  const auto out = ExtractRequestFromInfer(raw, kMaxImages);
+  const auto out = ExtractRequestFromInfer(raw, Options());
   ASSERT_TRUE(out.ok()) << out.status();
   ASSERT_EQ(out->images.size(), 2u);
   EXPECT_EQ(out->images[1].raw, "dddeeefff");
@@ -65,7 +72,7 @@ TEST(InferRequest, PixelsAreCutIntoImages) {
   inference::ModelInferRequest typed = Pixels(2, 1, 3, "");
   auto* values = typed.mutable_inputs(0)->mutable_contents()->mutable_uint_contents();
   for (const char c : bytes) values->Add(static_cast<uint8_t>(c));
-  const auto packed = ExtractRequestFromInfer(typed, kMaxImages);
+  const auto packed = ExtractRequestFromInfer(typed, Options());
   ASSERT_TRUE(packed.ok()) << packed.status();
   EXPECT_NE(packed->owner, nullptr);
   EXPECT_EQ(packed->images[1].raw, "dddeeefff");
@@ -103,11 +110,19 @@ TEST(InferRequest, OutputsBecomeHeads) {
   output->set_name("class_scores");
   (*output->mutable_parameters())["classification"].set_int64_param(7);
   (*output->mutable_parameters())["layer"].set_string_param("stage4");
-  const auto out = ExtractRequestFromInfer(request, kMaxImages);
+  const auto out = ExtractRequestFromInfer(request, Options());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_EQ(std::get<double>(out->heads[0].params.at("p")), 4);
   EXPECT_EQ(std::get<int64_t>(out->heads[1].params.at("top_k")), 7);
   EXPECT_EQ(out->heads[1].layer, "stage4");
+}
+
+TEST(InferRequest, OutputsAreCountedBeforeTheyAreRead) {
+  inference::ModelInferRequest request = Files({"x"});
+  for (int i = 0; i < 5; ++i) request.add_outputs()->set_name("no such head");
+  const ErrorDetails fault = Fault(request);
+  EXPECT_EQ(fault.field, "outputs");
+  EXPECT_EQ(fault.reason, ErrorReason::kLimitExceeded);
 }
 
 TEST(InferRequest, FloatsOfParametersAreWhatTheyRead) {
@@ -115,7 +130,7 @@ TEST(InferRequest, FloatsOfParametersAreWhatTheyRead) {
   request.add_outputs()->set_name("gem");
   (*request.mutable_outputs(0)->mutable_parameters())["eps"].set_double_param(1e-6);
   (*request.mutable_outputs(0)->mutable_parameters())["p"].set_double_param(2.5);
-  const auto out = ExtractRequestFromInfer(request, kMaxImages);
+  const auto out = ExtractRequestFromInfer(request, Options());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_EQ(std::get<double>(out->heads[0].params.at("eps")), 1e-6);
   EXPECT_EQ(std::get<double>(out->heads[0].params.at("p")), 2.5);
@@ -131,7 +146,7 @@ TEST(InferRequest, ParametersBecomeInputOptions) {
   parameters["scales"].set_string_param("1x0.5");
   parameters["background"].set_string_param("1,2,3");
   parameters["timeout"].set_int64_param(5);
-  const auto out = ExtractRequestFromInfer(request, kMaxImages);
+  const auto out = ExtractRequestFromInfer(request, Options());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_EQ(out->input.height, 320);
   EXPECT_EQ(out->input.resize, ResizeMode::kExact);
