@@ -24,7 +24,7 @@ void BenchFlags::Add(CLI::App& app) {
       ->allow_extra_args(false)
       ->group("Model");
 
-  const auto load = [&app](auto* option) { return option->group("Load"); };
+  const auto load = [](auto* option) { return option->group("Load"); };
   load(app.add_option("--concurrency", concurrency,
                       "Closed loop: callers that each wait for their answer before they ask again. "
                       "Several, joined by commas, run one after the other. Default: 8"))

@@ -70,22 +70,22 @@ class LoadTest : public testing::Test {
 TEST_F(LoadTest, OpenLoopTellsAStallAsItsCallersSeeIt) {
   before_ = [this](int) { stall_.Wait(); };
   RunOptions options = Options();
-  options.load.rate = 100;
+  options.load.rate = 50;  // few enough that answering those who waited takes no time to speak of
   options.load.arrivals = Arrivals::kConstant;
   options.load.duration = absl::Seconds(3);
   const Result result = RunLoad(options, MakeWorkload());
 
   // What callers at these times have to wait, by the script.
   std::vector<double> truth;
-  for (int i = 0; i < 300; ++i) {
-    const double t = i * 0.01;
+  for (int i = 0; i < 150; ++i) {
+    const double t = i * 0.02;
     truth.push_back(t >= 1 && t < 2 ? 2 - t : 0);
   }
   std::sort(truth.begin(), truth.end());
-  ASSERT_EQ(result.latency.count(), 300u);
-  const double p99 = truth[296];
+  ASSERT_EQ(result.latency.count(), 150u);
+  const double p99 = truth[148];
   EXPECT_NEAR(static_cast<double>(result.latency.Quantile(0.99)) / 1e9, p99, 0.05 * p99);
-  const double p90 = truth[269];
+  const double p90 = truth[134];
   EXPECT_NEAR(static_cast<double>(result.latency.Quantile(0.9)) / 1e9, p90, 0.05 * p90);
   EXPECT_LT(result.latency.Quantile(0.5), kSecond / 10);
   EXPECT_EQ(result.requests_failed, 0u);
