@@ -34,6 +34,7 @@ class Connection:
     def __init__(self, target: str) -> None:
         host, port = target.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=10)
+        self.ended = False  # by the peer
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0))
         self.stream = -1
 
@@ -60,9 +61,12 @@ class Connection:
             while len(buffer) < 9 or len(buffer) < 9 + int.from_bytes(buffer[:3], "big"):
                 try:
                     part = self.socket.recv(65536)
-                except OSError:
+                except TimeoutError:
                     return
+                except OSError:
+                    part = b""
                 if not part:
+                    self.ended = True
                     return
                 buffer += part
             size = int.from_bytes(buffer[:3], "big")

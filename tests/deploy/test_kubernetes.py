@@ -26,6 +26,8 @@ def files(program, tmp_path_factory) -> dict:
             [program("kubectl", "kubernetes.io"), "kustomize", str(FOLDER / "overlays" / name)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
+        if 'unknown field "components"' in done.stderr:
+            pytest.skip("kubectl is too old for kustomize components; 1.21 or later has them")
         assert done.returncode == 0, done.stderr
         (folder / f"{name}.yaml").write_text(done.stdout)
     return {name: folder / f"{name}.yaml" for name in OVERLAYS}
