@@ -102,7 +102,7 @@ def measure(curves: Curves) -> dict[str, Any]:
     for n in INSTANCES:
         with curves.server(f"--instances={n}") as server:
             results["instances"].append(point(server.run(small, "--concurrency", "32"), instances=n))
-    print("most images of a batch (TorchScript, which gains from batches)")
+    print("most images of a batch (TorchScript)")
     results["batches"] = []
     for n in BATCHES:
         with curves.server("--engine=torchscript", f"--max-batch-size={n}") as server:

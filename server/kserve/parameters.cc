@@ -1,6 +1,7 @@
 #include "server/kserve/parameters.h"
 
 #include <array>
+#include <charconv>
 #include <set>
 #include <string_view>
 
@@ -33,6 +34,20 @@ absl::Status Invalid(ErrorReason reason, const std::string& field, std::string_v
 
 std::string PathOf(std::string_view key) { return Concat("parameters[\"", key, "\"]"); }
 
+// The shortest text that gives the same float back: floats are what the API has.
+std::string FloatText(double value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof(text), static_cast<float>(value));
+  return std::string(text, end.ptr);
+}
+
+// In a fixed order, so that the same request gets the same complaint.
+std::set<std::string> Keys(const Parameters& parameters) {
+  std::set<std::string> keys;
+  for (const auto& [key, value] : parameters) keys.insert(key);
+  return keys;
+}
+
 // The text that stands for a value in HeadFromText; "" where none is set.
 std::string TextOf(const InferParameter& value) {
   switch (value.parameter_choice_case()) {
@@ -43,8 +58,7 @@ std::string TextOf(const InferParameter& value) {
     case InferParameter::kUint64Param:
       return absl::StrCat(value.uint64_param());
     case InferParameter::kDoubleParam:
-      // As a float travels in the API, so that 0.1 is 0.1 here as well.
-      return absl::StrCat(static_cast<float>(value.double_param()));
+      return FloatText(value.double_param());
     case InferParameter::kStringParam:
       return value.string_param();
     case InferParameter::PARAMETER_CHOICE_NOT_SET:
@@ -59,22 +73,15 @@ absl::Status NotServed(const std::string& field, std::string_view what) {
   return Invalid(ErrorReason::kNotImplemented, field, Concat(what, " is not served"));
 }
 
-// Triton's classification extension: the number of classes, as top_k.
-absl::Status SetTopK(const InferParameter& value, v1::Head* head) {
-  if (!head->has_class_scores()) {
-    return Invalid(ErrorReason::kHeadInvalid, PathOf("classification"),
-                   "it applies to class_scores alone");
-  }
-  const std::string complaint = SetHeadParameter(*head, "top_k", TextOf(value));
-  if (complaint.empty()) return absl::OkStatus();
-  return Invalid(ErrorReason::kHeadInvalid, PathOf("classification"), complaint);
-}
-
 absl::Status SetParameter(const std::string& key, const InferParameter& value, v1::Head* head) {
   if (IsSharedMemory(key)) return NotServed(PathOf(key), "shared memory");
   if (key == "binary_data") return absl::OkStatus();  // of the HTTP protocol; always true here
-  if (key == "classification") return SetTopK(value, head);
-  const std::string complaint = SetHeadParameter(*head, key, TextOf(value));
+  // Triton's classification extension: the number of classes.
+  const bool classes = key == "classification";
+  if (classes && !head->has_class_scores()) {
+    return Invalid(ErrorReason::kHeadInvalid, PathOf(key), "it applies to class_scores alone");
+  }
+  const std::string complaint = SetHeadParameter(*head, classes ? "top_k" : key, TextOf(value));
   if (complaint.empty()) return absl::OkStatus();
   return Invalid(ErrorReason::kHeadInvalid, PathOf(key), complaint);
 }
@@ -102,13 +109,7 @@ absl::StatusOr<HeadRequest> HeadFromOutput(
     return Invalid(ErrorReason::kHeadInvalid, "name",
                    "a head is called as its output; leave id out");
   }
-  // In a fixed order, so that the same request gets the same complaint.
-  const std::set<std::string> keys = [&] {
-    std::set<std::string> out;
-    for (const auto& [key, value] : output.parameters()) out.insert(key);
-    return out;
-  }();
-  for (const std::string& key : keys) {
+  for (const std::string& key : Keys(output.parameters())) {
     PIXPOOL_RETURN_IF_ERROR(SetParameter(key, output.parameters().at(key), &*head));
   }
   PIXPOOL_ASSIGN_OR_RETURN(HeadRequest request, HeadFromProto(*head));
@@ -179,9 +180,7 @@ absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
 absl::StatusOr<InputOptions> InputOptionsFromParameters(
     const inference::ModelInferRequest& request) {
   v1::InputOptions options;
-  std::set<std::string> keys;
-  for (const auto& [key, value] : request.parameters()) keys.insert(key);
-  for (const std::string& key : keys) {
+  for (const std::string& key : Keys(request.parameters())) {
     PIXPOOL_RETURN_IF_ERROR(SetOption(key, request.parameters().at(key), &options));
   }
   auto native = InputOptionsFromProto(options);

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "server/kserve/models.h"
-#include "server/rpc/status.h"
+#include "server/rpc/finish_now.h"
 
 namespace pixpool::kserve {
 namespace {
@@ -24,49 +24,49 @@ Service::Service(ServiceOptions options, Engine* engine, const ModelRegistry* re
              .clock = clock,
              .statistics = &statistics_}) {}
 
-grpc::ServerUnaryReactor* Service::Finish(RpcMethod method, grpc::CallbackServerContext* context,
-                                          const absl::Status& status) {
-  CallRecord record(method, context->peer(), deps_.metrics, deps_.clock);
-  record.End(status);
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
+CallRecord Service::Record(RpcMethod method, grpc::CallbackServerContext* context) const {
+  return CallRecord(method, context->peer(), deps_.metrics, deps_.clock);
 }
 
 grpc::ServerUnaryReactor* Service::ServerLive(grpc::CallbackServerContext* context,
                                               const inference::ServerLiveRequest*,
                                               inference::ServerLiveResponse* response) {
+  CallRecord record = Record(RpcMethod::kServerLive, context);
   response->set_live(true);
-  return Finish(RpcMethod::kServerLive, context, absl::OkStatus());
+  return FinishNow(&record, context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* Service::ServerReady(grpc::CallbackServerContext* context,
                                                const inference::ServerReadyRequest*,
                                                inference::ServerReadyResponse* response) {
+  CallRecord record = Record(RpcMethod::kServerReady, context);
   response->set_ready(options_.ready());
-  return Finish(RpcMethod::kServerReady, context, absl::OkStatus());
+  return FinishNow(&record, context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* Service::ModelReady(grpc::CallbackServerContext* context,
                                               const inference::ModelReadyRequest* request,
                                               inference::ModelReadyResponse* response) {
+  CallRecord record = Record(RpcMethod::kModelReady, context);
   const auto entry = registry_->Find(request->name(), request->version());
   response->set_ready(entry.ok() && entry->state == ModelState::kReady);
-  return Finish(RpcMethod::kModelReady, context, absl::OkStatus());
+  return FinishNow(&record, context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* Service::ServerMetadata(grpc::CallbackServerContext* context,
                                                   const inference::ServerMetadataRequest*,
                                                   inference::ServerMetadataResponse* response) {
+  CallRecord record = Record(RpcMethod::kServerMetadata, context);
   response->set_name("pixpool");
   response->set_version(options_.version);
   for (const char* extension : kExtensions) response->add_extensions(extension);
-  return Finish(RpcMethod::kServerMetadata, context, absl::OkStatus());
+  return FinishNow(&record, context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* Service::ModelMetadata(grpc::CallbackServerContext* context,
                                                  const inference::ModelMetadataRequest* request,
                                                  inference::ModelMetadataResponse* response) {
+  CallRecord record = Record(RpcMethod::kModelMetadata, context);
   const auto model = registry_->Get(request->name(), request->version());
   if (model.ok()) {
     const ModelInfo& info = (*model)->info();
@@ -76,24 +76,26 @@ grpc::ServerUnaryReactor* Service::ModelMetadata(grpc::CallbackServerContext* co
       if (loaded) response->add_versions(entry.version);
     }
   }
-  return Finish(RpcMethod::kModelMetadata, context, model.status());
+  return FinishNow(&record, context, model.status());
 }
 
 grpc::ServerUnaryReactor* Service::ModelConfig(grpc::CallbackServerContext* context,
                                                const inference::ModelConfigRequest* request,
                                                inference::ModelConfigResponse* response) {
+  CallRecord record = Record(RpcMethod::kModelConfig, context);
   const auto model = registry_->Get(request->name(), request->version());
   if (model.ok()) {
     const EngineOptions& options = deps_.engine->options();
     ConfigToProto((*model)->info(), options.max_input_side, options.max_images_per_request,
                   response->mutable_config());
   }
-  return Finish(RpcMethod::kModelConfig, context, model.status());
+  return FinishNow(&record, context, model.status());
 }
 
 grpc::ServerUnaryReactor* Service::ModelStatistics(grpc::CallbackServerContext* context,
                                                    const inference::ModelStatisticsRequest* request,
                                                    inference::ModelStatisticsResponse* response) {
+  CallRecord record = Record(RpcMethod::kModelStatistics, context);
   absl::Status status;
   if (!request->name().empty()) {
     status = registry_->Find(request->name(), request->version()).status();
@@ -104,17 +106,18 @@ grpc::ServerUnaryReactor* Service::ModelStatistics(grpc::CallbackServerContext* 
     if (!status.ok() || !wanted || entry.state != ModelState::kReady) continue;
     statistics_.ToProto(entry.name, entry.version, response->add_model_stats());
   }
-  return Finish(RpcMethod::kModelStatistics, context, status);
+  return FinishNow(&record, context, status);
 }
 
 grpc::ServerUnaryReactor* Service::RepositoryIndex(grpc::CallbackServerContext* context,
                                                    const inference::RepositoryIndexRequest* request,
                                                    inference::RepositoryIndexResponse* response) {
+  CallRecord record = Record(RpcMethod::kRepositoryIndex, context);
   for (const ModelEntry& entry : registry_->List()) {
     if (request->ready() && entry.state != ModelState::kReady) continue;
     IndexToProto(entry, response->add_models());
   }
-  return Finish(RpcMethod::kRepositoryIndex, context, absl::OkStatus());
+  return FinishNow(&record, context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* Service::ModelInfer(grpc::CallbackServerContext* context,

@@ -54,9 +54,7 @@ class Service final : public inference::GRPCInferenceService::CallbackService {
   ModelStreamInfer(grpc::CallbackServerContext* context) override;
 
  private:
-  // Ends a call that needs no engine.
-  grpc::ServerUnaryReactor* Finish(RpcMethod method, grpc::CallbackServerContext* context,
-                                   const absl::Status& status);
+  CallRecord Record(RpcMethod method, grpc::CallbackServerContext* context) const;
 
   const ServiceOptions options_;
   const ModelRegistry* const registry_;

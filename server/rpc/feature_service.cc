@@ -2,25 +2,13 @@
 
 #include <utility>
 
+#include "server/rpc/finish_now.h"
 #include "server/rpc/model_convert.h"
-#include "server/rpc/status.h"
 #include "server/rpc/stream_reactor.h"
 #include "server/rpc/unary_extract.h"
 #include "server/rpc/unary_pool.h"
 
 namespace pixpool {
-namespace {
-
-// Ends a call that needs no engine.
-grpc::ServerUnaryReactor* FinishNow(CallRecord* record, grpc::CallbackServerContext* context,
-                                    const absl::Status& status) {
-  record->End(status);
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
-}
-
-}  // namespace
 
 grpc::ServerUnaryReactor* FeatureService::ExtractFeatures(grpc::CallbackServerContext* context,
                                                           const v1::ExtractFeaturesRequest* request,

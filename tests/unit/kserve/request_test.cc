@@ -129,11 +129,11 @@ TEST(InferRequest, FloatsOfParametersAreWhatTheyRead) {
   inference::ModelInferRequest request = Files({"x"});
   request.add_outputs()->set_name("gem");
   (*request.mutable_outputs(0)->mutable_parameters())["eps"].set_double_param(1e-6);
-  (*request.mutable_outputs(0)->mutable_parameters())["p"].set_double_param(2.5);
+  (*request.mutable_outputs(0)->mutable_parameters())["p"].set_double_param(2.7182818);
   const auto out = ExtractRequestFromInfer(request, Options());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_EQ(std::get<double>(out->heads[0].params.at("eps")), 1e-6);
-  EXPECT_EQ(std::get<double>(out->heads[0].params.at("p")), 2.5);
+  EXPECT_EQ(std::get<double>(out->heads[0].params.at("p")), 2.7182817) << "the float nearest to it";
 }
 
 TEST(InferRequest, ParametersBecomeInputOptions) {
