@@ -37,6 +37,9 @@ absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& opti
                          ModelRegistry* registry, Metrics* metrics,
                          const std::function<void(const std::string& name)>& ready) {
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<BundleLocation> locations, FindBundles(models_dir));
+  for (const BundleLocation& l : locations) {
+    metrics->SetModel(l.name, l.version, "", "", "", /*ready=*/false, 0);
+  }
   absl::Status first_failure;
   for (const BundleLocation& location : locations) {
     const TimePoint start = Clock::Real()->Now();

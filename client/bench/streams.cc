@@ -77,6 +77,7 @@ class Lane {
       return;
     }
     context_.emplace();
+    for (const auto& [name, value] : options_.headers) context_->AddMetadata(name, value);
     call_ = connection_.stub->PrepareCall(&*context_, workload_.method(), connection_.queue);
     sent_.clear();
     next_index_ = next_answer_ = 0;

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "client/bench/answer.h"
 #include "client/bench/workload.h"
+#include "client/cpp/headers.h"
 
 namespace pixpool::bench {
 
@@ -29,6 +30,7 @@ struct TransportOptions {
   int connections = 1;
   absl::Duration timeout = absl::Seconds(10);  // of one request, from its first attempt on
   bool retry = false;                          // what was shed, as the client library does
+  client::Headers headers;                     // of every call
 };
 
 // Requests of one kind over one or more connections.

@@ -62,6 +62,9 @@ class UnaryTransport::Call final : public Event {
     response_.Clear();
     context_.emplace();
     context_->set_deadline(absl::ToChronoTime(deadline_));
+    for (const auto& [name, value] : transport_.options_.headers) {
+      context_->AddMetadata(name, value);
+    }
     reader_ = connection_.stub->PrepareUnaryCall(
         &*context_, transport_.workload_.method(),
         transport_.workload_.Request(ticket_.first_picture), connection_.queue);

@@ -155,7 +155,9 @@ int RunBench(const Console& console, const BenchFlags& flags) {
   if (!workload.ok()) return ReportUsageError(console, workload.status());
 
   bench::RunOptions options;
-  options.transport = flags.Transport();
+  auto transport = flags.Transport();
+  if (!transport.ok()) return ReportUsageError(console, transport.status());
+  options.transport = *std::move(transport);
   if (!flags.metrics.empty()) {
     auto url = bench::ParseMetricsUrl(flags.metrics);
     if (!url.ok()) return ReportUsageError(console, url.status());

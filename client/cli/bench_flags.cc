@@ -188,12 +188,15 @@ std::vector<bench::Load> BenchFlags::Loads() const {
   return loads;
 }
 
-bench::TransportOptions BenchFlags::Transport() const {
+absl::StatusOr<bench::TransportOptions> BenchFlags::Transport() const {
+  absl::StatusOr<client::Headers> headers = connection.AllHeaders();
+  if (!headers.ok()) return headers.status();
   bench::TransportOptions options;
   options.target = connection.target;
   options.connections = connections;
   options.timeout = connection.timeout();
   options.retry = retry;
+  options.headers = *std::move(headers);
   return options;
 }
 

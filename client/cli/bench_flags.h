@@ -47,7 +47,7 @@ struct BenchFlags {
   std::vector<bench::Load> Loads() const;
   // A load at a rate, for a search.
   bench::Load AtRate(double rate) const;
-  bench::TransportOptions Transport() const;
+  absl::StatusOr<bench::TransportOptions> Transport() const;
   absl::StatusOr<bench::WorkloadOptions> Workload() const;
 
  private:

@@ -4,6 +4,7 @@
 #include <ostream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -47,6 +48,29 @@ void ConnectionFlags::Add(CLI::App& app) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->group("Connection");
+  app.add_option("--header", headers,
+                 "Header of every call, such as 'authorization: Bearer ...'; repeatable")
+      ->type_name("'NAME: VALUE'")
+      ->group("Connection");
+}
+
+absl::StatusOr<client::Headers> ConnectionFlags::AllHeaders() const {
+  client::Headers all = client::TraceHeadersFromEnvironment(), given;
+  for (const std::string& text : headers) {
+    const size_t colon = text.find(':');
+    if (colon == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--header '", text, "' must be 'NAME: VALUE'"));
+    }
+    const std::string name = absl::AsciiStrToLower(text.substr(0, colon));
+    std::string value = text.substr(colon + 1);
+    absl::StripAsciiWhitespace(&value);
+    given.emplace_back(name, std::move(value));
+    std::erase_if(all, [&name](const auto& header) { return header.first == name; });
+  }
+  all.insert(all.end(), given.begin(), given.end());
+  if (absl::Status status = client::CheckHeaders(all); !status.ok()) return status;
+  return all;
 }
 
 absl::Duration ConnectionFlags::timeout() const {
@@ -55,10 +79,13 @@ absl::Duration ConnectionFlags::timeout() const {
 
 absl::StatusOr<std::unique_ptr<client::Client>> ConnectionFlags::Connect(
     const Console& console) const {
+  absl::StatusOr<client::Headers> all = AllHeaders();
+  if (!all.ok()) return all.status();
   client::ClientOptions options;
   options.target = target;
   options.deadline = timeout();
   options.timer = console.timer;
+  options.headers = [all = *std::move(all)] { return all; };
   return client::Client::Create(std::move(options));
 }
 

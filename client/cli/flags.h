@@ -33,10 +33,14 @@ struct Command {
 struct ConnectionFlags {
   std::string target;
   double timeout_s = 10;
+  std::vector<std::string> headers;  // "name: value"
 
   void Add(CLI::App& app);
   absl::StatusOr<std::unique_ptr<client::Client>> Connect(const Console& console) const;
   absl::Duration timeout() const;
+  // --header, and the trace that the environment names unless --header names another.
+  // INVALID_ARGUMENT for what cannot be sent.
+  absl::StatusOr<client::Headers> AllHeaders() const;
 };
 
 struct InputFlags {

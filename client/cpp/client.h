@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/cpp/headers.h"
 #include "client/cpp/retry.h"
 #include "client/cpp/timer.h"
 #include "grpcpp/security/credentials.h"
@@ -42,6 +43,10 @@ struct ClientOptions {
   // Spreads calls over all addresses that the target resolves to, in place of using the first that
   // answers. For several servers behind one DNS name.
   bool round_robin = false;
+  // Headers of every call, such as `authorization`, or `traceparent` of the trace that the caller
+  // is in. Asked once a call, on the thread that makes it, so that a trace's context can be read
+  // where it lives; empty: none. A header that cannot be sent fails the call with INVALID_ARGUMENT.
+  std::function<Headers()> headers;
   // Default: no encryption.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   // Clock and waits; not owned, must outlive all calls. Default: Timer::Real().

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/client.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -30,6 +31,14 @@ class Core {
   void End() {
     absl::MutexLock lock(&mu_);
     --calls_;
+  }
+
+  // The headers of a call that begins here and now. INVALID_ARGUMENT for those that cannot be sent.
+  absl::StatusOr<Headers> CallHeaders() const {
+    if (options.headers == nullptr) return Headers();
+    Headers headers = options.headers();
+    if (absl::Status status = CheckHeaders(headers); !status.ok()) return status;
+    return headers;
   }
 
   // Constant after construction; stubs and timer are thread-safe.

@@ -163,6 +163,9 @@ absl::Status Stream::State::Run(const Source& source, const Sink& sink) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_in_flight must be at least 1, is ", options_.max_in_flight));
   }
+  const absl::StatusOr<Headers> headers = core_->CallHeaders();
+  if (!headers.ok()) return headers.status();
+  for (const auto& [name, value] : *headers) context->AddMetadata(name, value);
   if (options_.timeout != absl::InfiniteDuration()) {
     context->set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
   }

@@ -35,11 +35,21 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall<Request, Respons
   }
 
   // May be called once.
-  void Start() { Attempt(); }
+  void Start() {
+    absl::StatusOr<Headers> headers = core_->CallHeaders();
+    if (headers.ok()) {
+      headers_ = *std::move(headers);
+      return Attempt();
+    }
+    // Not from here: the caller may hold what `done` wants.
+    Timer::Real()->After(absl::ZeroDuration(), [self = this->shared_from_this(),
+                                                error = headers.status()] { self->End(error); });
+  }
 
  private:
   void Attempt() {
     context_ = std::make_unique<grpc::ClientContext>();
+    for (const auto& [name, value] : headers_) context_->AddMetadata(name, value);
     response_.Clear();
     // The timer's clock may be a test's, gRPC's is real: only the time left carries over.
     const absl::Duration remaining = deadline_ - core_->timer->Now();
@@ -70,6 +80,7 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall<Request, Respons
   const absl::Time deadline_;
   const Method method_;
   const Request request_;
+  Headers headers_;  // set by Start
 
   // Touched by one attempt at a time, and attempts follow each other.
   RetrySchedule retry_;

@@ -50,6 +50,7 @@ class UnaryInfer final
     record_.Note("heads", request->heads.size());
     request->context = call_;
     engine_->Extract(*std::move(request), [this, start](ExtractResult result) {
+      if (result.status.ok()) NoteResult(result, &record_);
       End(Answer(deps_, start, *request_, std::move(result), response_));
     });
   }

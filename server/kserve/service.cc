@@ -25,7 +25,7 @@ Service::Service(ServiceOptions options, Engine* engine, const ModelRegistry* re
              .statistics = &statistics_}) {}
 
 CallRecord Service::Record(RpcMethod method, grpc::CallbackServerContext* context) const {
-  return CallRecord(method, context->peer(), deps_.metrics, deps_.clock);
+  return CallRecord(method, OriginOf(*context), deps_.metrics, deps_.clock);
 }
 
 grpc::ServerUnaryReactor* Service::ServerLive(grpc::CallbackServerContext* context,

@@ -48,7 +48,7 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
       : options_(options),
         clock_(clock),
         context_(context),
-        record_(options.method, context->peer(), metrics, clock) {}
+        record_(options.method, OriginOf(*context), metrics, clock) {}
 
   void Start() {
     self_ = this->shared_from_this();

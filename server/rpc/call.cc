@@ -1,6 +1,8 @@
 #include "server/rpc/call.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 
 #include "server/base/text.h"
 #include "server/rpc/status.h"
@@ -17,11 +19,28 @@ TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
   return now + std::min(left, options.max_deadline);
 }
 
-CallRecord::CallRecord(RpcMethod method, const std::string& peer, Metrics* metrics,
+CallOrigin OriginOf(const grpc::ServerContextBase& context) {
+  CallOrigin origin{.peer = context.peer(), .trace = std::nullopt};
+  const auto [begin, end] = context.client_metadata().equal_range("traceparent");
+  // Two would be two callers; neither can be trusted to be the right one.
+  if (begin != end && std::next(begin) == end) {
+    origin.trace = ParseTraceParent(std::string_view(begin->second.data(), begin->second.size()));
+  }
+  return origin;
+}
+
+CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metrics,
                        const Clock* clock)
     : method_(method), metrics_(metrics), clock_(clock), start_(clock->Now()) {
   Note("method", RpcMethodName(method));
-  Note("peer", peer);
+  Note("peer", origin.peer);
+  if (origin.trace) {
+    // Names of OpenTelemetry's "Trace Context in non-OTLP Log Formats", so that its tools link line
+    // and trace. The server makes no span of its own: the span is the caller's.
+    Note("trace_id", origin.trace->trace_id);
+    Note("span_id", origin.trace->span_id);
+    Note("trace_flags", origin.trace->flags);
+  }
 }
 
 void CallRecord::End(const absl::Status& status) {

@@ -2,14 +2,17 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "grpcpp/server_context.h"
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/trace_context.h"
 
 namespace pixpool {
 
@@ -25,10 +28,18 @@ TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
                        std::chrono::system_clock::time_point wall_now, TimePoint now,
                        const CallOptions& options);
 
+// Where a call comes from, as its log line says it.
+struct CallOrigin {
+  std::string peer;                   // gRPC's name of the other end: "ipv4:10.0.0.7:52100"
+  std::optional<TraceContext> trace;  // of a single valid `traceparent` header
+};
+
+CallOrigin OriginOf(const grpc::ServerContextBase& context);
+
 // Counts and logs one call, once, at its end. Not thread-safe.
 class CallRecord {
  public:
-  CallRecord(RpcMethod method, const std::string& peer, Metrics* metrics, const Clock* clock);
+  CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metrics, const Clock* clock);
 
   // Adds a field to the call's log line.
   template <typename T>

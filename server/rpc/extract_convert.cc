@@ -166,6 +166,18 @@ StageDurations LongestTimes(const ExtractResult& result) {
   return longest;
 }
 
+void NoteResult(const ExtractResult& result, CallRecord* record) {
+  int64_t failed = 0;
+  for (const ImageFeatures& image : result.images) failed += image.status.ok() ? 0 : 1;
+  record->Note("failed_images", failed);
+  record->Note("model", result.model->info().name);
+  const StageDurations times = LongestTimes(result);
+  for (int s = 0; s < static_cast<int>(Stage::kConvert); ++s) {
+    record->Note(std::string(StageName(static_cast<Stage>(s))) + "_seconds",
+                 ToSeconds(times[static_cast<size_t>(s)]));
+  }
+}
+
 void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::ImageResult* out) {
   if (!image.status.ok()) {
     *out->mutable_status() = ToRpcStatus(image.status);

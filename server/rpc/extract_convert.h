@@ -4,6 +4,7 @@
 #include "absl/status/statusor.h"
 #include "pixpool/v1/feature_service.pb.h"
 #include "server/engine/engine.h"
+#include "server/rpc/call.h"
 
 namespace pixpool {
 
@@ -31,6 +32,9 @@ void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::
 // The reply of a unary call. `result.status` must be OK.
 void ExtractResultToProto(const v1::ExtractFeaturesRequest& request, ExtractResult&& result,
                           v1::ExtractFeaturesResponse* out);
+
+// What the log says of a result: model, failed images, stage times. `result.status` must be OK.
+void NoteResult(const ExtractResult& result, CallRecord* record);
 
 // The longest time of each stage over the images of a result.
 StageDurations LongestTimes(const ExtractResult& result);

@@ -31,7 +31,7 @@ grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext* context,
                                                      const v1::ListModelsRequest*,
                                                      v1::ListModelsResponse* response) {
-  CallRecord record(RpcMethod::kListModels, context->peer(), metrics_, clock_);
+  CallRecord record(RpcMethod::kListModels, OriginOf(*context), metrics_, clock_);
   for (const ModelEntry& entry : registry_->List()) {
     v1::Model* model = response->add_models();
     ModelToProto(entry, engine_->options(), options_.max_message_bytes, model);
@@ -43,7 +43,7 @@ grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* FeatureService::GetModel(grpc::CallbackServerContext* context,
                                                    const v1::GetModelRequest* request,
                                                    v1::GetModelResponse* response) {
-  CallRecord record(RpcMethod::kGetModel, context->peer(), metrics_, clock_);
+  CallRecord record(RpcMethod::kGetModel, OriginOf(*context), metrics_, clock_);
   const auto entry = registry_->Find(request->model(), request->model_version());
   if (entry.ok()) {
     ModelToProto(*entry, engine_->options(), options_.max_message_bytes, response->mutable_model());

@@ -1,7 +1,5 @@
 #include "server/rpc/unary_extract.h"
 
-#include <cstdint>
-#include <memory>
 #include <utility>
 
 #include "server/rpc/extract_convert.h"
@@ -26,22 +24,9 @@ class UnaryExtract final
     request->context = call_;
     engine_->Extract(*std::move(request), [this](ExtractResult result) {
       if (!result.status.ok()) return End(result.status);
-      NoteResult(result);
+      NoteResult(result, &record_);
       EndWithReply([&] { ExtractResultToProto(*request_, std::move(result), response_); });
     });
-  }
-
- private:
-  void NoteResult(const ExtractResult& result) {
-    int64_t failed = 0;
-    for (const ImageFeatures& image : result.images) failed += image.status.ok() ? 0 : 1;
-    record_.Note("failed_images", failed);
-    record_.Note("model", result.model->info().name);
-    const StageDurations times = LongestTimes(result);
-    for (int s = 0; s < static_cast<int>(Stage::kConvert); ++s) {
-      record_.Note(std::string(StageName(static_cast<Stage>(s))) + "_seconds",
-                   ToSeconds(times[static_cast<size_t>(s)]));
-    }
   }
 };
 

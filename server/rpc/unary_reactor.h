@@ -27,7 +27,7 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
         response_(response),
         call_(std::make_shared<CallContext>(CallDeadline(
             context->deadline(), std::chrono::system_clock::now(), clock->Now(), options))),
-        record_(method, context->peer(), metrics, clock),
+        record_(method, OriginOf(*context), metrics, clock),
         context_(context) {}
 
   void OnCancel() override { call_->Cancel(); }

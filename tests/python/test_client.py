@@ -345,6 +345,17 @@ def test_metadata_model_and_options_reach_the_server(connect):
     assert not sent.HasField("apply_exif") and not sent.flip
 
 
+def test_metadata_of_a_function_is_that_of_the_thread_that_calls(connect):
+    """As a tracing library needs it: what it would say on another thread is not the caller's trace."""
+    here = threading.local()
+    here.span = "a"
+    client, script = connect(metadata=lambda: [("traceparent", getattr(here, "span", "another thread"))])
+    client.extract(images(5))
+    here.span = "b"
+    client.extract(b"one")
+    assert [sent["traceparent"] for sent in script.metadata] == [*"aaaaab"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,7 +16,13 @@ from pixpool import _request
 from pixpool._api import pb
 from pixpool._methods import Methods
 from pixpool._request import OnError, Options, RequestSpec
-from pixpool.channel import DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_TARGET, channel_options
+from pixpool.channel import (
+    DEFAULT_MAX_RESPONSE_BYTES,
+    DEFAULT_TARGET,
+    Metadata,
+    channel_options,
+    headers_source,
+)
 from pixpool.client import DEFAULT
 from pixpool.errors import PixpoolError, from_rpc_error
 from pixpool.heads import HeadsLike
@@ -43,7 +49,7 @@ class AsyncClient:
         retry: RetryPolicy | None = None,
         round_robin: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Sequence[tuple[str, str | bytes]] = (),
+        metadata: Metadata = (),
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
@@ -51,7 +57,7 @@ class AsyncClient:
         self.target = target
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
-        self._metadata = tuple(metadata)
+        self._headers = headers_source(metadata)
         settings = [
             *channel_options(round_robin=round_robin, max_response_bytes=max_response_bytes),
             *options,
@@ -224,11 +230,12 @@ class AsyncClient:
         seconds = self._seconds(timeout)
         end = math.inf if seconds is None else time.monotonic() + seconds
         schedule = RetrySchedule(retry or self._retry)
+        headers = self._headers()
         while True:
             left = end - time.monotonic()
             try:
                 return await method(
-                    request, timeout=None if math.isinf(left) else left, metadata=self._metadata
+                    request, timeout=None if math.isinf(left) else left, metadata=headers
                 )
             except grpc.RpcError as failure:
                 error = from_rpc_error(failure)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from pixpool._api import SERVICE
 from pixpool.retry import RetryPolicy
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_MAX_RESPONSE_BYTES = 256 << 20
+
+Headers: TypeAlias = Iterable[tuple[str, str | bytes]]
+# Headers of every call, or a function that gives those of the call that is about to begin.
+Metadata: TypeAlias = Headers | Callable[[], Headers]
+
+
+def headers_source(metadata: Metadata) -> Callable[[], tuple[tuple[str, str | bytes], ...]]:
+    """One function for both forms."""
+    if callable(metadata):
+        ask = metadata
+        return lambda: tuple(ask())
+    fixed = tuple(metadata)
+    return lambda: fixed
 
 
 def service_config(retry: RetryPolicy | None = None, *, round_robin: bool = False) -> str:

@@ -15,7 +15,13 @@ from pixpool._api import pb
 from pixpool._methods import Methods
 from pixpool._request import OnError, Options, RequestSpec
 from pixpool._window import Window
-from pixpool.channel import DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_TARGET, channel_options
+from pixpool.channel import (
+    DEFAULT_MAX_RESPONSE_BYTES,
+    DEFAULT_TARGET,
+    Metadata,
+    channel_options,
+    headers_source,
+)
 from pixpool.errors import PixpoolError, from_rpc_error
 from pixpool.heads import HeadsLike
 from pixpool.images import ImageSource, image_name, list_images
@@ -41,7 +47,9 @@ class Client:
     retry: what is tried again, and when; `RetryPolicy(max_attempts=1)` turns retries off.
     round_robin: spreads calls over all addresses of the target, for several servers behind a name.
     credentials: default: no encryption; `grpc.ssl_channel_credentials()` for TLS.
-    metadata: headers of every call, such as (("authorization", "Bearer ..."),).
+    metadata: headers of every call, such as (("authorization", "Bearer ..."),), or a function that
+        gives them. It runs where a method is called, in the caller's thread, so a tracing library
+        can put the caller's trace in (`traceparent`).
     max_response_bytes: largest response accepted, 1 to 2^31 - 1; over it RESOURCE_EXHAUSTED.
     options: more gRPC channel options; they win over the client's own.
 
@@ -58,7 +66,7 @@ class Client:
         retry: RetryPolicy | None = None,
         round_robin: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Sequence[tuple[str, str | bytes]] = (),
+        metadata: Metadata = (),
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
@@ -66,7 +74,7 @@ class Client:
         self.target = target
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
-        self._metadata = tuple(metadata)
+        self._headers = headers_source(metadata)
         settings = [
             *channel_options(round_robin=round_robin, max_response_bytes=max_response_bytes),
             *options,
@@ -279,11 +287,12 @@ class Client:
         seconds = self._seconds(timeout)
         end = math.inf if seconds is None else time.monotonic() + seconds
         schedule = RetrySchedule(retry or self._retry)
+        headers = self._headers()
         while True:
             left = end - time.monotonic()
             try:
                 return method(
-                    request, timeout=None if math.isinf(left) else left, metadata=self._metadata
+                    request, timeout=None if math.isinf(left) else left, metadata=headers
                 )
             except grpc.RpcError as failure:
                 error = from_rpc_error(failure)
@@ -318,11 +327,10 @@ class Client:
         _request.check_concurrency(concurrency)
         seconds = self._seconds(timeout)
         total = len(sources) if isinstance(sources, Sized) else None
+        headers = self._headers()
 
         def start(request: pb.ExtractFeaturesRequest, left: float | None) -> Any:
-            return self._methods.extract_features.future(
-                request, timeout=left, metadata=self._metadata
-            )
+            return self._methods.extract_features.future(request, timeout=left, metadata=headers)
 
         window = Window(start, spec, self._retry, seconds, concurrency)
 

@@ -25,6 +25,10 @@ class ClientTest : public testing::Test {
                                 v1::ExtractFeaturesResponse& out) {
       const int attempt = attempts_++;
       deadline_ = absl::FromChrono(context.deadline()) - absl::Now();
+      const auto trace = context.client_metadata().find("traceparent");
+      if (trace != context.client_metadata().end()) {
+        traces_.emplace_back(trace->second.data(), trace->second.size());
+      }
       out.mutable_model()->set_name(in.request_id());
       if (attempt >= static_cast<int>(script_.size())) return grpc::Status::OK;
       if (!pushback_.empty()) context.AddTrailingMetadata("grpc-retry-pushback-ms", pushback_);
@@ -52,7 +56,8 @@ class ClientTest : public testing::Test {
   std::string pushback_;
   std::atomic<int> attempts_ = 0;
   absl::Duration deadline_;
-  FakeServer server_;  // last: its handlers use the rest
+  std::vector<std::string> traces_;  // `traceparent` of the attempts that had one
+  FakeServer server_;                // last: its handlers use the rest
 };
 
 TEST_F(ClientTest, ExtractReturnsTheAnswer) {
@@ -258,6 +263,35 @@ TEST(ClientNobodyTest, OptionsAreChecked) {
   EXPECT_THAT(message({.deadline = absl::ZeroDuration()}), HasSubstr("deadline must be above 0"));
   EXPECT_THAT(message({.retry = {.max_attempts = 0}}), HasSubstr("max_attempts"));
   EXPECT_THAT(message({.max_response_bytes = int64_t{1} << 31}), HasSubstr("max_response_bytes"));
+}
+
+TEST_F(ClientTest, HeadersAreAskedForOnceACallAndSentWithEveryAttempt) {
+  script_ = {CallError(StatusCode::UNAVAILABLE, "full", "OVERLOADED")};
+  int asked = 0;
+  const auto client = NewClient({.headers = [&] {
+    return Headers{{"traceparent", "t" + std::to_string(++asked)}};
+  }});
+  EXPECT_TRUE(client->Extract(Request()).ok());
+  EXPECT_TRUE(client->Extract(Request()).ok());
+  EXPECT_THAT(traces_, ElementsAre("t1", "t1", "t2"));
+}
+
+TEST_F(ClientTest, HeadersThatCannotBeSentFailTheCall) {
+  const std::pair<Headers, const char*> cases[] = {
+      {{{"Authorization", "x"}}, "lower-case"},
+      {{{"", "x"}}, "lower-case"},
+      {{{"grpc-timeout", "1S"}}, "gRPC's own"},
+      {{{"ok", "y"}, {"token", "two\nlines"}}, "'token'"},
+  };
+  for (const auto& [headers, message] : cases) {
+    const auto client = NewClient({.headers = [&headers = headers] { return headers; }});
+    const absl::Status status = client->Extract(Request()).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  }
+  EXPECT_EQ(attempts_, 0);
+  const auto binary = NewClient({.headers = [] { return Headers{{"some-bin", "\n\x80"}}; }});
+  EXPECT_TRUE(binary->Extract(Request()).ok());
 }
 
 TEST_F(ClientTest, RoundRobinWorks) {

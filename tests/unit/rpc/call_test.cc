@@ -26,7 +26,7 @@ TEST(CallDeadlineTest, OwnDeadlineCutToTheMaximumElseTheDefault) {
 TEST(CallRecordTest, CountsUnderTheStatusThatWasSent) {
   FakeClock clock;
   Metrics metrics;
-  CallRecord record(RpcMethod::kGetModel, "ipv4:127.0.0.1:1", &metrics, &clock);
+  CallRecord record(RpcMethod::kGetModel, {.peer = "ipv4:127.0.0.1:1"}, &metrics, &clock);
   clock.Advance(seconds(3));
   record.End(MakeError(ErrorReason::kModelNotFound, "nope"));
   const std::string text = metrics.Scrape();

@@ -52,6 +52,7 @@ TEST_F(LoaderTest, ADamagedBundleIsReportedAndItsPathIsKeptFromClients) {
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("backbone.ts"));
   EXPECT_TRUE(ready_.empty());
+  EXPECT_THAT(metrics_.Scrape(), HasSubstr("pixpool_model_ready{model=\"tiny\",version=\"1\"} 0"));
   EXPECT_EQ(registry_.List()[0].state, ModelState::kFailed);
   EXPECT_THAT(registry_.List()[0].message, Not(HasSubstr(models_.path().string())));
 }
