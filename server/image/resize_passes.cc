@@ -1,0 +1,92 @@
+#include "server/image/resize_passes.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace pixpool {
+namespace {
+
+inline uint8_t Clip(int32_t sum) {
+  return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255));
+}
+
+// A pixel as four 32-bit lanes; the fourth is idle.
+typedef int32_t Lanes __attribute__((vector_size(16)));
+
+// One output row: `wide` holds the source row from column axis.source_begin() on, a pixel in four
+// lanes.
+void HorizontalRow(const Axis& axis, const int32_t* wide, uint8_t* out) {
+  const int begin = axis.source_begin();
+  for (const Window& window : axis.windows) {
+    const int32_t* pixel = wide + static_cast<size_t>(window.first - begin) * 4;
+    const int32_t* weight = axis.weights.data() + window.weights;
+    Lanes even = {kWeightHalf, kWeightHalf, kWeightHalf, kWeightHalf};
+    Lanes odd = {0, 0, 0, 0};
+    int k = 0;
+    for (; k + 1 < window.count; k += 2, pixel += 8) {
+      Lanes a, b;
+      std::memcpy(&a, pixel, sizeof(a));
+      std::memcpy(&b, pixel + 4, sizeof(b));
+      even += a * weight[k];
+      odd += b * weight[k + 1];
+    }
+    if (k < window.count) {
+      Lanes a;
+      std::memcpy(&a, pixel, sizeof(a));
+      even += a * weight[k];
+    }
+    even += odd;
+    for (int c = 0; c < 3; ++c) *out++ = Clip(even[c]);
+  }
+}
+
+void Widen(const uint8_t* rgb, int count, int32_t* wide) {
+  for (int i = 0; i < count; ++i) {
+    wide[4 * i] = rgb[3 * i];
+    wide[4 * i + 1] = rgb[3 * i + 1];
+    wide[4 * i + 2] = rgb[3 * i + 2];
+  }
+}
+
+void Horizontal(const Image& source, const Axis& axis, int top, Image* out) {
+  const int begin = axis.source_begin();
+  const int count = axis.source_end() - begin;
+  std::vector<int32_t> wide(static_cast<size_t>(count) * 4);
+  for (int y = 0; y < out->height(); ++y) {
+    Widen(source.row(top + y) + static_cast<size_t>(begin) * 3, count, wide.data());
+    HorizontalRow(axis, wide.data(), out->row(y));
+  }
+}
+
+void AddRow(const uint8_t* row, int32_t weight, int32_t* sums, size_t count) {
+  for (size_t i = 0; i < count; ++i) sums[i] += row[i] * weight;
+}
+
+void ClipRow(const int32_t* sums, uint8_t* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) out[i] = Clip(sums[i]);
+}
+
+void Vertical(const Image& source, const Axis& axis, int source_top, int left, Image* out) {
+  const size_t count = out->stride();
+  std::vector<int32_t> sums(count);
+  for (int y = 0; y < out->height(); ++y) {
+    const Window& window = axis.windows[static_cast<size_t>(y)];
+    std::fill(sums.begin(), sums.end(), kWeightHalf);
+    for (int k = 0; k < window.count; ++k) {
+      const uint8_t* row =
+          source.row(window.first + k - source_top) + static_cast<size_t>(left) * 3;
+      AddRow(row, axis.weights[window.weights + static_cast<size_t>(k)], sums.data(), count);
+    }
+    ClipRow(sums.data(), out->row(y), count);
+  }
+}
+
+}  // namespace
+
+const ResizePasses& PortableResizePasses() {
+  static constexpr ResizePasses kPasses = {Horizontal, Vertical};
+  return kPasses;
+}
+
+}  // namespace pixpool

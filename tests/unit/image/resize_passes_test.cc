@@ -1,0 +1,81 @@
+// The ways to compute a pass give the same bytes; resize_test.cc holds the one in use to Pillow's.
+#include "server/image/resize_passes.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+namespace pixpool {
+namespace {
+
+// Half of the samples are black or white: between those a cubic overshoots most.
+Image Noise(int width, int height, std::mt19937& random) {
+  Image image(width, height);
+  for (size_t i = 0; i < image.byte_size(); ++i) {
+    const auto bits = random();
+    const uint8_t extreme = bits & 0x200 ? 255 : 0;
+    image.data()[i] = bits & 0x100 ? extreme : static_cast<uint8_t>(bits);
+  }
+  return image;
+}
+
+class ResizePassesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (Avx2ResizePasses() == nullptr) GTEST_SKIP() << "this processor has no AVX2";
+  }
+
+  int Draw(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
+
+  // Sides that shrink by a lot, shrink a little, or grow, and a part of the result.
+  struct Case {
+    int in, out, begin, count;
+    ResizeFilter filter;
+  };
+  Case DrawCase() {
+    Case c;
+    c.in = Draw(1, Draw(0, 3) == 0 ? 2000 : 90);
+    c.out = Draw(1, 90);
+    c.begin = Draw(0, c.out - 1);
+    c.count = Draw(1, c.out - c.begin);
+    c.filter = Draw(0, 1) == 0 ? ResizeFilter::kBilinear : ResizeFilter::kBicubic;
+    return c;
+  }
+
+  std::mt19937 random_{20261127};
+};
+
+TEST_F(ResizePassesTest, HorizontalIsTheSame) {
+  for (int n = 0; n < 1500; ++n) {
+    const Case c = DrawCase();
+    const Axis axis = MakeAxis(c.in, c.out, c.begin, c.count, c.filter);
+    const Image source = Noise(c.in, Draw(1, 11), random_);
+    const int top = Draw(0, source.height() - 1);
+    const int height = Draw(1, source.height() - top);
+    Image portable(c.count, height), fast(c.count, height);
+    PortableResizePasses().horizontal(source, axis, top, &portable);
+    Avx2ResizePasses()->horizontal(source, axis, top, &fast);
+    ASSERT_EQ(std::memcmp(portable.data(), fast.data(), fast.byte_size()), 0)
+        << c.in << " to " << c.out << " from " << c.begin << ", rows from " << top << " of "
+        << source.height();
+  }
+}
+
+TEST_F(ResizePassesTest, VerticalIsTheSame) {
+  for (int n = 0; n < 1500; ++n) {
+    const Case c = DrawCase();
+    const Axis axis = MakeAxis(c.in, c.out, c.begin, c.count, c.filter);
+    const Image source = Noise(Draw(1, 60), axis.source_end() - axis.source_begin(), random_);
+    const int left = Draw(0, source.width() - 1);
+    const int width = Draw(1, source.width() - left);
+    Image portable(width, c.count), fast(width, c.count);
+    PortableResizePasses().vertical(source, axis, axis.source_begin(), left, &portable);
+    Avx2ResizePasses()->vertical(source, axis, axis.source_begin(), left, &fast);
+    ASSERT_EQ(std::memcmp(portable.data(), fast.data(), fast.byte_size()), 0)
+        << c.in << " to " << c.out << " from " << c.begin << ", " << width << " columns";
+  }
+}
+
+}  // namespace
+}  // namespace pixpool
