@@ -91,6 +91,8 @@ def _export(args: argparse.Namespace) -> int:
     else:
         if args.model.startswith(ONNX_KIND + ":"):
             source = load_onnx(args.model, args.weights, args.random_weights)
+        elif args.bgr:
+            raise ExportError("--bgr is for ONNX files; a module of your own can turn channels itself")
         else:
             source = load_model(args.model, args.weights, args.random_weights)
         _say(f"model: {source.origin}")
@@ -113,6 +115,7 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         engines=_engines(args.engines),
         int8=args.int8,
         accept_worse_int8=args.accept_worse_int8,
+        bgr=args.bgr,
         pca=[PcaSpec.parse(text) for text in args.pca],
         filters=[FilterSpec.parse(text) for text in args.filter],
     )
@@ -131,7 +134,8 @@ def _engines(text: str | None) -> list[str] | None:
 def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
     options = _model_options(args)
     fixed = (
-        args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines
+        args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines,
+        args.bgr,
     )  # fmt: skip
     if any(fixed) or options.recipe_changes:
         raise ExportError(
@@ -183,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("--crop", choices=CROP_MODES)
     recipe.add_argument("--mean", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")
     recipe.add_argument("--std", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")
+    recipe.add_argument("--bgr", action="store_true", help="an ONNX file takes blue, green, red")
     return parser
 
 

@@ -40,6 +40,7 @@ class BundleOptions:
     engines: list[str] | None = None  # besides torchscript; None: those that can be had
     int8: Path | None = None  # pictures to calibrate on
     accept_worse_int8: bool = False
+    bgr: bool = False  # an ONNX file takes blue, green, red
     threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def pictures(count: int, height: int, width: int) -> Tensor:
     picture = golden_picture()
     views = [picture, picture[:, ::-1], picture[::-1], 255 - picture]
     sized = [Image.fromarray(np.ascontiguousarray(v)).resize((width, height)) for v in views]
-    return torch.from_numpy(np.stack([np.asarray(v) for v in sized[:count]]))
+    return torch.from_numpy(np.stack([np.asarray(v) for v in itertools.islice(itertools.cycle(sized), count)]))
 
 
 @torch.no_grad()

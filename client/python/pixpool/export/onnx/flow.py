@@ -10,7 +10,7 @@ def tensors_of(model: Any) -> dict[str, Any]:
     return {
         name: output
         for node in model.get_ordered_ops()
-        if node.get_type_name() not in ("Constant", "Result")
+        if node.get_type_name() not in ("Constant", "Parameter", "Result")
         for output in node.outputs()
         for name in sorted(output.get_names())
     }
@@ -38,6 +38,9 @@ class Flow:
 
     def after(self, node: Any) -> list[Any]:
         return self.nodes[self._place[node.get_name()] + 1 :]
+
+    def until(self, node: Any) -> list[Any]:
+        return self.nodes[: self._place[node.get_name()] + 1]
 
     def bottlenecks(self) -> list[Any]:
         """The nodes that everything after them gets its data through."""

@@ -26,6 +26,8 @@ def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> An
     values = ops.convert(images, "f32")
     values = ops.subtract(values, ops.constant(np.array(recipe.mean, np.float32)))
     values = ops.divide(values, ops.constant(np.array(recipe.std, np.float32)))
+    if source.bgr:
+        values = ops.gather(values, ops.constant(np.array([2, 1, 0])), ops.constant(np.array(3)))
     if source.channels_first:
         values = ops.transpose(values, ops.constant(np.array([0, 3, 1, 2], np.int64)))
     (taken,) = clone.get_parameters()

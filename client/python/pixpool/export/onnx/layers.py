@@ -43,8 +43,9 @@ def find_layers(source: OnnxModel, recipe: Recipe) -> list[LayerRef]:
             continue
         small, large = shapes[name]
         stride = stride_between(small, large, _GROWTH)
-        # One cell is what an average of the file's own size gives.
-        if stride and small[2:] != (1, 1):
+        # One cell is what an average of the file's own size gives; without weights before it, a
+        # map is the picture.
+        if stride and small[2:] != (1, 1) and _weighted(flow.until(node)):
             maps.append(_Map(name, stride, small[1], _ends_block(node, flow), node))
     hint = f" ({frozen})" if frozen else ""
     if not maps:
@@ -54,7 +55,7 @@ def find_layers(source: OnnxModel, recipe: Recipe) -> list[LayerRef]:
             " width, or name the layers with --layers name=tensor,..."
         )
     last = maps[-1]
-    after = sum(node.get_type_name() in _WEIGHTED for node in flow.after(last.node))
+    after = _weighted(flow.after(last.node))
     if after > _MAX_AFTER:
         raise ExportError(
             f"{source.path}: '{last.tensor}' is the last map [N, C, h, w] that follows the input"
@@ -144,6 +145,10 @@ def _shapes(
     cut.reshape(source.input_shape(1, height, width))
     found = {t: outputs[t].get_partial_shape() for t in tensors}
     return {t: tuple(shape.to_shape()) for t, shape in found.items() if shape.is_static}
+
+
+def _weighted(nodes: list[Any]) -> int:
+    return sum(node.get_type_name() in _WEIGHTED for node in nodes)
 
 
 def _ends_block(node: Any, flow: Flow) -> bool:

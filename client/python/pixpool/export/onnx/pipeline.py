@@ -42,6 +42,7 @@ def build_contents(
         raise ExportError(
             f"--engines {','.join(options.engines)}: an ONNX file gives the engine openvino alone"
         )
+    source = dataclasses.replace(source, bgr=options.bgr)
     extras = Extras(options)
     recipe = apply_changes(source.recipe, options.recipe_changes)
     _say_recipe(recipe, options, progress)
@@ -139,7 +140,7 @@ def _check_as_it_is(
 ) -> tuple[Classifier | None, str]:
     """Compares with the file as it is, at the size it was made for, and looks for its classifier
     on the way, since what follows the layers may hold for that size alone."""
-    images = pictures(1, source.recipe.height, source.recipe.width)
+    images = pictures(source.own_batch, source.recipe.height, source.recipe.width)
     end = find_linear_end(source.model)
     tensors = [layer.path for layer in layers] + ([end.logits] if end else [])
     unchanged = Reference(source, tensors, recipe, open_sizes=False)

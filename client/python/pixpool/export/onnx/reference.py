@@ -32,6 +32,8 @@ class Reference:
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         values = (images.numpy().astype(np.float32) - self._mean) / self._std
+        if self._source.bgr:
+            values = values[..., ::-1]
         if self._source.channels_first:
             values = values.transpose(0, 3, 1, 2)
         return tuple(torch.from_numpy(v) for v in self._run(np.ascontiguousarray(values)))

@@ -13,11 +13,11 @@ from pixpool.export.digest import weights_sha256
 from pixpool.export.errors import ExportError
 from pixpool.export.names import ONNX_KIND, default_name
 from pixpool.export.openvino_graph import openvino_package
-from pixpool.export.recipe import MIN_SIDE, Recipe
+from pixpool.export.recipe import Recipe
 from pixpool.export.trunk import LayerRef
 
-# ImageNet's usual share of the shorter side that the crop keeps.
-_CROP = 224 / 256
+# ImageNet's usual side, and the share of the shorter side that the crop keeps.
+_SIDE, _CROP = 224, 224 / 256
 
 
 @dataclasses.dataclass
@@ -27,12 +27,14 @@ class OnnxModel:
     path: Path
     model: Any  # openvino.Model, never changed: work goes on clones
     channels_first: bool  # [N, 3, H, W], else [N, H, W, 3]
+    own_batch: int  # what the file as it is takes with one picture size
     name: str
     origin: str
     recipe: Recipe
     license: str = "unknown"
     labels: list[str] | None = None
     imagenet: bool = False
+    bgr: bool = False  # channels as blue, green, red; set before the graph is made
 
     def input_shape(self, count: int, height: int, width: int) -> list[int]:
         """The network's own input for pictures of a size; -1 for one that is open."""
@@ -42,7 +44,7 @@ class OnnxModel:
         """`weights_sha256` over the file's named constants (its initialisers) and the layers."""
         import torch
 
-        state = {}
+        state = {"channels": torch.tensor([2, 1, 0])} if self.bgr else {}
         for node in self.model.get_ops():
             if node.get_type_name() == "Constant":
                 for name in node.output(0).get_names():
@@ -67,17 +69,18 @@ def load_onnx(
         model = ov.Core().read_model(str(path))
     except Exception as error:
         raise ExportError(f"OpenVINO does not read {path}: {reason_of(error)}") from error
-    channels_first, height, width = _input_of(model, path)
-    fixed = height >= MIN_SIDE and width >= MIN_SIDE
-    size = (height, width) if fixed else (224, 224)
-    taken = f"{height} x {width} pixels" if fixed else "pictures of any size"
+    channels_first, sides = _input_of(model, path)
+    batch, height, width = sides
+    size = (height or width or _SIDE, width or height or _SIDE)
     layout = "[N, 3, H, W]" if channels_first else "[N, H, W, 3]"
+    open_or_fixed = " x ".join(str(side or "any") for side in sides)
     return OnnxModel(
         path=path,
         model=model,
         channels_first=channels_first,
+        own_batch=batch or 1,
         name=default_name(spec),
-        origin=f"{path.name}, made for {taken} as {layout}",
+        origin=f"{path.name}, {layout} of {open_or_fixed}",
         recipe=Recipe(resize_size=round(min(size) / _CROP), height=size[0], width=size[1]),
     )
 
@@ -97,8 +100,8 @@ def reason_of(error: BaseException) -> str:
     return f"node '{node[1]}': {reason}" if node else reason
 
 
-def _input_of(model: Any, path: Path) -> tuple[bool, int, int]:
-    """Whether channels come first, height and width (0: open)."""
+def _input_of(model: Any, path: Path) -> tuple[bool, tuple[int, int, int]]:
+    """Whether channels come first; batch, height and width (0: open)."""
     if len(model.inputs) != 1:
         names = ", ".join(f"'{i.get_any_name()}'" for i in model.inputs) or "none"
         raise ExportError(
@@ -114,9 +117,9 @@ def _input_of(model: Any, path: Path) -> tuple[bool, int, int]:
         )
     sides = [0 if side.is_dynamic else side.get_length() for side in shape]
     if sides[1] == 3:
-        layout = (True, sides[2], sides[3])
+        layout = (True, (sides[0], sides[2], sides[3]))
     elif sides[3] == 3:
-        layout = (False, sides[1], sides[2])
+        layout = (False, (sides[0], sides[1], sides[2]))
     else:
         raise ExportError(
             f"{path}: input '{taken.get_any_name()}' is {shape}; it must have 3 channels (red,"
