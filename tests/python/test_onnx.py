@@ -172,6 +172,22 @@ def test_layers_are_named_by_tensors(tmp_path):
     assert_close(top.relu(), features)
 
 
+def test_padding_apart_and_an_average_of_the_files_own_size_are_no_layers(tmp_path):
+    """As some exporters write SAME padding and global pooling."""
+    pads = {"pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1])}
+    apart = [TRUNK[1], node("Pad", "stem_relu pads", "padded"),
+             node("Conv", "padded down.weight", "down", strides=[2, 2]), *TRUNK[3:]]  # fmt: skip
+    average = [node("AveragePool", "map", "pooled", kernel_shape=[16, 16]), *HEAD[1:]]
+    file = write(tmp_path / "small.onnx", [TRUNK[0], *apart, *average], constants=pads)
+    folder, manifest = export(file, tmp_path)
+    assert [(layer["name"], layer["stride"]) for layer in manifest["layers"]] == [("stride2", 2), ("features", 4)]
+    usual = maps_of(*export(write(tmp_path / "usual.onnx"), tmp_path), random_images(2, 64, 96))
+    got = maps_of(folder, manifest, random_images(2, 64, 96))
+    for layer in ("stride2", "features"):
+        assert_close(got[layer], usual[layer])
+    assert manifest["classifier"]["layer"] == "features"
+
+
 @pytest.mark.parametrize("shape", [["n", 3, "h", "w"], [None, 3, None, None], [6, 3, 64, 64], [1, 3, "h", 64]])
 def test_sizes_that_the_file_fixes_or_leaves_open_make_no_difference(shape, tmp_path):
     fixed = maps_of(*export(write(tmp_path / "small.onnx"), tmp_path), random_images(2, 50, 70))["features"]

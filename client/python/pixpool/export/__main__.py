@@ -27,8 +27,8 @@ models:
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
 runs several times; the last one named is the default layer. Without --layers the last map
-before pooling is found, and one layer a stride before it. In an ONNX file they are name=tensor, a node's
-output; --mean and --std say how its pictures are normalised (default: ImageNet's).
+before pooling is found, and one layer a stride before it. Of an ONNX file they are name=tensor, a
+node's output; how its pixels are normalised say --mean, --std (default: ImageNet's) and --bgr.
 
 --pca NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the
 pictures below FOLDER (default: global_avg, the default layer, all that can be fitted):

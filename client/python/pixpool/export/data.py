@@ -61,7 +61,9 @@ def write_classifier(
     return entry
 
 
-def _choose_labels(source: SourceModel | OnnxModel, wanted: str | None, class_count: int) -> list[str] | None:
+def _choose_labels(
+    source: SourceModel | OnnxModel, wanted: str | None, class_count: int
+) -> list[str] | None:
     if wanted == "none":
         return None
     if wanted == "imagenet":

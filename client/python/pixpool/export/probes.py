@@ -51,7 +51,8 @@ def pictures(count: int, height: int, width: int) -> Tensor:
     picture = golden_picture()
     views = [picture, picture[:, ::-1], picture[::-1], 255 - picture]
     sized = [Image.fromarray(np.ascontiguousarray(v)).resize((width, height)) for v in views]
-    return torch.from_numpy(np.stack([np.asarray(v) for v in itertools.islice(itertools.cycle(sized), count)]))
+    taken = itertools.islice(itertools.cycle(sized), count)
+    return torch.from_numpy(np.stack([np.asarray(v) for v in taken]))
 
 
 @torch.no_grad()

@@ -88,8 +88,8 @@ def compare(
         cosine, difference = _distance(a, b)
         if not (cosine >= MIN_COSINE and difference <= MAX_DIFFERENCE):
             raise ExportError(
-                f"layer '{name}' at {size}: {wording.graph} differs from {wording.reference} (cosine"
-                f" {cosine:.6f}, largest difference {difference:.2g} of the largest value)."
+                f"layer '{name}' at {size}: {wording.graph} differs from {wording.reference}"
+                f" (cosine {cosine:.6f}, largest difference {difference:.2g} of the largest value)."
                 f" {wording.other_values}"
             )
         worst_cosine = min(worst_cosine, cosine)

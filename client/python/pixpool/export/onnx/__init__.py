@@ -1,1 +1,1 @@
-"""ONNX files as a source: read by OpenVINO, checked against ONNX Runtime, served by the engine openvino."""
+"""ONNX files as a source: read by OpenVINO, which serves them too, checked by ONNX Runtime."""

@@ -39,7 +39,7 @@ def find_layers(source: OnnxModel, recipe: Recipe) -> list[LayerRef]:
     flow, maps = Flow(source.model), []
     for node in flow.bottlenecks():
         name = names.get(id_of(node.output(0)), "")
-        if name not in shapes:
+        if name not in shapes or node.get_type_name() == "Pad":  # a part of what comes after it
             continue
         small, large = shapes[name]
         stride = stride_between(small, large, _GROWTH)

@@ -95,7 +95,7 @@ def build_contents(
 
 
 def _say_recipe(recipe: Recipe, options: BundleOptions, progress: Progress) -> None:
-    """A file does not say how its pictures are to be normalised, and a wrong guess shows nowhere."""
+    """A file does not say how pixels are to be normalised, and a wrong guess shows nowhere."""
     if "mean" in options.recipe_changes and "std" in options.recipe_changes:
         return
     progress(

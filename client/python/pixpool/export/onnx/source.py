@@ -58,7 +58,9 @@ def load_onnx(
     """`onnx:FILE`. Refuses (ExportError) what OpenVINO does not read, what does not take one batch
     of pictures, and other weights than the file's."""
     if weights is not None or random_weights:
-        raise ExportError(f"{spec} has its weights in it; --weights and --random-weights need a model")
+        raise ExportError(
+            f"{spec} has its weights in it; --weights and --random-weights are for other models"
+        )
     path = Path(spec.removeprefix(ONNX_KIND + ":"))
     if not path.is_file():
         raise ExportError(f"there is no ONNX file '{path}'; write {ONNX_KIND}:FILE")
