@@ -185,7 +185,12 @@ def _compile(program: Any, path: Path, device: str) -> None:
             # The probe of the compiler links libtorch, which is turned off above.
             "cpp.vec_isa_ok": True,
         }
-    _wrapped(lambda: aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings))
+    with torch.no_grad():  # or nothing is frozen: no batch norm goes into its convolution
+        _wrapped(
+            lambda: aoti_compile_and_package(
+                program, package_path=str(path), inductor_configs=settings
+            )
+        )
 
 
 def _wrapped(step: Any) -> Any:

@@ -28,60 +28,53 @@ def fold_pads(graph: Graph) -> int:
 
 
 def _fold(graph: Graph, convolution: Node) -> bool:
-    arguments = _arguments(convolution)
-    pad = arguments["input"]
+    found = _arguments(convolution, bias=None, stride=1, padding=0, dilation=1, groups=1)
+    pad, weight = found["input"], found["weight"]
     if not isinstance(pad, Node) or pad.target is not _PAD or len(pad.users) != 1:
         return False
-    left, right, top, bottom = sides = _amounts(pad)
-    if not sides[0] >= 0 or not all(isinstance(v, int) for v in sides):
+    sides = _zeros(pad)
+    if sides is None:
         return False
-    own = _pair(arguments["padding"])
-    dilation = _pair(arguments["dilation"])
-    padding, zeros = [], []
-    for before, after, base, step in (
-        (top, bottom, own[0], dilation[0]),
-        (left, right, own[1], dilation[1]),
+    left, right, top, bottom = sides
+    dilation = _pair(found["dilation"])
+    padding, growth = [], []
+    for before, after, base, step in zip(
+        (top, left), (bottom, right), _pair(found["padding"]), dilation, strict=True
     ):
-        if abs(after - before) % step:
+        if (after - before) % step:
             return False
         padding.append(base + max(before, after))
-        # Zeros in front of the kernel move what it sees back, those behind it only lengthen it.
-        zeros.append(((after - before) // step, 0) if after > before else (0, (before - after) // step))
-    weight = arguments["weight"]
-    if any(map(any, zeros)):
+        # Zeros in front of the kernel move back what it sees, those behind it only lengthen it.
+        growth.append((max(after - before, 0) // step, max(before - after, 0) // step))
+    if any(map(any, growth)):
         if weight.meta["val"].shape[1] > _MAX_CHANNELS:
             return False
+        amounts = [*growth[1], *growth[0]]
         with graph.inserting_before(convolution):
-            amounts = [*zeros[1], *zeros[0]]
-            grown = graph.call_function(_PAD, (weight, amounts, "constant", 0.0))
-        grown.meta["val"] = _PAD(weight.meta["val"], amounts, "constant", 0.0)
+            grown = graph.call_function(_PAD, (weight, amounts))
+        grown.meta["val"] = _PAD(weight.meta["val"], amounts)
         weight = grown
     convolution.args = (
-        pad.args[0], weight, arguments["bias"], arguments["stride"], padding, dilation,
-        arguments["groups"],
+        pad.args[0], weight, found["bias"], found["stride"], padding, dilation, found["groups"]
     )  # fmt: skip
     convolution.kwargs = {}
     return True
 
 
-def _amounts(pad: Node) -> tuple[Any, ...]:
-    """Left, right, top, bottom of zero padding; negative numbers where it is anything else."""
-    amounts, mode, value = (*pad.args[1:], *(["constant", 0.0][len(pad.args) - 2 :]))[:3]
-    if mode != "constant" or value not in (0, None) or pad.kwargs or len(amounts) != 4:
-        return (-1,) * 4
-    if any(isinstance(v, int) and v < 0 for v in amounts):
-        return (-1,) * 4
+def _zeros(pad: Node) -> tuple[int, int, int, int] | None:
+    """Left, right, top and bottom, where it is zeros, as many for every input."""
+    found = _arguments(pad, mode="constant", value=None)
+    amounts = found["pad"]
+    if found["mode"] != "constant" or found["value"] not in (None, 0) or len(amounts) != 4:
+        return None
+    if not all(isinstance(amount, int) and amount >= 0 for amount in amounts):
+        return None
     return tuple(amounts)
 
 
-def _arguments(convolution: Node) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1
-    }  # fmt: skip
-    names = [a.name for a in _CONVOLUTION._schema.arguments]
-    found.update(zip(names, convolution.args, strict=False))
-    found.update(convolution.kwargs)
-    return found
+def _arguments(node: Node, **defaults: Any) -> dict[str, Any]:
+    names = [argument.name for argument in node.target._schema.arguments]
+    return {**defaults, **dict(zip(names, node.args, strict=False)), **node.kwargs}
 
 
 def _pair(value: Any) -> list[int]:
