@@ -132,6 +132,7 @@ def test_layer_behind_a_size_that_the_file_fixes(tmp_path, capsys):
     [
         (("--engines", "torchscript"), "--engines torchscript: an ONNX file gives the engine openvino alone"),
         (("--engines", "torchscript,openvino"), "an ONNX file gives the engine openvino alone"),
+        (("--aotinductor", "cpu"), "--aotinductor compiles PyTorch modules"),
         (("--weights", "w.pth"), "has its weights in it"),
         (("--random-weights",), "has its weights in it"),
         (("--labels", "imagenet"), "1000 names; the classifier has 5"),

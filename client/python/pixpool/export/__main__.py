@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixpool.export.bundle import ENGINES, BundleOptions, bundle_dir, existing_bundle
+from pixpool.export.bundle import DEVICES, ENGINES, BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
 from pixpool.export.names import ONNX_KIND, default_name
@@ -40,6 +40,10 @@ with weight and perhaps bias (default: the default layer, the window's size):
 --int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER and
 judged on the rest: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
 the 5th percentile, and the same top label on 95 % of them. The server takes it with --precision int8.
+
+--aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler, and a
+minute or two). The server runs it with --engine aotinductor, on a CPU with AVX2; a package for cuda is
+compiled where there is such a device.
 
 exit status: 0 written or already there, 1 refused, 2 wrong usage
 """
@@ -113,6 +117,7 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         license=args.license,
         force=args.force,
         engines=_engines(args.engines),
+        aotinductor=args.aotinductor,
         int8=args.int8,
         accept_worse_int8=args.accept_worse_int8,
         bgr=args.bgr,
@@ -135,7 +140,7 @@ def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
     options = _model_options(args)
     fixed = (
         args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines,
-        args.bgr,
+        args.aotinductor, args.bgr,
     )  # fmt: skip
     if any(fixed) or options.recipe_changes:
         raise ExportError(
@@ -173,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
     add("--engines", metavar="NAME,...", help="torchscript, openvino (default: what can be had)")
+    add("--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below")
     add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pixpool.export.onnx.source import OnnxModel
 
 FORMAT_VERSION = 1
+DEVICES = ("cpu", "cuda")  # that a network can be compiled for
+# That are made unasked; aotinductor has an option of its own.
 ENGINES = ("torchscript", "openvino")
 Progress = Callable[[str], None]
 
@@ -38,6 +40,7 @@ class BundleOptions:
     pca: list[PcaSpec] = dataclasses.field(default_factory=list)
     filters: list[FilterSpec] = dataclasses.field(default_factory=list)
     engines: list[str] | None = None  # besides torchscript; None: those that can be had
+    aotinductor: str | None = None  # device to compile for: cpu, cuda
     int8: Path | None = None  # pictures to calibrate on
     accept_worse_int8: bool = False
     bgr: bool = False  # an ONNX file takes blue, green, red

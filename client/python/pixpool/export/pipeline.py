@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixpool.export import discover, verify
+from pixpool.export.aotinductor import AotInductorGraph, write_packages
 from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
@@ -61,6 +62,8 @@ def build_contents(
         report("", check, progress)
     engines = [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}]
     engines += _write_openvino(trunk, golden, layers, folder, options, progress)
+    if options.aotinductor is not None:
+        engines.append(_write_aotinductor(trunk, golden, layers, folder, options, progress))
     small = smallest_side(graph)
     if small > MIN_SIDE:
         progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
@@ -154,6 +157,31 @@ def _write_openvino(
     for check in checks:
         report("openvino ", check, progress)
     return [{"engine": "openvino", "precision": "float32", "path": path.name}]
+
+
+def _write_aotinductor(
+    trunk: Trunk,
+    golden: Tensor,
+    layers: list[LayerRef],
+    folder: Path,
+    options: BundleOptions,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The entry of the engine aotinductor, which is made only where it was asked for."""
+    assert options.aotinductor is not None
+    progress(f"compiling for {options.aotinductor}: this takes a minute or two")
+    try:
+        entry = write_packages(trunk, folder, options.aotinductor)
+        graph = AotInductorGraph(folder, entry)
+        names = [layer.name for layer in layers]
+        # One picture too, at sizes of both packages: the example that is compiled has two.
+        for images in [*batches(golden), pictures(1, 160, 288), pictures(1, 97, 131)]:
+            report("aotinductor ", verify.compare(graph, trunk, images, names), progress)
+    except ExportError as error:
+        raise ExportError(f"engine aotinductor: {error}") from error
+    if entry["min_side"] > MIN_SIDE:
+        progress(f"remark: aotinductor takes pictures from {entry['min_side']} pixels a side")
+    return entry
 
 
 def _check_original(

@@ -42,6 +42,8 @@ def build_contents(
         raise ExportError(
             f"--engines {','.join(options.engines)}: an ONNX file gives the engine openvino alone"
         )
+    if options.aotinductor is not None:
+        raise ExportError("--aotinductor compiles PyTorch modules; an ONNX file is for openvino")
     source = dataclasses.replace(source, bgr=options.bgr)
     extras = Extras(options)
     recipe = apply_changes(source.recipe, options.recipe_changes)
