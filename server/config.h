@@ -21,7 +21,7 @@ struct Config {
   std::string models_dir = "models";
   std::string default_model;       // "" takes the only one, else the first by name
   std::string device = "auto";     // auto, cpu, cuda, cuda:N
-  std::string engine = "auto";     // auto, openvino, torchscript
+  std::string engine = "auto";     // auto, openvino, aotinductor, torchscript
   std::string precision = "auto";  // auto, float32, int8
   int instances = 0;               // 0: from engine, CPU quota and device
   int threads_per_instance = 0;    // 0: likewise

@@ -43,7 +43,7 @@ const OptionRow kTable[] = {
     {kModels, "device", "DEVICE", "Where backbones run; auto takes CUDA if there is one.", kDevice,
      &Config::device},
     {kModels, "engine", "ENGINE", "What runs the backbones; auto takes the fastest that a bundle has.", kChoice, &Config::engine, 0, 0,
-     "auto|openvino|torchscript"},
+     "auto|openvino|aotinductor|torchscript"},
     {kModels, "precision", "PRECISION",
      "Arithmetic of the backbones; auto is float32 where a bundle has it.", kChoice,
      &Config::precision, 0, 0, "auto|float32|int8"},

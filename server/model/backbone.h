@@ -53,6 +53,11 @@ struct BackboneOptions {
   int instances = 1;
   int threads_per_instance = 1;
   int max_threads = 1;  // of a pass that has the machine for itself; at least threads_per_instance
+  // Of compiled engines, see EngineFile.
+  std::string instruction_set;
+  int min_side = 1;
+  std::string aligned_path;  // empty: there is none
+  int aligned_multiple = 1;
 };
 
 // An engine, a row of the table in backbone.cc.
@@ -63,13 +68,19 @@ struct BackboneEngine {
   // On a CPU: whether an instance is one thread, as many of them as there are cores, and takes more
   // threads for a pass when the others have nothing to do. Otherwise one instance has all cores.
   bool widens_when_alone = false;
+  // "auto" passes it over: it runs what nobody asked for by name.
+  bool only_by_name = false;
 };
 
-// All engines of this build; "auto" takes the first that fits device and bundle.
+// All engines of this build; "auto" takes the first that fits device and bundle and may be taken
+// unasked.
 absl::Span<const BackboneEngine> BackboneEngines();
 
 // torchscript_backbone.cc
 absl::StatusOr<std::unique_ptr<Backbone>> LoadTorchScript(const BackboneOptions& options);
+
+// aotinductor_backbone.cc
+absl::StatusOr<std::unique_ptr<Backbone>> LoadAotInductor(const BackboneOptions& options);
 
 #ifdef PIXPOOL_HAS_OPENVINO
 // openvino_backbone.cc

@@ -134,6 +134,18 @@ class ManifestReader {
       if (entry.Has("golden_min_cosine")) {
         file.golden_min_cosine = entry.Number("golden_min_cosine", 0, 1);
       }
+      if (entry.Has("device")) {
+        file.device = entry.Choice("device", {"cpu", "cuda"}) == 0 ? "cpu" : "cuda";
+      }
+      if (entry.Has("instruction_set")) file.instruction_set = PlainName(entry, "instruction_set");
+      if (entry.Has("min_side")) {
+        file.min_side = static_cast<int>(entry.Int("min_side", 1, kMaxSide));
+      }
+      if (entry.Has("aligned")) {
+        const JsonObject aligned = entry.Object("aligned");
+        file.aligned_path = ListedPath(aligned, "path");
+        file.aligned_multiple = static_cast<int>(aligned.Int("multiple", 1, kMaxSide));
+      }
       m_.engines.push_back(std::move(file));
     }
   }

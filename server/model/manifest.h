@@ -49,11 +49,18 @@ struct BundleFile {
 
 // A backbone in one engine's format.
 struct EngineFile {
-  std::string engine;     // "torchscript", "openvino"
+  std::string engine;     // "torchscript", "openvino", "aotinductor"
   std::string precision;  // "float32", "int8"
   std::string path;       // the main file; listed in files too
   // Bound of the golden picture in place of GoldenInfo's: int8 is not as near to PyTorch.
   std::optional<double> golden_min_cosine;
+  // Compiled engines: what the file is compiled for, and what input it takes.
+  std::string device;           // "cpu", "cuda"; empty: any
+  std::string instruction_set;  // of the CPU, such as "x86-64-v3"; empty: nothing beyond the usual
+  int min_side = 1;             // smallest height and width
+  // A faster file for input whose sides are multiples of a number; empty: there is none.
+  std::string aligned_path;
+  int aligned_multiple = 1;
 };
 
 // Linear classifier over the globally averaged map of one layer.

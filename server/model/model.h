@@ -21,7 +21,7 @@ struct ModelInfo {
   std::string version;
   std::string license;
   std::string weights_sha256;
-  std::string engine;     // "openvino", "torchscript"
+  std::string engine;     // "openvino", "aotinductor", "torchscript"
   std::string device;     // "cpu", "cuda:0"
   std::string precision;  // "float32"
   InputRecipe input;
@@ -93,7 +93,8 @@ class Model {
 
 // Settings of LoadModel.
 struct ModelOptions {
-  std::string engine = "auto";     // "auto": the fastest of the bundle; "openvino", "torchscript"
+  // "auto": the fastest of the bundle, compiled packages aside; or an engine by its name.
+  std::string engine = "auto";
   std::string precision = "auto";  // "auto": float32 where the bundle has it; "float32", "int8"
   std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:N"; auto: CUDA if there is one
   int cores = 1;                   // that this process may use

@@ -74,13 +74,13 @@ class TorchModel final : public Model {
 
   void EndWarmUp() { backbone_->EndWarmUp(); }
 
-  // Runs pictures of the recipe's size and of another one, and checks what comes out against the
+  // Runs pictures of the recipe's size and of an odd one, and checks what comes out against the
   // manifest.
   absl::Status WarmUp() {
     std::vector<int> layers(info_.layers.size());
     std::iota(layers.begin(), layers.end(), 0);
     for (const auto& [height, width] : {std::pair(info_.input.height, info_.input.width),
-                                        std::pair(info_.input.height + 32, info_.input.width)}) {
+                                        std::pair(info_.input.height + 33, info_.input.width)}) {
       Image picture(width, height);
       std::fill_n(picture.data(), picture.byte_size(), uint8_t{127});
       const ModelTask task{&picture, {}};
@@ -167,8 +167,10 @@ struct EngineChoice {
 };
 
 const EngineFile* FindFile(const Manifest& manifest, std::string_view engine,
-                           std::string_view precision) {
+                           std::string_view precision, std::string_view device) {
+  const std::string_view kind = device.substr(0, device.find(':'));
   for (const EngineFile& file : manifest.engines) {
+    if (!file.device.empty() && file.device != kind) continue;
     if (file.engine == engine && file.precision == precision) return &file;
   }
   return nullptr;
@@ -182,9 +184,9 @@ absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const ModelO
   if (wanted.precision == "auto") precisions = {"float32", "int8"};
   for (const std::string& precision : precisions) {
     for (const BackboneEngine& engine : BackboneEngines()) {
-      if (wanted.engine != "auto" && wanted.engine != engine.name) continue;
+      if (wanted.engine == "auto" ? engine.only_by_name : wanted.engine != engine.name) continue;
       if (!engine.runs_on(device)) continue;
-      const EngineFile* const file = FindFile(manifest, engine.name, precision);
+      const EngineFile* const file = FindFile(manifest, engine.name, precision, device);
       if (file != nullptr) return EngineChoice{&engine, file};
     }
   }
@@ -194,7 +196,8 @@ absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const ModelO
   }
   std::string held;
   for (const EngineFile& file : manifest.engines) {
-    held += Concat(held.empty() ? "" : ", ", file.engine, " ", file.precision);
+    held += Concat(held.empty() ? "" : ", ", file.engine, " ", file.precision,
+                   file.device.empty() ? "" : Concat(" for ", file.device));
   }
   return absl::FailedPreconditionError(
       Concat("no backbone for engine '", wanted.engine, "' and precision '", wanted.precision,
@@ -207,6 +210,12 @@ BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& ch
   BackboneOptions o;
   o.path = Concat(bundle.dir, "/", choice.file->path);
   o.device = device;
+  o.instruction_set = choice.file->instruction_set;
+  o.min_side = choice.file->min_side;
+  if (!choice.file->aligned_path.empty()) {
+    o.aligned_path = Concat(bundle.dir, "/", choice.file->aligned_path);
+    o.aligned_multiple = choice.file->aligned_multiple;
+  }
   o.layer_count = static_cast<int>(m.layers.size());
   o.default_layer = static_cast<int>(m.FindLayer(m.default_layer) - m.layers.data());
   const int cores = device == "cpu" ? std::max(1, options.cores) : 1;

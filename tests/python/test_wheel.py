@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_generated_code_and_wants_its_runtimes(installed):
     assert f"protobuf>={generated}" in wanted
     assert {re.split(r"\W", w)[0] for w in wanted} == {"numpy", "protobuf", "grpcio", "googleapis"}
     assert set(re.findall(r"Provides-Extra: (\S+)", metadata(installed))) == {
-        "bulk", "export", "int8", "progress", "ray",
+        "bulk", "export", "int8", "onnx", "progress", "ray",
     }  # fmt: skip
 
 

@@ -73,6 +73,28 @@ TEST(Manifest, AnEngineMayHaveABoundOfItsOwn) {
   EXPECT_FALSE(ParseManifest(document.dump()).ok());
 }
 
+TEST(Manifest, AnEngineMaySayWhatItsFilesAreCompiledFor) {
+  json document = GoodManifest();
+  json& entry = document["engines"][0];
+  entry["device"] = "cuda";
+  entry["instruction_set"] = "x86-64-v3";
+  entry["min_side"] = 33;
+  entry["aligned"] = {{"path", "w.f32"}, {"multiple", 32}};
+  absl::StatusOr<Manifest> m = ParseManifest(document.dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->engines[0].device, "cuda");
+  EXPECT_EQ(m->engines[0].instruction_set, "x86-64-v3");
+  EXPECT_EQ(m->engines[0].min_side, 33);
+  EXPECT_EQ(m->engines[0].aligned_path, "w.f32");
+  EXPECT_EQ(m->engines[0].aligned_multiple, 32);
+  m = ParseManifest(GoodManifest().dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->engines[0].device, "");
+  EXPECT_EQ(m->engines[0].instruction_set, "");
+  EXPECT_EQ(m->engines[0].min_side, 1);
+  EXPECT_EQ(m->engines[0].aligned_path, "");
+}
+
 TEST(Manifest, OptionalPartsMayBeAbsent) {
   json document = GoodManifest();
   document.erase("classifier");
@@ -167,6 +189,12 @@ TEST(Manifest, ValuesOutOfRangeAreRefused) {
       {"/layers/0/stride", -1},
       {"/default_layer", "middle"},
       {"/engines/0/path", "other.ts"},
+      {"/engines/0/device", "tpu"},
+      {"/engines/0/instruction_set", 3},
+      {"/engines/0/min_side", 0},
+      {"/engines/0/aligned", "net.ts"},
+      {"/engines/0/aligned", {{"path", "other.ts"}, {"multiple", 32}}},
+      {"/engines/0/aligned", {{"path", "net.ts"}, {"multiple", 0}}},
       {"/classifier/layer", "middle"},
       {"/classifier/class_count", 0},
       {"/classifier/weight", "unlisted.f32"},

@@ -1,6 +1,10 @@
 // Loading real TorchScript bundles.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <iterator>
 
 #include "server/model/model.h"
 #include "tests/unit/model/fixtures.h"
@@ -106,6 +110,73 @@ TEST_F(BrokenBundle, UnknownEngineOrDeviceIsAsked) {
   options = Cpu();
   options.device = "cuda:999";
   EXPECT_THAT(LoadError(options), HasSubstr("'cuda:999' is not there"));
+}
+
+// A bundle that holds a compiled package besides the TorchScript graph.
+class PackageInBundle : public BrokenBundle {
+ protected:
+  PackageInBundle() {
+    setenv("TMPDIR", temp_.path().c_str(), 1);
+    WriteFile(dir_ / "backbone.pt2", "not a package");
+    manifest_["files"].push_back({{"path", "backbone.pt2"}, {"sha256", ""}});
+    manifest_["engines"].insert(manifest_["engines"].begin(), {{"engine", "aotinductor"},
+                                                               {"precision", "float32"},
+                                                               {"path", "backbone.pt2"},
+                                                               {"device", "cpu"}});
+  }
+  ~PackageInBundle() override { unsetenv("TMPDIR"); }
+
+  json& entry() { return manifest_["engines"][0]; }
+
+  static ModelOptions Asked() {
+    ModelOptions options = Cpu();
+    options.engine = "aotinductor";
+    return options;
+  }
+
+  // What loading has left behind, besides the bundle itself.
+  int Remains() const {
+    return static_cast<int>(std::distance(fs::directory_iterator(temp_.path()), {})) - 1;
+  }
+};
+
+TEST_F(PackageInBundle, IsNotTakenUnasked) {
+  WriteFile(dir_ / "manifest.json", manifest_.dump());
+  RefreshDigests(dir_);
+  const auto bundle = OpenBundle(dir_.string());
+  ASSERT_TRUE(bundle.ok()) << bundle.status();
+  const auto model = LoadModel(*bundle, Cpu());
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->info().engine, "torchscript");
+}
+
+TEST_F(PackageInBundle, ThatIsNotOne) {
+  EXPECT_THAT(LoadError(Asked()), HasSubstr("backbone.pt2 cannot be loaded"));
+  EXPECT_EQ(Remains(), 0);
+}
+
+TEST_F(PackageInBundle, WithoutACompiledModel) {
+  fs::copy(dir_ / "backbone.ts", dir_ / "backbone.pt2", fs::copy_options::overwrite_existing);
+  EXPECT_THAT(LoadError(Asked()), HasSubstr("cannot be loaded: it holds no compiled model"));
+  EXPECT_EQ(Remains(), 0);
+}
+
+TEST_F(PackageInBundle, ForAnotherInstructionSet) {
+  entry()["instruction_set"] = "x86-64-v9";
+  EXPECT_THAT(LoadError(Asked()),
+              HasSubstr("is compiled for x86-64-v9, which this CPU does not run"));
+}
+
+TEST_F(PackageInBundle, ForAnotherDevice) {
+  entry()["device"] = "cuda";
+  EXPECT_THAT(LoadError(Asked()),
+              HasSubstr("no backbone for engine 'aotinductor' and precision 'auto' on device "
+                        "'cpu': the bundle holds aotinductor float32 for cuda, torchscript"));
+}
+
+TEST_F(PackageInBundle, ThatCannotBeUnpacked) {
+  setenv("TMPDIR", (temp_.path() / "not" / "there").c_str(), 1);
+  EXPECT_THAT(LoadError(Asked()), HasSubstr("cannot be loaded"));
 }
 
 TEST(LoadModel, RunsOnCudaAsOnTheCpu) {

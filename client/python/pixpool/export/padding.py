@@ -40,7 +40,42 @@ with quiet_jit():
     pad_same = torch.jit.script(_pad_same)
 
 
-class SameConv2d(nn.Conv2d):
+def _pad_symbolic(
+    x: Tensor, kernel: list[int], stride: list[int], dilation: list[int], value: float, exact: bool
+) -> Tensor:
+    """pad_same for torch.export, whose sizes are symbols: no branch on them. `exact` says that they
+    are multiples of the stride, and the padding therefore the same for all."""
+    pads: list[int] = []
+    for axis in (1, 0):
+        step, extent, size = stride[axis], (kernel[axis] - 1) * dilation[axis] + 1, x.size(2 + axis)
+        if exact or extent == 1:
+            total = max(extent - step, 0)
+        else:
+            total = ((size + step - 1) // step - 1) * step + extent - size
+            if extent < step:
+                total = torch.sym_max(total, 0)
+        pads += [total // 2, total - total // 2]
+    # A comparison of a symbol would be a condition on sizes.
+    if all(isinstance(pad, int) and pad == 0 for pad in pads):
+        return x
+    return F.pad(x, pads, "constant", value)
+
+
+class _SameLayer:
+    """What the layers with SAME padding have in common: how they pad at the moment."""
+
+    # None: as a trace keeps it; else as torch.export does, and whether sizes are multiples.
+    exact: bool | None = None
+
+    def pad(
+        self, x: Tensor, kernel: list[int], stride: list[int], dilation: list[int], value: float
+    ) -> Tensor:
+        if self.exact is None:
+            return pad_same(x, kernel, stride, dilation, value)
+        return _pad_symbolic(x, kernel, stride, dilation, value, self.exact)
+
+
+class SameConv2d(_SameLayer, nn.Conv2d):
     """Convolution with SAME padding computed from the size of its input."""
 
     # Zeros on each side in place of SAME padding, see marked_same_convolutions.
@@ -50,7 +85,7 @@ class SameConv2d(nn.Conv2d):
         if self.marker:
             pad = self.marker
             return F.conv2d(x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups)
-        x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation), 0.0)
+        x = self.pad(x, list(self.kernel_size), list(self.stride), list(self.dilation), 0.0)
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
@@ -68,14 +103,32 @@ def marked_same_convolutions(module: nn.Module, marker: int) -> Iterator[int]:
             convolution.marker = 0
 
 
-class SameMaxPool2d(nn.MaxPool2d):
+@contextlib.contextmanager
+def exported_same_padding(module: nn.Module, exact: bool) -> Iterator[None]:
+    """Within, the SAME-padded layers of `module` pad as torch.export can follow; `exact`: each gets
+    input whose sides are multiples of its stride."""
+    found = same_layers(module)
+    for layer in found:
+        layer.exact = exact
+    try:
+        yield
+    finally:
+        for layer in found:
+            layer.exact = None
+
+
+def same_layers(module: nn.Module) -> list[SameConv2d | SameMaxPool2d]:
+    return [m for m in module.modules() if isinstance(m, (SameConv2d, SameMaxPool2d))]
+
+
+class SameMaxPool2d(_SameLayer, nn.MaxPool2d):
     """Max pooling with SAME padding computed from the size of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride, dilation = (
             _pair(v) for v in (self.kernel_size, self.stride, self.dilation)
         )
-        x = pad_same(x, kernel, stride, dilation, float("-inf"))
+        x = self.pad(x, kernel, stride, dilation, float("-inf"))
         return F.max_pool2d(x, kernel, stride, 0, dilation, self.ceil_mode)
 
 

@@ -7,12 +7,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from pixpool.export import discover, verify
+from pixpool.export.aotinductor import AotInductorGraph, write_packages
 from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
@@ -24,14 +24,13 @@ from pixpool.export.models import SourceModel
 from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
+from pixpool.export.probes import (
+    batches, describe_layers, lowest_values, pictures, report, smallest_side,
+)  # fmt: skip
 from pixpool.export.quiet import quiet_jit
-from pixpool.export.recipe import MIN_SIDE, Recipe
+from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
 from pixpool.export.sign import non_negative_outputs
-from pixpool.export.trunk import LayerRef, Trunk, trace
-
-# Besides the recipe's own size: wide, and odd on both sides.
-_OTHER_SIZES = ((2, 160, 288), (3, 131, 97))
-_GROWTH = 256
+from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names, trace
 
 
 def build_contents(
@@ -60,10 +59,12 @@ def build_contents(
     graph, checks, lowest = _trace_and_check(trunk, golden, layers, folder / "backbone.ts")
     checks.append(_check_original(graph, original, layers, source.recipe, recipe))
     for check in checks:
-        _report("", check, progress)
+        report("", check, progress)
     engines = [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}]
     engines += _write_openvino(trunk, golden, layers, folder, options, progress)
-    small = _smallest_side(graph)
+    if options.aotinductor is not None:
+        engines.append(_write_aotinductor(trunk, golden, layers, folder, options, progress))
+    small = smallest_side(graph)
     if small > MIN_SIDE:
         progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
 
@@ -73,7 +74,9 @@ def build_contents(
         "license": options.license or source.license,
         "weights_sha256": digest,
         "input": recipe.to_json(),
-        "layers": _describe_layers(trunk, graph, golden, layers, lowest),
+        "layers": describe_layers(
+            trunk, golden, [layer.name for layer in layers], non_negative_outputs(graph), lowest
+        ),
         "default_layer": default_layer,
         "engines": engines,
     }
@@ -92,16 +95,6 @@ def build_contents(
     return body
 
 
-def apply_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with the user's changes. A new input size alone scales resize_size with it."""
-    changed = dataclasses.replace(recipe, **changes)
-    if "resize_size" not in changes:
-        scale = max(changed.height / recipe.height, changed.width / recipe.width)
-        changed = dataclasses.replace(changed, resize_size=max(int(recipe.resize_size * scale), 1))
-    changed.validate()
-    return changed
-
-
 def _choose_layers(source: SourceModel, options: BundleOptions, recipe: Recipe) -> list[LayerRef]:
     if options.layers:
         layers = [LayerRef.parse(text) for text in options.layers]
@@ -109,10 +102,7 @@ def _choose_layers(source: SourceModel, options: BundleOptions, recipe: Recipe) 
         layers = source.layers or discover.find_layers(
             source.module, recipe.height, recipe.width, source.layer_hints
         )
-    names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ExportError(f"layer name '{name}' is used twice; give each layer its own name")
+    refuse_same_names(layers)
     return layers
 
 
@@ -135,25 +125,8 @@ def _trace_and_check(
         trace(trunk, golden).save(str(path))
     graph = verify.load_graph(path)  # what is checked is what was written
     names = [layer.name for layer in layers]
-    checks, lowest = [], [float("inf")] * len(layers)
-    for images in _batches(golden):
-        checks.append(verify.compare(graph, trunk, images, names))
-        lowest = [
-            min(low, out.min().item()) for low, out in zip(lowest, graph(images), strict=True)
-        ]
-    return graph, checks, lowest
-
-
-def _batches(golden: Tensor) -> list[Tensor]:
-    return [golden, *(_pictures(*size) for size in _OTHER_SIZES)]
-
-
-def _report(engine: str, check: verify.Check, progress: Progress) -> None:
-    progress(
-        f"check {engine}{check.images}: cosine {check.cosine:.7f}, largest difference"
-        f" {check.difference:.1e}, {1e3 * check.seconds:.0f} ms"
-        f" (threads: {torch.get_num_threads()})"
-    )
+    checks = [verify.compare(graph, trunk, images, names) for images in batches(golden)]
+    return graph, checks, lowest_values(graph, golden)
 
 
 def _write_openvino(
@@ -173,7 +146,7 @@ def _write_openvino(
         save(convert(trunk, golden, layers), path)
         graph = OpenVinoGraph(path, torch.get_num_threads())
         names = [layer.name for layer in layers]
-        checks = [verify.compare(graph, trunk, images, names) for images in _batches(golden)]
+        checks = [verify.compare(graph, trunk, images, names) for images in batches(golden)]
     except ExportError as error:
         if options.engines is not None:
             raise ExportError(f"engine openvino: {error}") from error
@@ -182,8 +155,33 @@ def _write_openvino(
             written.unlink(missing_ok=True)
         return []
     for check in checks:
-        _report("openvino ", check, progress)
+        report("openvino ", check, progress)
     return [{"engine": "openvino", "precision": "float32", "path": path.name}]
+
+
+def _write_aotinductor(
+    trunk: Trunk,
+    golden: Tensor,
+    layers: list[LayerRef],
+    folder: Path,
+    options: BundleOptions,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The entry of the engine aotinductor, which is made only where it was asked for."""
+    assert options.aotinductor is not None
+    progress(f"compiling for {options.aotinductor}: this takes a minute or two")
+    try:
+        entry = write_packages(trunk, folder, options.aotinductor)
+        graph = AotInductorGraph(folder, entry)
+        names = [layer.name for layer in layers]
+        # One picture too, at sizes of both packages: the example that is compiled has two.
+        for images in [*batches(golden), pictures(1, 160, 288), pictures(1, 97, 131)]:
+            report("aotinductor ", verify.compare(graph, trunk, images, names), progress)
+    except ExportError as error:
+        raise ExportError(f"engine aotinductor: {error}") from error
+    if entry["min_side"] > MIN_SIDE:
+        progress(f"remark: aotinductor takes pictures from {entry['min_side']} pixels a side")
+    return entry
 
 
 def _check_original(
@@ -194,59 +192,8 @@ def _check_original(
     recipe: Recipe,
 ) -> verify.Check:
     """Against the model before any change, at the size it was made for."""
-    images = _pictures(1, own.height, own.width)
+    images = pictures(1, own.height, own.width)
     reference = Trunk(original, layers, recipe)
     reference.prepare(images)
     check = verify.compare(graph, reference, images, [layer.name for layer in layers])
     return dataclasses.replace(check, images=check.images + " against the unchanged model")
-
-
-def _pictures(count: int, height: int, width: int) -> Tensor:
-    """Different views of the golden picture at a size."""
-    picture = golden_picture()
-    views = [picture, picture[:, ::-1], picture[::-1], 255 - picture]
-    sized = [Image.fromarray(np.ascontiguousarray(v)).resize((width, height)) for v in views]
-    return torch.from_numpy(np.stack([np.asarray(v) for v in sized[:count]]))
-
-
-@torch.no_grad()
-def _smallest_side(graph: torch.jit.ScriptModule) -> int:
-    for side in (MIN_SIDE, 24, 32, 48, 64):
-        try:
-            graph(_pictures(1, side, side))
-            return side
-        except RuntimeError:
-            continue
-    return 96
-
-
-@torch.no_grad()
-def _describe_layers(
-    trunk: Trunk,
-    graph: torch.jit.ScriptModule,
-    golden: Tensor,
-    layers: list[LayerRef],
-    lowest: list[float],
-) -> list[dict[str, Any]]:
-    _, height, width, _ = golden.shape
-    small = trunk(_pictures(1, height, width))
-    large = trunk(_pictures(1, height + _GROWTH, width + _GROWTH))
-    described = []
-    signs = non_negative_outputs(graph)
-    for layer, a, b, sign, low in zip(layers, small, large, signs, lowest, strict=True):
-        stride = discover.stride_between(tuple(a.shape), tuple(b.shape), _GROWTH)
-        if stride == 0:
-            raise ExportError(
-                f"layer '{layer.name}' gives {list(a.shape)} for {height} x {width} pixels and"
-                f" {list(b.shape)} for {_GROWTH} more each way; a layer must be a map [N, C, h, w]"
-                " whose h and w follow the input size"
-            )
-        described.append(
-            {
-                "name": layer.name,
-                "channels": a.shape[1],
-                "stride": stride,
-                "non_negative": bool(sign and low >= 0),
-            }
-        )
-    return described

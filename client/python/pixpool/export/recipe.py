@@ -64,6 +64,16 @@ class Recipe:
         return {**recipe, "mean": list(self.mean), "std": list(self.std)}
 
 
+def apply_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """The recipe with the user's changes. A new input size alone scales resize_size with it."""
+    changed = dataclasses.replace(recipe, **changes)
+    if "resize_size" not in changes:
+        scale = max(changed.height / recipe.height, changed.width / recipe.width)
+        changed = dataclasses.replace(changed, resize_size=max(int(recipe.resize_size * scale), 1))
+    changed.validate()
+    return changed
+
+
 def _require(condition: bool, field: str, value: object, wanted: str) -> None:
     if not condition:
         raise ExportError(f"{field} is {value}; it must be {wanted}")

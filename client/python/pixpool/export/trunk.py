@@ -38,6 +38,13 @@ class LayerRef:
         return self.path if self.call < 0 else f"{self.path}#{self.call}"
 
 
+def refuse_same_names(layers: list[LayerRef]) -> None:
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ExportError(f"layer name '{name}' is used twice; give each layer its own name")
+
+
 class _Stop(Exception):
     """Leaves the model's forward once every layer is there."""
 

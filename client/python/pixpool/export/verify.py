@@ -1,4 +1,4 @@
-"""Compares the graph as written with PyTorch as the user runs it."""
+"""Compares the graph as written with the model as the user runs it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ class Check:
     seconds: float  # of one pass of the traced graph
 
 
+@dataclasses.dataclass(frozen=True)
+class Wording:
+    """How the refusals name the two sides, and what most likely is the matter."""
+
+    graph: str = "the traced graph"
+    reference: str = "PyTorch"
+    open_sizes: str = "load the model without a fixed input size"
+    fails: str = "The model's code depends on the input size in a way that a trace cannot keep"
+    other_shape: str = "The trace froze a size that depends on the input"
+    other_values: str = (
+        "The trace froze something that depends on the input, or the model is not deterministic in"
+        " eval mode"
+    )
+
+
+_TRACED = Wording()
+
+
 def load_graph(path: Path) -> torch.jit.ScriptModule:
     with quiet_jit():
         return torch.jit.load(str(path), map_location="cpu")
@@ -38,6 +56,7 @@ def compare(
     reference: Callable[[Tensor], tuple[Tensor, ...]],
     images: Tensor,
     names: list[str],
+    wording: Wording = _TRACED,
 ) -> Check:
     """Runs both on `images`; refuses with the layer that differs."""
     size = " x ".join(str(v) for v in images.shape[:3])
@@ -46,7 +65,7 @@ def compare(
     except Exception as error:
         raise ExportError(
             f"the model does not take a batch of {size} pixels: {brief(error)}. A bundle must"
-            " hold for any batch and input size; load the model without a fixed input size"
+            f" hold for any batch and input size; {wording.open_sizes}"
         ) from error
     try:
         graph(images)  # the first run only profiles
@@ -56,23 +75,22 @@ def compare(
     except Exception as error:
         reason = str(error).strip().splitlines()[-1]
         raise ExportError(
-            f"the traced graph fails at {size} where PyTorch does not: {reason}. The model's code"
-            " depends on the input size in a way that a trace cannot keep"
+            f"{wording.graph} fails at {size} where {wording.reference} does not: {reason}."
+            f" {wording.fails}"
         ) from error
     worst_cosine, worst_difference = 1.0, 0.0
     for name, a, b in zip(names, got, wanted, strict=True):
         if a.shape != b.shape:
             raise ExportError(
-                f"layer '{name}' at {size}: the traced graph gives {list(a.shape)}, PyTorch"
-                f" {list(b.shape)}. The trace froze a size that depends on the input"
+                f"layer '{name}' at {size}: {wording.graph} gives {list(a.shape)},"
+                f" {wording.reference} {list(b.shape)}. {wording.other_shape}"
             )
         cosine, difference = _distance(a, b)
         if not (cosine >= MIN_COSINE and difference <= MAX_DIFFERENCE):
             raise ExportError(
-                f"layer '{name}' at {size}: the traced graph differs from PyTorch (cosine"
-                f" {cosine:.6f}, largest difference {difference:.2g} of the largest value). The"
-                " trace froze something that depends on the input, or the model is not"
-                " deterministic in eval mode"
+                f"layer '{name}' at {size}: {wording.graph} differs from {wording.reference}"
+                f" (cosine {cosine:.6f}, largest difference {difference:.2g} of the largest value)."
+                f" {wording.other_values}"
             )
         worst_cosine = min(worst_cosine, cosine)
         worst_difference = max(worst_difference, difference)

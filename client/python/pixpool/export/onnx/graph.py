@@ -1,0 +1,55 @@
+"""The bundle's graph from an ONNX file: pictures of any size in, the layers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixpool.export.errors import ExportError
+from pixpool.export.onnx.flow import tensors_of
+from pixpool.export.onnx.source import OnnxModel, reason_of
+from pixpool.export.openvino_graph import openvino_package, set_names
+from pixpool.export.recipe import Recipe
+from pixpool.export.trunk import LayerRef
+
+
+def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> Any:
+    """An openvino.Model: uint8 [N, H, W, 3] of any N, H and W in, normalised inside, the layers
+    out, float32 [N, C, h, w]. ExportError with the reason where the file does not allow it."""
+    from openvino import opset13 as ops
+    from openvino.passes import ConstantFolding, Manager
+
+    ov = openvino_package()
+    clone = source.model.clone()
+    images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
+    values = ops.convert(images, "f32")
+    values = ops.subtract(values, ops.constant(np.array(recipe.mean, np.float32)))
+    values = ops.divide(values, ops.constant(np.array(recipe.std, np.float32)))
+    if source.bgr:
+        values = ops.gather(values, ops.constant(np.array([2, 1, 0])), ops.constant(np.array(3)))
+    if source.channels_first:
+        values = ops.transpose(values, ops.constant(np.array([0, 3, 1, 2], np.int64)))
+    (taken,) = clone.get_parameters()
+    outputs = tensors_of(clone)
+    results = [ops.result(_float32(ops, outputs[layer.path])) for layer in layers]
+    taken.output(0).replace(values.output(0))
+    try:
+        model = ov.Model(results, [images], "backbone")
+        model.validate_nodes_and_infer_types()
+    except RuntimeError as error:
+        raise ExportError(
+            f"{source.path} does not allow an open size up to layer '{layers[-1].name}':"
+            f" {reason_of(error)}. Export it with dynamic batch, height and width, or name earlier"
+            " layers with --layers name=tensor,..."
+        ) from error
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
+    set_names(model, layers)
+    return model
+
+
+def _float32(ops: Any, output: Any) -> Any:
+    kind = output.get_element_type().get_type_name()
+    return output if kind == "f32" else ops.convert(output, "f32").output(0)

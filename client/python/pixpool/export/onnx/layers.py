@@ -1,0 +1,160 @@
+"""Finds the layers worth naming in an ONNX file, which has no modules to go by."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+from pixpool.export.discover import stride_between
+from pixpool.export.errors import ExportError
+from pixpool.export.onnx.flow import Flow, tensors_of
+from pixpool.export.onnx.source import OnnxModel, reason_of
+from pixpool.export.openvino_graph import openvino_package
+from pixpool.export.recipe import Recipe
+from pixpool.export.trunk import LayerRef
+
+_GROWTH = 256  # pixels between the two probing sizes
+# Operations with weights that may follow the last map: a classifier's few layers (VGG has three).
+_MAX_AFTER = 4
+_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+# Ends of a block: an activation may follow the sum.
+_ACTIVATIONS = ("Relu", "Clamp", "Maximum", "Minimum", "Swish", "HSwish", "Gelu", "Sigmoid", "Elu")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Map:
+    tensor: str
+    stride: int
+    channels: int
+    ends_block: bool
+    node: Any
+
+
+def find_layers(source: OnnxModel, recipe: Recipe) -> list[LayerRef]:
+    """The last map before pooling, called `features`, and before it one map a stride: the last
+    that all later ones come from, preferably a block's end."""
+    names = {id_of(output): name for name, output in tensors_of(source.model).items()}
+    shapes, frozen = _two_sizes(source, list(names.values()), recipe)
+    flow, maps = Flow(source.model), []
+    for node in flow.bottlenecks():
+        name = names.get(id_of(node.output(0)), "")
+        if name not in shapes or node.get_type_name() == "Pad":  # a part of what comes after it
+            continue
+        small, large = shapes[name]
+        stride = stride_between(small, large, _GROWTH)
+        # One cell is what an average of the file's own size gives; without weights before it, a
+        # map is the picture.
+        if stride and small[2:] != (1, 1) and _weighted(flow.until(node)):
+            maps.append(_Map(name, stride, small[1], _ends_block(node, flow), node))
+    hint = f" ({frozen})" if frozen else ""
+    if not maps:
+        raise ExportError(
+            f"{source.path} has no feature map [N, C, h, w] that follows the input size and that"
+            f" all that comes after it is made from{hint}; export it with dynamic batch, height and"
+            " width, or name the layers with --layers name=tensor,..."
+        )
+    last = maps[-1]
+    after = _weighted(flow.after(last.node))
+    if after > _MAX_AFTER:
+        raise ExportError(
+            f"{source.path}: '{last.tensor}' is the last map [N, C, h, w] that follows the input"
+            f" size and that all after it is made from, but {after} convolutions and matrix"
+            f" products come after it{hint}, so it is not the map before pooling. Export the file"
+            " with dynamic batch, height and width, or name the layers with --layers"
+            " name=tensor,..."
+        )
+    layers = []
+    for stride in sorted({m.stride for m in maps if 2 <= m.stride < last.stride}):
+        same = [m for m in maps if m.stride == stride]
+        best = ([m for m in same if m.ends_block] or same)[-1]
+        layers.append(LayerRef(f"stride{stride}", best.tensor))
+    return [*layers, LayerRef("features", last.tensor)]
+
+
+def check_layers(source: OnnxModel, layers: list[LayerRef]) -> None:
+    """Refuses (ExportError) names that are no tensor [N, C, h, w] of the file, and one twice."""
+    outputs = tensors_of(source.model)
+    seen: dict[Any, str] = {}
+    for layer in layers:
+        output = outputs.get(layer.path)
+        if output is None or layer.call >= 0:
+            close = difflib.get_close_matches(str(layer), outputs, n=5, cutoff=0.4)
+            known = ", ".join(close or list(outputs)[-5:])
+            raise ExportError(
+                f"layer '{layer.name}': the file has no tensor '{layer}' that a node gives; it has"
+                f" {known}"
+            )
+        shape = output.get_partial_shape()
+        if len_of(output) != 4 or shape[1].is_dynamic:
+            raise ExportError(
+                f"layer '{layer.name}': tensor '{layer.path}' is {shape}, not a feature map"
+                " [N, C, h, w]; name one before it"
+            )
+        first = seen.setdefault(id_of(output), layer.name)
+        if first != layer.name:
+            raise ExportError(f"layers '{first}' and '{layer.name}' are the same map; name it once")
+
+
+def id_of(output: Any) -> tuple[str, int]:
+    return output.get_node().get_name(), output.get_index()
+
+
+def len_of(output: Any) -> int:
+    """Dimensions of an output's shape; 0 where their number is open."""
+    shape = output.get_partial_shape()
+    return 0 if shape.rank.is_dynamic else len(shape)
+
+
+def _two_sizes(
+    source: OnnxModel, tensors: list[str], recipe: Recipe
+) -> tuple[dict[str, tuple[tuple[int, ...], tuple[int, ...]]], str]:
+    """Shapes of the tensors [N, C, h, w] at the recipe's size and at one that is larger, and why
+    the others have none: the graph up to the first that does not allow it is taken."""
+    outputs = tensors_of(source.model)
+    four = [t for t in tensors if len_of(outputs[t]) == 4]
+    height, width = recipe.height, recipe.width
+    reason = ""
+
+    def shapes(count: int, extra: int) -> dict[str, tuple[int, ...]] | None:
+        nonlocal reason
+        try:
+            return _shapes(source, four[:count], height + extra, width + extra)
+        except RuntimeError as error:
+            reason = reason_of(error)
+            return None
+
+    low, high = 0, len(four)
+    while low < high:  # a longer part of the graph allows a size only if a shorter one does
+        middle = (low + high + 1) // 2
+        if shapes(middle, _GROWTH) is not None:
+            low = middle
+        else:
+            high = middle - 1
+    small, large = shapes(low, 0) or {}, shapes(low, _GROWTH) or {}
+    return {t: (small[t], large[t]) for t in small if t in large}, reason
+
+
+def _shapes(
+    source: OnnxModel, tensors: list[str], height: int, width: int
+) -> dict[str, tuple[int, ...]]:
+    ov = openvino_package()
+    clone = source.model.clone()
+    outputs = tensors_of(clone)
+    cut = ov.Model([outputs[t] for t in tensors], clone.get_parameters())
+    cut.reshape(source.input_shape(1, height, width))
+    found = {t: outputs[t].get_partial_shape() for t in tensors}
+    return {t: tuple(shape.to_shape()) for t, shape in found.items() if shape.is_static}
+
+
+def _weighted(nodes: list[Any]) -> int:
+    return sum(node.get_type_name() in _WEIGHTED for node in nodes)
+
+
+def _ends_block(node: Any, flow: Flow) -> bool:
+    """Whether a node gives a residual sum, or an activation right after one."""
+    for _ in range(3):  # a clip may be two nodes
+        if node.get_type_name() not in _ACTIVATIONS:
+            break
+        node = flow.inputs(node)[0]
+    return node.get_type_name() == "Add" and len(flow.inputs(node)) == 2

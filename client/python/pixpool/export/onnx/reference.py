@@ -1,0 +1,137 @@
+"""What the bundle's graph is compared with: the file itself, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixpool.export.errors import ExportError, brief
+from pixpool.export.onnx.flow import tensors_of
+from pixpool.export.onnx.source import OnnxModel, reason_of
+from pixpool.export.openvino_graph import FLOAT32, openvino_package
+from pixpool.export.recipe import Recipe
+
+Runner = Callable[[np.ndarray], list[np.ndarray]]
+
+
+class Reference:
+    """Runs the file on pictures: uint8 [N, H, W, 3] to the tensors. `open_sizes` takes the sizes
+    that the file gives its input out of it; else the file is run as it is."""
+
+    def __init__(
+        self, source: OnnxModel, tensors: list[str], recipe: Recipe, open_sizes: bool = True
+    ) -> None:
+        self._source = source
+        self._mean, self._std = (np.array(v, np.float32) for v in (recipe.mean, recipe.std))
+        make = _onnx_runtime if has_onnx_runtime() else _openvino
+        self._run = make(source, tensors, open_sizes)
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+        values = (images.numpy().astype(np.float32) - self._mean) / self._std
+        if self._source.bgr:
+            values = values[..., ::-1]
+        if self._source.channels_first:
+            values = values.transpose(0, 3, 1, 2)
+        return tuple(torch.from_numpy(v) for v in self._run(np.ascontiguousarray(values)))
+
+
+def has_onnx_runtime() -> bool:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def reference_name() -> str:
+    if has_onnx_runtime():
+        import onnxruntime
+
+        return f"ONNX Runtime {onnxruntime.__version__}"
+    return "OpenVINO on the file itself, in its most accurate setting"
+
+
+def _onnx_runtime(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Runner:
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what fails is raised too
+    try:
+        model = onnx.load(str(source.path))
+        _want(onnx, model.graph, tensors, open_sizes)
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise ExportError(
+            f"ONNX Runtime does not take {source.path}, so there is nothing to check the bundle"
+            f" against: {brief(error)}"
+        ) from error
+    (taken,) = session.get_inputs()
+    return lambda values: session.run(tensors, {taken.name: values})
+
+
+def _want(onnx: Any, graph: Any, tensors: list[str], open_sizes: bool) -> None:
+    """Makes the tensors the graph's outputs, and drops what they do not need: it may hold for the
+    file's own size alone."""
+    needed, nodes = set(tensors), []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= _inputs(onnx, node)
+            nodes.append(node)
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(nodes)]
+    del graph.node[:]
+    graph.node.extend(kept)
+    del graph.output[:]
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    if open_sizes:
+        del graph.value_info[:]  # sizes that follow from the input's
+        constants = {tensor.name for tensor in graph.initializer}
+        (taken,) = (value for value in graph.input if value.name not in constants)
+        for at, dimension in enumerate(taken.type.tensor_type.shape.dim):
+            if not (dimension.HasField("dim_value") and dimension.dim_value == 3 and at in (1, 3)):
+                dimension.dim_param = f"size{at}"
+
+
+def _inputs(onnx: Any, node: Any) -> set[str]:
+    """What a node uses, its bodies (If, Loop) included."""
+    used = set(node.input)
+    for attribute in node.attribute:
+        graphs = [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs
+        for inner in (child for graph in graphs for child in graph.node):
+            used |= _inputs(onnx, inner)
+        used.update(value.name for graph in graphs for value in graph.output)
+    return used
+
+
+def _openvino(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Runner:
+    """Each size gets the file anew, fixed to that size, so that the bundle's open sizes and its
+    normalisation are checked; what OpenVINO computes wrong, it would not show."""
+    ov = openvino_package()
+    config = {
+        **FLOAT32,
+        "EXECUTION_MODE_HINT": "ACCURACY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+
+    def run(values: np.ndarray) -> list[np.ndarray]:
+        clone = source.model.clone()
+        outputs = tensors_of(clone)
+        model = ov.Model([outputs[t] for t in tensors], clone.get_parameters())
+        try:
+            if open_sizes:
+                model.reshape(list(values.shape))
+            compiled = ov.Core().compile_model(model, "CPU", config)
+            results = compiled(values)
+        except RuntimeError as error:
+            raise RuntimeError(reason_of(error)) from error
+        return [results[i].copy() for i in range(len(tensors))]
+
+    return run
