@@ -135,7 +135,7 @@ def _export(trunk: Trunk, min_side: int, multiple: int, device: str) -> Any:
     with (
         exported_same_padding(trunk, exact=multiple > 1),
         torch.no_grad(),
-        # Sizes of 0 and 1 follow the same rules as others; without this a batch of 1 is another graph.
+        # Sizes of 0 and 1 follow the rules of others, or a batch of 1 would be another graph.
         _config.patch(backed_size_oblivious=True),
     ):
         return torch.export.export(_Opaque(trunk), (images,), dynamic_shapes=(sizes,), strict=False)
