@@ -86,7 +86,11 @@ class AotInductorGraph:
         sides = images.shape[1:3]
         aligned = self._aligned is not None and not any(side % self._multiple for side in sides)
         graph = self._aligned if aligned else self._any
-        return tuple(m.cpu() for m in graph(images.to(self._device)))
+        if self._device == "cpu":
+            return tuple(graph(images))
+        # cuDNN rounds to TF32 unless told otherwise, which would hide what the graph itself does.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return tuple(m.cpu() for m in graph(images.to(self._device)))
 
 
 def _check_machine(device: str) -> None:
