@@ -10,6 +10,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 import torch
@@ -141,7 +142,8 @@ def test_input_below_the_smallest_side_fails_alone(start_server, models, api, ph
     server = start_server("--engine=aotinductor", models=tmp_path)
     client = api.client(server.target)
     options = client.pb.InputOptions(input_height_px=99, input_width_px=128)
-    result = client.extract([photos["coffee.png"]], ["global_avg"], input_options=options).results[0]
-    assert result.WhichOneof("outcome") == "status"
+    with pytest.raises(grpc.RpcError) as caught:
+        client.extract([photos["coffee.png"]], ["global_avg"], input_options=options)
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
     assert "takes pictures from 100 pixels a side, not 128 x 99" in server.log()
     assert client.features(photos["coffee.png"], "global_avg")[0].shape == (64,)

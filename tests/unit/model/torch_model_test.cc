@@ -119,10 +119,11 @@ class PackageInBundle : public BrokenBundle {
     setenv("TMPDIR", temp_.path().c_str(), 1);
     WriteFile(dir_ / "backbone.pt2", "not a package");
     manifest_["files"].push_back({{"path", "backbone.pt2"}, {"sha256", ""}});
-    manifest_["engines"].insert(manifest_["engines"].begin(), {{"engine", "aotinductor"},
-                                                               {"precision", "float32"},
-                                                               {"path", "backbone.pt2"},
-                                                               {"device", "cpu"}});
+    const json entry = {{"engine", "aotinductor"},
+                        {"precision", "float32"},
+                        {"path", "backbone.pt2"},
+                        {"device", "cpu"}};
+    manifest_["engines"].insert(manifest_["engines"].begin(), entry);
   }
   ~PackageInBundle() override { unsetenv("TMPDIR"); }
 

@@ -86,7 +86,11 @@ class AotInductorGraph:
         sides = images.shape[1:3]
         aligned = self._aligned is not None and not any(side % self._multiple for side in sides)
         graph = self._aligned if aligned else self._any
-        return tuple(m.cpu() for m in graph(images.to(self._device)))
+        if self._device == "cpu":
+            return tuple(graph(images))
+        # cuDNN rounds to TF32 unless told otherwise, which would hide what the graph itself does.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return tuple(m.cpu() for m in graph(images.to(self._device)))
 
 
 def _check_machine(device: str) -> None:
@@ -135,7 +139,7 @@ def _export(trunk: Trunk, min_side: int, multiple: int, device: str) -> Any:
     with (
         exported_same_padding(trunk, exact=multiple > 1),
         torch.no_grad(),
-        # Sizes of 0 and 1 follow the same rules as others; without this a batch of 1 is another graph.
+        # Sizes of 0 and 1 follow the rules of others, or a batch of 1 would be another graph.
         _config.patch(backed_size_oblivious=True),
     ):
         return torch.export.export(_Opaque(trunk), (images,), dynamic_shapes=(sizes,), strict=False)
