@@ -38,6 +38,7 @@ class BundleOptions:
     filters: list[FilterSpec] = dataclasses.field(default_factory=list)
     engines: list[str] | None = None  # besides torchscript; None: those that can be had
     int8: Path | None = None  # pictures to calibrate on
+    int8_judge: Path | None = None  # pictures to judge it on; None: a third of those
     accept_worse_int8: bool = False
     threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
 
