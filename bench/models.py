@@ -22,6 +22,8 @@ MODELS = {
     "resnet50": ["module:random_networks:resnet50", "--license", "BSD-3-Clause"],
 }
 LEARNT = {"efficientnet-lite0"}  # the others have random weights
+# Not for comparisons: overhead.py's.
+NOTHING = ["module:random_networks:nothing", "--layers", "features=1", "--input-size", "28", "--resize-size", "28"]
 PRECISIONS = ["float32", "int8"]
 
 
@@ -42,9 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     add_arguments(parser)
+    parser.add_argument("--nothing", action="store_true", help="only the model of overhead.py")
     args, _ = parser.parse_known_args()  # the rest is compare.py's
+    if args.nothing:
+        make("nothing", "float32", NOTHING)
+        return
     for model in args.model:
         make(model, "float32", MODELS[model])
         if "int8" in args.precision:

@@ -81,9 +81,8 @@ def _calls(results: dict[str, Any]) -> Any:
 def _rate(results: dict[str, Any]) -> Any:
     points = [{**p, "shed_percent": 100 * p["shed"], "late_percent": 100 * p["late"]} for p in results["offered"]]
     figure, (latency, served, failed) = _panels(3)
-    answered = [p for p in points if p["rate"] > 0]
     for name in ("p50", "p99"):
-        _line(latency, answered, "offered", name, name)
+        _line(latency, points, "offered", name, name)
     latency.set(ylabel="latency of what was answered, ms", yscale="log", title="Latency")
     latency.legend()
     _line(served, points, "offered", "rate", "answered")

@@ -73,13 +73,19 @@ class Pictures:
             calibration, held_out = found, _shuffled(judge)
         self.calibration = _load(calibration, recipe, progress)
         self.held_out = _load(held_out, recipe, progress)
-        count = len(self.calibration) + len(self.held_out)
-        where = f"{folder} holds" if judge is None else f"{folder} and {judge} hold"
-        if count < MIN_PICTURES or len(self.held_out) * _HOLD_OUT < MIN_PICTURES:
+        count = len(self.calibration) + (len(self.held_out) if judge is None else 0)
+        least = MIN_PICTURES // _HOLD_OUT
+        if judge is not None and len(self.held_out) < least:
             raise ExportError(
-                f"--int8: {where} {count} usable pictures, {len(self.held_out)} of them to judge;"
-                f" calibration and its check need at least {MIN_PICTURES}, {MIN_PICTURES // _HOLD_OUT} of"
-                " them to judge, like those that will be served"
+                f"--int8-judge: {judge} holds {len(self.held_out)} usable pictures; at least {least}"
+                " are needed, like those that will be served"
+            )
+        wanted = MIN_PICTURES if judge is None else MIN_PICTURES - least
+        if count < wanted:
+            what = "calibration and its check need" if judge is None else "calibration needs"
+            raise ExportError(
+                f"--int8: {folder} holds {count} usable pictures; {what} at"
+                f" least {wanted}, like those that will be served"
             )
 
 
