@@ -24,9 +24,9 @@ def medians(rounds: dict[str, Any]) -> dict[str, Any]:
 def overhead(run: dict[str, Any], precision: str, concurrency: str) -> dict[str, float]:
     """Processor milliseconds of a call that are not decode, resize and backbone.
 
-    `outside` is the server's whole, less that of the in-process limit at the same number of threads in the same round, less
-    what of the latter was the head: a difference of two measured sums, so as uncertain as they are. `serving` is
-    exact and a part of it: the threads that receive, answer and log. `heads` is another: the head's own time.
+    `serving` is exact: the threads that receive, answer and log. `heads` is the head's own time. `outside` is the server's
+    whole less that of the in-process limit at as many threads in the same round, and the head on top: the difference of
+    two large sums, so as uncertain as they are. overhead.py measures it without them.
     """
     ours = run["rounds"][run["ours"][precision]][concurrency]
     limit = run["rounds"][run["limits"][precision]][concurrency]
@@ -87,10 +87,11 @@ def _ratios(run: dict[str, Any], middle: dict[str, Any], args: argparse.Namespac
         print("  int8 / float32, images/s: " + ", ".join(f"{fast[c]['rate'] / exact[c]['rate']:.2f}" for c in at))
     for precision in run["ours"]:
         parts = [overhead(run, precision, c) for c in at]
-        print(f"  {precision}, processor time a call outside decode, resize and backbone, ms: "
+        print(f"  {precision}, processor ms a call of threads that receive, answer and log: "
+              + ", ".join(f"{p['serving']:.2f}" for p in parts)
+              + "; of the head: " + ", ".join(f"{p['heads']:.2f}" for p in parts))  # fmt: skip
+        print("    outside decode, resize and backbone, as the difference to the limit (bench/overhead is exact): "
               + ", ".join(f"{p['outside']:.2f} ({p['outside_low']:.2f} to {p['outside_high']:.2f})" for p in parts))  # fmt: skip
-        print("    of it threads that receive, answer and log: " + ", ".join(f"{p['serving']:.2f}" for p in parts)
-              + "; the head: " + ", ".join(f"{p['heads']:.2f}" for p in parts))  # fmt: skip
 
 
 def _int8(run: dict[str, Any]) -> None:
