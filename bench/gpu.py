@@ -2,7 +2,7 @@
 
     python bench/gpu.py [--model resnet50 ...] [--batch 1 4 16 64] [--seconds 1] [--json FILE]
 
-In the environment that `bench/setup.sh` makes the models with. Without a CUDA device it says so and ends with 2; `--device
+In the environment of `./test`, with client/python on the path. Not yet run on a GPU. Without a CUDA device it says so and ends with 2; `--device
 cpu` measures float32 on the CPU instead. Images/s of the whole network, its input already on the device, so no decode is in
 it; the cosine is that of the worst picture with eager float32.
 """
@@ -10,6 +10,7 @@ it; the cosine is that of the worst picture with eager float32.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -57,14 +58,13 @@ def measure(model: str, folder: Path, args: argparse.Namespace) -> Iterator[dict
             # Before AOTInductor compiles, which chooses its kernels by it.
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
             kind = torch.float16 if precision == "float16" else torch.float32
-            for engine, run in engines(network.to(kind), pictures.to(kind), folder):
+            for engine, run in engines(copy.deepcopy(network).to(kind), pictures.to(kind), folder):
                 got = run().float()
                 exact = got if exact is None else exact
                 cosine = nn.functional.cosine_similarity(got, exact, dim=1).min().item()
                 rate = batch / timed(run, args.seconds)
                 print(f"{model:<20} {precision:<9} {engine:<12} {batch:>5} {rate:10.1f} {1e3 * batch / rate:9.3f} {cosine:9.6f}", flush=True)
                 yield {"model": model, "precision": precision, "engine": engine, "batch": batch, "images_per_second": rate, "cosine": cosine}
-        network.to(torch.float32)
 
 
 def engines(network: nn.Module, pictures: Tensor, folder: Path) -> Iterator[tuple[str, Run]]:
