@@ -89,7 +89,7 @@ def _rate(results: dict[str, Any]) -> Any:
     served.plot([p["offered"] for p in points], [p["offered"] for p in points], color="0.6", linestyle=":", label="offered")
     served.set(ylabel="images/s", title="Answered", ylim=(0, None))
     served.legend()
-    _line(failed, points, "offered", "shed_percent", "refused at once (RESOURCE_EXHAUSTED)")
+    _line(failed, points, "offered", "shed_percent", "refused at once (OVERLOADED)")
     _line(failed, points, "offered", "late_percent", "past its deadline", linestyle="--")
     failed.set(ylabel="% of requests", title="Not answered", ylim=(0, 100))
     failed.legend(fontsize=8)

@@ -90,7 +90,7 @@ def _ratios(run: dict[str, Any], middle: dict[str, Any], args: argparse.Namespac
         print(f"  {precision}, processor ms a call of threads that receive, answer and log: "
               + ", ".join(f"{p['serving']:.2f}" for p in parts)
               + "; of the head: " + ", ".join(f"{p['heads']:.2f}" for p in parts))  # fmt: skip
-        print("    outside decode, resize and backbone, as the difference to the limit (bench/overhead is exact): "
+        print("    outside decode, resize and backbone, as the difference to the limit (bench/overhead has it without the noise): "
               + ", ".join(f"{p['outside']:.2f} ({p['outside_low']:.2f} to {p['outside_high']:.2f})" for p in parts))  # fmt: skip
 
 
