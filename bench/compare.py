@@ -2,7 +2,7 @@
 
 Rounds alternate, so that all see the same weather: A B C, A B C, ... A figure is the median over the rounds. Every
 server's vector is compared with a reference before and after; every call must be answered, with an answer of full length.
-Writes a table, bench.json and bench.svg.
+Writes a table for each model, bench.json and bench.svg.
 """
 
 from __future__ import annotations
@@ -10,63 +10,43 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import load
+import models
 import numpy as np
 import pictures
-import plot
+import report
 from contestants import PEERS, ROOT, Contestant, Pixpool, Plain, Triton, WidePlain
 
-LIMIT = "in process, no server"
+sys.path.append(str(PEERS))
+
+# What a vector has to keep of the reference, float32 PyTorch's as the exporter has checked. A random network's int8
+# is run for its speed and promises nothing.
+EXACT, CLOSE, RANDOM_INT8 = 0.999, 0.95, 0.5
 
 
 def main() -> None:
     args = arguments()
-    cores = len(os.sched_getaffinity(0))
     picture = pictures.make(args.image, ROOT / "build" / "samples")
-    backbone = ROOT / "models" / args.model / "1" / "backbone.xml"
-    scaled = args.decode == "scaled"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        file = folder / "picture.jpg"
-        file.write_bytes(picture)
-        precision = [] if args.precision == "float32" else [f"--precision={args.precision}"]
-        servers: list[Contestant] = [
-            Pixpool(folder, ROOT / "models", args.model, [*precision, *args.server_flags], scaled)
-        ]
-        if "plain" in args.peers:
-            servers.append(Plain(folder, backbone, args.plain or [2 * cores, cores, 1], scaled))
-        if "wide" in args.peers:
-            servers.append(WidePlain(folder, backbone, [2, 1, cores], scaled))
-        if "triton" in args.peers:
-            servers.append(Triton(folder, backbone, args.triton or [cores, 4], scaled))
-        try:
-            for server in servers:
-                server.start()
-            reference = reference_vector(backbone, picture)
-            bound = 0.999 if args.precision == "float32" and not scaled else 0.95
-            cosines = {s.name: check(s.wait_ready(picture), reference, s.name, bound) for s in servers}
-            results = measure(servers, picture, file, args)
-            for server in servers:
-                check(server.call(picture), reference, server.name, bound)
-            report(results, servers, cosines, picture, args)
-        finally:
-            for server in servers:
-                server.stop()
+    runs = {}
+    for model in args.model:
+        runs[model] = compare(model, picture, args)
+        report.table(model, runs[model], len(picture), args)
+        report.write(runs, args)  # after each, so that what is there stays if the next one fails
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    models.add_arguments(parser)
     add = parser.add_argument
-    add("--model", default="efficientnet-lite0", help="a bundle in models/, version 1")
-    add("--precision", choices=["float32", "int8"], default="float32", help="ours; peers stay float32")
+    add("--peer-precision", choices=models.PRECISIONS, default="float32", help="int8: peers run our int8 graph, too")
     add("--image", choices=list(pictures.KINDS), default="small", help="600x400 or 4000x3000 JPEG")
     add("--decode", choices=["exact", "scaled"], default="exact", help="scaled: libjpeg shrinks while decoding, for all")
     add("--concurrency", type=int, nargs="+", default=[1, 8, 32], help="calls in flight")
@@ -76,18 +56,80 @@ def arguments() -> argparse.Namespace:
     add("--plain", type=int, nargs=3, metavar=("WORKERS", "STREAMS", "THREADS"), help="settings of the plain server")
     add("--triton", type=int, nargs=2, metavar=("INSTANCES", "BATCH"), help="settings of Triton")
     add("--server-flags", nargs="*", default=[], help="of pixpool-server, such as --instances=1")
-    add("--out", type=Path, default=ROOT / "build" / "bench", help="folder of bench.json and bench.svg")
-    return parser.parse_args()
+    add("--out", type=Path, default=models.BENCH, help="folder of bench.json and bench.svg")
+    args = parser.parse_args()
+    if args.peer_precision not in args.precision and args.peer_precision != "float32":
+        parser.error("--peer-precision int8 needs --precision int8, which makes the graph")
+    return args
 
 
-def reference_vector(backbone: Path, picture: bytes) -> np.ndarray:
+def compare(model: str, picture: bytes, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs one model. Gives "settings" and "cosines" by name, and "rounds": name -> concurrency -> figure -> a list."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "picture.jpg"
+        file.write_bytes(picture)
+        ours, peers = contestants(model, folder, args)
+        servers = [*ours.values(), *peers]
+        try:
+            for server in servers:
+                server.start()
+            reference = reference_vector(models.bundle(model, "float32"), picture)
+            bounds = {s.name: bound(model, p, args) for p, s in ours.items()}
+            bounds |= {s.name: bound(model, args.peer_precision, args) for s in peers}
+            cosines = {s.name: check(s.wait_ready(picture), reference, s.name, bounds[s.name]) for s in servers}
+            rounds = measure(model, servers, list(ours), picture, file, args)
+            for server in servers:
+                check(server.call(picture), reference, server.name, bounds[server.name])
+        finally:
+            for server in servers:
+                server.stop()
+    return {
+        "ours": {precision: server.name for precision, server in ours.items()},
+        "limits": {precision: limit_name(precision) for precision in ours},
+        "peers": [server.name for server in peers],
+        "settings": {server.name: server.settings for server in servers},
+        "cosines": cosines,
+        "int8": report.fidelity(models.bundle(model, "int8")) if "int8" in ours else None,
+        "learnt": model in models.LEARNT,
+        "rounds": rounds,
+    }
+
+
+def contestants(model: str, folder: Path, args: argparse.Namespace) -> tuple[dict[str, Contestant], list[Contestant]]:
+    cores, scaled = len(os.sched_getaffinity(0)), args.decode == "scaled"
+    ours: dict[str, Contestant] = {}
+    for precision in args.precision:
+        flags = [f"--precision={precision}", *args.server_flags]
+        repository = models.repository(model, precision)
+        ours[precision] = Pixpool(folder, repository, model, flags, scaled, f"pixpool {precision}")
+    graph = (models.bundle(model, args.peer_precision), args.peer_precision)
+    peers: list[Contestant] = []
+    if "plain" in args.peers:
+        peers.append(Plain(folder, *graph, args.plain or [2 * cores, cores, 1], scaled))
+    if "wide" in args.peers:
+        peers.append(WidePlain(folder, *graph, [2, 1, cores], scaled))
+    if "triton" in args.peers:
+        peers.append(Triton(folder, *graph, args.triton or [cores, 4], scaled))
+    return ours, peers
+
+
+def limit_name(precision: str) -> str:
+    return f"in process {precision}, no server"
+
+
+def bound(model: str, precision: str, args: argparse.Namespace) -> float:
+    if precision == "int8" and model not in models.LEARNT:
+        return RANDOM_INT8
+    return EXACT if precision == "float32" and args.decode == "exact" else CLOSE
+
+
+def reference_vector(bundle: Path, picture: bytes) -> np.ndarray:
     """Pillow and OpenVINO in this process: the exporter has checked the latter against PyTorch."""
-    import sys
+    from backbone import Backbone, Bundle
 
-    sys.path.append(str(PEERS))
-    from backbone import Backbone, prepare
-
-    return Backbone(backbone, 1, 1, 1)(prepare(picture, scaled=False)[None])[0]
+    read = Bundle(bundle)
+    return Backbone(read, 1, 1, 1)(read.prepare(picture, scaled=False)[None])[0]
 
 
 def check(vector: np.ndarray, reference: np.ndarray, name: str, bound: float) -> float:
@@ -97,7 +139,9 @@ def check(vector: np.ndarray, reference: np.ndarray, name: str, bound: float) ->
     return cosine
 
 
-def measure(servers: list[Contestant], picture: bytes, file: Path, args: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    model: str, servers: list[Contestant], precisions: list[str], picture: bytes, file: Path, args: argparse.Namespace
+) -> dict[str, Any]:
     """Name -> concurrency -> figures, each the list over the rounds."""
     bodies = {s.name: s.body(picture, args.image) for s in servers}
     length = {s.name: 0.0 for s in servers}
@@ -110,66 +154,34 @@ def measure(servers: list[Contestant], picture: bytes, file: Path, args: argpars
             length[server.name] = warm.answer_bytes
         for _ in range(args.rounds):
             for server in servers:
-                before = server.cpu_seconds()
-                got = load.run(
-                    server.target, server.method, bodies[server.name], concurrency, requests[server.name]
-                )
-                cpu = 1e3 * (server.cpu_seconds() - before) / requests[server.name]
+                calls = requests[server.name]
+                cpu, serving = server.cpu_seconds(), server.serving_seconds()
+                got = load.run(server.target, server.method, bodies[server.name], concurrency, calls)
+                cpu, serving = server.cpu_seconds() - cpu, server.serving_seconds() - serving
                 if abs(got.answer_bytes - length[server.name]) > 0.05 * length[server.name]:
                     raise SystemExit(f"{server.name}: answers of {got.answer_bytes} bytes in place of {length[server.name]}")
-                keep(results, server.name, concurrency, rate=got.rate, p50=got.p50, p99=got.p99, cpu=cpu,
-                     mb=server.resident_mb())  # fmt: skip
-            limit = in_process(file, args, 1 if concurrency == 1 else 1024)
-            keep(results, LIMIT, concurrency, **limit)
+                keep(results, server.name, concurrency, rate=got.rate, p50=got.p50, p99=got.p99, cpu=1e3 * cpu / calls,
+                     serving=1e3 * serving / calls, mb=server.resident_mb())  # fmt: skip
+            for precision in precisions:
+                limit = in_process(models.bundle(model, precision), precision, file, args, 1 if concurrency == 1 else 1024)
+                keep(results, limit_name(precision), concurrency, **limit)
     return results
 
 
-def in_process(file: Path, args: argparse.Namespace, workers: int) -> dict[str, float]:
+def in_process(bundle: Path, precision: str, file: Path, args: argparse.Namespace, workers: int) -> dict[str, float]:
     command = [
-        str(ROOT / "build/release/bin/pixpool-limit"), f"--model={ROOT / 'models' / args.model / '1'}", f"--image={file}",
-        f"--seconds={args.seconds}", f"--precision={args.precision}", f"--workers={workers}", f"--decode={args.decode}",
+        str(ROOT / "build/release/bin/pixpool-limit"), f"--model={bundle}", f"--image={file}", f"--seconds={args.seconds}",
+        f"--precision={precision}", f"--workers={workers}", f"--decode={args.decode}",
     ]  # fmt: skip
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     stages = {k: figures[k] for k in ("decode_ms", "resize_ms", "backbone_ms", "heads_ms")}
-    return {"rate": figures["images_per_second"], "p50": sum(stages.values()), **stages}
+    return {"rate": figures["images_per_second"], "p50": sum(stages.values()), "cpu": figures["cpu_ms"], **stages}
 
 
 def keep(results: dict[str, Any], name: str, concurrency: int, **figures: float) -> None:
     at = results.setdefault(name, {}).setdefault(str(concurrency), {})
     for key, value in figures.items():
         at.setdefault(key, []).append(value)
-
-
-def report(results: dict[str, Any], servers: list[Contestant], cosines: dict[str, float], picture: bytes, args: Any) -> None:
-    medians = {
-        name: {c: {k: statistics.median(v) for k, v in figures.items()} for c, figures in by.items()}
-        for name, by in results.items()
-    }
-    peers = [s.name for s in servers[1:]]
-    print(f"{args.model}, {args.precision}, {args.image} picture ({len(picture)} bytes), {args.decode} decode; "
-          f"medians of {args.rounds} rounds of {args.seconds:g} s\n")  # fmt: skip
-    print(f"{'':<30} {'at':>3} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms':>7} {'MB':>6} {'x best peer':>12} {'of limit':>9}")
-    for concurrency in map(str, args.concurrency):
-        best = max((medians[p][concurrency]["rate"] for p in peers), default=None)
-        limit = medians[LIMIT][concurrency]["rate"]
-        for name, by in medians.items():
-            row = by[concurrency]
-            cells = f"{row['rate']:9.1f} {row['p50']:8.2f}"
-            if name == LIMIT:
-                cells += f" {'':>8} {'':>7} {'':>6}"
-            else:
-                cells += f" {row['p99']:8.2f} {row['cpu']:7.2f} {row['mb']:6.0f}"
-            cells += f" {row['rate'] / best:12.2f}" if best else f" {'':>12}"
-            print(f"{name:<30} {concurrency:>3} {cells} {row['rate'] / limit:8.0%}")
-    for server in servers:
-        print(f"{server.name}: {server.settings}; cosine with the reference {cosines[server.name]:.6f}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    settings = {s.name: s.settings for s in servers}
-    options = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    text = json.dumps({"options": options, "settings": settings, "cosines": cosines, "medians": medians, "rounds": results})
-    (args.out / "bench.json").write_text(text + "\n")
-    plot.bars(medians, args.out / "bench.svg", f"{args.model}, {args.precision}, {args.image} picture, {args.decode} decode")
-    print(f"wrote {args.out / 'bench.json'} and bench.svg")
 
 
 if __name__ == "__main__":

@@ -99,6 +99,10 @@ class Contestant:
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def serving_seconds(self) -> float:
+        """Processor time of the threads that neither decode nor run the model; subclasses that can tell them apart."""
+        return float("nan")
+
     def resident_mb(self) -> float:
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes())
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -117,10 +121,13 @@ class Pixpool(Contestant):
     name = "pixpool"
     method = "/pixpool.v1.FeatureService/ExtractFeatures"
 
-    def __init__(self, folder: Path, models: Path, model: str, flags: list[str], scaled: bool) -> None:
+    def __init__(
+        self, folder: Path, models: Path, model: str, flags: list[str], scaled: bool, name: str = "pixpool"
+    ) -> None:
         super().__init__(folder)
         from api import Api
 
+        self.name = name
         self.models, self.model, self.flags, self.scaled = models, model, flags, scaled
         self.settings = " ".join(flags) or "as it comes"
         api = Api(ROOT / "proto", folder)
@@ -131,6 +138,15 @@ class Pixpool(Contestant):
             str(ROOT / "build/release/bin/pixpool-server"), "--models-dir", str(self.models), "--listen", self.target,
             "--http-listen", "", "--default-model", self.model, "--log-level", "warning", *self.flags,
         ]  # fmt: skip
+
+    def serving_seconds(self) -> float:
+        """By thread names: `decode`, `instance-N`, and those of OpenVINO, which keep the process's name, do the work."""
+        total = 0
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            name = (task / "comm").read_text().strip()
+            if name not in ("decode", "pixpool-server") and not name.startswith("instance-"):
+                total += int((task / "schedstat").read_text().split()[0])
+        return total / 1e9
 
     def request(self, picture: bytes) -> bytes:
         message = self.pb.ExtractFeaturesRequest(
@@ -147,19 +163,29 @@ class Pixpool(Contestant):
         return np.asarray(result.features.head_results[0].values, np.float32)
 
 
-class Plain(Contestant):
-    name = "plain Python gRPC + OpenVINO"
-    method = "/bench.Peer/Extract"
+class Peer(Contestant):
+    """A Python server of bench/peers."""
 
-    def __init__(self, folder: Path, backbone: Path, settings: list[int], scaled: bool) -> None:
+    script = ""
+    words = ""  # its settings, with a place for each number
+
+    def __init__(self, folder: Path, bundle: Path, precision: str, settings: list[int], scaled: bool) -> None:
         super().__init__(folder)
-        self.backbone, self.numbers, self.scaled = backbone, settings, scaled
-        self.settings = "{} workers, {} streams of {} threads".format(*settings)
+        self.bundle, self.precision, self.numbers, self.scaled = bundle, precision, settings, scaled
+        self.settings = f"{precision}, {self.words.format(*settings)}"
 
     def command(self) -> list[str]:
         extra = ["scaled"] if self.scaled else []
         numbers = [str(n) for n in self.numbers]
-        return [sys.executable, str(PEERS / "plain.py"), str(self.port), str(self.backbone), *numbers, *extra]
+        script = str(PEERS / self.script)
+        return [sys.executable, script, str(self.port), str(self.bundle), self.precision, *numbers, *extra]
+
+
+class Plain(Peer):
+    name = "plain Python gRPC + OpenVINO"
+    method = "/bench.Peer/Extract"
+    script = "plain.py"
+    words = "{} workers, {} streams of {} threads"
 
     def request(self, picture: bytes) -> bytes:
         return picture
@@ -174,19 +200,11 @@ class WidePlain(Plain):
     name = "the same, all cores a picture"
 
 
-class Triton(Contestant):
+class Triton(Peer):
     name = "Triton (pytriton) + OpenVINO"
     method = "/inference.GRPCInferenceService/ModelInfer"
-
-    def __init__(self, folder: Path, backbone: Path, settings: list[int], scaled: bool) -> None:
-        super().__init__(folder)
-        self.backbone, self.numbers, self.scaled = backbone, settings, scaled
-        self.settings = "{} instances, batch {}, no delay".format(*settings)
-
-    def command(self) -> list[str]:
-        extra = ["scaled"] if self.scaled else []
-        numbers = [str(n) for n in self.numbers]
-        return [sys.executable, str(PEERS / "triton.py"), str(self.port), str(self.backbone), *numbers, *extra]
+    script = "triton.py"
+    words = "{} instances, batch {}, no delay"
 
     def request(self, picture: bytes) -> bytes:
         from tritonclient.grpc import service_pb2

@@ -1,4 +1,4 @@
-"""The plot of a comparison."""
+"""The plots, as SVG whose text stays text."""
 
 from __future__ import annotations
 
@@ -8,57 +8,120 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("svg")
+# The same figures give the same file; text as text is small, and can be searched.
+matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pixpool", "font.family": "sans-serif", "font.size": 9})
 import matplotlib.pyplot as plt  # noqa: E402
 
 
-def bars(medians: dict[str, Any], path: Path, title: str) -> None:
-    """Images a second, a group of bars for each concurrency."""
-    concurrencies = list(next(iter(medians.values())))
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    width = 0.8 / len(medians)
-    for at, (name, by) in enumerate(medians.items()):
-        places = [i + (at - (len(medians) - 1) / 2) * width for i in range(len(concurrencies))]
-        drawn = axes.bar(places, [by[c]["rate"] for c in concurrencies], width, label=name)
-        axes.bar_label(drawn, fmt="%.0f", fontsize=8)
-    axes.set_xticks(range(len(concurrencies)), concurrencies)
-    axes.set(xlabel="calls in flight", ylabel="images a second", title=title)
-    axes.legend(fontsize=8, loc="lower right")
+def bars(models: dict[str, Any], path: Path, title: str) -> None:
+    """Images a second: a panel for each model, a group of bars for each number of calls in flight."""
+    figure, panels = plt.subplots(len(models), figsize=(8.5, 3.6 * len(models)), layout="constrained", squeeze=False)
+    for axes, (model, middle) in zip(panels.flat, models.items(), strict=True):
+        concurrencies = list(next(iter(middle.values())))
+        width = 0.85 / len(middle)
+        for at, (name, by) in enumerate(middle.items()):
+            places = [i + (at - (len(middle) - 1) / 2) * width for i in range(len(concurrencies))]
+            drawn = axes.bar(places, [by[c]["rate"] for c in concurrencies], width, label=name)
+            axes.bar_label(drawn, fmt="%.0f", fontsize=7)
+        axes.set_xticks(range(len(concurrencies)), concurrencies)
+        axes.set(xlabel="calls in flight", ylabel="images/s", title=f"{model}, {title}")
+        axes.margins(y=0.12)
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
+    save(figure, path)
+
+
+def curves(results: dict[str, Any], folder: Path, prefix: str) -> list[str]:
+    """The figures of curves.py, each a file; gives their names."""
+    drawn = {"calls": _calls(results), "rate": _rate(results), "size": _size(results), "settings": _settings(results)}
+    for what, figure in drawn.items():
+        save(figure, folder / f"{prefix}-{what}.svg")
+    return [f"{prefix}-{what}.svg" for what in drawn]
+
+
+def save(figure: Any, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
+    # Matplotlib ends lines in blanks, which the repository does not have.
+    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
 
 
-def curves(results: dict[str, Any], path: Path) -> None:
-    """The four curves of curves.py."""
-    figure, panels = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
-    closed, offered, sizes, settings = panels.flat
-
-    def line(axes: Any, points: list[dict[str, float]], x: str, y: str, label: str, **style: Any) -> None:
-        axes.plot([p[x] for p in points], [p[y] for p in points], marker="o", markersize=4, label=label, **style)
-
-    line(closed, results["calls"], "calls", "rate", "images a second")
-    line(closed, results["calls"], "calls", "p50", "p50, ms", linestyle="--")
-    line(closed, results["calls"], "calls", "p99", "p99, ms", linestyle="--")
-    closed.set(xscale="log", title="Calls in flight", xlabel="calls in flight", ylim=(0, None))
-    closed.set_xticks([p["calls"] for p in results["calls"]], [f"{p['calls']:.0f}" for p in results["calls"]])
-
-    line(offered, results["offered"], "offered", "p50", "p50, ms")
-    line(offered, results["offered"], "offered", "p99", "p99, ms")
-    line(offered, results["offered"], "offered", "rate", "served, images a second", linestyle="--")
-    offered.set(yscale="log", title="Offered rate (Poisson)", xlabel="requests a second")
-
-    for decode in ("exact", "scaled"):
-        points = [p for p in results["sizes"] if p["decode"] == decode]
-        cost = [{**p, "cost": 1e3 / p["rate"]} for p in points]
-        line(sizes, cost, "megapixels", "cost", f"decode {decode}")
-    sizes.set(xscale="log", title="Size of the picture, 8 calls in flight", xlabel="megapixels",
-              ylabel="ms an image (1 / rate)", ylim=(0, None))  # fmt: skip
-
-    line(settings, results["instances"], "instances", "rate", "instances (OpenVINO)")
-    line(settings, results["batches"], "batch", "rate", "most images of a batch (TorchScript)")
-    settings.set(title="Settings, 32 calls in flight", xlabel="number", ylabel="images a second", ylim=(0, None))
-
+def _panels(count: int) -> tuple[Any, list[Any]]:
+    figure, panels = plt.subplots(1, count, figsize=(4.6 * count, 3.4), layout="constrained", squeeze=False)
     for axes in panels.flat:
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    return figure, list(panels.flat)
+
+
+def _line(axes: Any, points: list[dict[str, Any]], x: str, y: str, label: str, **style: Any) -> None:
+    axes.plot([p[x] for p in points], [p[y] for p in points], marker="o", markersize=3.5, label=label, **style)
+
+
+def _numbered(axes: Any, values: list[float], label: str) -> None:
+    """A logarithmic x axis that names the values that were tried."""
+    axes.set_xscale("log")
+    axes.set_xticks(values, [f"{v:g}" for v in values])
+    axes.minorticks_off()
+    axes.set_xlabel(label)
+
+
+def _calls(results: dict[str, Any]) -> Any:
+    points = results["calls"]
+    figure, (rate, latency) = _panels(2)
+    _line(rate, points, "calls", "rate", "images/s")
+    rate.set(ylabel="images/s", title="Throughput", ylim=(0, None))
+    for name in ("p50", "p99"):
+        _line(latency, points, "calls", name, name)
+    latency.set(ylabel="latency, ms", yscale="log", title="Latency")
+    latency.legend()
+    for axes in (rate, latency):
+        _numbered(axes, [p["calls"] for p in points], "calls in flight (closed loop)")
+    return figure
+
+
+def _rate(results: dict[str, Any]) -> Any:
+    points = [{**p, "shed_percent": 100 * p["shed"], "late_percent": 100 * p["late"]} for p in results["offered"]]
+    figure, (latency, served, failed) = _panels(3)
+    for name in ("p50", "p99"):
+        _line(latency, points, "offered", name, name)
+    latency.set(ylabel="latency of what was answered, ms", yscale="log", title="Latency")
+    latency.legend()
+    _line(served, points, "offered", "rate", "answered")
+    served.plot([p["offered"] for p in points], [p["offered"] for p in points], color="0.6", linestyle=":", label="offered")
+    served.set(ylabel="images/s", title="Answered", ylim=(0, None))
+    served.legend()
+    _line(failed, points, "offered", "shed_percent", "refused at once (OVERLOADED)")
+    _line(failed, points, "offered", "late_percent", "past its deadline", linestyle="--")
+    failed.set(ylabel="% of requests", title="Not answered", ylim=(0, 100))
+    failed.legend(fontsize=8)
+    for axes in (latency, served, failed):
+        axes.axvline(results["saturation"], color="0.4", linewidth=0.8, linestyle="--")
+        axes.set(xlabel="offered, requests/s (Poisson)", xlim=(0, None))
+    return figure
+
+
+def _size(results: dict[str, Any]) -> Any:
+    figure, (cost, latency) = _panels(2)
+    for decode in ("exact", "scaled"):
+        points = [{**p, "cost": 1e3 / p["rate"]} for p in results["sizes"] if p["decode"] == decode]
+        _line(cost, points, "megapixels", "cost", f"decode {decode}")
+        _line(latency, points, "megapixels", "p50", f"decode {decode}")
+    cost.set(ylabel="ms an image (1000 / images/s)", title="Cost", ylim=(0, None))
+    latency.set(ylabel="p50, ms", title="Latency, 8 calls in flight", ylim=(0, None))
+    for axes in (cost, latency):
+        axes.set_xlabel("megapixels of a 4:3 JPEG")
+        axes.legend()
+    return figure
+
+
+def _settings(results: dict[str, Any]) -> Any:
+    figure, (instances, batches) = _panels(2)
+    _line(instances, results["instances"], "instances", "rate", "images/s")
+    instances.set(ylabel="images/s", title="Instances, 32 calls in flight", ylim=(0, None))
+    _numbered(instances, [p["instances"] for p in results["instances"]], "--instances")
+    for engine in dict.fromkeys(p["engine"] for p in results["batches"]):
+        points = [p for p in results["batches"] if p["engine"] == engine]
+        _line(batches, points, "batch", "rate", engine)
+    batches.set(ylabel="images/s", title="Batches, 32 calls in flight", ylim=(0, None))
+    batches.legend()
+    _numbered(batches, sorted({p["batch"] for p in results["batches"]}), "--max-batch-size")
+    return figure

@@ -1,24 +1,27 @@
 """Peer: a plain Python gRPC server, bytes of a picture in, float32 values out; no protobuf on its way.
 
-    python bench/peers/plain.py PORT BACKBONE.xml WORKERS STREAMS THREADS [scaled]
+    python bench/peers/plain.py PORT BUNDLE PRECISION WORKERS STREAMS THREADS [scaled]
 """
 
 from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
-from backbone import Backbone, prepare
+from backbone import Backbone, Bundle
 
 
 def main() -> None:
-    port, path, workers, streams, threads = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
-    scaled = "scaled" in sys.argv[6:]
-    backbone = Backbone(path, streams, threads, 1)
+    port, folder, precision = sys.argv[1:4]
+    workers, streams, threads = map(int, sys.argv[4:7])
+    scaled = "scaled" in sys.argv[7:]
+    bundle = Bundle(Path(folder), precision)
+    backbone = Backbone(bundle, streams, threads, 1)
 
     def extract(data: bytes, context: grpc.ServicerContext) -> bytes:
-        return backbone(prepare(data, scaled)[None])[0].tobytes()
+        return backbone(bundle.prepare(data, scaled)[None])[0].tobytes()
 
     server = grpc.server(ThreadPoolExecutor(workers), options=[("grpc.max_receive_message_length", -1)])
     handler = grpc.unary_unary_rpc_method_handler(extract)

@@ -1,28 +1,31 @@
 """Peer: Triton with its Python backend (nvidia-pytriton), gRPC, bytes of pictures in, float32 values out.
 
-    python bench/peers/triton.py PORT BACKBONE.xml INSTANCES BATCH [scaled]
+    python bench/peers/triton.py PORT BUNDLE PRECISION INSTANCES BATCH [scaled]
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from backbone import Backbone, prepare
+from backbone import Backbone, Bundle
 from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 
 def main() -> None:
-    port, path, instances, size = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5])
-    scaled = "scaled" in sys.argv[5:]
+    port, folder, precision = sys.argv[1:4]
+    instances, size = map(int, sys.argv[4:6])
+    scaled = "scaled" in sys.argv[6:]
+    bundle = Bundle(Path(folder), precision)
     # Instances of one thread each; a batch goes through one picture after the other, which is faster than as one.
-    backbone = Backbone(path, instances, 1, 1)
+    backbone = Backbone(bundle, instances, 1, 1)
 
     @batch
     def infer(image: np.ndarray) -> dict[str, np.ndarray]:
-        return {"embedding": np.concatenate([backbone(prepare(data, scaled)[None]) for data in image[:, 0]])}
+        return {"embedding": np.concatenate([backbone(bundle.prepare(data, scaled)[None]) for data in image[:, 0]])}
 
     number = int(port)
     config = TritonConfig(

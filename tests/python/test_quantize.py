@@ -1,5 +1,6 @@
 """Int8: the curve, its promise, and what is refused."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -57,6 +58,30 @@ def test_int8_keeps_the_promise_and_says_what_it_measured(tmp_path, photos):
     assert row["golden_min_cosine"] == pytest.approx(cosine - 0.003, abs=1e-4)
     assert 'type="FakeQuantize"' in (folder / row["path"]).read_text()
     assert len(OpenVinoGraph(folder / row["path"], 1)(random_images(2, 40, 72))) == len(manifest["layers"])
+
+
+def test_it_is_judged_on_the_pictures_given_for_that(tmp_path, photos, monkeypatch):
+    calibrate, judge = tmp_path / "calibrate", tmp_path / "judge"
+    calibrate.mkdir()
+    judge.mkdir()
+    rng = np.random.default_rng(2)
+    for number, path in enumerate(sorted(photos.iterdir())):
+        (calibrate / path.name).write_bytes(path.read_bytes())
+        if number < 10:  # other pictures: noise
+            Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(judge / path.name)
+    seen = []
+    monkeypatch.setattr(quantize, "_quantize", lambda *args, real=quantize._quantize: seen.append(args[2]) or real(*args))
+    options = BundleOptions(out=tmp_path / "out", int8=calibrate, int8_judge=judge, threads=1, accept_worse_int8=True)
+    row, manifest = int8_row(write_bundle(tiny_source(), options))
+    assert row["fidelity"]["pictures"] == 10
+    recipe = Recipe.from_json(manifest["input"])
+    wanted = {preprocess(load_image(path), recipe).tobytes() for path in calibrate.iterdir()}
+    assert seen and all({p.tobytes() for p in pictures} == wanted for pictures in seen)
+    for path in list(judge.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(ExportError, match="judge holds 1 usable pictures; at least 10"):
+        write_bundle(tiny_source(), dataclasses.replace(options, out=tmp_path / "few"))
+    assert main(["efficientnet-lite0", "--out", str(tmp_path / "x"), "--int8-judge", str(judge)]) == 1
 
 
 def test_a_worse_one_is_refused_unless_accepted(tmp_path, photos, monkeypatch):

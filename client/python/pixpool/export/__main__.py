@@ -38,7 +38,8 @@ with weight and perhaps bias (default: the default layer, the window's size):
   --filter learnt=conv.pt,layer=stage5,stride=2
 
 --int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER and
-judged on the rest: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
+judged on the rest, or on those below --int8-judge FOLDER instead, where parts of one photograph must not
+be on both sides: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
 the 5th percentile, and the same top label on 95 % of them. The server takes it with --precision int8.
 
 --aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler, and a
@@ -107,6 +108,8 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _model_options(args: argparse.Namespace) -> BundleOptions:
+    if args.int8_judge and not args.int8:
+        raise ExportError("--int8-judge judges what --int8 makes; give both")
     return BundleOptions(
         out=args.out or Path("models"),
         version="1" if args.version is None else args.version,
@@ -119,6 +122,7 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         engines=_engines(args.engines),
         aotinductor=args.aotinductor,
         int8=args.int8,
+        int8_judge=args.int8_judge,
         accept_worse_int8=args.accept_worse_int8,
         bgr=args.bgr,
         pca=[PcaSpec.parse(text) for text in args.pca],
@@ -183,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")
     add("--int8", type=Path, metavar="FOLDER", help="quantise on its pictures, see below")
+    add("--int8-judge", type=Path, metavar="FOLDER", help="pictures to judge int8 on, see below")
     add("--accept-worse-int8", action="store_true", help="even where vectors are too far off")
     add("--license", help="licence of the weights (default: what their package says)")
     recipe = parser.add_argument_group("input recipe (default: the model's own)")

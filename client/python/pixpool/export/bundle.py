@@ -42,6 +42,7 @@ class BundleOptions:
     engines: list[str] | None = None  # besides torchscript; None: those that can be had
     aotinductor: str | None = None  # device to compile for: cpu, cuda
     int8: Path | None = None  # pictures to calibrate on
+    int8_judge: Path | None = None  # pictures to judge it on; None: a third of those
     accept_worse_int8: bool = False
     bgr: bool = False  # an ONNX file takes blue, green, red
     threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses

@@ -35,9 +35,11 @@ class Extras:
         self._pictures = {spec.folder: list_pictures(spec.folder) for spec in options.pca}
         self._filters = [(spec, read_filter(spec.file)) for spec in options.filters]
         self._threads = options.threads
-        self._int8, self._accept_worse = options.int8, options.accept_worse_int8
+        self._int8, self._judge = options.int8, options.int8_judge
+        self._accept_worse = options.accept_worse_int8
         if self._int8 is not None:
-            list_pictures(self._int8)  # refuses a folder without any
+            for source in filter(None, (self._int8, self._judge)):
+                list_pictures(source)  # refuses a folder without any
 
     def write(self, folder: Path, body: dict[str, Any], progress: Progress) -> None:
         """Writes the files into the bundle's `folder` and appends the entries to `body`, the
@@ -63,7 +65,7 @@ class Extras:
             from pixpool.export.quantize import write_int8  # late: NNCF is an extra of its own
 
             threads = self._threads or torch.get_num_threads()
-            write_int8(folder, body, self._int8, self._accept_worse, threads, progress)
+            write_int8(folder, body, self._int8, self._judge, self._accept_worse, threads, progress)
         for pictures in self._pictures:
             same = [(spec, head) for spec, head in self._pca if spec.folder == pictures]
             body.setdefault("projections", []).extend(self._fit(same, folder, body, progress))

@@ -59,40 +59,70 @@ class Step:
 
 
 class Pictures:
-    """The pictures of a folder as network input, split the same way each time."""
+    """The pictures of a folder as network input, split the same way each time, or of one folder
+    for each side."""
 
-    def __init__(self, folder: Path, recipe: Recipe, progress: Progress) -> None:
-        found = list_pictures(folder)
-        # By name and not in order, so that a folder sorted by subject is split evenly.
-        found.sort(key=lambda path: hashlib.sha256(path.name.encode()).digest())
-        self.calibration: list[np.ndarray] = []
-        self.held_out: list[np.ndarray] = []
-        for at, path in enumerate(found[:MAX_PICTURES]):
-            try:
-                picture = preprocess(load_image(path), recipe)[None]
-            except Exception as error:
-                progress(f"remark: {path} is left out: {error}")
-                continue
-            (self.held_out if at % _HOLD_OUT == 0 else self.calibration).append(picture)
-        count = len(self.calibration) + len(self.held_out)
-        if count < MIN_PICTURES:
+    def __init__(
+        self, folder: Path, judge: Path | None, recipe: Recipe, progress: Progress
+    ) -> None:
+        found = _shuffled(folder)
+        if judge is None:
+            calibration = [path for at, path in enumerate(found) if at % _HOLD_OUT]
+            held_out = found[::_HOLD_OUT]
+        else:
+            calibration, held_out = found, _shuffled(judge)
+        self.calibration = _load(calibration, recipe, progress)
+        self.held_out = _load(held_out, recipe, progress)
+        count = len(self.calibration) + (len(self.held_out) if judge is None else 0)
+        least = MIN_PICTURES // _HOLD_OUT
+        if judge is not None and len(self.held_out) < least:
             raise ExportError(
-                f"--int8: {folder} holds {count} usable pictures; calibration and its check need at"
-                f" least {MIN_PICTURES}, like those that will be served"
+                f"--int8-judge: {judge} holds {len(self.held_out)} usable pictures; at least {least}"
+                " are needed, like those that will be served"
+            )
+        wanted = MIN_PICTURES if judge is None else MIN_PICTURES - least
+        if count < wanted:
+            what = "calibration and its check need" if judge is None else "calibration needs"
+            raise ExportError(
+                f"--int8: {folder} holds {count} usable pictures; {what} at"
+                f" least {wanted}, like those that will be served"
             )
 
 
+def _shuffled(folder: Path) -> list[Path]:
+    """By name and not in order, so that a folder sorted by subject is split evenly."""
+    found = sorted(list_pictures(folder), key=lambda p: hashlib.sha256(p.name.encode()).digest())
+    return found[:MAX_PICTURES]
+
+
+def _load(paths: list[Path], recipe: Recipe, progress: Progress) -> list[np.ndarray]:
+    pictures = []
+    for path in paths:
+        try:
+            pictures.append(preprocess(load_image(path), recipe)[None])
+        except Exception as error:
+            progress(f"remark: {path} is left out: {error}")
+    return pictures
+
+
 def write_int8(
-    folder: Path, body: dict[str, Any], source: Path, accept_worse: bool, threads: int, progress: Progress
+    folder: Path,
+    body: dict[str, Any],
+    source: Path,
+    judge_source: Path | None,
+    accept_worse: bool,
+    threads: int,
+    progress: Progress,
 ) -> None:
-    """Quantises the bundle's OpenVINO graph on the pictures below `source` and appends the entry to
-    body["engines"]. ExportError where no step keeps the promise, unless `accept_worse`."""
+    """Quantises the bundle's OpenVINO graph on pictures below `source`, judges it on those below
+    `judge_source` (None: others below `source`) and appends the entry to body["engines"].
+    ExportError where no step keeps the promise, unless `accept_worse`."""
     nncf, ov = _packages()
     row = next((e for e in body["engines"] if (e["engine"], e["precision"]) == ("openvino", "float32")), None)
     if row is None:
         raise ExportError("--int8 needs the engine openvino in float32, which this bundle does not have")
     start = time.monotonic()
-    pictures = Pictures(source, Recipe.from_json(body["input"]), progress)
+    pictures = Pictures(source, judge_source, Recipe.from_json(body["input"]), progress)
     judge = _Judge(ov, folder, body, row, pictures, threads)
     progress(
         f"int8: {len(pictures.calibration)} pictures to calibrate, {len(pictures.held_out)} others to judge"
