@@ -20,6 +20,9 @@ std::string_view ResizeModeName(ResizeMode mode);     // "shorter_side", "exact"
 std::string_view CropModeName(CropMode mode);         // "center", "none"
 std::string_view InterpolationName(Interpolation i);  // "bilinear", "bicubic"
 
+// Smallest input side that a request may ask for, unless the engine's file needs more.
+inline constexpr int kMinInputSide = 16;
+
 // How pictures become network input unless a request says otherwise.
 struct InputRecipe {
   ResizeMode resize = ResizeMode::kShorterSide;
@@ -28,6 +31,8 @@ struct InputRecipe {
   CropMode crop = CropMode::kCenter;
   int height = 224;
   int width = 224;
+  // Smallest input side that a request may ask for; the chosen engine's.
+  int min_side = kMinInputSide;
   // Applied inside the graph, on the 0 to 255 scale; here for information and for the space id.
   std::array<float, 3> mean = {0, 0, 0};
   std::array<float, 3> std = {1, 1, 1};

@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<double>> CheckScales(const InputOptions& options, con
     if (plan.crop == CropMode::kNone && plan.resize != ResizeMode::kExact) continue;
     for (const int side : {plan.height, plan.width}) {
       PIXPOOL_RETURN_IF_ERROR(
-          CheckSide(field, ScaledSide(side, scale), kMinInputSide, max_input_side));
+          CheckSide(field, ScaledSide(side, scale), plan.min_side, max_input_side));
     }
   }
   std::vector<double> scales = options.scales;
@@ -137,11 +137,11 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
                                         int max_input_side) {
   if (options.height) {
     PIXPOOL_RETURN_IF_ERROR(
-        CheckSide("input_height_px", *options.height, kMinInputSide, max_input_side));
+        CheckSide("input_height_px", *options.height, recipe.min_side, max_input_side));
   }
   if (options.width) {
     PIXPOOL_RETURN_IF_ERROR(
-        CheckSide("input_width_px", *options.width, kMinInputSide, max_input_side));
+        CheckSide("input_width_px", *options.width, recipe.min_side, max_input_side));
   }
   if (options.resize_size) {
     PIXPOOL_RETURN_IF_ERROR(CheckSide("resize_size_px", *options.resize_size, 1, max_input_side));
@@ -162,6 +162,7 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
         {1, base * plan.height / recipe.height, base * plan.width / recipe.width}));
   }
   plan.flip = options.flip;
+  plan.min_side = recipe.min_side;
   PIXPOOL_ASSIGN_OR_RETURN(plan.scales, CheckScales(options, plan, max_input_side));
   // Where the picture is not shrunk to half, no scaled decode leaves twice what is wanted.
   const bool can_shrink = plan.resize != ResizeMode::kNone || plan.scales.back() < 0.5;
@@ -204,15 +205,15 @@ absl::StatusOr<Size> NetworkInputSize(const InputPlan& plan, Size picture, int m
   if (std::max(resized.width, resized.height) > max_input_side) {
     return TooLarge(resized, max_input_side);
   }
-  if (std::min(resized.width, resized.height) < kMinInputSide) {
+  if (std::min(resized.width, resized.height) < plan.min_side) {
     ErrorDetails details;
     details.reason = ErrorReason::kRequestInvalid;
     details.metadata = {{"width", Concat(resized.width)},
                         {"height", Concat(resized.height)},
-                        {"min", Concat(kMinInputSide)}};
+                        {"min", Concat(plan.min_side)}};
     return MakeError(details, Concat("the network's input would be ", resized.width, " x ",
                                      resized.height, " pixels; both sides must be at least ",
-                                     kMinInputSide, "; resize or crop the picture"));
+                                     plan.min_side, "; resize or crop the picture"));
   }
   return resized;
 }

@@ -42,15 +42,13 @@ struct InputPlan {
   std::optional<std::array<uint8_t, 3>> background;
   std::vector<double> scales = {1};  // rising
   bool flip = false;
+  int min_side = kMinInputSide;  // of the network's input
   // The scale that this plan was brought to with ScaledPlan, which the sizes above follow already.
   double scale = 1;
 
   // Everything above that decides pixels, as one line of text for the space id.
   std::string Canonical() const;
 };
-
-// Smallest input side that a request may ask for.
-inline constexpr int kMinInputSide = 16;
 
 // Bounds of InputOptions::scales.
 inline constexpr double kMinScale = 0.1;
@@ -84,7 +82,7 @@ struct Size {
 
 // Size of the network's input for a picture of this size (after orientation). LIMIT_EXCEEDED where
 // a side is over max_input_side (only possible without a crop or resize), REQUEST_INVALID where a
-// side is below kMinInputSide.
+// side is below the plan's min_side.
 absl::StatusOr<Size> NetworkInputSize(const InputPlan& plan, Size picture, int max_input_side);
 
 // Size after the resize, before the crop: torchvision's rule, the long side truncated.

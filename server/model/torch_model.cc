@@ -242,6 +242,7 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
   info.device = device;
   info.precision = file.precision;
   info.input = m.input;
+  info.input.min_side = std::max(kMinInputSide, file.min_side);
   info.layers = m.layers;
   info.default_layer = m.default_layer;
   info.filters = m.filters;

@@ -133,7 +133,7 @@ def test_a_package_that_does_not_load_ends_the_start(start_server, models, tempo
     assert set(temporary.iterdir()) == before
 
 
-def test_input_below_the_smallest_side_fails_alone(start_server, models, api, photos, tmp_path):
+def test_input_below_the_smallest_side_is_refused(start_server, models, api, photos, tmp_path):
     folder = tmp_path / "net" / "1"
     shutil.copytree(models / "net" / "1", folder)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -144,6 +144,6 @@ def test_input_below_the_smallest_side_fails_alone(start_server, models, api, ph
     options = client.pb.InputOptions(input_height_px=99, input_width_px=128)
     with pytest.raises(grpc.RpcError) as caught:
         client.extract([photos["coffee.png"]], ["global_avg"], input_options=options)
-    assert caught.value.code() == grpc.StatusCode.INTERNAL
-    assert "takes pictures from 100 pixels a side, not 128 x 99" in server.log()
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "input_height_px is 99 pixels; it must be at least 100" in caught.value.details()
     assert client.features(photos["coffee.png"], "global_avg")[0].shape == (64,)
