@@ -16,13 +16,20 @@ def versions_told():
     """Where -> the version there."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     python = tomllib.loads((ROOT / "client/python/pyproject.toml").read_text())
-    return {
+    module = (ROOT / "client/python/pixpool/__init__.py").read_text()
+    told = {
         "client/python/pyproject.toml": python["project"]["version"],
+        "client/python/pixpool/__init__.py": re.search(r'^__version__ = "([^"]*)"', module, re.M)[1],
         "Dockerfile": re.search(r'org\.opencontainers\.image\.version="([^"]*)"', dockerfile)[1],
     }
+    for path in (ROOT / "deploy").rglob("*.yaml"):
+        for tag in re.findall(r"(?:image: \S+/pixpool:|newTag: )(\S+)", path.read_text()):
+            told[str(path.relative_to(ROOT))] = tag.removesuffix("-cuda")
+    return told
 
 
 def test_places_agree():
+    assert len(versions_told()) >= 7
     assert {place for place, version in versions_told().items() if version != project_version()} == set()
 
 
