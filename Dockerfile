@@ -17,7 +17,9 @@ ARG DEBIAN=docker.io/library/debian:12-slim
 FROM ${DEBIAN} AS runtime
 ARG SNAPSHOT=
 COPY deploy/docker/packages deploy/docker/apt.txt /tmp/docker/
-RUN /tmp/docker/packages /tmp/docker/apt.txt && rm -r /tmp/docker
+# OpenCV's core is linked with OpenGL's front end, which wants drivers that a server never loads: 170 MB of Mesa and LLVM.
+RUN /tmp/docker/packages /tmp/docker/apt.txt && rm -r /tmp/docker \
+ && dpkg --purge --force-depends libgl1-mesa-dri libllvm15 libz3-4
 LABEL org.opencontainers.image.title="pixpool" \
       org.opencontainers.image.description="gRPC server that turns images into CNN features" \
       org.opencontainers.image.version="0.1.0" \
@@ -87,12 +89,12 @@ FROM runtime AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-cuda /out/opt /opt
 COPY --from=build-cuda /out/models /models
-RUN ldconfig /opt/pixpool/lib
+RUN echo /opt/pixpool/lib >/etc/ld.so.conf.d/pixpool.conf && ldconfig
 USER 65532:65532
 
 # Last, so that it is what is built without --target.
 FROM runtime AS cpu
 COPY --from=build /out/opt /opt
 COPY --from=build /out/models /models
-RUN ldconfig /opt/pixpool/lib
+RUN echo /opt/pixpool/lib >/etc/ld.so.conf.d/pixpool.conf && ldconfig
 USER 65532:65532
