@@ -112,10 +112,16 @@ class Wheel:
         return license_of(short)
 
     def texts(self):
-        """Licence texts, and the folder that their paths start from."""
+        """Licence texts, and the folder that their paths start from: beside the metadata, else among the package's files."""
         folder = self.info / "licenses"
         base = folder if folder.is_dir() else self.info
-        return [path for path in base.rglob("*") if path.is_file() and TEXTS.search(path.name)], base
+        found = [path for path in base.rglob("*") if path.is_file() and TEXTS.search(path.name)]
+        if found:
+            return found, base
+        with (self.info / "RECORD").open(newline="", encoding="utf-8") as file:
+            names = [pathlib.PurePosixPath(row[0]) for row in csv.reader(file)]
+        base = self.info.parent
+        return [base / name for name in names if name.suffix in ("", ".txt") and TEXTS.search(name.name)], base
 
     def component(self, licenses):
         files, base = self.texts()

@@ -146,6 +146,18 @@ def test_a_stripped_library_is_listed_as_it_is_with_what_it_was(image, tmp_path)
     assert not list(sbom_check.problems(assemble(image)))
 
 
+def test_a_licence_among_the_files_of_a_package_is_taken(image):
+    info = image[3] / "torch-2.0+cpu.dist-info"
+    for path in (info / "licenses").rglob("LICENSE*"):
+        path.unlink()
+    write(image[3] / "torch/LICENSE.txt", "A licence")
+    write(info / "RECORD", (info / "RECORD").read_text() + "torch/LICENSE.txt,sha256=x,1\n")
+    properties = components(make(image))["torch"]["properties"]
+    assert properties == [
+        {"name": "pixpool:license-file", "value": "/opt/pixpool/share/licenses/torch/torch/LICENSE.txt"}
+    ]
+
+
 def test_a_package_without_a_licence_ends_the_build(image):
     (image[3] / "torch-2.0+cpu.dist-info/licenses/LICENSE").unlink()
     (image[3] / "torch-2.0+cpu.dist-info/licenses/third_party/sleef/LICENSE.txt").unlink()
