@@ -12,6 +12,14 @@ target_compile_options(pixpool_flags INTERFACE -Wall -Wextra -Werror -Wno-missin
 target_include_directories(pixpool_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_link_libraries(pixpool_flags INTERFACE pixpool_sanitize)
 
+# Programs load the libraries that they refer to, not all that those were linked with.
+add_link_options(LINKER:--as-needed)
+
+# $<LINK_LIBRARY:pixpool_keep,LIB,...>: libraries that are loaded although nothing refers to them. Plain -Wl,--no-as-needed ...
+# -Wl,--as-needed does not do that for two targets: of equal options CMake keeps one place, which need not enclose both.
+set(CMAKE_LINK_LIBRARY_USING_pixpool_keep "LINKER:--push-state,--no-as-needed" "<LINK_ITEM>" "LINKER:--pop-state")
+set(CMAKE_LINK_LIBRARY_USING_pixpool_keep_SUPPORTED TRUE)
+
 # pixpool_library(NAME SOURCES ... [PUBLIC libs...] [PRIVATE libs...]): one folder's static library.
 function(pixpool_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})

@@ -33,7 +33,7 @@ if(PIXPOOL_OPENVINO AND OPENVINO_INCLUDE_DIR AND OPENVINO_LIBRARY)
   # loaded first and serves both.
   find_library(OPENVINO_TBB_LIBRARY NAMES libtbb.so.12 HINTS ${_library_dir} NO_DEFAULT_PATH)
   if(OPENVINO_TBB_LIBRARY)
-    target_link_libraries(pixpool_openvino INTERFACE -Wl,--no-as-needed ${OPENVINO_TBB_LIBRARY} -Wl,--as-needed)
+    target_link_libraries(pixpool_openvino INTERFACE "$<LINK_LIBRARY:pixpool_keep,${OPENVINO_TBB_LIBRARY}>")
   endif()
   target_link_libraries(pixpool_openvino INTERFACE ${OPENVINO_LIBRARY})
   # Its plugins lie beside it.

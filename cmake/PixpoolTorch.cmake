@@ -36,7 +36,7 @@ target_include_directories(pixpool_torch SYSTEM INTERFACE
 # The CUDA libraries register their kernels when loaded; nothing refers to them, so --as-needed would drop them.
 if(TORCH_CUDA_LIBRARY)
   target_link_libraries(pixpool_torch INTERFACE
-    -Wl,--no-as-needed ${TORCH_CUDA_LIBRARY} ${TORCH_C10_CUDA_LIBRARY} ${TORCH_LIBRARY} -Wl,--as-needed)
+    "$<LINK_LIBRARY:pixpool_keep,${TORCH_CUDA_LIBRARY},${TORCH_C10_CUDA_LIBRARY},${TORCH_LIBRARY}>")
 endif()
 target_link_libraries(pixpool_torch INTERFACE ${TORCH_CPU_LIBRARY} ${TORCH_C10_LIBRARY})
 target_link_options(pixpool_torch INTERFACE -Wl,-rpath,${TORCH_LIBRARY_DIR})

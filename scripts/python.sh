@@ -24,7 +24,7 @@ python_setup() {
   local cache=$1 req=$2 with_tests=${3:-} base key venv marks=()
   base=$(python_interpreter)
   key=$({ "$base" -c 'import sys, platform; print(sys.version, platform.machine(), sys.executable)'
-    cat -- "$req/runtime.txt" "$req/nodeps.txt"; } | sha256sum | cut -c 1-12)
+    cat -- "$req/runtime.txt" "$req/nodeps.txt"; printf '%s' "${PIXPOOL_LOCK:-}"; } | sha256sum | cut -c 1-12)
   venv=$cache/venv-$key
   python=$venv/bin/python
   local log=$cache/python-$key.log
@@ -89,10 +89,33 @@ python_waits() { echo "waiting for another set-up"; }
 python_install_runtime() {
   local base=$1 venv=$2 req=$3 mark=$4
   rm -rf -- "$venv"
+  local lock
   "$base" -m venv "$venv" || return
-  python_pip "$venv" -r "$req/runtime.txt" || return
-  python_pip "$venv" --no-deps -r "$req/nodeps.txt" || return
+  lock=$(python_lock "$venv" "$req") || return
+  if [[ -n $lock ]]; then
+    python_pip "$venv" --no-deps --only-binary=:all: --require-hashes -r "$req/$lock" || return
+  else
+    python_pip "$venv" -r "$req/runtime.txt" || return
+    python_pip "$venv" --no-deps -r "$req/nodeps.txt" || return
+  fi
   touch -- "$mark"
+}
+
+# python_lock VENV REQUIREMENTS_DIR: prints the name of the lock, versions with hashes, that fits this Python and machine: with
+# torch's CPU wheel where an index of the user's has it, else with the common one. Prints nothing where none fits.
+# $PIXPOOL_LOCK, cpu or cuda, wins.
+python_lock() {
+  local venv=$1 req=$2 lock=lock-${PIXPOOL_LOCK:-cpu}.txt here
+  [[ -e $req/$lock ]] || { echo "PIXPOOL_LOCK=$PIXPOOL_LOCK is neither cpu nor cuda" >&2; return 1; }
+  here=$("$venv/bin/python" -c 'import sys, platform
+print(f"Python {sys.version_info[0]}.{sys.version_info[1]}, {platform.machine()}, {platform.system()}")')
+  if ! grep -qxF -- "# Platform: $here" "$req/$lock"; then
+    echo "no lock for $here: packages by version only" >&2
+  elif [[ -n ${PIXPOOL_LOCK:-} ]] || python_pip "$venv" -q --dry-run --no-deps "$(grep -o '^torch==[^ ]*' "$req/$lock")" >/dev/null 2>&1; then
+    echo "$lock"
+  else
+    echo lock-cuda.txt
+  fi
 }
 
 python_install_tests() {

@@ -143,7 +143,7 @@ bool IsServiceLink(std::string_view name) {
 // ./test.
 bool IsForOthers(std::string_view name) {
   return name == "PIXPOOL_TARGET" || name == "PIXPOOL_TORCH" || name == "PIXPOOL_PYTHON" ||
-         name == "PIXPOOL_JOBS" || name.starts_with("PIXPOOL_TEST_");
+         name == "PIXPOOL_JOBS" || name == "PIXPOOL_LOCK" || name.starts_with("PIXPOOL_TEST_");
 }
 
 void ReadEnvironment(const std::vector<std::string>& environment, Parse* parse) {

@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 
 #include <charconv>
 #include <exception>
@@ -12,6 +13,13 @@
 #include "torch/version.h"
 
 namespace pixpool {
+namespace {
+
+// Whether the CUDA libraries are loaded; at::hasCUDA() is false also where they are and no driver
+// is there.
+bool LibTorchHasCuda() { return at::CUDAHooksRegistry()->Has("CUDAHooks"); }
+
+}  // namespace
 
 void SetTorchThreads(int count) {
   // A thread that never asked takes over the count that any thread set last, on its first parallel
@@ -50,7 +58,7 @@ absl::StatusOr<std::string> ResolveDevice(const std::string& device) {
   if (index >= cuda_count) {
     return absl::NotFoundError(Concat(
         "device '", device, "' is not there: ",
-        at::hasCUDA() ? "LibTorch has CUDA and sees " : "this LibTorch has no CUDA and sees ",
+        LibTorchHasCuda() ? "LibTorch has CUDA and sees " : "this LibTorch has no CUDA and sees ",
         cuda_count, " devices"));
   }
   return Concat("cuda:", index);

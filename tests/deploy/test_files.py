@@ -49,7 +49,7 @@ def known_options() -> set[str]:
 
 
 # Variables of ours that the server does not read.
-OTHER_VARIABLES = {"PIXPOOL_TORCH", "PIXPOOL_TARGET", "PIXPOOL_PYTHON", "PIXPOOL_PHOTO"}
+OTHER_VARIABLES = {"PIXPOOL_TORCH", "PIXPOOL_LOCK", "PIXPOOL_TARGET", "PIXPOOL_PYTHON", "PIXPOOL_PHOTO"}
 
 
 @pytest.mark.parametrize("path", [*TEXTS, *DOCS], ids=lambda path: str(path.relative_to(ROOT)))

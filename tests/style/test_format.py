@@ -38,6 +38,6 @@ def test_clang_format_finds_a_badly_formatted_file(tmp_path):
 @pytest.mark.parametrize("options", [["-x"], ["-e", "SC2034,SC2154"]], ids=["programs", "parts"])
 def test_shellcheck(options):
     parts = [str(path) for path in project_files() if path.suffix == ".sh"]
-    programs = ["run", "test", ".ci/run"]
+    programs = ["run", "test", ".ci/run", *(f"deploy/docker/{name}" for name in ("collect", "packages", "test"))]
     done = run([tool("shellcheck"), *options, *(programs if options == ["-x"] else parts)])
     assert done.returncode == 0, done.stdout

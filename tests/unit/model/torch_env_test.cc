@@ -26,6 +26,12 @@ TEST(ResolveDevice, RefusesADeviceThatIsNotThere) {
   EXPECT_EQ(ResolveDevice("cuda:0").ok(), has_cuda);
 }
 
+TEST(ResolveDevice, TellsAnAbsentDeviceFromAnAbsentCuda) {
+  const std::string message(ResolveDevice("cuda:999").status().message());
+  // Where CMake found CUDA's libraries they must be loaded, although nothing refers to them.
+  EXPECT_EQ(message.find("has no CUDA") == std::string::npos, PIXPOOL_LINKED_CUDA == 1) << message;
+}
+
 TEST(TorchVersion, IsAVersion) { EXPECT_NE(TorchVersion().find('.'), std::string::npos); }
 
 TEST(FirstLine, CutsTheStackTrace) {
