@@ -103,10 +103,11 @@ python_install_runtime() {
 
 # python_lock VENV REQUIREMENTS_DIR: prints the name of the lock, versions with hashes, that fits this Python and machine: with
 # torch's CPU wheel where an index of the user's has it, else with the common one. Prints nothing where none fits.
-# $PIXPOOL_LOCK, cpu or cuda, wins.
+# $PIXPOOL_LOCK, cpu, cuda or none, wins.
 python_lock() {
   local venv=$1 req=$2 lock=lock-${PIXPOOL_LOCK:-cpu}.txt here
-  [[ -e $req/$lock ]] || { echo "PIXPOOL_LOCK=$PIXPOOL_LOCK is neither cpu nor cuda" >&2; return 1; }
+  [[ ${PIXPOOL_LOCK:-} != none ]] || return 0
+  [[ -e $req/$lock ]] || { echo "PIXPOOL_LOCK=$PIXPOOL_LOCK is neither cpu nor cuda nor none" >&2; return 1; }
   here=$("$venv/bin/python" -c 'import sys, platform
 print(f"Python {sys.version_info[0]}.{sys.version_info[1]}, {platform.machine()}, {platform.system()}")')
   if ! grep -qxF -- "# Platform: $here" "$req/$lock"; then
