@@ -55,6 +55,7 @@ LIBRARIES = {
     "OpenSSL": (r"openssl/", ["server/base"]),
     "CLI11": (r"CLI/", ["server/config*.cc", "client/cli"]),
     "nlohmann-json": (r"nlohmann/", ["server/base", "server/model", "client/bench", "client/cli"]),
+    "x86 intrinsics": (r"immintrin\.h$", ["server/image/*_avx2.cc"]),
     "Abseil": (r"absl/", ["server", *(folder for folder in FOLDERS if folder != "server")]),
 }
 
