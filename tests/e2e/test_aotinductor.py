@@ -120,7 +120,7 @@ def test_a_package_that_does_not_load_ends_the_start(start_server, models, tempo
     before = set(temporary.iterdir())
     folder = tmp_path / "net" / "1"
     shutil.copytree(models / "net" / "1", folder)
-    with zipfile.ZipFile(models / "net" / "1" / "backbone.pt2") as good, zipfile.ZipFile(folder / "backbone.pt2", "w") as bad:
+    with zipfile.ZipFile(models / "net" / "1" / "backbone.cpu.pt2") as good, zipfile.ZipFile(folder / "backbone.cpu.pt2", "w") as bad:
         for entry in good.infolist():
             bad.writestr(entry.filename, b"no library" if entry.filename.endswith(".so") else good.read(entry))
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -129,7 +129,7 @@ def test_a_package_that_does_not_load_ends_the_start(start_server, models, tempo
     (folder / "manifest.json").write_text(json.dumps(manifest))
     server = start_server("--engine=aotinductor", models=tmp_path, wait=False)
     assert server.wait() != 0
-    assert "backbone.pt2 cannot be loaded" in server.log()
+    assert "backbone.cpu.pt2 cannot be loaded" in server.log()
     assert set(temporary.iterdir()) == before
 
 

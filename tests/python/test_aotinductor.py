@@ -103,12 +103,12 @@ def test_manifest_says_what_packages_are_for(compiled):
     folder, manifest, lines = compiled
     entry = manifest["engines"][-1]
     assert entry == {
-        "engine": "aotinductor", "precision": "float32", "path": "backbone.pt2", "device": "cpu",
+        "engine": "aotinductor", "precision": "float32", "path": "backbone.cpu.pt2", "device": "cpu",
         "instruction_set": "x86-64-v3", "min_side": 16,
-        "aligned": {"path": "backbone.aligned.pt2", "multiple": 4},
+        "aligned": {"path": "backbone.cpu.aligned.pt2", "multiple": 4},
     }  # fmt: skip
     listed = {file["path"] for file in manifest["files"]}
-    assert {"backbone.pt2", "backbone.aligned.pt2"} <= listed
+    assert {"backbone.cpu.pt2", "backbone.cpu.aligned.pt2"} <= listed
     assert any(line.startswith("check aotinductor 3 x 131 x 97: cosine 1.0") for line in lines)
 
 
@@ -126,16 +126,16 @@ def test_packages_equal_pytorch(compiled, size):
 def test_the_aligned_package_has_no_pad_left(compiled):
     folder, _, _ = compiled
     found = {}
-    for name in ("backbone.pt2", "backbone.aligned.pt2"):
+    for name in ("backbone.cpu.pt2", "backbone.cpu.aligned.pt2"):
         with zipfile.ZipFile(folder / name) as package:
             code = [n for n in package.namelist() if n.endswith(".cpp")]
             found[name] = any(re.search(rb"cpp_fused\w*_pad", package.read(n)) for n in code)
-    assert found == {"backbone.pt2": True, "backbone.aligned.pt2": False}
+    assert found == {"backbone.cpu.pt2": True, "backbone.cpu.aligned.pt2": False}
 
 
 def test_packages_are_for_the_instruction_set_that_the_manifest_names(compiled):
     folder, _, _ = compiled
-    with zipfile.ZipFile(folder / "backbone.pt2") as package:
+    with zipfile.ZipFile(folder / "backbone.cpu.pt2") as package:
         notes = [n for n in package.namelist() if n.endswith("_metadata.json")]
         library = next(n for n in package.namelist() if n.endswith(".so"))
         assert json.loads(package.read(notes[0]))["AOTI_CPU_ISA"] == "AVX2"

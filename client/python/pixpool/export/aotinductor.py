@@ -43,19 +43,20 @@ class _Opaque(nn.Module):
 def write_packages(trunk: Trunk, folder: Path, device: str) -> dict[str, Any]:
     """Compiles a prepared trunk for `device` and gives the manifest's entry.
 
-    backbone.pt2 takes pictures of any size from `min_side` up. Where SAME padding depends on the
-    size, backbone.aligned.pt2 has it folded into the convolutions and takes multiples only.
+    backbone.DEVICE.pt2 takes pictures of any size from `min_side` up. Where SAME padding depends on the
+    size, backbone.DEVICE.aligned.pt2 has it folded into the convolutions and takes multiples only.
     """
     _check_machine(device)
     if device != "cpu":
         trunk = copy.deepcopy(trunk).to(device)
     stride = _deepest_stride(trunk, device)
     min_side, program = _export_any(trunk, stride, device)
-    _compile(program, folder / "backbone.pt2", device)
+    name = f"backbone.{device}.pt2"
+    _compile(program, folder / name, device)
     entry: dict[str, Any] = {
         "engine": "aotinductor",
         "precision": "float32",
-        "path": "backbone.pt2",
+        "path": name,
         "device": device,
         "min_side": min_side,
     }
@@ -67,8 +68,9 @@ def write_packages(trunk: Trunk, folder: Path, device: str) -> dict[str, Any]:
         program = _export(trunk, smallest, multiple, device)
         fold_pads(program.graph)
         program.graph_module.recompile()
-        _compile(program, folder / "backbone.aligned.pt2", device)
-        entry["aligned"] = {"path": "backbone.aligned.pt2", "multiple": multiple}
+        aligned = f"backbone.{device}.aligned.pt2"
+        _compile(program, folder / aligned, device)
+        entry["aligned"] = {"path": aligned, "multiple": multiple}
     return entry
 
 
