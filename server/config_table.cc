@@ -42,7 +42,7 @@ const OptionRow kTable[] = {
      &Config::default_model, 0, 0, "", true},
     {kModels, "device", "DEVICE", "Where backbones run; auto takes CUDA if there is one.", kDevice,
      &Config::device},
-    {kModels, "engine", "ENGINE", "What runs the backbones; auto takes the fastest that a bundle has.", kChoice, &Config::engine, 0, 0,
+    {kModels, "engine", "ENGINE", "What runs the backbones; auto takes the fastest of a bundle, but no aotinductor.", kChoice, &Config::engine, 0, 0,
      "auto|openvino|aotinductor|torchscript"},
     {kModels, "precision", "PRECISION",
      "Arithmetic of the backbones; auto is float32 where a bundle has it.", kChoice,
