@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,16 @@ def _trace_and_check(
     with quiet_jit():
         trace(trunk, golden).save(str(path))
     graph = verify.load_graph(path)  # what is checked is what was written
-    names = [layer.name for layer in layers]
-    checks = [verify.compare(graph, trunk, images, names) for images in batches(golden)]
+    checks = _compare(graph, trunk, layers, batches(golden))
     return graph, checks, lowest_values(graph, golden)
+
+
+def _compare(
+    graph: Any, trunk: Trunk, layers: list[LayerRef], many: Iterable[Tensor]
+) -> list[verify.Check]:
+    """A written graph against PyTorch, on each batch of pictures."""
+    names = [layer.name for layer in layers]
+    return [verify.compare(graph, trunk, images, names) for images in many]
 
 
 def _write_openvino(
@@ -145,8 +153,7 @@ def _write_openvino(
     try:
         save(convert(trunk, golden, layers), path)
         graph = OpenVinoGraph(path, torch.get_num_threads())
-        names = [layer.name for layer in layers]
-        checks = [verify.compare(graph, trunk, images, names) for images in batches(golden)]
+        checks = _compare(graph, trunk, layers, batches(golden))
     except ExportError as error:
         if options.engines is not None:
             raise ExportError(f"engine openvino: {error}") from error
@@ -173,10 +180,10 @@ def _write_aotinductor(
     try:
         entry = write_packages(trunk, folder, options.aotinductor)
         graph = AotInductorGraph(folder, entry)
-        names = [layer.name for layer in layers]
         # One picture too, at sizes of both packages: the example that is compiled has two.
-        for images in [*batches(golden), pictures(1, 160, 288), pictures(1, 97, 131)]:
-            report("aotinductor ", verify.compare(graph, trunk, images, names), progress)
+        many = [*batches(golden), pictures(1, 160, 288), pictures(1, 97, 131)]
+        for check in _compare(graph, trunk, layers, many):
+            report("aotinductor ", check, progress)
     except ExportError as error:
         raise ExportError(f"engine aotinductor: {error}") from error
     if entry["min_side"] > MIN_SIDE:
