@@ -49,7 +49,9 @@ struct BackboneOptions {
   std::string path;    // the main file
   std::string device;  // "cpu" or "cuda:N"
   int layer_count = 1;
-  int default_layer = 0;  // position; the one that most requests want
+  int default_layer = 0;   // position; the one that most requests want
+  int usual_height = 224;  // of the network's input, likewise
+  int usual_width = 224;
   int instances = 1;
   int threads_per_instance = 1;
   int max_threads = 1;  // of a pass that has the machine for itself; at least threads_per_instance

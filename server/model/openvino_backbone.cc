@@ -17,16 +17,11 @@
 #include "absl/synchronization/mutex.h"
 #include "server/base/text.h"
 #include "server/model/backbone.h"
+#include "server/model/network_choice.h"
 #include "server/model/torch_env.h"
 
 namespace pixpool {
 namespace {
-
-// Layer sets that get a network of their own, besides the default layer alone and all layers: each
-// costs compiling and memory, and what they save is a tenth of the time at most.
-constexpr size_t kMaxVariants = 4;
-// Passes with a set of layers before it gets one, so that a single odd request does not pay.
-constexpr int kPassesBeforeVariant = 8;
 
 // An error of OpenVINO on one line: its own begin with the places in its source that it came
 // through.
@@ -37,8 +32,8 @@ std::string Reason(const std::exception& e) {
   return text;
 }
 
-// The network with some of its layers as outputs, compiled for one number of threads a pass.
-// Compiled when first needed. Thread-safe; each instance has a request of its own.
+// A network for one number of threads a pass. Compiled when first needed. Thread-safe; each
+// instance has a request of its own.
 class Variant {
  public:
   Variant(std::shared_ptr<ov::Model> model, ov::AnyMap config, int instances)
@@ -65,7 +60,7 @@ class Variant {
   std::vector<std::optional<ov::InferRequest>> requests_;  // each used by its instance's thread
 };
 
-// Variants of one set of layers: one thread a pass, some, all.
+// A network's variants: one thread a pass, some, all.
 struct VariantSet {
   std::vector<int> layers;
   std::vector<std::pair<int, std::unique_ptr<Variant>>> by_threads;  // rising
@@ -74,12 +69,13 @@ struct VariantSet {
 class OpenVinoBackbone final : public Backbone {
  public:
   // May throw what OpenVINO throws.
-  explicit OpenVinoBackbone(const BackboneOptions& options) : options_(options) {
-    all_layers_.resize(static_cast<size_t>(options.layer_count));
-    std::iota(all_layers_.begin(), all_layers_.end(), 0);
-    const auto usual = sets_.emplace(usual_layers_, MakeSet(usual_layers_)).first->second;
+  explicit OpenVinoBackbone(const BackboneOptions& options)
+      : options_(options),
+        all_layers_(AllLayers(options.layer_count)),
+        choice_(UsualKey(options), all_layers_) {
+    const auto usual = networks_.emplace(UsualKey(options), MakeSet(UsualKey(options)));
     // Ready for the first request.
-    for (auto& [threads, variant] : usual->by_threads) variant->Request(core_, 0);
+    for (auto& [threads, variant] : usual.first->second->by_threads) variant->Request(core_, 0);
   }
 
   // The heads, which LibTorch computes on this thread, are too small to share out.
@@ -95,10 +91,21 @@ class OpenVinoBackbone final : public Backbone {
 
   void EndWarmUp() override {
     absl::MutexLock lock(&mu_);
-    if (all_layers_ != usual_layers_) sets_.erase(all_layers_);
+    networks_.erase({all_layers_, {}});
   }
 
  private:
+  static std::vector<int> AllLayers(int count) {
+    std::vector<int> layers(static_cast<size_t>(count));
+    std::iota(layers.begin(), layers.end(), 0);
+    return layers;
+  }
+
+  // One picture of the recipe's size, for the default layer.
+  static NetworkKey UsualKey(const BackboneOptions& options) {
+    return {{options.default_layer}, {1, options.usual_height, options.usual_width, 3}};
+  }
+
   // Thread counts that the network is compiled for: those of an instance, all that a pass may ever
   // have, and one between where they are far apart.
   std::vector<int> ThreadCounts() const {
@@ -110,8 +117,8 @@ class OpenVinoBackbone final : public Backbone {
     return counts;
   }
 
-  // Reads the file again for each set, so that nothing of it stays in memory between.
-  std::shared_ptr<VariantSet> MakeSet(const std::vector<int>& layers) {
+  // Reads the file again for each network, so that nothing of it stays in memory between.
+  std::shared_ptr<VariantSet> MakeSet(const NetworkKey& key) {
     const std::shared_ptr<ov::Model> whole = core_.read_model(options_.path);
     const ov::ResultVector outputs = whole->get_results();
     if (outputs.size() != all_layers_.size()) {
@@ -119,10 +126,13 @@ class OpenVinoBackbone final : public Backbone {
                      all_layers_.size(), " layers");
     }
     ov::ResultVector results;
-    for (const int layer : layers) results.push_back(outputs[static_cast<size_t>(layer)]);
+    for (const int layer : key.layers) results.push_back(outputs[static_cast<size_t>(layer)]);
     const auto model = std::make_shared<ov::Model>(results, whole->get_parameters());
+    if (!key.shape.empty()) {
+      model->reshape(ov::PartialShape(ov::Shape(key.shape.begin(), key.shape.end())));
+    }
     auto set = std::make_shared<VariantSet>();
-    set->layers = layers;
+    set->layers = key.layers;
     const std::vector<int> counts = ThreadCounts();
     for (const int threads : counts) {
       // Passes of fewer threads run side by side.
@@ -146,28 +156,17 @@ class OpenVinoBackbone final : public Backbone {
     };
   }
 
-  // The set of variants that has at least these layers.
-  std::shared_ptr<VariantSet> FindSet(const std::vector<int>& layers) {
+  // The network for a pass; it has at least the layers that the pass wants.
+  std::shared_ptr<VariantSet> NetworkFor(const BackbonePass& pass) {
     absl::MutexLock lock(&mu_);
-    const auto found = sets_.find(layers);
-    if (found != sets_.end()) return found->second;
-    if (sets_.size() >= 2 + kMaxVariants || ++passes_[layers] < kPassesBeforeVariant) {
-      // A stranger's thousand different sets are not remembered.
-      if (passes_.size() > 64 * kMaxVariants) passes_.clear();
-      return SetOf(all_layers_);
-    }
-    return SetOf(layers);
-  }
-
-  std::shared_ptr<VariantSet> SetOf(const std::vector<int>& layers)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    std::shared_ptr<VariantSet>& set = sets_[layers];
-    if (set == nullptr) set = MakeSet(layers);
+    const NetworkKey key = choice_.Choose(pass.layers, pass.images.sizes().vec());
+    std::shared_ptr<VariantSet>& set = networks_[key];
+    if (set == nullptr) set = MakeSet(key);
     return set;
   }
 
   std::vector<at::Tensor> RunOrThrow(const BackbonePass& pass) {
-    const std::shared_ptr<VariantSet> set = FindSet(pass.layers);
+    const std::shared_ptr<VariantSet> set = NetworkFor(pass);
     Variant* variant = set->by_threads.front().second.get();
     for (const auto& [threads, wider] : set->by_threads) {
       if (threads <= pass.threads) variant = wider.get();
@@ -190,12 +189,11 @@ class OpenVinoBackbone final : public Backbone {
 
   const BackboneOptions options_;
   ov::Core core_;
-  const std::vector<int> usual_layers_ = {options_.default_layer};
-  std::vector<int> all_layers_;  // constant after construction
+  const std::vector<int> all_layers_;
 
   absl::Mutex mu_;
-  std::map<std::vector<int>, std::shared_ptr<VariantSet>> sets_ ABSL_GUARDED_BY(mu_);
-  std::map<std::vector<int>, int> passes_ ABSL_GUARDED_BY(mu_);  // of sets without variants
+  NetworkChoice choice_ ABSL_GUARDED_BY(mu_);
+  std::map<NetworkKey, std::shared_ptr<VariantSet>> networks_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace

@@ -218,6 +218,8 @@ BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& ch
   }
   o.layer_count = static_cast<int>(m.layers.size());
   o.default_layer = static_cast<int>(m.FindLayer(m.default_layer) - m.layers.data());
+  o.usual_height = m.input.height;
+  o.usual_width = m.input.width;
   const int cores = device == "cpu" ? std::max(1, options.cores) : 1;
   const bool widens = choice.engine->widens_when_alone && device == "cpu";
   // Without adaptation, one instance with all cores: a lone picture gets the whole machine. A GPU

@@ -43,6 +43,20 @@ def test_sets_of_layers_get_networks_of_their_own_without_a_change(client, photo
             np.testing.assert_allclose(got[0], wanted[first], rtol=1e-4, atol=1e-5)
 
 
+def test_sizes_get_networks_of_their_own_without_a_change(client, photos):
+    """More sizes, and more often, than the server keeps a network for; and the recipe's own size after them."""
+    path = photos["coffee.png"]
+    wanted = client.features(path, "global_avg", "gem:layer=stage4")
+    for side in (64, 96, 128, 160, 192, 256):
+        options = {"input_options": client.pb.InputOptions(input_height_px=side, input_width_px=side)}
+        first = client.features(path, "global_avg", "gem:layer=stage4", **options)
+        for _ in range(9):
+            for a, b in zip(client.features(path, "global_avg", "gem:layer=stage4", **options), first, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    for a, b in zip(client.features(path, "global_avg", "gem:layer=stage4"), wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_alone_and_in_company_the_vectors_agree(client, photos):
     """Alone a picture has all cores, in company one: other blocks, the same sums."""
     alone = {name: client.features(path, "global_avg")[0] for name, path in photos.items()}
