@@ -56,8 +56,9 @@ Sums Work(Model& model, int instance, int workers, const std::string& bytes,
     const ImageHeader header = OrDie(ReadImageHeader(bytes, {.max_bytes = INT32_MAX}));
     const Size full = {header.width, header.height};
     const Size floor = DecodeFloor(plan, full);
-    Image picture =
-        OrDie(DecodeImage(bytes, header, {.min_width = floor.width, .min_height = floor.height}));
+    DecodeOptions options = {.min_width = floor.width, .min_height = floor.height};
+    options.part = NeededRegion(plan, DecodedSize(header, options), full);
+    Image picture = OrDie(DecodeImage(bytes, header, options));
     const TimePoint decoded = clock->Now();
     const Image input = Preprocess(std::move(picture), plan, full);
     const TimePoint resized = clock->Now();

@@ -23,17 +23,19 @@ absl::StatusOr<Image> DecodePicture(const ImageWork& image) {
   if (source.is_raw) return CopyRaw(source);
 
   const Size full = work.result.images[index].picture;
+  const ImageHeader& header = work.headers[index];
+  const DecodeOptions whole = {.apply_exif = work.plan.apply_exif,
+                               .background = work.plan.background};
+  DecodeOptions options = whole;
   const Size floor = DecodeFloor(work.plan, full);
-  DecodeOptions options{.apply_exif = work.plan.apply_exif, .background = work.plan.background};
   options.min_width = floor.width;
   options.min_height = floor.height;
-  PIXPOOL_ASSIGN_OR_RETURN(Image picture,
-                           DecodeImage(source.encoded, work.headers[index], options));
-  const bool reduced = picture.width() != full.width || picture.height() != full.height;
-  if (reduced && work.keeps_pictures) {
-    options.min_width = options.min_height = 0;
-    PIXPOOL_ASSIGN_OR_RETURN(work.pictures[index],
-                             DecodeImage(source.encoded, work.headers[index], options));
+  const Size decoded = DecodedSize(header, options);
+  if (work.keeps_pictures && decoded == full) return DecodeImage(source.encoded, header, whole);
+  options.part = NeededRegion(work.plan, decoded, full);
+  PIXPOOL_ASSIGN_OR_RETURN(Image picture, DecodeImage(source.encoded, header, options));
+  if (work.keeps_pictures) {
+    PIXPOOL_ASSIGN_OR_RETURN(work.pictures[index], DecodeImage(source.encoded, header, whole));
   }
   return picture;
 }

@@ -8,10 +8,14 @@
 namespace pixpool {
 namespace {
 
+Size FullSize(const ImageHeader& header, const DecodeOptions&) {
+  return {header.width, header.height};
+}
+
 constexpr Codec kCodecs[] = {
-    {ImageFormat::kJpeg, "jpeg", IsJpeg, ReadJpegHeader, DecodeJpeg},
-    {ImageFormat::kPng, "png", IsPng, ReadPngHeader, DecodePng},
-    {ImageFormat::kWebp, "webp", IsWebp, ReadWebpHeader, DecodeWebp},
+    {ImageFormat::kJpeg, "jpeg", IsJpeg, ReadJpegHeader, DecodeJpeg, JpegDecodedSize},
+    {ImageFormat::kPng, "png", IsPng, ReadPngHeader, DecodePng, FullSize},
+    {ImageFormat::kWebp, "webp", IsWebp, ReadWebpHeader, DecodeWebp, FullSize},
 };
 
 }  // namespace

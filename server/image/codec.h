@@ -12,8 +12,9 @@ namespace pixpool {
 
 // One format. The functions are thread-safe and safe on any bytes; read_header neither allocates
 // for the pixels nor checks limits; decode returns the picture as stored (orientation is applied by
-// the caller; DecodeOptions::min_width and min_height mean the stored axes) and fails unless the
-// size in the bytes is the header's.
+// the caller; in DecodeOptions, min_width, min_height and part mean the stored axes) and fails
+// unless the size in the bytes is the header's; decoded_size is that of the whole picture, as
+// stored.
 struct Codec {
   ImageFormat format;
   std::string_view name;
@@ -21,6 +22,7 @@ struct Codec {
   absl::StatusOr<ImageHeader> (*read_header)(std::string_view bytes);
   absl::StatusOr<Image> (*decode)(std::string_view bytes, const ImageHeader& header,
                                   const DecodeOptions& options);
+  Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options);
 };
 
 // The codec whose magic the bytes carry; nullptr if there is none.
@@ -31,6 +33,8 @@ bool IsJpeg(std::string_view bytes);
 absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes);
 absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
                                  const DecodeOptions& options);
+
+Size JpegDecodedSize(const ImageHeader& header, const DecodeOptions& options);
 
 bool IsPng(std::string_view bytes);
 absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes);

@@ -83,17 +83,29 @@ absl::Status CheckSize(const ImageHeader& header, const ImageLimits& limits) {
   return absl::OkStatus();
 }
 
+int OrientationOf(const ImageHeader& header, const DecodeOptions& options) {
+  return options.apply_exif ? header.orientation : 1;
+}
+
+// The options with sizes and part along the axes of the stored picture.
+DecodeOptions StoredOptions(const ImageHeader& header, const DecodeOptions& options) {
+  const int orientation = OrientationOf(header, options);
+  DecodeOptions stored = options;
+  if (SwapsAxes(orientation)) std::swap(stored.min_width, stored.min_height);
+  if (options.part) {
+    stored.part =
+        OrientRegion(*options.part, DecodedSize(header, options), InverseOrientation(orientation));
+  }
+  return stored;
+}
+
 absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& header,
                                     const DecodeOptions& options) {
   const Codec& codec = CodecOf(header.format);
   if (!codec.matches(bytes)) return Undecodable(header.format, "the bytes are of another format");
-  DecodeOptions stored = options;
-  if (options.apply_exif && SwapsAxes(header.orientation)) {
-    std::swap(stored.min_width, stored.min_height);
-  }
-  PIXPOOL_ASSIGN_OR_RETURN(Image image, codec.decode(bytes, header, stored));
-  return options.apply_exif ? ApplyOrientation(std::move(image), header.orientation)
-                            : std::move(image);
+  PIXPOOL_ASSIGN_OR_RETURN(Image image,
+                           codec.decode(bytes, header, StoredOptions(header, options)));
+  return ApplyOrientation(std::move(image), OrientationOf(header, options));
 }
 
 }  // namespace
@@ -109,6 +121,14 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
   PIXPOOL_ASSIGN_OR_RETURN(const ImageHeader header, codec->read_header(bytes));
   PIXPOOL_RETURN_IF_ERROR(CheckSize(header, limits));
   return header;
+}
+
+Size DecodedSize(const ImageHeader& header, const DecodeOptions& options) {
+  DecodeOptions stored = options;
+  const bool swaps = SwapsAxes(OrientationOf(header, options));
+  if (swaps) std::swap(stored.min_width, stored.min_height);
+  const Size size = CodecOf(header.format).decoded_size(header, stored);
+  return swaps ? Size{size.height, size.width} : size;
 }
 
 absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,

@@ -56,7 +56,14 @@ struct DecodeOptions {
   // same size. 0: the full size.
   int min_width = 0;
   int min_height = 0;
+  // The part that is needed, within DecodedSize, upright. The image that comes has at least this
+  // part, and the same pixels there as without it; all of the file is checked all the same. Absent:
+  // everything.
+  std::optional<Region> part;
 };
+
+// The size of the whole picture that DecodeImage gives, after orientation.
+Size DecodedSize(const ImageHeader& header, const DecodeOptions& options);
 
 // Decodes the picture whose header was read from the same bytes. Errors: IMAGE_UNDECODABLE,
 // IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED where memory runs out.
@@ -67,7 +74,16 @@ absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& hea
 // Whether an EXIF orientation turns the picture by a quarter.
 inline bool SwapsAxes(int orientation) { return orientation >= 5; }
 
-// The picture turned upright for an EXIF orientation of 1 to 8; 1 returns it as it is.
+// The picture turned upright for an EXIF orientation of 1 to 8; 1 returns it as it is. A part of a
+// picture becomes the part of the upright picture that it shows.
 Image ApplyOrientation(Image image, int orientation);
+
+// Where a part of a stored picture of this size comes to lie once that is upright.
+Region OrientRegion(const Region& part, Size stored, int orientation);
+
+// The orientation that takes an upright picture back to how it is stored.
+inline int InverseOrientation(int orientation) {
+  return orientation == 6 ? 8 : orientation == 8 ? 6 : orientation;
+}
 
 }  // namespace pixpool

@@ -7,46 +7,71 @@
 
 namespace pixpool {
 
+struct Size {
+  int width = 0;
+  int height = 0;
+  bool operator==(const Size&) const = default;
+};
+
+// A rectangle in pixels.
+struct Region {
+  int left = 0;
+  int top = 0;
+  int width = 0;
+  int height = 0;
+  int right() const { return left + width; }   // just outside
+  int bottom() const { return top + height; }  // likewise
+  bool operator==(const Region&) const = default;
+};
+
 // A decoded picture: uint8 RGB, rows from the top, no padding between rows; stride is 3 * width.
-// Owns its pixels. Movable, not copyable: a copy of a picture is never wanted on the request path.
+// It may be a part of a larger picture whose rest was not decoded: width, height and rows are those
+// of the part then, and `part` says where it lies in the `whole`. Owns its pixels. Movable, not
+// copyable: a copy of a picture is never wanted on the request path.
 class Image {
  public:
   Image() = default;
   // Pixels are not initialised. Both sides at least 1.
-  Image(int width, int height)
-      : width_(width),
-        height_(height),
-        pixels_(new uint8_t[static_cast<size_t>(width) * static_cast<size_t>(height) * 3]) {}
+  Image(int width, int height) : Image({0, 0, width, height}, {width, height}) {}
+  // A part of a picture, within it.
+  Image(Region part, Size whole)
+      : part_(part),
+        whole_(whole),
+        pixels_(
+            new uint8_t[static_cast<size_t>(part.width) * static_cast<size_t>(part.height) * 3]) {}
 
   Image(Image&& other) noexcept { *this = static_cast<Image&&>(other); }
   Image& operator=(Image&& other) noexcept {
-    width_ = other.width_;
-    height_ = other.height_;
+    part_ = other.part_;
+    whole_ = other.whole_;
     pixels_ = static_cast<std::unique_ptr<uint8_t[]>&&>(other.pixels_);
-    other.width_ = other.height_ = 0;
+    other.part_ = Region();
+    other.whole_ = Size();
     return *this;
   }
 
-  int width() const { return width_; }
-  int height() const { return height_; }
+  int width() const { return part_.width; }
+  int height() const { return part_.height; }
+  const Region& part() const { return part_; }
+  const Size& whole() const { return whole_; }
   bool empty() const { return pixels_ == nullptr; }
-  size_t stride() const { return static_cast<size_t>(width_) * 3; }
-  size_t byte_size() const { return stride() * static_cast<size_t>(height_); }
+  size_t stride() const { return static_cast<size_t>(part_.width) * 3; }
+  size_t byte_size() const { return stride() * static_cast<size_t>(part_.height); }
   uint8_t* data() { return pixels_.get(); }
   const uint8_t* data() const { return pixels_.get(); }
   uint8_t* row(int y) { return pixels_.get() + stride() * static_cast<size_t>(y); }
   const uint8_t* row(int y) const { return pixels_.get() + stride() * static_cast<size_t>(y); }
 
  private:
-  int width_ = 0;
-  int height_ = 0;
+  Region part_;
+  Size whole_;
   std::unique_ptr<uint8_t[]> pixels_;
 };
 
 // A copy for the few who need one: whoever draws on a picture that others still want.
 inline Image CopyImage(const Image& image) {
   if (image.empty()) return Image();
-  Image copy(image.width(), image.height());
+  Image copy(image.part(), image.whole());
   std::memcpy(copy.data(), image.data(), image.byte_size());
   return copy;
 }

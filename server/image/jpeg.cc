@@ -1,45 +1,18 @@
-// JPEG through TurboJPEG, strictly: a warning is a failure, because libjpeg reports missing data as
-// one and fills the rows with grey. What it does not report (a file cut between two scans)
-// jpeg_layout finds.
-#include <turbojpeg.h>
-
+// JPEG: which scale, which part, and what becomes of the colours. libjpeg warns of missing data;
+// what it does not report (a file cut between two scans) jpeg_layout finds.
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <memory>
 #include <string>
-#include <type_traits>
 
 #include "server/base/status_macros.h"
 #include "server/image/codec.h"
+#include "server/image/jpeg_decoder.h"
 #include "server/image/jpeg_layout.h"
 
 namespace pixpool {
 namespace {
 
 constexpr std::string_view kEndMarker = "\xff\xd9";
-
-// Some cameras pad the file before the end marker, which libjpeg warns about. This much is let
-// pass; more means that the data ran out of step.
-constexpr unsigned kMaxPadding = 64;
-
-struct CloseHandle {
-  void operator()(void* handle) const { tjDestroy(handle); }
-};
-
-tjhandle ThreadHandle() {
-  thread_local const std::unique_ptr<std::remove_pointer_t<tjhandle>, CloseHandle> handle(
-      tjInitDecompress());
-  return handle.get();
-}
-
-bool IsPaddingWarning(const char* message) {
-  unsigned count = 0;
-  unsigned marker = 0;
-  return std::sscanf(message, "Corrupt JPEG data: %u extraneous bytes before marker 0x%x", &count,
-                     &marker) == 2 &&
-         marker == 0xd9 && count <= kMaxPadding;
-}
 
 // What each side is divided by. libjpeg knows every eighth, but has fast transforms for these.
 int Divisor(const ImageHeader& header, const DecodeOptions& options) {
@@ -48,28 +21,19 @@ int Divisor(const ImageHeader& header, const DecodeOptions& options) {
   return spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
 }
 
-// Decodes at the picture's size, which TurboJPEG makes its scale of, with the accurate inverse DCT
-// and smooth upsampling, which are the defaults of TurboJPEG and of Pillow. `pixels` has
-// tjPixelSize[pixel_format] bytes a pixel.
-absl::Status Decompress(std::string_view bytes, int width, int height, int pixel_format,
-                        uint8_t* pixels) {
-  const tjhandle handle = ThreadHandle();
-  if (handle == nullptr) throw std::bad_alloc();
-  const auto decode = [&](int flags) {
-    return tjDecompress2(handle, reinterpret_cast<const unsigned char*>(bytes.data()),
-                         static_cast<unsigned long>(bytes.size()), pixels, width,
-                         width * tjPixelSize[pixel_format], height, pixel_format,
-                         flags | TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) == 0;
-  };
-  if (decode(TJFLAG_STOPONWARNING)) return absl::OkStatus();
-  const bool only_padding =
-      tjGetErrorCode(handle) == TJERR_WARNING && IsPaddingWarning(tjGetErrorStr2(handle));
-  // The strict pass came as far as the end marker, so all data is there; a progressive file has
-  // given no pixels yet.
-  if (only_padding && (decode(0) || tjGetErrorCode(handle) == TJERR_WARNING)) {
-    return absl::OkStatus();
+// What is to be decoded of a picture.
+JpegJob MakeJob(const JpegLayout& layout, const ImageHeader& header, const DecodeOptions& options) {
+  JpegJob job;
+  job.divisor = Divisor(header, options);
+  job.cmyk = layout.components == 4;
+  job.size = JpegDecodedSize(header, options);
+  job.part = {0, 0, job.size.width, job.size.height};
+  job.row_of_blocks = JpegRowOfBlocks(layout, job.divisor);
+  // Where a progressive file ended early, libjpeg smooths blocks by their neighbours.
+  if (options.part && layout.all_scans) {
+    job.part = JpegWindow(layout, job.divisor, job.size, *options.part);
   }
-  return Undecodable(ImageFormat::kJpeg, tjGetErrorStr2(handle));
+  return job;
 }
 
 // Adobe polarity (255 is no ink), no colour profile; the arithmetic of Pillow's convert("RGB").
@@ -92,6 +56,11 @@ absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes) {
   return ImageHeader{ImageFormat::kJpeg, layout.width, layout.height, layout.orientation};
 }
 
+Size JpegDecodedSize(const ImageHeader& header, const DecodeOptions& options) {
+  const int divisor = Divisor(header, options);
+  return {(header.width + divisor - 1) / divisor, (header.height + divisor - 1) / divisor};
+}
+
 absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
                                  const DecodeOptions& options) {
   PIXPOOL_ASSIGN_OR_RETURN(const JpegLayout layout, ReadJpegLayout(bytes));
@@ -107,19 +76,17 @@ absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& head
     completed.append(bytes).append(kEndMarker);
     bytes = completed;
   }
-  const tjscalingfactor scale = {1, Divisor(header, options)};
-  Image image(TJSCALED(header.width, scale), TJSCALED(header.height, scale));
-  const auto decompress = [&](int pixel_format, uint8_t* to) {
-    return Decompress(bytes, image.width(), image.height(), pixel_format, to);
-  };
-  if (layout.components != 4) {
-    PIXPOOL_RETURN_IF_ERROR(decompress(TJPF_RGB, image.data()));
-    return image;
-  }
+  JpegJob job = MakeJob(layout, header, options);
+  job.bytes = bytes;
+  Image image(job.part, job.size);
   const size_t pixels = image.byte_size() / 3;
-  const std::unique_ptr<uint8_t[]> cmyk(new uint8_t[pixels * 4]);
-  PIXPOOL_RETURN_IF_ERROR(decompress(TJPF_CMYK, cmyk.get()));
-  CmykToRgb(cmyk.get(), pixels, image.data());
+  std::unique_ptr<uint8_t[]> cmyk;
+  if (job.cmyk) cmyk.reset(new uint8_t[pixels * 4]);
+  const std::unique_ptr<uint8_t[]> spare(new uint8_t[static_cast<size_t>(image.width()) * 4]);
+  const std::string failure =
+      DecodeJpegPart(job, job.cmyk ? cmyk.get() : image.data(), spare.get());
+  if (!failure.empty()) return Undecodable(ImageFormat::kJpeg, failure);
+  if (job.cmyk) CmykToRgb(cmyk.get(), pixels, image.data());
   return image;
 }
 

@@ -140,6 +140,9 @@ class Walk {
     layout_.components = components;
     for (int c = 0; c < components; ++c) {
       ids_[c] = at(6 + 3 * static_cast<size_t>(c));
+      const uint8_t sampling = at(7 + 3 * static_cast<size_t>(c));
+      layout_.max_h_sampling = std::max(layout_.max_h_sampling, sampling >> 4);
+      layout_.max_v_sampling = std::max(layout_.max_v_sampling, sampling & 15);
       missing_[c].fill(kUnseen);
     }
     return absl::OkStatus();

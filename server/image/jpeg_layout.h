@@ -12,6 +12,9 @@ struct JpegLayout {
   int width = 0;
   int height = 0;
   int components = 0;
+  // Largest sampling factors of a component, as the file has them: 1 to 4 in a valid one.
+  int max_h_sampling = 0;
+  int max_v_sampling = 0;
   int orientation = 1;
   // Where the picture ends: after its end marker, or at the end of the bytes where there is none.
   size_t end = 0;

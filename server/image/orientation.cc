@@ -14,9 +14,9 @@ cv::Mat View(Image& image) {
 
 Image ApplyOrientation(Image image, int orientation) {
   if (orientation <= 1 || orientation > 8 || image.empty()) return image;
-  const bool transposed = SwapsAxes(orientation);
-  Image upright =
-      transposed ? Image(image.height(), image.width()) : Image(image.width(), image.height());
+  const Size stored = image.whole();
+  const Size whole = SwapsAxes(orientation) ? Size{stored.height, stored.width} : stored;
+  Image upright(OrientRegion(image.part(), stored, orientation), whole);
   const cv::Mat from = View(image);
   cv::Mat to = View(upright);  // right size and type: OpenCV writes into it, never reallocates
   switch (orientation) {
@@ -44,6 +44,29 @@ Image ApplyOrientation(Image image, int orientation) {
       break;
   }
   return upright;
+}
+
+Region OrientRegion(const Region& part, Size stored, int orientation) {
+  const int right = stored.width - part.right();     // from the right edge
+  const int bottom = stored.height - part.bottom();  // from the lower edge
+  switch (orientation) {
+    case 2:
+      return {right, part.top, part.width, part.height};
+    case 3:
+      return {right, bottom, part.width, part.height};
+    case 4:
+      return {part.left, bottom, part.width, part.height};
+    case 5:
+      return {part.top, part.left, part.height, part.width};
+    case 6:
+      return {bottom, part.left, part.height, part.width};
+    case 7:
+      return {bottom, right, part.height, part.width};
+    case 8:
+      return {part.top, right, part.height, part.width};
+    default:
+      return part;
+  }
 }
 
 }  // namespace pixpool

@@ -49,28 +49,42 @@ Image Crop(const Image& source, Region region) {
   return out;
 }
 
+void Shift(Axis& axis, int by) {
+  for (Window& window : axis.windows) window.first -= by;
+}
+
 }  // namespace
 
 Image ResizeRegion(const Image& source, int width, int height, Region region, ResizeFilter filter) {
-  const bool across = width != source.width();
-  const bool down = height != source.height();
-  if (!across && !down) return Crop(source, region);
-  const Axis columns =
-      across ? MakeAxis(source.width(), width, region.left, region.width, filter) : Axis();
-  const Axis rows =
-      down ? MakeAxis(source.height(), height, region.top, region.height, filter) : Axis();
-  if (!down) return Horizontal(source, columns, region.top, region.height);
-  if (!across) return Vertical(source, rows, 0, region.left, region.width);
-  if (VerticalFirst(source.width(), source.height(), width, height)) {
+  const Size whole = source.whole();
+  const Region part = source.part();
+  const bool across = width != whole.width;
+  const bool down = height != whole.height;
+  Axis columns = across ? MakeAxis(whole.width, width, region.left, region.width, filter) : Axis();
+  Axis rows = down ? MakeAxis(whole.height, height, region.top, region.height, filter) : Axis();
+  // From here on in pixels of the part.
+  Shift(columns, part.left);
+  Shift(rows, part.top);
+  const int left = region.left - part.left;  // where the axis keeps its size
+  const int top = region.top - part.top;
+  if (!across && !down) return Crop(source, {left, top, region.width, region.height});
+  if (!down) return Horizontal(source, columns, top, region.height);
+  if (!across) return Vertical(source, rows, 0, left, region.width);
+  if (VerticalFirst(whole.width, whole.height, width, height)) {
     const int begin = columns.source_begin();
     const Image shrunk = Vertical(source, rows, 0, begin, columns.source_end() - begin);
-    Axis shifted = columns;
-    for (Window& window : shifted.windows) window.first -= begin;
-    return Horizontal(shrunk, shifted, 0, shrunk.height());
+    Shift(columns, begin);
+    return Horizontal(shrunk, columns, 0, shrunk.height());
   }
-  const int top = rows.source_begin();
-  const Image narrow = Horizontal(source, columns, top, rows.source_end() - top);
-  return Vertical(narrow, rows, top, 0, narrow.width());
+  const int begin = rows.source_begin();
+  const Image narrow = Horizontal(source, columns, begin, rows.source_end() - begin);
+  return Vertical(narrow, rows, begin, 0, narrow.width());
+}
+
+Region SourceRegion(Size source, int width, int height, Region region, ResizeFilter filter) {
+  const SampleRange x = SourceSamples(source.width, width, region.left, region.width, filter);
+  const SampleRange y = SourceSamples(source.height, height, region.top, region.height, filter);
+  return {x.first, y.first, x.count, y.count};
 }
 
 }  // namespace pixpool

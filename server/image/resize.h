@@ -9,19 +9,15 @@ namespace pixpool {
 // support grows with the scale, so every source pixel counts (antialiasing).
 enum class ResizeFilter { kBilinear, kBicubic };
 
-// A rectangle in pixels.
-struct Region {
-  int left = 0;
-  int top = 0;
-  int width = 0;
-  int height = 0;
-};
-
 // Resizes `source` to width x height and gives the part `region` of the result; only that part, and
 // what it needs of the source, is computed. The bytes equal those of Image.resize((width, height),
 // filter) in Pillow 13, cropped. Both sizes at least 1; the region lies within the result and is
-// not empty. Thread-safe, single-threaded; needs memory for the region's columns over the source
-// rows that it needs.
+// not empty. Where the source is a part of a picture, it is the whole that is resized, and the part
+// must hold SourceRegion. Thread-safe, single-threaded; needs memory for the region's columns over
+// the source rows that it needs.
 Image ResizeRegion(const Image& source, int width, int height, Region region, ResizeFilter filter);
+
+// The part of a picture of size `source` that ResizeRegion reads.
+Region SourceRegion(Size source, int width, int height, Region region, ResizeFilter filter);
 
 }  // namespace pixpool

@@ -19,25 +19,53 @@ double Bicubic(double x) {
   return 0.0;
 }
 
+// The source samples under a filter, and where it is centred.
+class Filter {
+ public:
+  Filter(int in, int out, ResizeFilter filter)
+      : in_(in),
+        scale_(static_cast<double>(in) / out),
+        shrink_(std::max(scale_, 1.0)),
+        inverse_(1.0 / shrink_),
+        support_((filter == ResizeFilter::kBilinear ? 1.0 : 2.0) * shrink_),
+        at_(filter == ResizeFilter::kBilinear ? Bilinear : Bicubic) {}
+
+  double Center(int i) const { return (i + 0.5) * scale_; }
+  int First(int i) const { return std::max(0, static_cast<int>(Center(i) - support_ + 0.5)); }
+  int End(int i) const { return std::min(in_, static_cast<int>(Center(i) + support_ + 0.5)); }
+  // Of source sample x, not normalised.
+  double Weight(int i, int x) const { return at_((x - Center(i) + 0.5) * inverse_); }
+
+ private:
+  const int in_;
+  const double scale_;
+  const double shrink_;
+  const double inverse_;
+  const double support_;
+  double (*const at_)(double);
+};
+
 }  // namespace
 
+SampleRange SourceSamples(int in, int out, int begin, int count, ResizeFilter filter) {
+  if (in == out) return {begin, count};
+  const Filter f(in, out, filter);
+  const int first = f.First(begin);
+  return {first, f.End(begin + count - 1) - first};
+}
+
 Axis MakeAxis(int in, int out, int begin, int count, ResizeFilter filter) {
-  const double scale = static_cast<double>(in) / out;
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = (filter == ResizeFilter::kBilinear ? 1.0 : 2.0) * filter_scale;
-  const double inverse = 1.0 / filter_scale;
+  const Filter f(in, out, filter);
   Axis axis;
   axis.windows.reserve(static_cast<size_t>(count));
   std::vector<double> w;
   for (int i = begin; i < begin + count; ++i) {
-    const double center = (i + 0.5) * scale;
-    const int first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(in, static_cast<int>(center + support + 0.5));
+    const int first = f.First(i);
+    const int end = f.End(i);
     w.clear();
     double sum = 0;
-    for (int x = 0; x < end - first; ++x) {
-      const double t = (x + first - center + 0.5) * inverse;
-      w.push_back(filter == ResizeFilter::kBilinear ? Bilinear(t) : Bicubic(t));
+    for (int x = first; x < end; ++x) {
+      w.push_back(f.Weight(i, x));
       sum += w.back();
     }
     axis.windows.push_back({first, end - first, axis.weights.size()});

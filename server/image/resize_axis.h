@@ -32,6 +32,15 @@ struct Axis {
   int source_end() const { return windows.back().first + windows.back().count; }
 };
 
+// A run of samples.
+struct SampleRange {
+  int first = 0;
+  int count = 0;
+};
+
+// The source samples that the output samples [begin, begin + count) are made of.
+SampleRange SourceSamples(int in, int out, int begin, int count, ResizeFilter filter);
+
 // The output samples [begin, begin + count) of an axis that goes from `in` samples to `out`.
 Axis MakeAxis(int in, int out, int begin, int count, ResizeFilter filter);
 

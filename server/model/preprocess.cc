@@ -42,12 +42,18 @@ struct Geometry {
   bool unchanged() const { return resized == from && wanted == from; }
 };
 
-Size SizeOf(const Image& picture) { return {picture.width(), picture.height()}; }
-
 Geometry GeometryOf(const InputPlan& plan, Size from, Size full) {
   const Size resized = ResizedSize(plan, full);
   return {from, resized, plan.crop == CropMode::kCenter ? Size{plan.width, plan.height} : resized};
 }
+
+ResizeFilter FilterOf(const InputPlan& plan) {
+  return plan.interpolation == Interpolation::kBilinear ? ResizeFilter::kBilinear
+                                                        : ResizeFilter::kBicubic;
+}
+
+// What the crop keeps of the resized picture.
+Region Kept(const CropAxis& x, const CropAxis& y) { return {x.source, y.source, x.count, y.count}; }
 
 // Resizes and crops where that changes something.
 Image ResizeAndCrop(const Image& picture, const InputPlan& plan, const Geometry& geometry) {
@@ -56,10 +62,7 @@ Image ResizeAndCrop(const Image& picture, const InputPlan& plan, const Geometry&
   // Only what the crop keeps is computed: a long thin picture has millions of pixels once resized.
   const CropAxis x = CenterAxis(resized.width, wanted.width);
   const CropAxis y = CenterAxis(resized.height, wanted.height);
-  const auto filter = plan.interpolation == Interpolation::kBilinear ? ResizeFilter::kBilinear
-                                                                     : ResizeFilter::kBicubic;
-  Image part = ResizeRegion(picture, resized.width, resized.height,
-                            {x.source, y.source, x.count, y.count}, filter);
+  Image part = ResizeRegion(picture, resized.width, resized.height, Kept(x, y), FilterOf(plan));
   if (part.width() == wanted.width && part.height() == wanted.height) return part;
   return Pad(part, x, y, wanted);
 }
@@ -72,15 +75,39 @@ std::pair<double, double> SeenAxis(int picture, int resized, int crop) {
   return {start, start + crop * scale};
 }
 
+// The smallest region that holds both.
+Region Around(const Region& a, const Region& b) {
+  const int left = std::min(a.left, b.left);
+  const int top = std::min(a.top, b.top);
+  return {left, top, std::max(a.right(), b.right()) - left, std::max(a.bottom(), b.bottom()) - top};
+}
+
+// What one scale of a plan needs.
+Region NeededAtScale(const InputPlan& plan, Size decoded, Size full) {
+  const Geometry geometry = GeometryOf(plan, decoded, full);
+  const CropAxis x = CenterAxis(geometry.resized.width, geometry.wanted.width);
+  const CropAxis y = CenterAxis(geometry.resized.height, geometry.wanted.height);
+  return SourceRegion(decoded, geometry.resized.width, geometry.resized.height, Kept(x, y),
+                      FilterOf(plan));
+}
+
 }  // namespace
 
+Region NeededRegion(const InputPlan& plan, Size decoded, Size full) {
+  Region needed = NeededAtScale(ScaledPlan(plan, plan.scales.front()), decoded, full);
+  for (const double scale : plan.scales) {
+    needed = Around(needed, NeededAtScale(ScaledPlan(plan, scale), decoded, full));
+  }
+  return needed;
+}
+
 Image Preprocess(Image picture, const InputPlan& plan, std::optional<Size> full) {
-  const Geometry geometry = GeometryOf(plan, SizeOf(picture), full.value_or(SizeOf(picture)));
+  const Geometry geometry = GeometryOf(plan, picture.whole(), full.value_or(picture.whole()));
   return geometry.unchanged() ? std::move(picture) : ResizeAndCrop(picture, plan, geometry);
 }
 
 Image PreprocessCopy(const Image& picture, const InputPlan& plan, std::optional<Size> full) {
-  const Geometry geometry = GeometryOf(plan, SizeOf(picture), full.value_or(SizeOf(picture)));
+  const Geometry geometry = GeometryOf(plan, picture.whole(), full.value_or(picture.whole()));
   if (!geometry.unchanged()) return ResizeAndCrop(picture, plan, geometry);
   return CopyImage(picture);
 }

@@ -74,12 +74,6 @@ InputPlan ScaledPlan(const InputPlan& plan, double scale);
 absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
                                         int max_input_side);
 
-struct Size {
-  int width = 0;
-  int height = 0;
-  bool operator==(const Size&) const = default;
-};
-
 // Size of the network's input for a picture of this size (after orientation). LIMIT_EXCEEDED where
 // a side is over max_input_side (only possible without a crop or resize), REQUEST_INVALID where a
 // side is below the plan's min_side.
@@ -92,11 +86,16 @@ Size ResizedSize(const InputPlan& plan, Size picture);
 // plan's largest scale. {0, 0}, for the full size, where the plan asks for no scaled decode.
 Size DecodeFloor(const InputPlan& plan, Size picture);
 
+// The part of a picture that Preprocess reads, over all scales of the plan. `decoded` is the size
+// that the picture was decoded at, `full` that of the file, as for Preprocess.
+Region NeededRegion(const InputPlan& plan, Size decoded, Size full);
+
 // Resizes and crops. Equals Pillow's Image.resize byte for byte (server/image/resize.h). Crop
 // offsets are torchvision's, round half to even; a picture smaller than the crop is padded with
 // black. `full` is the size that the file has where the picture was decoded at a reduced scale; it
-// decides what the picture is resized to. Takes the picture over, so that nothing is copied where
-// nothing changes. Thread-safe, single-threaded inside.
+// decides what the picture is resized to. `picture` may be a part, with at least NeededRegion.
+// Takes the picture over, so that nothing is copied where nothing changes. Thread-safe,
+// single-threaded inside.
 Image Preprocess(Image picture, const InputPlan& plan, std::optional<Size> full = std::nullopt);
 
 // The same for a picture that is needed again.

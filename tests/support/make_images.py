@@ -114,10 +114,24 @@ def jpegs(out):
               save(photo, "JPEG", quality=85, restart_marker_blocks=2))
 
     # Sampling factors that Pillow does not write: the same number of blocks, counted differently.
-    square = Image.fromarray(picture(64, 64))
-    for name, subsampling, factors in (("440", "4:2:2", 0x12), ("411", "4:2:0", 0x41)):
-        data = save(square, "JPEG", quality=85, subsampling=subsampling)
-        close(f"jpeg_{name}.jpg", patched(data, find_segment(data, SOF) + 11, factors))
+    for side in (64, 320):
+        square = Image.fromarray(picture(side, side))
+        for name, subsampling, factors in (("440", "4:2:2", 0x12), ("411", "4:2:0", 0x41)):
+            data = save(square, "JPEG", quality=85, subsampling=subsampling)
+            close(f"jpeg_{name}_{side}.jpg", patched(data, find_segment(data, SOF) + 11, factors))
+
+    # Large enough to leave out rows and columns of blocks.
+    large = Image.fromarray(picture(300, 260))
+    for progressive in (False, True):
+        kind = "progressive" if progressive else "baseline"
+        options = {"quality": 85, "progressive": progressive}
+        for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+            close(f"jpeg_300x260_{subsampling.replace(':', '')}_{kind}.jpg",
+                  save(large, "JPEG", subsampling=subsampling, **options))
+        close(f"jpeg_grey_300x260_{kind}.jpg", save(large.convert("L"), "JPEG", **options))
+        close(f"jpeg_cmyk_300x260_{kind}.jpg",
+              save(Image.fromarray(picture(300, 260, 4), "CMYK"), "JPEG", **options))
+    close("jpeg_300x260_restart.jpg", save(large, "JPEG", quality=85, restart_marker_blocks=5))
 
     for width, height in ((1, 1), (1, 2), (2, 1), (8, 8), (7, 9), (65500, 1), (1, 65500)):
         close(f"jpeg_{width}x{height}.jpg",

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/image/decode.h"
+#include "tests/unit/image/parts.h"
 
 namespace pixpool {
 namespace {
@@ -39,6 +40,25 @@ TEST(OrientationTest, EveryValueOfTheStandard) {
     const Image turned = ApplyOrientation(Letters(), orientation);
     EXPECT_EQ(turned.width(), orientation >= 5 ? 2 : 3);
     EXPECT_EQ(Rows(turned), expected[orientation - 1]) << orientation;
+  }
+}
+
+TEST(OrientationTest, APartBecomesThePartThatItShows) {
+  const Image letters = Letters();
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const Image turned = ApplyOrientation(CopyImage(letters), orientation);
+    for (int left = 0; left < 3; ++left) {
+      for (int width = 1; left + width <= 3; ++width) {
+        for (const Region& rows : {Region{0, 0, 0, 1}, Region{0, 1, 0, 1}, Region{0, 0, 0, 2}}) {
+          const Region part = {left, rows.top, width, rows.height};
+          const Image upright = ApplyOrientation(testing::CopyPart(letters, part), orientation);
+          EXPECT_TRUE(testing::HasPixels(upright, turned, upright.part())) << orientation;
+          EXPECT_EQ(OrientRegion(upright.part(), turned.whole(), InverseOrientation(orientation)),
+                    part)
+              << orientation;
+        }
+      }
+    }
   }
 }
 

@@ -63,7 +63,7 @@ TEST(NetworkChoice, NoMoreNetworksThanTheMemoryIsFor) {
 // Sizes that come once each are forgotten, and then a size that comes often is still noticed.
 TEST(NetworkChoice, ThousandsOfOddShapesKeepNoFrequentOneOut) {
   NetworkChoice choice = MakeChoice();
-  for (int side = 100; side < 5100; ++side) {
+  for (int side = 300; side < 5300; ++side) {
     ASSERT_EQ(choice.Choose(kUsual, Sized(side)), (NetworkKey{kUsual, {}}));
   }
   NetworkKey key;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "tests/unit/image/parts.h"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {
@@ -166,6 +167,37 @@ TEST(PreprocessCopy, LeavesThePictureAndGivesTheSame) {
       EXPECT_FALSE(picture.empty());
     }
   }
+}
+
+TEST(NeededRegion, IsEnoughForEveryScaleOfAPlan) {
+  InputPlan plan;  // shorter side 256, crop 224
+  InputPlan as_it_is = plan;
+  as_it_is.resize = ResizeMode::kNone;
+  InputPlan squashed = plan;
+  squashed.resize = ResizeMode::kExact;
+  squashed.crop = CropMode::kNone;
+  InputPlan several = plan;
+  several.scales = {0.5, 1, 1.5};
+  for (const InputPlan& p : {plan, as_it_is, squashed, several}) {
+    // A picture in full, one that was decoded at half its size, and one smaller than the crop.
+    for (const auto& [decoded, full] :
+         {std::pair(Size{700, 430}, Size{700, 430}), std::pair(Size{350, 520}, Size{700, 1040}),
+          std::pair(Size{90, 300}, Size{90, 300})}) {
+      const Image whole = NoisePicture(decoded.width, decoded.height, 5);
+      const Region needed = NeededRegion(p, decoded, full);
+      const Image part = testing::CopyPart(whole, needed);
+      for (const double scale : p.scales) {
+        const Image got = PreprocessCopy(part, ScaledPlan(p, scale), full);
+        const Image expected = PreprocessCopy(whole, ScaledPlan(p, scale), full);
+        ASSERT_EQ(got.part(), expected.part());
+        EXPECT_EQ(std::memcmp(got.data(), expected.data(), expected.byte_size()), 0);
+      }
+    }
+  }
+  // 256 of 430 rows are 1:1.68; the crop leaves 16 of 256 at each edge, and a cubic reaches 2
+  // * 1.68.
+  EXPECT_EQ(NeededRegion(plan, {700, 430}, {700, 430}), (Region{159, 24, 382, 382}));
+  EXPECT_EQ(NeededRegion(squashed, {700, 430}, {700, 430}), (Region{0, 0, 700, 430}));
 }
 
 TEST(SeenArea, IsTheCropInPixelsOfThePicture) {
