@@ -13,10 +13,16 @@
 namespace pixpool {
 namespace {
 
+// The fastest that this processor has.
+const ResizePasses& FastestPasses() {
+  if (Avx512ResizePasses() != nullptr) return *Avx512ResizePasses();
+  if (Avx2ResizePasses() != nullptr) return *Avx2ResizePasses();
+  return PortableResizePasses();
+}
+
 const ResizePasses& Passes() {
-  static const ResizePasses* const passes =
-      Avx2ResizePasses() != nullptr ? Avx2ResizePasses() : &PortableResizePasses();
-  return *passes;
+  static const ResizePasses& passes = FastestPasses();
+  return passes;
 }
 
 Image Horizontal(const Image& source, const Axis& axis, int top, int height) {

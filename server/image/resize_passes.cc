@@ -85,7 +85,7 @@ void Vertical(const Image& source, const Axis& axis, int source_top, int left, I
 }  // namespace
 
 const ResizePasses& PortableResizePasses() {
-  static constexpr ResizePasses kPasses = {Horizontal, Vertical};
+  static constexpr ResizePasses kPasses = {"portable", Horizontal, Vertical};
   return kPasses;
 }
 

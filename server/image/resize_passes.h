@@ -8,6 +8,7 @@ namespace pixpool {
 
 // One way to compute them. All give the same bytes.
 struct ResizePasses {
+  const char* name;
   // Columns `axis` of the rows [top, top + out->height()) of `source`.
   void (*horizontal)(const Image& source, const Axis& axis, int top, Image* out);
   // Rows `axis` of the columns [left, left + out->width()) of `source`, whose first row is row
@@ -19,5 +20,7 @@ struct ResizePasses {
 const ResizePasses& PortableResizePasses();
 // With AVX2; nullptr where this processor has none.
 const ResizePasses* Avx2ResizePasses();
+// With AVX-512 VNNI; likewise.
+const ResizePasses* Avx512ResizePasses();
 
 }  // namespace pixpool

@@ -20,10 +20,15 @@ Image Noise(int width, int height, std::mt19937& random) {
   return image;
 }
 
-class ResizePassesTest : public testing::Test {
+struct Variant {
+  const char* name;
+  const ResizePasses* (*get)();
+};
+
+class ResizePassesTest : public testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
-    if (Avx2ResizePasses() == nullptr) GTEST_SKIP() << "this processor has no AVX2";
+    if (GetParam().get() == nullptr) GTEST_SKIP() << "this processor has no " << GetParam().name;
   }
 
   int Draw(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
@@ -46,7 +51,7 @@ class ResizePassesTest : public testing::Test {
   std::mt19937 random_{20261127};
 };
 
-TEST_F(ResizePassesTest, HorizontalIsTheSame) {
+TEST_P(ResizePassesTest, HorizontalIsTheSame) {
   for (int n = 0; n < 1500; ++n) {
     const Case c = DrawCase();
     const Axis axis = MakeAxis(c.in, c.out, c.begin, c.count, c.filter);
@@ -55,14 +60,14 @@ TEST_F(ResizePassesTest, HorizontalIsTheSame) {
     const int height = Draw(1, source.height() - top);
     Image portable(c.count, height), fast(c.count, height);
     PortableResizePasses().horizontal(source, axis, top, &portable);
-    Avx2ResizePasses()->horizontal(source, axis, top, &fast);
+    GetParam().get()->horizontal(source, axis, top, &fast);
     ASSERT_EQ(std::memcmp(portable.data(), fast.data(), fast.byte_size()), 0)
         << c.in << " to " << c.out << " from " << c.begin << ", rows from " << top << " of "
         << source.height();
   }
 }
 
-TEST_F(ResizePassesTest, VerticalIsTheSame) {
+TEST_P(ResizePassesTest, VerticalIsTheSame) {
   for (int n = 0; n < 1500; ++n) {
     const Case c = DrawCase();
     const Axis axis = MakeAxis(c.in, c.out, c.begin, c.count, c.filter);
@@ -71,11 +76,16 @@ TEST_F(ResizePassesTest, VerticalIsTheSame) {
     const int width = Draw(1, source.width() - left);
     Image portable(width, c.count), fast(width, c.count);
     PortableResizePasses().vertical(source, axis, axis.source_begin(), left, &portable);
-    Avx2ResizePasses()->vertical(source, axis, axis.source_begin(), left, &fast);
+    GetParam().get()->vertical(source, axis, axis.source_begin(), left, &fast);
     ASSERT_EQ(std::memcmp(portable.data(), fast.data(), fast.byte_size()), 0)
         << c.in << " to " << c.out << " from " << c.begin << ", " << width << " columns";
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, ResizePassesTest,
+                         testing::Values(Variant{"AVX2", Avx2ResizePasses},
+                                         Variant{"AVX512VNNI", Avx512ResizePasses}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace pixpool
