@@ -46,7 +46,7 @@ LIBRARIES = {
         ["proto", "server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/bench", "client/cli"],
     ),
     "OpenCV": (r"opencv2/", ["server/image", "client/cli"]),
-    "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image"]),
+    "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image/jpeg_decoder.cc"]),
     "libpng": (r"png\.h$", ["server/image"]),
     "libwebp": (r"webp/", ["server/image"]),
     "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
@@ -55,7 +55,7 @@ LIBRARIES = {
     "OpenSSL": (r"openssl/", ["server/base"]),
     "CLI11": (r"CLI/", ["server/config*.cc", "client/cli"]),
     "nlohmann-json": (r"nlohmann/", ["server/base", "server/model", "client/bench", "client/cli"]),
-    "x86 intrinsics": (r"immintrin\.h$", ["server/image/*_avx2.cc"]),
+    "x86 intrinsics": (r"immintrin\.h$", ["server/image/*_avx2.cc", "server/image/*_avx512.cc"]),
     "Abseil": (r"absl/", ["server", *(folder for folder in FOLDERS if folder != "server")]),
 }
 
