@@ -145,7 +145,7 @@ class Engine::Impl {
 
   // Decodes and preprocesses one image, then hands its passes to the batcher.
   void Prepare(ImageWork image) {
-    const absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
+    absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
     const TimePoint start = clock_->Now();
     RecordStage(image, Stage::kQueue, start - image.work->admitted);
     absl::Status status = image.work->context().Check(start, "decode");
@@ -166,6 +166,9 @@ class Engine::Impl {
       return FailPasses(image);
     }
     ModelRunner* const runner = Runner(image.work->result.model);
+    // Before the instance thread wakes, which may put this one to sleep: it would count the picture
+    // twice and leave it a share of the cores only.
+    std::move(prepared).Invoke();
     for (ImageWork& pass : passes) {
       pass.ready = clock_->Now();
       runner->Submit(std::move(pass));

@@ -117,6 +117,19 @@ void ExpectAnswersOwnHeads(const Call& call) {
   }
 }
 
+// The number of threads that a pass gets hangs on it.
+TEST_F(EngineTest, ALonePictureCountsOnce) {
+  Make({.decode_threads = 2}, 2);
+  constexpr int kCalls = 1000;
+  for (uint32_t i = 0; i < kCalls; ++i) {
+    Call call;
+    call.Add(32, 32, i);
+    call.request.heads.push_back({.kind = "global_avg"});
+    ASSERT_TRUE(Run(&call).status.ok());
+  }
+  EXPECT_EQ(fake_->model->pictures_in_flight(), std::vector<int>(kCalls, 1));
+}
+
 TEST_F(EngineTest, ThousandInterleavedRequestsEqualTheirSingleAnswers) {
   Make({.admission = {.max_requests = 2000}, .decode_threads = 3}, 2);
   constexpr int kThreads = 4;

@@ -52,12 +52,13 @@ class FakeModel final : public Model {
   int useful_batch_size() const override { return 1024; }
   void EnterInstanceThread(int) override {}
 
-  void RunBatch(const BatchPlace&, absl::Span<const ModelTask> tasks,
+  void RunBatch(const BatchPlace& place, absl::Span<const ModelTask> tasks,
                 absl::Span<ModelResult> results, ModelRunTimes* times) override {
     bool fail = false;
     {
       absl::MutexLock lock(&mu_);
       batch_sizes_.push_back(static_cast<int>(tasks.size()));
+      pictures_in_flight_.push_back(place.pictures_in_flight);
       mu_.Await(absl::Condition(
           +[](bool* held) { return !*held; }, &held_));
       fail = failing_;
@@ -95,6 +96,12 @@ class FakeModel final : public Model {
     return batch_sizes_;
   }
 
+  // What each was told to share the cores with.
+  std::vector<int> pictures_in_flight() const {
+    absl::MutexLock lock(&mu_);
+    return pictures_in_flight_;
+  }
+
  private:
   static ModelInfo Info() {
     return {
@@ -127,6 +134,7 @@ class FakeModel final : public Model {
   const int instances_;
   mutable absl::Mutex mu_;
   std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
+  std::vector<int> pictures_in_flight_ ABSL_GUARDED_BY(mu_);
   bool held_ = false;
   bool failing_ = false;
 };
