@@ -42,7 +42,7 @@ template <typename T>
 T OrDie(absl::StatusOr<T> value) {
   if (value.ok()) return *std::move(value);
   std::fprintf(stderr, "pixpool-limit: %s\n", std::string(value.status().message()).c_str());
-  std::exit(1);
+  std::_Exit(1);  // other workers still run
 }
 
 // At least one picture.
