@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kBlockBytes = 1 << 20;
 
-// OpenSSL would look it up by name, under locks, for every digest: longer than a short one takes.
+// OpenSSL would look it up by name, under locks, for every digest.
 const EVP_MD* Sha256() {
   static const EVP_MD* const kDigest = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   return kDigest;
