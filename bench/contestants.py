@@ -1,4 +1,6 @@
-"""The servers that are compared: how each is started, called and read. All run at the same time; one is loaded at a time."""
+"""The servers that are compared: how each is started, called and read. All run at the same time;
+one is loaded at a time.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+
 from load import frame
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +59,9 @@ class Contestant:
     def start(self) -> None:
         self.log = self.folder / f"{self.name}.log"
         with self.log.open("wb") as sink:
-            self.process = subprocess.Popen(self.command(), stdout=sink, stderr=sink, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command(), stdout=sink, stderr=sink, start_new_session=True
+            )
 
     def wait_ready(self, picture: bytes) -> np.ndarray:
         """The vector of a first picture, as soon as there is one."""
@@ -66,11 +71,15 @@ class Contestant:
                 return self.call(picture)
             except grpc.RpcError as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{self.name} does not answer: {error}; see {self.log}") from error
+                    raise RuntimeError(
+                        f"{self.name} does not answer: {error}; see {self.log}"
+                    ) from error
                 time.sleep(0.2)
 
     def call(self, picture: bytes) -> np.ndarray:
-        with grpc.insecure_channel(self.target, [("grpc.max_receive_message_length", -1)]) as channel:
+        with grpc.insecure_channel(
+            self.target, [("grpc.max_receive_message_length", -1)]
+        ) as channel:
             return self.vector(channel.unary_unary(self.method)(self.request(picture), timeout=30))
 
     def body(self, picture: bytes, name: str) -> Path:
@@ -84,7 +93,9 @@ class Contestant:
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
                 try:
-                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    parents[int(entry.name)] = int(
+                        (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                    )
                 except OSError:
                     continue
         found = [self.process.pid]
@@ -100,11 +111,15 @@ class Contestant:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def serving_seconds(self) -> float:
-        """Processor time of the threads that neither decode nor run the model; subclasses that can tell them apart."""
+        """Processor time of the threads that neither decode nor run the model; subclasses that can
+        tell them apart.
+        """
         return float("nan")
 
     def resident_mb(self) -> float:
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes())
+        pages = sum(
+            int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes()
+        )
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def stop(self) -> None:
@@ -122,7 +137,13 @@ class Pixpool(Contestant):
     method = "/pixpool.v1.FeatureService/ExtractFeatures"
 
     def __init__(
-        self, folder: Path, models: Path, model: str, flags: list[str], scaled: bool, name: str = "pixpool"
+        self,
+        folder: Path,
+        models: Path,
+        model: str,
+        flags: list[str],
+        scaled: bool,
+        name: str = "pixpool",
     ) -> None:
         super().__init__(folder)
         from api import Api
@@ -135,12 +156,24 @@ class Pixpool(Contestant):
 
     def command(self) -> list[str]:
         return [
-            str(ROOT / "build/release/bin/pixpool-server"), "--models-dir", str(self.models), "--listen", self.target,
-            "--http-listen", "", "--default-model", self.model, "--log-level", "warning", *self.flags,
-        ]  # fmt: skip
+            str(ROOT / "build/release/bin/pixpool-server"),
+            "--models-dir",
+            str(self.models),
+            "--listen",
+            self.target,
+            "--http-listen",
+            "",
+            "--default-model",
+            self.model,
+            "--log-level",
+            "warning",
+            *self.flags,
+        ]
 
     def serving_seconds(self) -> float:
-        """By thread names: `decode`, `instance-N`, and those of OpenVINO, which keep the process's name, do the work."""
+        """By thread names: `decode`, `instance-N`, and those of OpenVINO, which keep the process's
+        name, do the work.
+        """
         total = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             name = (task / "comm").read_text().strip()
@@ -150,7 +183,8 @@ class Pixpool(Contestant):
 
     def request(self, picture: bytes) -> bytes:
         message = self.pb.ExtractFeaturesRequest(
-            images=[self.pb.Image(encoded=picture)], heads=[self.pb.Head(global_avg=self.pb.GlobalAvg())]
+            images=[self.pb.Image(encoded=picture)],
+            heads=[self.pb.Head(global_avg=self.pb.GlobalAvg())],
         )
         if self.scaled:
             message.input_options.decode = self.pb.DECODE_MODE_SCALED
@@ -169,7 +203,9 @@ class Peer(Contestant):
     script = ""
     words = ""  # its settings, with a place for each number
 
-    def __init__(self, folder: Path, bundle: Path, precision: str, settings: list[int], scaled: bool) -> None:
+    def __init__(
+        self, folder: Path, bundle: Path, precision: str, settings: list[int], scaled: bool
+    ) -> None:
         super().__init__(folder)
         self.bundle, self.precision, self.numbers, self.scaled = bundle, precision, settings, scaled
         self.settings = f"{precision}, {self.words.format(*settings)}"
@@ -178,7 +214,15 @@ class Peer(Contestant):
         extra = ["scaled"] if self.scaled else []
         numbers = [str(n) for n in self.numbers]
         script = str(PEERS / self.script)
-        return [sys.executable, script, str(self.port), str(self.bundle), self.precision, *numbers, *extra]
+        return [
+            sys.executable,
+            script,
+            str(self.port),
+            str(self.bundle),
+            self.precision,
+            *numbers,
+            *extra,
+        ]
 
 
 class Plain(Peer):
@@ -218,4 +262,6 @@ class Triton(Peer):
     def vector(self, answer: bytes) -> np.ndarray:
         from tritonclient.grpc import service_pb2
 
-        return np.frombuffer(service_pb2.ModelInferResponse.FromString(answer).raw_output_contents[0], np.float32)
+        return np.frombuffer(
+            service_pb2.ModelInferResponse.FromString(answer).raw_output_contents[0], np.float32
+        )

@@ -1,4 +1,6 @@
-"""A closed loop over HTTP/2 with h2load: it hardly uses the machine, and every answer's time is kept."""
+"""A closed loop over HTTP/2 with h2load: it hardly uses the machine, and every answer's time is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,34 @@ def frame(message: bytes) -> bytes:
 
 
 def run(target: str, method: str, body: Path, concurrency: int, requests: int) -> Round:
-    """`requests` calls with the framed message in `body`, `concurrency` at a time, on up to four connections."""
+    """`requests` calls with the framed message in `body`, `concurrency` at a time, on up to four
+    connections.
+    """
     connections = min(concurrency, 4)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [
-            "h2load", "-n", str(requests), "-c", str(connections), "-m", str(concurrency // connections), "-t", "1",
-            "-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers", f"--log-file={log}",
+            "h2load",
+            "-n",
+            str(requests),
+            "-c",
+            str(connections),
+            "-m",
+            str(concurrency // connections),
+            "-t",
+            "1",
+            "-d",
+            str(body),
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            f"--log-file={log}",
             f"http://{target}{method}",
-        ]  # fmt: skip
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+        ]
+        text = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=600
+        ).stdout
         # Start in microseconds since the epoch, HTTP status, duration in microseconds.
         rows = [tuple(map(int, line.split()[:3])) for line in log.read_text().splitlines()]
     good = [row for row in rows if row[1] == 200]
@@ -45,5 +65,8 @@ def run(target: str, method: str, body: Path, concurrency: int, requests: int) -
     times = sorted(r[2] / 1e3 for r in good)
     data = int(re.search(r"\((\d+)\) data", text)[1])
     return Round(
-        requests / elapsed, times[len(times) // 2], times[min(len(times) - 1, int(len(times) * 0.99))], data / requests
+        requests / elapsed,
+        times[len(times) // 2],
+        times[min(len(times) - 1, int(len(times) * 0.99))],
+        data / requests,
     )

@@ -2,8 +2,9 @@
 
     python bench/models.py --model efficientnet-lite0 resnet50 --precision float32 int8
 
-Each lies in a repository of its own, build/bench/models/MODEL-PRECISION, so that a server loads no other. The bundle of int8
-holds float32 as well. Needs the environment of `./test`: torchvision for the models besides the default one, NNCF for int8.
+Each lies in a repository of its own, build/bench/models/MODEL-PRECISION, so that a server loads no
+other. The bundle of int8 holds float32 as well. Needs the environment of `./test`: torchvision for
+the models besides the default one, NNCF for int8.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ MODELS = {
 }
 LEARNT = {"efficientnet-lite0"}  # the others have random weights
 # Not for comparisons: overhead.py's.
-NOTHING = ["module:random_networks:nothing", "--layers", "features=1", "--input-size", "28", "--resize-size", "28"]
+NOTHING = [
+    "module:random_networks:nothing",
+    "--layers",
+    "features=1",
+    "--input-size",
+    "28",
+    "--resize-size",
+    "28",
+]
 PRECISIONS = ["float32", "int8"]
 
 
@@ -39,13 +48,25 @@ def bundle(model: str, precision: str) -> Path:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", nargs="+", choices=list(MODELS), default=["efficientnet-lite0"])
-    add("--precision", nargs="+", choices=PRECISIONS, default=["float32"], help="ours; both are compared with one another, too")
-    add("--photos", type=Path, help="photographs to calibrate int8 on and to judge it (default: see photos.py)")
+    add(
+        "--precision",
+        nargs="+",
+        choices=PRECISIONS,
+        default=["float32"],
+        help="ours; both are compared with one another, too",
+    )
+    add(
+        "--photos",
+        type=Path,
+        help="photographs to calibrate int8 on and to judge it (default: see photos.py)",
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_arguments(parser)
     parser.add_argument("--nothing", action="store_true", help="only the model of overhead.py")
@@ -62,7 +83,9 @@ def main() -> None:
 def make(model: str, precision: str, what: list[str]) -> None:
     if not (bundle(model, precision) / "manifest.json").is_file():
         command = [sys.executable, "-m", "pixpool.export", *what, "--name", model, "--version", "1"]
-        done = subprocess.run([*command, "--out", str(repository(model, precision))], cwd=ROOT / "bench")
+        done = subprocess.run(
+            [*command, "--out", str(repository(model, precision))], cwd=ROOT / "bench"
+        )
         if done.returncode:
             raise SystemExit(done.returncode)
 
@@ -76,7 +99,13 @@ def make_int8(model: str, photos: Path | None) -> None:
     if photos or not folder.is_dir():
         BENCH.mkdir(parents=True, exist_ok=True)
         pictures.make(folder, photos)
-    what = [f"bundle:{bundle(model, 'float32')}", "--int8", str(folder / "calibrate"), "--int8-judge", str(folder / "judge")]
+    what = [
+        f"bundle:{bundle(model, 'float32')}",
+        "--int8",
+        str(folder / "calibrate"),
+        "--int8-judge",
+        str(folder / "judge"),
+    ]
     # A random network is here for its speed: its fidelity is reported and not held to the promise.
     make(model, "int8", what if model in LEARNT else [*what, "--accept-worse-int8"])
 

@@ -17,7 +17,9 @@ def make(kind: str, samples: Path) -> bytes:
 
 
 def sized(width: int, height: int, samples: Path) -> bytes:
-    """A JPEG. Where the photograph is enlarged, with noise, without which it would compress and decode too easily."""
+    """A JPEG. Where the photograph is enlarged, with noise, without which it would compress and
+    decode too easily.
+    """
     image = Image.open(samples / "coffee.png").convert("RGB")
     enlarged = width > image.width
     image = image.resize((width, height), Image.Resampling.BICUBIC)

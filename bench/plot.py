@@ -9,13 +9,17 @@ import matplotlib
 
 matplotlib.use("svg")
 # The same figures give the same file; text as text is small, and can be searched.
-matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pixpool", "font.family": "sans-serif", "font.size": 9})
+matplotlib.rcParams.update(
+    {"svg.fonttype": "none", "svg.hashsalt": "pixpool", "font.family": "sans-serif", "font.size": 9}
+)
 import matplotlib.pyplot as plt  # noqa: E402
 
 
 def bars(models: dict[str, Any], path: Path, title: str) -> None:
     """Images a second: a panel for each model, a group of bars for each number of calls in flight."""
-    figure, panels = plt.subplots(len(models), figsize=(8.5, 3.6 * len(models)), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(
+        len(models), figsize=(8.5, 3.6 * len(models)), layout="constrained", squeeze=False
+    )
     for axes, (model, middle) in zip(panels.flat, models.items(), strict=True):
         concurrencies = list(next(iter(middle.values())))
         width = 0.85 / len(middle)
@@ -26,13 +30,20 @@ def bars(models: dict[str, Any], path: Path, title: str) -> None:
         axes.set_xticks(range(len(concurrencies)), concurrencies)
         axes.set(xlabel="calls in flight", ylabel="images/s", title=f"{model}, {title}")
         axes.margins(y=0.12)
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
+    figure.legend(
+        *panels.flat[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2
+    )
     save(figure, path)
 
 
 def curves(results: dict[str, Any], folder: Path, prefix: str) -> list[str]:
     """The figures of curves.py, each a file; gives their names."""
-    drawn = {"calls": _calls(results), "rate": _rate(results), "size": _size(results), "settings": _settings(results)}
+    drawn = {
+        "calls": _calls(results),
+        "rate": _rate(results),
+        "size": _size(results),
+        "settings": _settings(results),
+    }
     for what, figure in drawn.items():
         save(figure, folder / f"{prefix}-{what}.svg")
     return [f"{prefix}-{what}.svg" for what in drawn]
@@ -46,14 +57,25 @@ def save(figure: Any, path: Path) -> None:
 
 
 def _panels(count: int) -> tuple[Any, list[Any]]:
-    figure, panels = plt.subplots(1, count, figsize=(4.6 * count, 3.4), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(
+        1, count, figsize=(4.6 * count, 3.4), layout="constrained", squeeze=False
+    )
     for axes in panels.flat:
         axes.grid(alpha=0.3)
     return figure, list(panels.flat)
 
 
-def _line(axes: Any, points: list[dict[str, Any]], x: str, y: str, label: str, **style: Any) -> None:
-    axes.plot([p[x] for p in points], [p[y] for p in points], marker="o", markersize=3.5, label=label, **style)
+def _line(
+    axes: Any, points: list[dict[str, Any]], x: str, y: str, label: str, **style: Any
+) -> None:
+    axes.plot(
+        [p[x] for p in points],
+        [p[y] for p in points],
+        marker="o",
+        markersize=3.5,
+        label=label,
+        **style,
+    )
 
 
 def _numbered(axes: Any, values: list[float], label: str) -> None:
@@ -79,14 +101,23 @@ def _calls(results: dict[str, Any]) -> Any:
 
 
 def _rate(results: dict[str, Any]) -> Any:
-    points = [{**p, "shed_percent": 100 * p["shed"], "late_percent": 100 * p["late"]} for p in results["offered"]]
+    points = [
+        {**p, "shed_percent": 100 * p["shed"], "late_percent": 100 * p["late"]}
+        for p in results["offered"]
+    ]
     figure, (latency, served, failed) = _panels(3)
     for name in ("p50", "p99"):
         _line(latency, points, "offered", name, name)
     latency.set(ylabel="latency of what was answered, ms", yscale="log", title="Latency")
     latency.legend()
     _line(served, points, "offered", "rate", "answered")
-    served.plot([p["offered"] for p in points], [p["offered"] for p in points], color="0.6", linestyle=":", label="offered")
+    served.plot(
+        [p["offered"] for p in points],
+        [p["offered"] for p in points],
+        color="0.6",
+        linestyle=":",
+        label="offered",
+    )
     served.set(ylabel="images/s", title="Answered", ylim=(0, None))
     served.legend()
     _line(failed, points, "offered", "shed_percent", "refused at once (OVERLOADED)")

@@ -1,6 +1,8 @@
-"""How many PoolTensor calls a second the server answers: the cost of a request without picture or backbone.
+"""How many PoolTensor calls a second the server answers: the cost of a request without picture or
+backbone.
 
-    bench/run sets up what this needs; then: $BENCH_PYTHON bench/pool_tensor.py [--shape 1 64 7 7] [--head gem]
+    bench/run sets up what this needs; then: $BENCH_PYTHON bench/pool_tensor.py [--shape 1 64 7 7]
+    [--head gem]
 
 Prints the rate and the processor time of a call, at several concurrencies.
 """
@@ -11,8 +13,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import load
 import numpy as np
+
+import load
 from contestants import ROOT, Pixpool
 
 METHOD = "/pixpool.v1.FeatureService/PoolTensor"
@@ -20,7 +23,9 @@ METHOD = "/pixpool.v1.FeatureService/PoolTensor"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", type=int, nargs=4, default=[1, 64, 7, 7], metavar=("N", "C", "H", "W"))
+    parser.add_argument(
+        "--shape", type=int, nargs=4, default=[1, 64, 7, 7], metavar=("N", "C", "H", "W")
+    )
     parser.add_argument("--head", default="global_avg")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--requests", type=int, default=30_000)
@@ -42,8 +47,10 @@ def main() -> None:
                 before = server.cpu_seconds()
                 got = load.run(server.target, METHOD, body, concurrency, args.requests)
                 cpu = 1e6 * (server.cpu_seconds() - before) / args.requests
-                print(f"{args.head} of {args.shape} at {concurrency:>2}: {got.rate:8,.0f} calls/s, p50 {got.p50:.3f} ms, "
-                      f"p99 {got.p99:.3f} ms, {cpu:.0f} us of processor time a call")  # fmt: skip
+                print(
+                    f"{args.head} of {args.shape} at {concurrency:>2}: {got.rate:8,.0f} calls/s, p50 {got.p50:.3f} ms, "
+                    f"p99 {got.p99:.3f} ms, {cpu:.0f} us of processor time a call"
+                )
         finally:
             server.stop()
 

@@ -1,8 +1,10 @@
-"""Untrained networks whose activations are as large as those of trained ones; models.py exports them.
+"""Untrained networks whose activations are as large as those of trained ones; models.py exports
+them.
 
-The weights are torchvision's initial ones, of a fixed seed, since no package carries learnt ones. Batch normalisation is
-fitted on crops of the sample photographs, without which ranges shrink or grow from layer to layer and int8 has nothing
-sensible to do. They cost what learnt networks cost. What their vectors keep in int8 says little about learnt ones.
+The weights are torchvision's initial ones, of a fixed seed, since no package carries learnt ones.
+Batch normalisation is fitted on crops of the sample photographs, without which ranges shrink or
+grow from layer to layer and int8 has nothing sensible to do. They cost what learnt networks cost.
+What their vectors keep in int8 says little about learnt ones.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from pixpool.samples import sample_files
 from torch import nn
+
+from pixpool.samples import sample_files
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -34,7 +37,9 @@ def mobilenetv2() -> nn.Module:
 
 
 def nothing() -> nn.Module:
-    """Maps as large as the default model's, 7 x 7 x 1280 from 28 x 28 pixels, for hardly any work: what is left is the server."""
+    """Maps as large as the default model's, 7 x 7 x 1280 from 28 x 28 pixels, for hardly any work:
+    what is left is the server.
+    """
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 1280, 4, 4), nn.ReLU()).eval()
 
@@ -64,7 +69,9 @@ def _crops(each: int = 6, side: int = 224) -> torch.Tensor:
         for _ in range(each):
             part = round(min(image.size) * rng.uniform(0.5, 1))
             left, top = (round((length - part) * rng.uniform()) for length in image.size)
-            pictures.append(np.asarray(image.resize((side, side), box=(left, top, left + part, top + part))))
+            pictures.append(
+                np.asarray(image.resize((side, side), box=(left, top, left + part, top + part)))
+            )
     order = rng.permutation(len(pictures))
     values = torch.from_numpy(np.stack(pictures)[order]).permute(0, 3, 1, 2) / 255
     return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

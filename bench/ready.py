@@ -1,6 +1,6 @@
 """How long the server takes from its start to its first answer, files warm.
 
-    bench/run sets up what this needs; then: $BENCH_PYTHON bench/ready.py [--starts N]
+bench/run sets up what this needs; then: $BENCH_PYTHON bench/ready.py [--starts N]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import grpc
+
 import models
 import pictures
 from contestants import ROOT, Pixpool
@@ -20,11 +21,15 @@ POLL_SECONDS = 0.01
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--starts", type=int, default=5)
     args = parser.parse_args()
     picture = pictures.make("small", ROOT / "build" / "samples")
-    seconds = [first_answer(picture) for _ in range(args.starts + 1)][1:]  # the first one warms the files
+    seconds = [first_answer(picture) for _ in range(args.starts + 1)][
+        1:
+    ]  # the first one warms the files
     print(f"first answer after {min(seconds):.2f} to {max(seconds):.2f} s, {args.starts} starts")
 
 

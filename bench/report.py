@@ -16,7 +16,9 @@ import plot
 def medians(rounds: dict[str, Any]) -> dict[str, Any]:
     """Name -> concurrency -> figure."""
     return {
-        name: {c: {k: statistics.median(v) for k, v in figures.items()} for c, figures in by.items()}
+        name: {
+            c: {k: statistics.median(v) for k, v in figures.items()} for c, figures in by.items()
+        }
         for name, by in rounds.items()
     }
 
@@ -24,9 +26,10 @@ def medians(rounds: dict[str, Any]) -> dict[str, Any]:
 def overhead(run: dict[str, Any], precision: str, concurrency: str) -> dict[str, float]:
     """Processor milliseconds of a call that are not decode, resize and backbone.
 
-    `serving` is exact: the threads that receive, answer and log. `heads` is the head's own time. `outside` is the server's
-    whole less that of the in-process limit at as many threads in the same round, and the head on top: the difference of
-    two large sums, so as uncertain as they are. overhead.py measures it without them.
+    `serving` is exact: the threads that receive, answer and log. `heads` is the head's own time.
+    `outside` is the server's whole less that of the in-process limit at as many threads in the same
+    round, and the head on top: the difference of two large sums, so as uncertain as they are.
+    overhead.py measures it without them.
     """
     ours = run["rounds"][run["ours"][precision]][concurrency]
     limit = run["rounds"][run["limits"][precision]][concurrency]
@@ -49,13 +52,19 @@ def fidelity(bundle: Path) -> dict[str, Any]:
 
 def table(model: str, run: dict[str, Any], picture_bytes: int, args: argparse.Namespace) -> None:
     middle = medians(run["rounds"])
-    print(f"\n{model}, {args.image} picture ({picture_bytes} bytes), {args.decode} decode; "
-          f"medians of {args.rounds} rounds of {args.seconds:g} s\n")  # fmt: skip
-    print(f"{'':<30} {'at':>3} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms':>7} {'MB':>6} {'x best peer':>12} {'of limit':>9}")
+    print(
+        f"\n{model}, {args.image} picture ({picture_bytes} bytes), {args.decode} decode; "
+        f"medians of {args.rounds} rounds of {args.seconds:g} s\n"
+    )
+    print(
+        f"{'':<30} {'at':>3} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms':>7} {'MB':>6} {'x best peer':>12} {'of limit':>9}"
+    )
     for concurrency in map(str, args.concurrency):
         best = max((middle[p][concurrency]["rate"] for p in run["peers"]), default=math.nan)
         for name, by in middle.items():
-            print(f"{name:<30} {concurrency:>3} {_cells(by[concurrency], best, limit_of(run, middle, name, concurrency))}")
+            print(
+                f"{name:<30} {concurrency:>3} {_cells(by[concurrency], best, limit_of(run, middle, name, concurrency))}"
+            )
     _ratios(run, middle, args)
     for name, settings in run["settings"].items():
         print(f"{name}: {settings}; cosine with the reference {run['cosines'][name]:.6f}")
@@ -84,14 +93,25 @@ def _ratios(run: dict[str, Any], middle: dict[str, Any], args: argparse.Namespac
     print(f"\nat {numbers} calls in flight:")
     if len(run["ours"]) == 2:
         fast, exact = (middle[run["ours"][p]] for p in ("int8", "float32"))
-        print("  int8 / float32, images/s: " + ", ".join(f"{fast[c]['rate'] / exact[c]['rate']:.2f}" for c in at))
+        print(
+            "  int8 / float32, images/s: "
+            + ", ".join(f"{fast[c]['rate'] / exact[c]['rate']:.2f}" for c in at)
+        )
     for precision in run["ours"]:
         parts = [overhead(run, precision, c) for c in at]
-        print(f"  {precision}, processor ms a call of threads that receive, answer and log: "
-              + ", ".join(f"{p['serving']:.2f}" for p in parts)
-              + "; of the head: " + ", ".join(f"{p['heads']:.2f}" for p in parts))  # fmt: skip
-        print("    outside decode, resize and backbone, as the difference to the limit (bench/overhead has it without the noise): "
-              + ", ".join(f"{p['outside']:.2f} ({p['outside_low']:.2f} to {p['outside_high']:.2f})" for p in parts))  # fmt: skip
+        print(
+            f"  {precision}, processor ms a call of threads that receive, answer and log: "
+            + ", ".join(f"{p['serving']:.2f}" for p in parts)
+            + "; of the head: "
+            + ", ".join(f"{p['heads']:.2f}" for p in parts)
+        )
+        print(
+            "    outside decode, resize and backbone, as the difference to the limit (bench/overhead has it without the noise): "
+            + ", ".join(
+                f"{p['outside']:.2f} ({p['outside_low']:.2f} to {p['outside_high']:.2f})"
+                for p in parts
+            )
+        )
 
 
 def _int8(run: dict[str, Any]) -> None:
@@ -99,7 +119,9 @@ def _int8(run: dict[str, Any]) -> None:
     what = f"cosine {got['cosine_median']:.4f} at the median, {got['cosine_p5']:.4f} at the 5th percentile"
     if "top1_agreement" in got:
         what += f", the same top label on {got['top1_agreement']:.1%}"
-    print(f"int8 ({got['float_layers']} in float32) against float32, on {got['pictures']} pictures not calibrated on: {what}")
+    print(
+        f"int8 ({got['float_layers']} in float32) against float32, on {got['pictures']} pictures not calibrated on: {what}"
+    )
     if not run["learnt"]:
         print("  The weights are random: speed is that of learnt ones, fidelity is not.")
 
@@ -123,5 +145,13 @@ def machine() -> dict[str, Any]:
     text = Path("/proc/cpuinfo").read_text()
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
-    has = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if flag in text.split()]
-    return {"processor": fields.get("model name", "unknown"), "instructions": has, "cores": len(os.sched_getaffinity(0))}
+    has = [
+        flag
+        for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
+        if flag in text.split()
+    ]
+    return {
+        "processor": fields.get("model name", "unknown"),
+        "instructions": has,
+        "cores": len(os.sched_getaffinity(0)),
+    }

@@ -1,10 +1,11 @@
-"""How close vectors of scaled decoding are to exact ones, on photographs of yours, and what it saves.
+"""How close vectors of scaled decoding are to exact ones, on photographs of yours, and what it
+saves.
 
     python bench/scaled_fidelity.py FOLDER [--target HOST:PORT] [--head gem]
 
-Asks a running server for each JPEG below FOLDER twice and prints the cosines, and the times that the
-server took to decode and resize.
-Needs the generated API on the path, as bench/run has it, or `pip install ./client/python`.
+Asks a running server for each JPEG below FOLDER twice and prints the cosines, and the times that
+the server took to decode and resize. Needs the generated API on the path, as bench/run has it, or
+`pip install ./client/python`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+
 from pixpool import Client, InputOptions
 
 
@@ -40,12 +42,18 @@ def main() -> None:
             if np.array_equal(a, b):
                 continue  # too small to be scaled
             cosines.append(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
-            print(f"{cosines[-1]:.5f}  {times['exact'][-1] * 1e3:7.1f} ms  {times['scaled'][-1] * 1e3:7.1f} ms  {path.name}")
+            print(
+                f"{cosines[-1]:.5f}  {times['exact'][-1] * 1e3:7.1f} ms  {times['scaled'][-1] * 1e3:7.1f} ms  {path.name}"
+            )
     if not cosines:
         raise SystemExit("no picture was large enough to be scaled")
     worst = min(cosines)
-    print(f"{len(cosines)} of {len(files)} pictures were scaled: cosine {statistics.median(cosines):.5f} (median), {worst:.5f} (worst)")
-    print(f"decode and resize: {sum(times['exact']):.2f} s exact, {sum(times['scaled']):.2f} s scaled")
+    print(
+        f"{len(cosines)} of {len(files)} pictures were scaled: cosine {statistics.median(cosines):.5f} (median), {worst:.5f} (worst)"
+    )
+    print(
+        f"decode and resize: {sum(times['exact']):.2f} s exact, {sum(times['scaled']):.2f} s scaled"
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Writes requirements/lock-cpu.txt and lock-cuda.txt: every Python package that the build takes, by version and SHA-256.
+"""Writes requirements/lock-cpu.txt and lock-cuda.txt: every Python package that the build takes, by
+version and SHA-256.
 
     scripts/lock.py cpu|cuda [PIP_OPTION ...]
 
-pip resolves requirements/runtime.txt and nodeps.txt and tells what it would fetch; nothing is installed. A lock is for the
-platform that it names in its second line, Debian 12's Python on x86-64, so run this there. `cpu` takes torch's CPU wheel, which
-is not on the Python Package Index: add --extra-index-url with the index that PyTorch's install page names, or --find-links.
-`cuda` takes the wheel of the Python Package Index, with NVIDIA's libraries.
+pip resolves requirements/runtime.txt and nodeps.txt and tells what it would fetch; nothing is
+installed. A lock is for the platform that it names in its second line, Debian 12's Python on
+x86-64, so run this there. `cpu` takes torch's CPU wheel, which is not on the Python Package Index:
+add --extra-index-url with the index that PyTorch's install page names, or --find-links. `cuda`
+takes the wheel of the Python Package Index, with NVIDIA's libraries.
 """
 
 import json
@@ -37,7 +39,10 @@ def read_lock(path):
     found = {}
     for line in text.splitlines():
         if match := PIN.match(line):
-            found[canonical(match[1])] = (match[2], re.findall(r"--hash=sha256:([0-9a-f]{64})(?![0-9a-f])", line))
+            found[canonical(match[1])] = (
+                match[2],
+                re.findall(r"--hash=sha256:([0-9a-f]{64})(?![0-9a-f])", line),
+            )
     return found
 
 
@@ -59,14 +64,29 @@ def problems(folder=REQUIREMENTS):
         for name, (_, hashes) in lock.items():
             if not hashes:
                 yield f"{path.name}: {name} has no SHA-256"
-        if not re.search(r"^# Platform: Python \d+\.\d+, \w+, \w+$", path.read_text(encoding="utf-8"), re.M):
+        if not re.search(
+            r"^# Platform: Python \d+\.\d+, \w+, \w+$", path.read_text(encoding="utf-8"), re.M
+        ):
             yield f"{path.name}: names no platform"
 
 
 def resolve(options, requirements):
     """What pip would fetch: lines of a lock."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run",
-               "--ignore-installed", "--only-binary=:all:", "--report", "-", *options, *requirements]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--dry-run",
+        "--ignore-installed",
+        "--only-binary=:all:",
+        "--report",
+        "-",
+        *options,
+        *requirements,
+    ]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     for item in report["install"]:
         name, version = canonical(item["metadata"]["name"]), item["metadata"]["version"]
@@ -78,12 +98,19 @@ def main(arguments):
     if not arguments or arguments[0] not in KINDS:
         sys.exit(__doc__)
     kind, *options = arguments
-    runtime, nodeps = read_pins(REQUIREMENTS / "runtime.txt"), read_pins(REQUIREMENTS / "nodeps.txt")
+    runtime, nodeps = (
+        read_pins(REQUIREMENTS / "runtime.txt"),
+        read_pins(REQUIREMENTS / "nodeps.txt"),
+    )
     # "===" takes that very version; "==2.13.0" would take 2.13.0+cpu as well.
     torch = runtime.pop("torch")
     wanted = [f"torch=={torch}+cpu" if kind == "cpu" else f"torch==={torch}"]
-    lines = list(resolve(options, [*wanted, *(f"{name}=={version}" for name, version in runtime.items())]))
-    lines += resolve([*options, "--no-deps"], [f"{name}=={version}" for name, version in nodeps.items()])
+    lines = list(
+        resolve(options, [*wanted, *(f"{name}=={version}" for name, version in runtime.items())])
+    )
+    lines += resolve(
+        [*options, "--no-deps"], [f"{name}=={version}" for name, version in nodeps.items()]
+    )
     head = f"# Made by scripts/lock.py {kind}; installed with --no-deps --require-hashes, since every dependency is here."
     text = "\n".join([head, platform_line(), *sorted(lines)]) + "\n"
     (REQUIREMENTS / f"lock-{kind}.txt").write_text(text, encoding="utf-8")

@@ -29,7 +29,9 @@ def read_case(element):
         # GoogleTest writes "file:line", then the message.
         text = re.sub(r"\A\S[^\n]*:\d+\n", "", skipped.get("message") or skipped.text or "")
         return Case(name, "skipped", " ".join(text.split()) or "no reason given")
-    if element.get("status") == "notrun":  # GoogleTest: DISABLED_ in the name, or left out by a filter
+    if (
+        element.get("status") == "notrun"
+    ):  # GoogleTest: DISABLED_ in the name, or left out by a filter
         return Case(name, "skipped", "disabled")
     return Case(name, "passed", "")
 
@@ -39,7 +41,9 @@ def read_file(path):
 
 
 def read_ctest(path, cases_by_binary):
-    """Adds to GoogleTest's own cases the binaries that failed without a failed case: crashed, hung or missing."""
+    """Adds to GoogleTest's own cases the binaries that failed without a failed case: crashed, hung
+    or missing.
+    """
     extra = []
     for element in ET.parse(path).getroot().iter("testcase"):
         name, status = element.get("name"), element.get("status")
@@ -57,7 +61,9 @@ def read_ctest(path, cases_by_binary):
 
 
 def collect(folder):
-    """All cases of a folder: *.xml, and where there is a ctest.xml the others are GoogleTest's, one a program."""
+    """All cases of a folder: *.xml, and where there is a ctest.xml the others are GoogleTest's, one
+    a program.
+    """
     cases_by_binary = {}
     cases = []
     for path in sorted(folder.glob("*.xml")):
@@ -75,7 +81,9 @@ def collect(folder):
 
 def main(folder):
     cases = collect(pathlib.Path(folder))
-    print(*(sum(case.outcome == kind for case in cases) for kind in ("passed", "failed", "skipped")))
+    print(
+        *(sum(case.outcome == kind for case in cases) for kind in ("passed", "failed", "skipped"))
+    )
     for case in cases:
         if case.outcome != "passed":
             print(f"{case.outcome}: {case.name}: {case.reason}")

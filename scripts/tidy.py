@@ -1,8 +1,9 @@
 """Runs clang-tidy on the C++ files of the project that do not include torch, several at a time.
 
-A file that passed is not looked at again until it changes, or a project header that it includes, the .proto files, the
-compile command, .clang-tidy or clang-tidy itself do: a mark named after the hash of all these is kept in the build folder.
-Files that include torch are left out: its headers take clang-tidy minutes each.
+A file that passed is not looked at again until it changes, or a project header that it includes,
+the .proto files, the compile command, .clang-tidy or clang-tidy itself do: a mark named after the
+hash of all these is kept in the build folder. Files that include torch are left out: its headers
+take clang-tidy minutes each.
 """
 
 import argparse
@@ -24,14 +25,16 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 TORCH = re.compile(r"^(torch|ATen|c10)/")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def includes(path):
     """Names that a project file includes."""
     return tuple(INCLUDE.findall(path.read_text(encoding="utf-8")))
 
 
 def closure(path):
-    """The file, the project headers it includes directly or not, and the names of all other headers."""
+    """The file, the project headers it includes directly or not, and the names of all other
+    headers.
+    """
     files, others, todo = {path}, set(), [path]
     while todo:
         for name in includes(todo.pop()):
@@ -53,7 +56,9 @@ def file_key(files, command, common):
 
 def common_key(tool):
     """What every file's result depends on."""
-    digest = hashlib.sha256(subprocess.run([tool, "--version"], capture_output=True, check=True).stdout)
+    digest = hashlib.sha256(
+        subprocess.run([tool, "--version"], capture_output=True, check=True).stdout
+    )
     digest.update((ROOT / ".clang-tidy").read_bytes())
     for proto in sorted((ROOT / "proto").rglob("*.proto")):
         digest.update(proto.read_bytes())
@@ -71,14 +76,18 @@ def project_sources(commands):
 
 
 def run_tidy(tool, build, path):
-    done = subprocess.run([tool, "--quiet", "-p", str(build), str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [tool, "--quiet", "-p", str(build), str(path)], capture_output=True, text=True, check=False
+    )
     # Standard error only counts suppressed warnings, unless clang-tidy itself fails.
     return done.returncode, done.stdout.strip() or (done.stderr.strip() if done.returncode else "")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=pathlib.Path, required=True, help="build folder with compile_commands.json")
+    parser.add_argument(
+        "--build", type=pathlib.Path, required=True, help="build folder with compile_commands.json"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--junit", type=pathlib.Path, help="report, a case a file")
     args = parser.parse_args()
@@ -91,15 +100,21 @@ def main():
     marks.mkdir(parents=True, exist_ok=True)
     suite = ET.Element("testsuite", name="tidy")
     cases, pending = {}, {}
-    for path, command in project_sources(json.loads((args.build / "compile_commands.json").read_text())).items():
+    for path, command in project_sources(
+        json.loads((args.build / "compile_commands.json").read_text())
+    ).items():
         files, others = closure(path)
         if any(TORCH.match(name) for name in others):
             continue
-        cases[path] = ET.SubElement(suite, "testcase", classname="tidy", name=str(path.relative_to(ROOT)))
+        cases[path] = ET.SubElement(
+            suite, "testcase", classname="tidy", name=str(path.relative_to(ROOT))
+        )
         mark = marks / file_key(files, command, common)
         if not mark.exists():
             pending[path] = mark
-    print(f"{len(cases)} files, {len(cases) - len(pending)} unchanged since they passed", flush=True)
+    print(
+        f"{len(cases)} files, {len(cases) - len(pending)} unchanged since they passed", flush=True
+    )
 
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
@@ -111,8 +126,12 @@ def main():
             if status:
                 failed += 1
                 print(output, flush=True)
-                found = [line for line in output.splitlines() if re.search(r": (error|warning):", line)]
-                ET.SubElement(cases[path], "failure", message=(found or [output or "failed"])[0]).text = output
+                found = [
+                    line for line in output.splitlines() if re.search(r": (error|warning):", line)
+                ]
+                ET.SubElement(
+                    cases[path], "failure", message=(found or [output or "failed"])[0]
+                ).text = output
             else:
                 pending[path].touch()
     if args.junit:

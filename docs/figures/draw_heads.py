@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from live import ROOT, Client, add_arguments, as_array, as_input, samples, server
 from PIL import Image, ImageDraw, ImageFont
+
+from live import ROOT, Client, add_arguments, as_array, as_input, samples, server
 
 HERE = Path(__file__).resolve().parent
 PHOTO = "coffee"

@@ -13,6 +13,7 @@ import statistics
 import time
 
 import numpy as np
+
 from live import Client, add_arguments, samples, server
 
 HEADS = (

@@ -13,8 +13,9 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from live import Client, add_arguments, as_array, as_input, cosine, samples, server
 from PIL import Image, ImageDraw, ImageFilter
+
+from live import Client, add_arguments, as_array, as_input, cosine, samples, server
 
 HEADS = ("global_avg", "gem:p=3", "gem:p=10", "global_max", "rmac", "crow")
 SIDE = 224

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
+
 from live import samples
 from pixpool.export.models import load_model
 from pixpool.export.names import DEFAULT_MODEL
 from pixpool.export.padding import follow_input_size
 from pixpool.export.trunk import Trunk
-from torch import nn
 
 SIDE = 640  # of the network's input, pixels
 

@@ -1,10 +1,12 @@
-"""Search a folder of pictures by picture: pixpool for the vectors, FAISS or Qdrant for the neighbours.
+"""Search a folder of pictures by picture: pixpool for the vectors, FAISS or Qdrant for the
+neighbours.
 
     pip install './client/python[bulk]' faiss-cpu            # or qdrant-client
     python examples/python/search.py photos/ query.jpg --store faiss
 
-The vectors of the folder go to OUTPUT (default: features.parquet), which is kept: a second run asks the server for the query
-alone. Vectors of different spaces must never be compared, so the query's space id is checked against the file's.
+The vectors of the folder go to OUTPUT (default: features.parquet), which is kept: a second run asks
+the server for the query alone. Vectors of different spaces must never be compared, so the query's
+space id is checked against the file's.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+
 from pixpool import Client
 from pixpool.bulk import run
 
@@ -65,7 +68,9 @@ def main() -> None:
     with Client(args.target) as client:
         got = client.extract(args.query, HEAD)
     if got.space_ids["gem"] != space:
-        raise SystemExit(f"{args.output} is of vector space {space}, the server's is {got.space_ids['gem']}: extract anew")
+        raise SystemExit(
+            f"{args.output} is of vector space {space}, the server's is {got.space_ids['gem']}: extract anew"
+        )
     for row, score in STORES[args.store](vectors, got.array[0], min(args.count, len(names))):
         print(f"{score:.4f}  {names[row]}")
 

@@ -17,7 +17,9 @@ from server_fixtures import api, bin_dir, build_dir, models_dir, start_server  #
 
 @pytest.fixture(scope="session")
 def program():
-    """program(name) gives a command's path, from PATH or beside this Python; without it the test is skipped."""
+    """program(name) gives a command's path, from PATH or beside this Python; without it the test is
+    skipped.
+    """
 
     def find(name: str, where: str) -> str:
         found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))

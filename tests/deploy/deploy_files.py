@@ -21,12 +21,18 @@ class _Strict(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"twice: {', '.join(sorted(twice))}", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"twice: {', '.join(sorted(twice))}", node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
 def load_all(path: Path) -> list:
-    return [part for part in yaml.load_all(path.read_text(encoding="utf-8"), _Strict) if part is not None]
+    return [
+        part
+        for part in yaml.load_all(path.read_text(encoding="utf-8"), _Strict)
+        if part is not None
+    ]
 
 
 def load(path: Path):
@@ -47,12 +53,18 @@ def alerts() -> dict[str, dict]:
 
 
 def panels() -> list[dict]:
-    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+    return [
+        panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"
+    ]
 
 
 def dashboard_queries() -> dict[str, str]:
-    """"panel: A" -> its query."""
-    return {f"{panel['title']}: {target['refId']}": target["expr"] for panel in panels() for target in panel["targets"]}
+    """ "panel: A" -> its query."""
+    return {
+        f"{panel['title']}: {target['refId']}": target["expr"]
+        for panel in panels()
+        for target in panel["targets"]
+    }
 
 
 def recorded() -> set[str]:
@@ -74,7 +86,11 @@ def series_names() -> dict[str, set[str]]:
     names = {"up": set(), "ALERTS": {"alertname", "alertstate"}}
     for name, (kind, labels) in metric_table().items():
         if kind == "histogram":
-            names |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+            names |= {
+                f"{name}_bucket": labels | {"le"},
+                f"{name}_sum": labels,
+                f"{name}_count": labels,
+            }
         else:
             names[name] = labels
     return names

@@ -16,8 +16,13 @@ class Edge:
     """Envoy with the shipped configuration, on free ports and in front of servers on this machine."""
 
     def __init__(
-        self, binary: str, servers: list, folder, transport_socket: dict | None = None,
-        tracing: dict | None = None, collector: str = "",
+        self,
+        binary: str,
+        servers: list,
+        folder,
+        transport_socket: dict | None = None,
+        tracing: dict | None = None,
+        collector: str = "",
     ) -> None:
         self.target = f"localhost:{free_port()}"
         self.metrics = f"127.0.0.1:{free_port()}"
@@ -36,17 +41,30 @@ class Edge:
             endpoint["endpoint"]["address"]["socket_address"] = _address(collector)
             config["static_resources"]["clusters"].append(tracing["cluster"])
         pixpool["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
-            {"endpoint": {"address": {"socket_address": _address(server.target)}}} for server in servers
+            {"endpoint": {"address": {"socket_address": _address(server.target)}}}
+            for server in servers
         ]
-        to_admin["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"] = admin
+        to_admin["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"][
+            "socket_address"
+        ]["port_value"] = admin
         config["admin"]["address"]["socket_address"]["port_value"] = admin
         path = folder / "envoy.json"
         path.write_text(json.dumps(config))
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
-            [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"],
-            stdout=self.log, stderr=self.log,
-        )  # fmt: skip
+            [
+                binary,
+                "-c",
+                str(path),
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+            ],
+            stdout=self.log,
+            stderr=self.log,
+        )
         self.wait_healthy(len(servers))
 
     def get(self, path: str) -> str:
@@ -61,7 +79,10 @@ class Edge:
         end = time.monotonic() + 20
         while True:
             try:
-                if self.figure(r'envoy_cluster_membership_healthy\{envoy_cluster_name="pixpool"\}') == servers:
+                if (
+                    self.figure(r'envoy_cluster_membership_healthy\{envoy_cluster_name="pixpool"\}')
+                    == servers
+                ):
                     return
             except OSError:
                 pass

@@ -1,4 +1,6 @@
-"""As much HTTP/2 as it takes to be a bad client: frames by hand, headers as literals, replies not decoded."""
+"""As much HTTP/2 as it takes to be a bad client: frames by hand, headers as literals, replies not
+decoded.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ EMPTY_MESSAGE = b"\0\0\0\0\0"  # a gRPC message of no bytes
 
 
 def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
-    return struct.pack(">I", len(body))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + body
+    return (
+        struct.pack(">I", len(body))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + body
+    )
 
 
 def _string(text: bytes) -> bytes:
@@ -27,7 +31,9 @@ def _string(text: bytes) -> bytes:
 
 
 def headers(pairs: list[tuple[str, str]]) -> bytes:
-    return b"".join(b"\0" + _string(name.encode()) + _string(value.encode()) for name, value in pairs)
+    return b"".join(
+        b"\0" + _string(name.encode()) + _string(value.encode()) for name, value in pairs
+    )
 
 
 class Connection:
@@ -39,12 +45,19 @@ class Connection:
         self.stream = -1
 
     def call(self, path: str, *more: tuple[str, str], end: bool = True) -> int:
-        """Begins a gRPC call, and unless told otherwise sends an empty message as all of it. Gives its stream."""
+        """Begins a gRPC call, and unless told otherwise sends an empty message as all of it. Gives
+        its stream.
+        """
         self.stream += 2
         pairs = [
-            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "edge"),
-            ("te", "trailers"), ("content-type", "application/grpc"), *more,
-        ]  # fmt: skip
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "edge"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            *more,
+        ]
         data = frame(HEADERS, END_HEADERS, self.stream, headers(pairs))
         if end:
             data += frame(DATA, END_STREAM, self.stream, EMPTY_MESSAGE)
@@ -76,7 +89,9 @@ class Connection:
     def wait_for_end(self, stream: int) -> bool:
         """Whether a call's reply has come to its end; not if the connection ends before."""
         for kind, flags, of in self.read_frames():
-            if of == stream and (kind == RST_STREAM or (kind in (HEADERS, DATA) and flags & END_STREAM)):
+            if of == stream and (
+                kind == RST_STREAM or (kind in (HEADERS, DATA) and flags & END_STREAM)
+            ):
                 return kind != RST_STREAM
         return False
 

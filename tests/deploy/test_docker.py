@@ -37,5 +37,7 @@ def test_what_is_copied_reaches_the_build(path):
 def test_what_cmake_builds_is_copied():
     """Every folder that the CMake files of the root add, tests aside, is in the image's build."""
     sources = copied((ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    folders = re.findall(r"add_subdirectory\(([\w/]+)\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))
+    folders = re.findall(
+        r"add_subdirectory\(([\w/]+)\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    )
     assert {folder.split("/")[0] for folder in folders} - sources == {"tests"}

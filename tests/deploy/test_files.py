@@ -1,4 +1,6 @@
-"""What holds for every file of deploy/: it parses, its images have versions, its options exist, its metrics exist."""
+"""What holds for every file of deploy/: it parses, its images have versions, its options exist, its
+metrics exist.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,25 @@ import subprocess
 import pytest
 
 from deploy_files import (
-    DASHBOARD, DEPLOY, ROOT, alerts, dashboard_queries, data_files, load, load_all, panels, recorded, rules,
-    series_names, used_series,
-)  # fmt: skip
+    DASHBOARD,
+    DEPLOY,
+    ROOT,
+    alerts,
+    dashboard_queries,
+    data_files,
+    load,
+    load_all,
+    panels,
+    recorded,
+    rules,
+    series_names,
+    used_series,
+)
 
 TARGET_LABELS = {"job", "instance", "namespace", "pod"}
-TEXTS = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix not in {".pyc"}]
+TEXTS = [
+    path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix not in {".pyc"}
+]
 DOCS = [ROOT / "docs" / "operations.md", ROOT / "docs" / "sizing.md", ROOT / "SECURITY.md"]
 
 
@@ -29,7 +44,9 @@ def test_parses(path):
 
 def test_images_have_versions():
     pattern = re.compile(r"^\s*(?:-\s+)?image:\s*(\S+)|^FROM (\S+)", re.M)
-    images = [a or b for path in TEXTS for a, b in pattern.findall(path.read_text(encoding="utf-8"))]
+    images = [
+        a or b for path in TEXTS for a, b in pattern.findall(path.read_text(encoding="utf-8"))
+    ]
     assert len(images) >= 6
     for image in images:
         tag = image.rpartition("/")[2].partition(":")[2]
@@ -40,7 +57,9 @@ def test_images_have_versions():
 
 
 def known_options() -> set[str]:
-    """The server's options: of its table in the source, which a test below compares with the binary's."""
+    """The server's options: of its table in the source, which a test below compares with the
+    binary's.
+    """
     source = (ROOT / "server" / "config_table.cc").read_text()
     table = source[source.index("OptionRow kTable[]") : source.index("// clang-format on")]
     options = set(re.findall(r'\{k\w+,\s*"([a-z-]+)"', table))
@@ -49,7 +68,13 @@ def known_options() -> set[str]:
 
 
 # Variables of ours that the server does not read.
-OTHER_VARIABLES = {"PIXPOOL_TORCH", "PIXPOOL_LOCK", "PIXPOOL_TARGET", "PIXPOOL_PYTHON", "PIXPOOL_PHOTO"}
+OTHER_VARIABLES = {
+    "PIXPOOL_TORCH",
+    "PIXPOOL_LOCK",
+    "PIXPOOL_TARGET",
+    "PIXPOOL_PYTHON",
+    "PIXPOOL_PHOTO",
+}
 
 
 @pytest.mark.parametrize("path", [*TEXTS, *DOCS], ids=lambda path: str(path.relative_to(ROOT)))
@@ -57,19 +82,31 @@ def test_variables_and_flags_are_options_of_the_server(path):
     text = path.read_text(encoding="utf-8")
     options = known_options()
     for name in set(re.findall(r"\bPIXPOOL_[A-Z_]+[A-Z]\b", text)) - OTHER_VARIABLES:
-        assert name.removeprefix("PIXPOOL_").lower().replace("_", "-") in options, f"{name} is no option"
+        assert name.removeprefix("PIXPOOL_").lower().replace("_", "-") in options, (
+            f"{name} is no option"
+        )
     # Flags of other programs share the files; those that limit, drain or listen are ours.
     ours = r"--((?:max|drain|default|listen|http-listen|models-dir|reply|decode|instances|threads|precision)(?:-[a-z]+)*)\b"
-    for name in set(re.findall(ours, text)) - {"max-in-flight"}:  # "--max-in-flight-..." stands for three
+    for name in set(re.findall(ours, text)) - {
+        "max-in-flight"
+    }:  # "--max-in-flight-..." stands for three
         assert name in options, f"--{name} is no option"
 
 
 def test_options_of_the_source_are_those_of_the_binary(bin_dir):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
     text = subprocess.run(
-        [bin_dir / "pixpool-server", "--help"], capture_output=True, text=True, check=True, env=environment
+        [bin_dir / "pixpool-server", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     ).stdout
-    found = {name for line in text.splitlines() for name in re.findall(r"^  (?:-h, )?--(?:\[no-\])?([a-z-]+)", line)}
+    found = {
+        name
+        for line in text.splitlines()
+        for name in re.findall(r"^  (?:-h, )?--(?:\[no-\])?([a-z-]+)", line)
+    }
     assert found == known_options()
 
 
@@ -88,7 +125,9 @@ def test_queries_use_metrics_and_labels_that_exist(query):
         if name in recorded():
             continue
         assert name in known, f"{name} is no metric of the server"
-        assert labels <= known[name] | TARGET_LABELS, f"{name} has no label {labels - known[name] - TARGET_LABELS}"
+        assert labels <= known[name] | TARGET_LABELS, (
+            f"{name} has no label {labels - known[name] - TARGET_LABELS}"
+        )
 
 
 def test_every_metric_is_on_the_dashboard():
@@ -106,7 +145,9 @@ def test_codes_and_reasons_in_queries_exist():
     for query in QUERIES.values():
         for label, values in re.findall(r'\b(code|reason)[=!]~?"([^"]*)"', query):
             for value in values.split("|"):
-                assert value in codes if label == "code" else f'"{value}"' in errors, f"{label} {value}"
+                assert value in codes if label == "code" else f'"{value}"' in errors, (
+                    f"{label} {value}"
+                )
 
 
 def test_thresholds_are_buckets_of_the_histogram():
@@ -122,7 +163,10 @@ def test_thresholds_are_buckets_of_the_histogram():
 
 
 def test_the_dashboard_is_what_its_script_writes():
-    scope: dict = {"__name__": "make_dashboard", "__file__": str(DEPLOY / "grafana" / "make_dashboard.py")}
+    scope: dict = {
+        "__name__": "make_dashboard",
+        "__file__": str(DEPLOY / "grafana" / "make_dashboard.py"),
+    }
     exec((DEPLOY / "grafana" / "make_dashboard.py").read_text(), scope)
     assert DASHBOARD.read_text() == scope["text"](), "run: python3 deploy/grafana/make_dashboard.py"
 
@@ -132,7 +176,11 @@ def test_panels_say_what_they_show_and_do_not_overlap():
     for panel in panels():
         assert panel["description"].endswith("."), panel["title"]
         grid = panel["gridPos"]
-        for cell in ((x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])):
+        for cell in (
+            (x, y)
+            for x in range(grid["x"], grid["x"] + grid["w"])
+            for y in range(grid["y"], grid["y"] + grid["h"])
+        ):
             assert cell not in taken, f"{panel['title']} lies on {taken[cell]}"
             taken[cell] = panel["title"]
     ids = [panel["id"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
@@ -140,10 +188,14 @@ def test_panels_say_what_they_show_and_do_not_overlap():
 
 
 def test_the_dashboard_and_its_provisioning_agree():
-    source = load(DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml")["datasources"][0]
+    source = load(DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml")[
+        "datasources"
+    ][0]
     assert source["type"] == "prometheus" and source["url"] == "http://prometheus:9090"
     compose = load(DEPLOY / "compose" / "compose.yaml")
-    path = load(DEPLOY / "grafana" / "provisioning" / "dashboards" / "pixpool.yml")["providers"][0]["options"]["path"]
+    path = load(DEPLOY / "grafana" / "provisioning" / "dashboards" / "pixpool.yml")["providers"][0][
+        "options"
+    ]["path"]
     assert f"../grafana/dashboards:{path}:ro" in compose["services"]["grafana"]["volumes"]
 
 
@@ -156,9 +208,16 @@ def test_the_service_config_names_services_and_methods_that_exist():
         text = path.read_text()
         package = re.search(r"^package ([\w.]+);", text, re.M)[1]
         for name, body in re.findall(r"^service (\w+) \{(.*?)^\}", text, re.M | re.S):
-            found |= {(f"{package}.{name}", method) for method in [None, *re.findall(r"\brpc (\w+)", body)]}
+            found |= {
+                (f"{package}.{name}", method)
+                for method in [None, *re.findall(r"\brpc (\w+)", body)]
+            }
     config = json.loads((DEPLOY / "client" / "service_config.json").read_text())
-    named = {(row["service"], row.get("method")) for method in config["methodConfig"] for row in method["name"]}
+    named = {
+        (row["service"], row.get("method"))
+        for method in config["methodConfig"]
+        for row in method["name"]
+    }
     assert named <= found
 
 
@@ -174,7 +233,9 @@ def test_compose_mounts_what_is_there_and_opens_loopback_only():
                 assert (DEPLOY / "compose" / source).exists(), f"{name}: {source}"
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name}: {port}"
-    assert compose["services"]["pixpool"]["networks"] == ["inside"], "the server's own port stays behind the edge"
+    assert compose["services"]["pixpool"]["networks"] == ["inside"], (
+        "the server's own port stays behind the edge"
+    )
 
 
 # Alerts.

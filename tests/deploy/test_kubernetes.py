@@ -1,4 +1,6 @@
-"""The Kubernetes manifests as they are applied: valid by the API's schemas, and consistent with one another."""
+"""The Kubernetes manifests as they are applied: valid by the API's schemas, and consistent with one
+another.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,10 @@ def files(program, tmp_path_factory) -> dict:
     for name in OVERLAYS:
         done = subprocess.run(
             [program("kubectl", "kubernetes.io"), "kustomize", str(FOLDER / "overlays" / name)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if 'unknown field "components"' in done.stderr:
             pytest.skip("kubectl is too old for kustomize components; 1.21 or later has them")
         assert done.returncode == 0, done.stderr
@@ -45,17 +49,25 @@ def pod_of(kinds):
 
 
 def test_valid_by_the_schemas(rendered):
-    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed (PyPI)")
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="kubernetes-validate is not installed (PyPI)"
+    )
     for kind, part in rendered[1].items():
-        if "monitoring.coreos.com" not in part["apiVersion"]:  # no schema of these is in the package
+        if (
+            "monitoring.coreos.com" not in part["apiVersion"]
+        ):  # no schema of these is in the package
             validate.validate(part, validate.latest_version(), strict=True)
 
 
 def test_checkov_finds_nothing_that_is_not_explained(files, program):
     command = [program("checkov", "PyPI, in an environment of its own"), "-f", *files.values()]
     command += ["--config-file", FOLDER / "checkov.yaml"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "Passed checks" in done.stdout, done.stdout + done.stderr[-2000:]
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and "Passed checks" in done.stdout, (
+        done.stdout + done.stderr[-2000:]
+    )
 
 
 def test_selectors_find_the_pods(rendered):
@@ -66,9 +78,15 @@ def test_selectors_find_the_pods(rendered):
     assert kinds["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels
     assert kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items() <= labels
     service = kinds["Service"]["metadata"]
-    assert kinds["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= service["labels"].items()
+    assert (
+        kinds["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items()
+        <= service["labels"].items()
+    )
     assert service["name"] == "pixpool", "the job of the alerts"
-    assert kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == kinds["Deployment"]["metadata"]["name"]
+    assert (
+        kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
+        == kinds["Deployment"]["metadata"]["name"]
+    )
 
 
 def test_clients_need_not_be_servers(rendered):
@@ -86,7 +104,9 @@ def test_the_service_is_headless_and_ports_agree(rendered):
     options = kinds["ConfigMap"]["data"]
     assert options["PIXPOOL_LISTEN"] == f"0.0.0.0:{ports['grpc']}"
     assert options["PIXPOOL_HTTP_LISTEN"] == f"0.0.0.0:{ports['metrics']}"
-    assert container["envFrom"] == [{"configMapRef": {"name": kinds["ConfigMap"]["metadata"]["name"]}}]
+    assert container["envFrom"] == [
+        {"configMapRef": {"name": kinds["ConfigMap"]["metadata"]["name"]}}
+    ]
     assert options["PIXPOOL_MODELS_DIR"] == container["volumeMounts"][0]["mountPath"]
 
 
@@ -95,13 +115,17 @@ def test_probes_ask_grpc_health(rendered):
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["grpc"]["port"] == 50051
     readiness = container["readinessProbe"]
-    notice_s = readiness["periodSeconds"] * readiness["failureThreshold"] + readiness["timeoutSeconds"]
+    notice_s = (
+        readiness["periodSeconds"] * readiness["failureThreshold"] + readiness["timeoutSeconds"]
+    )
     assert int(rendered[1]["ConfigMap"]["data"]["PIXPOOL_DRAIN_DELAY_MS"]) >= 1000 * notice_s
 
 
 def test_the_pod_may_live_as_long_as_the_server_drains(rendered):
     options = rendered[1]["ConfigMap"]["data"]
-    drain_s = (int(options["PIXPOOL_DRAIN_DELAY_MS"]) + int(options["PIXPOOL_DRAIN_TIMEOUT_MS"])) / 1000
+    drain_s = (
+        int(options["PIXPOOL_DRAIN_DELAY_MS"]) + int(options["PIXPOOL_DRAIN_TIMEOUT_MS"])
+    ) / 1000
     assert pod_of(rendered[1])["spec"]["terminationGracePeriodSeconds"] >= drain_s + GRACE_MARGIN_S
 
 
@@ -114,13 +138,19 @@ def test_the_pod_is_restricted(rendered):
     context = container["securityContext"]
     assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
     assert context["capabilities"] == {"drop": ["ALL"]}
-    assert rendered[1]["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert (
+        rendered[1]["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        == "restricted"
+    )
     assert rendered[1]["NetworkPolicy"]["spec"]["egress"] == []
 
 
 def test_threads_follow_a_cpu_limit_and_memory_is_guaranteed(rendered):
     resources = pod_of(rendered[1])["spec"]["containers"][0]["resources"]
-    assert resources["limits"] == resources["requests"] and {"cpu", "memory"} <= resources["limits"].keys()
+    assert (
+        resources["limits"] == resources["requests"]
+        and {"cpu", "memory"} <= resources["limits"].keys()
+    )
 
 
 def test_the_gpu_overlay_asks_for_a_gpu_and_says_so_to_the_server(rendered):
@@ -146,16 +176,27 @@ def test_kserve_runtime_and_service_fit():
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["runtime"] == runtime["metadata"]["name"]
     supported = {(row["name"], row["version"]) for row in runtime["spec"]["supportedModelFormats"]}
-    assert (predictor["model"]["modelFormat"]["name"], predictor["model"]["modelFormat"]["version"]) in supported
+    assert (
+        predictor["model"]["modelFormat"]["name"],
+        predictor["model"]["modelFormat"]["version"],
+    ) in supported
     (container,) = runtime["spec"]["containers"]
     assert container["name"] == "kserve-container"
     options = {row["name"]: row["value"] for row in container["env"]}
     assert options["PIXPOOL_MODELS_DIR"] == "/mnt/models"
-    drain_s = (int(options["PIXPOOL_DRAIN_DELAY_MS"]) + int(options["PIXPOOL_DRAIN_TIMEOUT_MS"])) / 1000
+    drain_s = (
+        int(options["PIXPOOL_DRAIN_DELAY_MS"]) + int(options["PIXPOOL_DRAIN_TIMEOUT_MS"])
+    ) / 1000
     assert predictor["terminationGracePeriodSeconds"] >= drain_s + GRACE_MARGIN_S
 
 
 def test_the_scripts_run_on_this_python():
     """They use the standard library only."""
-    for script in (DEPLOY / "grafana" / "make_dashboard.py", FOLDER / "components" / "monitoring" / "make_rules.py"):
-        subprocess.run([sys.executable, "-S", "-c", f"import runpy; runpy.run_path({str(script)!r})"], check=True)
+    for script in (
+        DEPLOY / "grafana" / "make_dashboard.py",
+        FOLDER / "components" / "monitoring" / "make_rules.py",
+    ):
+        subprocess.run(
+            [sys.executable, "-S", "-c", f"import runpy; runpy.run_path({str(script)!r})"],
+            check=True,
+        )

@@ -1,4 +1,6 @@
-"""A real Prometheus scrapes a real server under a small load: every query of the dashboard and of the rules gives data."""
+"""A real Prometheus scrapes a real server under a small load: every query of the dashboard and of
+the rules gives data.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ CALLS_A_SECOND = 15
 class Prometheus:
     def __init__(self, binary: str, target: str, folder) -> None:
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "global": {
+                "scrape_interval": "1s",
+                "scrape_timeout": "1s",
+                "evaluation_interval": "1s",
+            },
             "rule_files": [str(path) for path in RULES],
             "scrape_configs": [{"job_name": "pixpool", "static_configs": [{"targets": [target]}]}],
         }
@@ -34,14 +40,21 @@ class Prometheus:
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
             [
-                binary, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={self.url.removeprefix('http://')}", "--log.level=warn",
+                binary,
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={self.url.removeprefix('http://')}",
+                "--log.level=warn",
             ],
-            stdout=self.log, stderr=self.log, cwd=folder,
-        )  # fmt: skip
+            stdout=self.log,
+            stderr=self.log,
+            cwd=folder,
+        )
 
     def get(self, path: str, **query: str):
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=10) as reply:
+        with urllib.request.urlopen(
+            f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=10
+        ) as reply:
             answer = json.load(reply)
         assert answer["status"] == "success", answer
         return answer["data"]
@@ -52,23 +65,33 @@ class Prometheus:
             try:
                 return urllib.request.urlopen(f"{self.url}/-/ready", timeout=5).close()
             except OSError:
-                assert self.process.poll() is None and time.monotonic() < end, self.log.seek(0) or self.log.read()
+                assert self.process.poll() is None and time.monotonic() < end, (
+                    self.log.seek(0) or self.log.read()
+                )
                 time.sleep(0.1)
 
     def has_data(self, query: str) -> bool:
         """Whether an instant query gives a number; NaN is none."""
-        return any(not math.isnan(float(sample["value"][1])) for sample in self.get("query", query=query)["result"])
+        return any(
+            not math.isnan(float(sample["value"][1]))
+            for sample in self.get("query", query=query)["result"]
+        )
 
 
 def panel_query(text: str) -> str:
     """A panel's query as Grafana would send it."""
-    return text.replace("$job", "pixpool").replace("$instance", ".*").replace("$__rate_interval", "6s")
+    return (
+        text.replace("$job", "pixpool").replace("$instance", ".*").replace("$__rate_interval", "6s")
+    )
 
 
 def without_thresholds(expression: str) -> str:
-    """An alert's expression that also gives data where the alert does not fire: comparisons give 0 or 1, and what takes
-    away selects."""
-    return re.sub(r"(?<![<>=!])(>|<|==)\s+(?!bool)", r"\1 bool ", expression).replace("unless on", "and on")
+    """An alert's expression that also gives data where the alert does not fire: comparisons give 0
+    or 1, and what takes away selects.
+    """
+    return re.sub(r"(?<![<>=!])(>|<|==)\s+(?!bool)", r"\1 bool ", expression).replace(
+        "unless on", "and on"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +152,13 @@ def test_the_scrape_is_whole(loaded):
     (target,) = loaded.get("targets")["activeTargets"]
     assert target["health"] == "up", target["lastError"]
     # Labels come from fixed sets, so a replica costs Prometheus a known number of series.
-    assert float(loaded.get("query", query="scrape_samples_scraped")["result"][0]["value"][1]) < 1500
+    assert (
+        float(loaded.get("query", query="scrape_samples_scraped")["result"][0]["value"][1]) < 1500
+    )
 
 
 def test_a_threshold_is_taken_out_of_an_expression():
-    assert without_thresholds("a > 0.5\n  and b == 0 or c >= bool 2") == "a > bool 0.5\n  and b == bool 0 or c >= bool 2"
+    assert (
+        without_thresholds("a > 0.5\n  and b == 0 or c >= bool 2")
+        == "a > bool 0.5\n  and b == bool 0 or c >= bool 2"
+    )

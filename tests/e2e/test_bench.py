@@ -32,10 +32,24 @@ def bench(bin_dir, tmp_path):
         report = tmp_path / "report.json"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
         done = subprocess.run(
-            [str(bin_dir / "pixpool"), "bench", "--target", server.target, "--warm-up", "0", "--timeout", "60",
-             "--json", str(report), *map(str, arguments)],
-            capture_output=True, text=True, timeout=240, env=environment,
-        )  # fmt: skip
+            [
+                str(bin_dir / "pixpool"),
+                "bench",
+                "--target",
+                server.target,
+                "--warm-up",
+                "0",
+                "--timeout",
+                "60",
+                "--json",
+                str(report),
+                *map(str, arguments),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env=environment,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(report.read_text())
 
@@ -43,7 +57,9 @@ def bench(bin_dir, tmp_path):
 
 
 def counters(server) -> dict[str, float]:
-    rows = (line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#")
+    rows = (
+        line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#"
+    )
     return {name: float(value) for name, value in rows}
 
 
@@ -54,7 +70,11 @@ class Counted:
         self.server, self.before = server, counters(server)
 
     def __call__(self, prefix: str) -> float:
-        return sum(v - self.before.get(k, 0) for k, v in counters(self.server).items() if k.startswith(prefix))
+        return sum(
+            v - self.before.get(k, 0)
+            for k, v in counters(self.server).items()
+            if k.startswith(prefix)
+        )
 
     def becomes(self, prefix: str, want: float) -> bool:
         """Whether it is `want`, or soon: a call is counted just after its answer has left."""
@@ -68,25 +88,46 @@ class Counted:
     ("method", "flags"),
     [
         ("ExtractFeatures", []),
-        ("ExtractFeatures", ["--batch", "3", "--connections", "2", "--head", "gem:p=3", "--head", "rmac"]),
-        ("ModelInfer", ["--api", "kserve", "--batch", "2", "--head", "gem:p=4,l2", "--decode", "scaled"]),
+        (
+            "ExtractFeatures",
+            ["--batch", "3", "--connections", "2", "--head", "gem:p=3", "--head", "rmac"],
+        ),
+        (
+            "ModelInfer",
+            ["--api", "kserve", "--batch", "2", "--head", "gem:p=4,l2", "--decode", "scaled"],
+        ),
     ],
     ids=["calls", "batches", "kserve"],
 )
 def test_report_equals_the_servers_counters(bench, served, folder, method, flags):
     counted = Counted(served)
     metrics = f"http://{served.http}/metrics"
-    report = bench(served, folder, "--concurrency", "1,4", "--requests", 30, "--metrics", metrics, *flags)
+    report = bench(
+        served, folder, "--concurrency", "1,4", "--requests", 30, "--metrics", metrics, *flags
+    )
     totals = report["totals"]
     assert totals["requests"] == totals["requests_ok"] == 61  # two runs and the probe
     assert totals["images"] == totals["images_ok"] == 61 * report["batch"]
-    assert counted.becomes(f'pixpool_requests_total{{code="OK",method="{method}"}}', totals["requests_ok"])
+    assert counted.becomes(
+        f'pixpool_requests_total{{code="OK",method="{method}"}}', totals["requests_ok"]
+    )
     assert counted("pixpool_requests_total") == totals["requests"]
-    assert counted('pixpool_images_total{outcome="ok"') == counted("pixpool_images_total") == totals["images"]
+    assert (
+        counted('pixpool_images_total{outcome="ok"')
+        == counted("pixpool_images_total")
+        == totals["images"]
+    )
     for run in report["runs"]:
         assert run["requests"] == 30 and not run["failures"]
         latency = run["latency_ms"]
-        assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+        assert (
+            0
+            < latency["min"]
+            <= latency["p50"]
+            <= latency["p90"]
+            <= latency["p99"]
+            <= latency["max"]
+        )
         # The server's part of the time is within the whole.
         assert 0 < run["stages_ms"]["backbone"]["p50"] < latency["max"]
         assert run["images_per_second"] * run["window_s"] == pytest.approx(run["images_ok"], abs=1)
@@ -99,7 +140,9 @@ def test_streams(bench, served, folder, api):
     report = bench(served, folder, "--stream", "--connections", 2, "--requests", 40, "--api", api)
     assert report["totals"]["images_ok"] == 41 and not report["runs"][0]["failures"]
     method = "StreamFeatures" if api == "pixpool" else "ModelStreamInfer"
-    assert counted.becomes(f'pixpool_requests_total{{code="OK",method="{method}"}}', 3)  # and the probe's
+    assert counted.becomes(
+        f'pixpool_requests_total{{code="OK",method="{method}"}}', 3
+    )  # and the probe's
     assert counted('pixpool_images_total{outcome="ok"') == 41
 
 
@@ -108,10 +151,17 @@ def test_bad_pictures_are_failures_by_reason(bench, served, folder):
     counted = Counted(served)
     report = bench(served, folder, "--requests", 45, code=1)
     (failure,) = report["runs"][0]["failures"]
-    assert (failure["of"], failure["code"], failure["reason"]) == ("image", "INVALID_ARGUMENT", "IMAGE_UNDECODABLE")
+    assert (failure["of"], failure["code"], failure["reason"]) == (
+        "image",
+        "INVALID_ARGUMENT",
+        "IMAGE_UNDECODABLE",
+    )
     assert failure["count"] == 5  # nine pictures, in turn
     totals = report["totals"]
-    assert counted('pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"}') == totals["images"] - totals["images_ok"]
+    assert (
+        counted('pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"}')
+        == totals["images"] - totals["images_ok"]
+    )
 
 
 def test_what_is_shed_is_counted_and_not_sent_again(bench, start_server, folder):
@@ -124,13 +174,26 @@ def test_what_is_shed_is_counted_and_not_sent_again(bench, start_server, folder)
     assert shed > 0 and shed == run["requests_failed"]
     assert counted.becomes('pixpool_requests_shed_total{reason="OVERLOADED"}', shed)
     assert counted("pixpool_requests_total") == run["requests"] + 1  # each once, and the probe
-    assert run["latency_ms"]["min"] > run["stages_ms"]["backbone"]["min"]  # shed answers are no latencies
+    assert (
+        run["latency_ms"]["min"] > run["stages_ms"]["backbone"]["min"]
+    )  # shed answers are no latencies
 
 
 def test_objectives_and_search(bench, served, folder):
-    assert bench(served, folder, "--requests", 10, "--slo", "p99=1us", code=7)["runs"][0]["met"] is False
+    assert (
+        bench(served, folder, "--requests", 10, "--slo", "p99=1us", code=7)["runs"][0]["met"]
+        is False
+    )
     assert bench(served, folder, "--requests", 10, "--slo", "p99=60s")["runs"][0]["met"] is True
-    report = bench(served, folder, "--search", "--slo", "p90=2s", "--duration", 1, "--min-rate", 0.5)
+    report = bench(
+        served, folder, "--search", "--slo", "p90=2s", "--duration", 1, "--min-rate", 0.5
+    )
     assert report["highest_rate"] > 0.5
-    assert report["runs"][report["main_run"]]["load"]["requests_per_second"] == report["highest_rate"]
-    assert all(r["met"] for r in report["runs"] if r["load"].get("requests_per_second", 1e9) <= report["highest_rate"])
+    assert (
+        report["runs"][report["main_run"]]["load"]["requests_per_second"] == report["highest_rate"]
+    )
+    assert all(
+        r["met"]
+        for r in report["runs"]
+        if r["load"].get("requests_per_second", 1e9) <= report["highest_rate"]
+    )

@@ -18,26 +18,41 @@ def cli(bin_dir, server):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
         return subprocess.run(
             [str(bin_dir / "pixpool"), *map(str, arguments)],
-            capture_output=True, text=True, timeout=120, env=environment | {"PIXPOOL_TARGET": target},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment | {"PIXPOOL_TARGET": target},
         )
 
     return run
 
 
 def test_table_shows_labels_and_embedding(cli, photos):
-    run = cli("extract", "--head", "class_scores:top_k=5", "--head", "global_avg", photos["coffee.png"])
+    run = cli(
+        "extract", "--head", "class_scores:top_k=5", "--head", "global_avg", photos["coffee.png"]
+    )
     assert run.returncode == 0, run.stderr
     for part in ("espresso", "1280 values", "space ", "backbone", "600 x 400"):
         assert part in run.stdout, run.stdout
 
 
 def test_json_is_one_object_an_image(cli, client, photos):
-    run = cli("extract", "--format", "json", "--head", "gem:p=3,l2", photos["cat.png"], photos["coffee.png"])
+    run = cli(
+        "extract",
+        "--format",
+        "json",
+        "--head",
+        "gem:p=3,l2",
+        photos["cat.png"],
+        photos["coffee.png"],
+    )
     assert run.returncode == 0, run.stderr
     rows = [json.loads(line) for line in run.stdout.splitlines()]
     assert len(rows) == 2
     got = np.asarray(_values(rows[0]), np.float32)
-    np.testing.assert_allclose(got, client.features(photos["cat.png"], "gem:l2")[0], rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        got, client.features(photos["cat.png"], "gem:l2")[0], rtol=2e-4, atol=1e-6
+    )
 
 
 def _values(row: dict) -> list[float]:
@@ -76,16 +91,36 @@ def test_npy_holds_a_row_an_image(cli, client, photos, tmp_path):
 
 def test_npy_keeps_encodings(cli, photos, tmp_path):
     out = tmp_path / "features.npy"
-    heads = ["gem:id=full", *(f"gem:encoding={name},id={name}" for name in ("float16", "int8", "binary"))]
-    run = cli("extract", "--format", "npy", "--output", out, *(a for h in heads for a in ("--head", h)), photos["cat.png"])
+    heads = [
+        "gem:id=full",
+        *(f"gem:encoding={name},id={name}" for name in ("float16", "int8", "binary")),
+    ]
+    run = cli(
+        "extract",
+        "--format",
+        "npy",
+        "--output",
+        out,
+        *(a for h in heads for a in ("--head", h)),
+        photos["cat.png"],
+    )
     assert run.returncode == 0, run.stderr
-    full, half, byte, bits = (np.load(tmp_path / f"features.{n}.npy") for n in ("full", "float16", "int8", "binary"))
-    assert (full.dtype, half.dtype, byte.dtype, bits.dtype) == (np.float32, np.float16, np.float32, np.uint8)
+    full, half, byte, bits = (
+        np.load(tmp_path / f"features.{n}.npy") for n in ("full", "float16", "int8", "binary")
+    )
+    assert (full.dtype, half.dtype, byte.dtype, bits.dtype) == (
+        np.float32,
+        np.float16,
+        np.float32,
+        np.uint8,
+    )
     np.testing.assert_array_equal(half, full.astype(np.float16))
     step = np.abs(full).max() / 127
     np.testing.assert_allclose(byte, np.rint(full / step) * step, rtol=1e-6)
     np.testing.assert_array_equal(bits, np.packbits(full > 0, axis=1))
-    spaces = [h["space_id"] for h in json.loads((tmp_path / "features.index.json").read_text())["heads"]]
+    spaces = [
+        h["space_id"] for h in json.loads((tmp_path / "features.index.json").read_text())["heads"]
+    ]
     assert spaces[0] == spaces[1] == spaces[2] != spaces[3]
 
 
@@ -114,12 +149,17 @@ def test_heatmap_writes_a_png_a_picture(cli, photos, tmp_path):
         overlay = Image.open(tmp_path / "maps" / f"{picture.stem}.heatmap.png")
         original = Image.open(picture)
         assert overlay.format == "PNG" and overlay.size == original.size
-        before, after = np.asarray(original.convert("RGB"), int), np.asarray(overlay.convert("RGB"), int)
+        before, after = (
+            np.asarray(original.convert("RGB"), int),
+            np.asarray(overlay.convert("RGB"), int),
+        )
         left, top, right, bottom = _box(run.stdout, picture)
         assert 0 <= left < right <= original.width and 0 <= top < bottom <= original.height
         change = np.abs(after - before).sum(2)
         assert change[top:bottom, left:right].mean() > 10
-        assert change[0].max() <= 30  # the network saw the centre only; JPEG decoders differ a little
+        assert (
+            change[0].max() <= 30
+        )  # the network saw the centre only; JPEG decoders differ a little
     plain = tmp_path / "plain.png"
     assert cli("heatmap", pictures[0], "--output", plain, "--plain", "--class", "0").returncode == 0
     assert Image.open(plain).size == Image.open(pictures[0]).size
@@ -139,7 +179,9 @@ def test_stream_gives_the_same_as_single_calls(cli, photos):
     stream = cli("extract", "--format", "json", "--stream", *paths)
     assert single.returncode == stream.returncode == 0
     for a, b in zip(single.stdout.splitlines(), stream.stdout.splitlines()):
-        np.testing.assert_allclose(_values(json.loads(a)), _values(json.loads(b)), rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(
+            _values(json.loads(a)), _values(json.loads(b)), rtol=2e-4, atol=2e-5
+        )
 
 
 def test_classify_names_the_picture(cli, photos):
@@ -173,18 +215,36 @@ def test_an_installed_package_serves_a_project_of_ones_own(bin_dir, server, phot
     """cmake --install, then examples/cpp outside the tree with find_package(pixpool)."""
     root = Path(__file__).resolve().parents[2]
     prefix, build = tmp_path / "prefix", tmp_path / "build"
-    subprocess.run(["cmake", "--install", str(bin_dir.parent), "--prefix", str(prefix)], check=True, capture_output=True)
+    subprocess.run(
+        ["cmake", "--install", str(bin_dir.parent), "--prefix", str(prefix)],
+        check=True,
+        capture_output=True,
+    )
     assert (prefix / "bin" / "pixpool").is_file() and (prefix / "bin" / "pixpool-server").is_file()
-    help_text = subprocess.run([prefix / "bin" / "pixpool-server", "--help"], capture_output=True, text=True)
+    help_text = subprocess.run(
+        [prefix / "bin" / "pixpool-server", "--help"], capture_output=True, text=True
+    )
     assert help_text.returncode == 0, help_text.stderr
     subprocess.run(
-        ["cmake", "-G", "Ninja", "-S", str(root / "examples" / "cpp"), "-B", str(build),
-         f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"],
-        check=True, capture_output=True,
+        [
+            "cmake",
+            "-G",
+            "Ninja",
+            "-S",
+            str(root / "examples" / "cpp"),
+            "-B",
+            str(build),
+            f"-DCMAKE_PREFIX_PATH={prefix}",
+            "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache",
+        ],
+        check=True,
+        capture_output=True,
     )
     subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
     for program in ("extract", "extract_async"):
         pictures = [photos["cat.png"], photos["rocket.jpg"]]
-        run = subprocess.run([build / program, server.target, *pictures], capture_output=True, text=True)
+        run = subprocess.run(
+            [build / program, server.target, *pictures], capture_output=True, text=True
+        )
         assert run.returncode == 0, run.stderr
         assert run.stdout.count("1280 values") >= 2

@@ -24,13 +24,24 @@ TORCH = Path(importlib.util.find_spec("torch").submodule_search_locations[0])
     ],
 )
 def test_libtorch_is_found_and_protobuf_is_the_systems(tmp_path, flag, variable):
-    arguments = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(tmp_path), "-DPIXPOOL_BUILD_TESTS=OFF"]
+    arguments = [
+        "cmake",
+        "-G",
+        "Ninja",
+        "-S",
+        str(ROOT),
+        "-B",
+        str(tmp_path),
+        "-DPIXPOOL_BUILD_TESTS=OFF",
+    ]
     arguments += [f"-DPython3_EXECUTABLE={sys.executable}"] + ([flag] if flag else [])
     environment = {**os.environ, **({"CMAKE_PREFIX_PATH": variable} if variable else {})}
     run = subprocess.run(arguments, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     cache = dict(
-        line.split("=", 1) for line in (tmp_path / "CMakeCache.txt").read_text().splitlines() if "=" in line
+        line.split("=", 1)
+        for line in (tmp_path / "CMakeCache.txt").read_text().splitlines()
+        if "=" in line
     )
     assert cache["TORCH_INCLUDE_DIR:PATH"] == f"{TORCH}/include"
     assert not cache["Protobuf_INCLUDE_DIR:PATH"].startswith(str(TORCH))

@@ -1,4 +1,6 @@
-"""Bad pictures and bad requests: the right error, and the next good request gets the same answer as before."""
+"""Bad pictures and bad requests: the right error, and the next good request gets the same answer as
+before.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def encode(fmt: str, **options) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\xd8\xff", b"hello", b"<html></html>", bytes(1 << 20)])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"\xff\xd8\xff", b"hello", b"<html></html>", bytes(1 << 20)]
+)
 def test_not_a_picture(client, data):
     assert reason(status_of(client, data)) in {"IMAGE_UNDECODABLE", "IMAGE_UNSUPPORTED_FORMAT"}
 
@@ -49,7 +53,13 @@ def test_formats_that_are_not_ours(client, fmt):
 
 @pytest.mark.parametrize(
     "fmt, options",
-    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("WEBP", {}), ("WEBP", {"lossless": True})],
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+    ],
 )
 def test_truncation_never_gives_features(client, fmt, options):
     data = encode(fmt, **options)
@@ -62,12 +72,16 @@ def test_truncation_never_gives_features(client, fmt, options):
 
 def png(width: int, height: int, depth: int = 8, color: int = 2) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     row = bytes(1 + (width * depth + 7) // 8)
     body = zlib.compress(row * min(height, 100), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
 
 
 def test_a_bomb_is_refused_from_its_header(client, server):
@@ -95,7 +109,9 @@ def test_a_bad_picture_leaves_its_neighbours_alone(client, photos):
     results = client.extract([photos["coffee.png"], b"junk", photos["coffee.png"]], ["gem"]).results
     assert results[1].WhichOneof("outcome") == "status"
     for i in (0, 2):
-        np.testing.assert_allclose(results[i].features.head_results[0].values, alone, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            results[i].features.head_results[0].values, alone, rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("color", [0, 127, 255])
@@ -114,7 +130,9 @@ def test_extreme_shapes_work(client, size):
 @pytest.mark.parametrize("p", [0.0, -1.0, float("nan"), float("inf"), 1e30])
 def test_gem_exponents_out_of_range(client, photos, p):
     head = client.pb.Head(gem=client.pb.Gem(p=p))
-    request = client.pb.ExtractFeaturesRequest(images=[client.image(photos["cat.png"])], heads=[head])
+    request = client.pb.ExtractFeaturesRequest(
+        images=[client.image(photos["cat.png"])], heads=[head]
+    )
     with pytest.raises(grpc.RpcError) as error:
         client.stub.ExtractFeatures(request)
     assert reason(error.value) == "HEAD_INVALID" and "gem.p" in error.value.details()
@@ -131,7 +149,9 @@ def test_a_response_that_would_be_too_large_is_refused_before_any_work(client, a
     options = api.pb.InputOptions(resize=api.pb.RESIZE_MODE_NONE, crop=api.pb.CROP_MODE_NONE)
     with pytest.raises(grpc.RpcError) as error:
         client.extract([pixels], ["feature_map:layer=stem"], input_options=options)
-    assert reason(error.value) == "LIMIT_EXCEEDED" and "--max-response-bytes" in error.value.details()
+    assert (
+        reason(error.value) == "LIMIT_EXCEEDED" and "--max-response-bytes" in error.value.details()
+    )
 
 
 def test_exif_orientation_is_applied_and_can_be_turned_off(client, api, photos):
@@ -140,7 +160,11 @@ def test_exif_orientation_is_applied_and_can_be_turned_off(client, api, photos):
     stored = upright.transpose(Image.Transpose.ROTATE_90)  # as a camera held sideways writes it
     exif = Image.Exif()
     exif[0x0112] = 6
-    for fmt, options in (("JPEG", {"quality": 97, "subsampling": 0}), ("PNG", {}), ("WEBP", {"lossless": True})):
+    for fmt, options in (
+        ("JPEG", {"quality": 97, "subsampling": 0}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+    ):
         out = io.BytesIO()
         stored.save(out, fmt, exif=exif, **options)
         turned = client.features(out.getvalue(), "global_avg")[0]

@@ -24,11 +24,16 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
 
 
-def run_server(bin_dir: Path, *flags: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_server(
+    bin_dir: Path, *flags: object, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Runs the server with flags that keep it from serving."""
     return subprocess.run(
         [str(bin_dir / "pixpool-server"), *map(str, flags)],
-        capture_output=True, text=True, timeout=60, env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT | environment,
     )
 
 
@@ -38,7 +43,10 @@ def health(target: str, service: str = "") -> int:
         return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
 
 
-@pytest.mark.parametrize("service", ["", "pixpool.v1.FeatureService", "inference.GRPCInferenceService", "efficientnet-lite0"])
+@pytest.mark.parametrize(
+    "service",
+    ["", "pixpool.v1.FeatureService", "inference.GRPCInferenceService", "efficientnet-lite0"],
+)
 def test_health_check_names_server_service_and_model(server, service):
     assert health(server.target, service) == SERVING
 
@@ -81,7 +89,11 @@ def test_reflection_lists_the_service_and_can_be_turned_off(server, start_server
 
     with grpc.insecure_channel(server.target) as channel:
         names = ProtoReflectionDescriptorDatabase(channel).get_services()
-    assert {"pixpool.v1.FeatureService", "inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(names)
+    assert {
+        "pixpool.v1.FeatureService",
+        "inference.GRPCInferenceService",
+        "grpc.health.v1.Health",
+    } <= set(names)
 
     silent = start_server("--reflection=false")
     with grpc.insecure_channel(silent.target) as channel:
@@ -107,7 +119,10 @@ def test_sigterm_when_idle_ends_at_once_with_zero(start_server):
     server.signal(signal.SIGINT)
     assert server.wait() == 0
     assert time.monotonic() - start < 2
-    assert [row["event"] for row in map(json.loads, server.log().splitlines())][-2:] == ["draining", "stopped"]
+    assert [row["event"] for row in map(json.loads, server.log().splitlines())][-2:] == [
+        "draining",
+        "stopped",
+    ]
 
 
 def test_sigterm_while_the_model_loads_ends_with_zero(start_server):
@@ -129,7 +144,9 @@ def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos
     def call() -> None:
         try:
             reply = client.extract([photos["cat.png"]] * 16, ["global_avg"], timeout=60)
-            outcome = "ok" if len(reply.results[15].features.head_results[0].values) == 1280 else "short"
+            outcome = (
+                "ok" if len(reply.results[15].features.head_results[0].values) == 1280 else "short"
+            )
         except grpc.RpcError as error:
             outcome = error.code().name
         with lock:
@@ -139,7 +156,9 @@ def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos
     threads = [threading.Thread(target=call) for _ in range(12)]
     for thread in threads:
         thread.start()
-    while " 0\n" in _gauge(server, "pixpool_in_flight_requests") and any(t.is_alive() for t in threads):
+    while " 0\n" in _gauge(server, "pixpool_in_flight_requests") and any(
+        t.is_alive() for t in threads
+    ):
         pass
     server.signal()
     for thread in threads:
@@ -159,7 +178,9 @@ def _gauge(server, name: str) -> str:
 
 
 def test_port_in_use_is_one_clear_line(server, bin_dir, models_dir):
-    run = run_server(bin_dir, "--models-dir", models_dir, "--listen", server.target, "--http-listen", "")
+    run = run_server(
+        bin_dir, "--models-dir", models_dir, "--listen", server.target, "--http-listen", ""
+    )
     assert run.returncode == 1
     last = run.stderr.splitlines()[-1]
     assert server.target in last and "--listen" in last
@@ -170,7 +191,9 @@ def test_http_port_in_use_is_one_clear_line(server, bin_dir, models_dir):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     own = f"127.0.0.1:{port}"
-    run = run_server(bin_dir, "--models-dir", models_dir, "--listen", own, "--http-listen", server.http)
+    run = run_server(
+        bin_dir, "--models-dir", models_dir, "--listen", own, "--http-listen", server.http
+    )
     assert run.returncode == 1
     assert server.http in run.stderr.splitlines()[-1]
 
@@ -191,7 +214,9 @@ def test_check_config_accepts_what_print_config_prints(bin_dir, tmp_path):
 
 
 def refusal(bin_dir: Path, models: Path) -> str:
-    run = run_server(bin_dir, "--models-dir", models, "--listen", "127.0.0.1:0", "--http-listen", "")
+    run = run_server(
+        bin_dir, "--models-dir", models, "--listen", "127.0.0.1:0", "--http-listen", ""
+    )
     assert run.returncode == 1, run.stderr
     return run.stderr.splitlines()[-1]
 
@@ -242,7 +267,11 @@ def test_each_request_is_one_json_line(start_server, api, photos):
     server.stop()
     rows = server.lines("request")
     assert len(rows) == 2
-    assert rows[0]["request_id"] == "abc-1" and rows[0]["code"] == "OK" and rows[0]["backbone_seconds"] > 0
+    assert (
+        rows[0]["request_id"] == "abc-1"
+        and rows[0]["code"] == "OK"
+        and rows[0]["backbone_seconds"] > 0
+    )
     assert rows[1]["reason"] == "MODEL_NOT_FOUND" and rows[1]["code"] == "NOT_FOUND"
     for line in server.log().splitlines():
         json.loads(line)

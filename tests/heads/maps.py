@@ -9,8 +9,18 @@ import numpy as np
 
 # Channels, height, width. One cell, single rows and columns, squares, odd and even, wide and high.
 SHAPES = [
-    (16, 1, 1), (16, 1, 5), (16, 6, 1), (16, 2, 2), (8, 3, 3), (16, 7, 7), (16, 7, 10), (12, 10, 7), (4, 2, 13),
-    (6, 14, 14), (1, 8, 5), (5, 31, 17),
+    (16, 1, 1),
+    (16, 1, 5),
+    (16, 6, 1),
+    (16, 2, 2),
+    (8, 3, 3),
+    (16, 7, 7),
+    (16, 7, 10),
+    (12, 10, 7),
+    (4, 2, 13),
+    (6, 14, 14),
+    (1, 8, 5),
+    (5, 31, 17),
 ]
 POSITIVE = ("relu", "uniform", "sparse", "ties", "zeros", "constant", "small", "denormal", "large")
 SIGNED = ("normal", "signed_ties", "negative")

@@ -41,7 +41,10 @@ def over_picture(values: np.ndarray, height: int, width: int, area: Area) -> np.
     y = (rows - area.top) / (area.bottom - area.top)
     x = (columns - area.left) / (area.right - area.left)
     inside = np.ix_((y >= 0) & (y < 1), (x >= 0) & (x < 1))
-    up, across = (np.clip(s[(s >= 0) & (s < 1)] * n - 0.5, 0, n - 1) for s, n in zip((y, x), values.shape, strict=True))
+    up, across = (
+        np.clip(s[(s >= 0) & (s < 1)] * n - 0.5, 0, n - 1)
+        for s, n in zip((y, x), values.shape, strict=True)
+    )
     lower = np.stack([np.interp(across, np.arange(values.shape[1]), line) for line in values])
     out[inside] = np.stack([np.interp(up, np.arange(values.shape[0]), line) for line in lower.T], 1)
     return out

@@ -1,9 +1,9 @@
 """ONNX's backend node tests of pooling (files of the onnx package), as calls of this API.
 
-Where ONNX pads as torch does, the head pads. Elsewhere (more than half the kernel, uneven, SAME) the map is padded
-here: with -inf for a maximum; for a mean with zeros, and the result is divided by the mean of a map of ones padded
-alike, so that padding does not count. ONNX's step is 1 unless given, and its indices count over N*C*H*W, by columns
-under storage_order 1.
+Where ONNX pads as torch does, the head pads. Elsewhere (more than half the kernel, uneven, SAME)
+the map is padded here: with -inf for a maximum; for a mean with zeros, and the result is divided by
+the mean of a map of ones padded alike, so that padding does not count. ONNX's step is 1 unless
+given, and its indices count over N*C*H*W, by columns under storage_order 1.
 """
 
 from __future__ import annotations
@@ -16,19 +16,39 @@ import numpy as np
 
 # Cases that mean what torch's 2-D operators mean.
 LIKE_TORCH = [
-    "maxpool_2d_default", "maxpool_2d_pads", "maxpool_2d_strides", "maxpool_2d_ceil",
-    "maxpool_2d_ceil_output_size_reduce_by_one", "maxpool_2d_dilations", "maxpool_2d_precomputed_pads",
-    "maxpool_2d_precomputed_strides", "maxpool_2d_uint8", "maxpool_with_argmax_2d_precomputed_pads",
-    "maxpool_with_argmax_2d_precomputed_strides", "averagepool_2d_default", "averagepool_2d_pads",
-    "averagepool_2d_pads_count_include_pad", "averagepool_2d_strides", "averagepool_2d_ceil",
-    "averagepool_2d_ceil_last_window_starts_on_pad", "averagepool_2d_precomputed_pads",
-    "averagepool_2d_precomputed_pads_count_include_pad", "averagepool_2d_precomputed_strides", "globalaveragepool",
-    "globalaveragepool_precomputed", "globalmaxpool", "globalmaxpool_precomputed",
+    "maxpool_2d_default",
+    "maxpool_2d_pads",
+    "maxpool_2d_strides",
+    "maxpool_2d_ceil",
+    "maxpool_2d_ceil_output_size_reduce_by_one",
+    "maxpool_2d_dilations",
+    "maxpool_2d_precomputed_pads",
+    "maxpool_2d_precomputed_strides",
+    "maxpool_2d_uint8",
+    "maxpool_with_argmax_2d_precomputed_pads",
+    "maxpool_with_argmax_2d_precomputed_strides",
+    "averagepool_2d_default",
+    "averagepool_2d_pads",
+    "averagepool_2d_pads_count_include_pad",
+    "averagepool_2d_strides",
+    "averagepool_2d_ceil",
+    "averagepool_2d_ceil_last_window_starts_on_pad",
+    "averagepool_2d_precomputed_pads",
+    "averagepool_2d_precomputed_pads_count_include_pad",
+    "averagepool_2d_precomputed_strides",
+    "globalaveragepool",
+    "globalaveragepool_precomputed",
+    "globalmaxpool",
+    "globalmaxpool_precomputed",
 ]
 # Cases with padding that torch does not have, and max unpooling.
 BEYOND_TORCH = [
-    "maxpool_2d_same_lower", "maxpool_2d_same_upper", "maxpool_2d_precomputed_same_upper",
-    "averagepool_2d_same_lower", "averagepool_2d_same_upper", "averagepool_2d_precomputed_same_upper",
+    "maxpool_2d_same_lower",
+    "maxpool_2d_same_upper",
+    "maxpool_2d_precomputed_same_upper",
+    "averagepool_2d_same_lower",
+    "averagepool_2d_same_upper",
+    "averagepool_2d_precomputed_same_upper",
     "maxunpool_export_without_output_shape",
 ]
 
@@ -51,7 +71,9 @@ def nodes_folder() -> Path:
 
 
 def pooling_cases() -> list[str]:
-    return sorted(p.name.removeprefix("test_") for p in nodes_folder().iterdir() if "pool" in p.name)
+    return sorted(
+        p.name.removeprefix("test_") for p in nodes_folder().iterdir() if "pool" in p.name
+    )
 
 
 @cache
@@ -97,7 +119,11 @@ def replay(pool, case: Node) -> Answer:
         head = "global_avg" if "Average" in case.op else "global_max"
         return Answer(pool.one(maps, head).values[..., None, None])
     if case.op == "MaxUnpool":
-        return Answer(pool.one(maps, _head("max_unpool", case), _within_planes(case.inputs[1], maps, case)).values)
+        return Answer(
+            pool.one(
+                maps, _head("max_unpool", case), _within_planes(case.inputs[1], maps, case)
+            ).values
+        )
     before, after = _padding(case, maps)
     kernel = case.attributes["kernel_shape"]
     ours = before == after and all(p <= k // 2 for p, k in zip(before, kernel, strict=True))
@@ -108,7 +134,9 @@ def replay(pool, case: Node) -> Answer:
         got = pool.one(maps, _head("max_pool", case, padding=before, **options))
         return Answer(got.values, _over_everything(got.indices, maps, case))
     assert len(case.outputs) == 1  # indices would count in the padded map
-    return Answer(pool.one(_padded(maps, before, after, -np.inf), _head("max_pool", case, **options)).values)
+    return Answer(
+        pool.one(_padded(maps, before, after, -np.inf), _head("max_pool", case, **options)).values
+    )
 
 
 def _average(pool, case: Node, maps: np.ndarray, before, after, ours: bool) -> np.ndarray:
@@ -167,5 +195,8 @@ def _within_planes(indices: np.ndarray, maps: np.ndarray, case: Node) -> np.ndar
     """ONNX's indices of MaxUnpool as torch counts them."""
     n, c, h, w = maps.shape
     strides = case.attributes.get("strides", [1, 1])
-    sides = [(side - 1) * s + k for side, s, k in zip((h, w), strides, case.attributes["kernel_shape"], strict=True)]
+    sides = [
+        (side - 1) * s + k
+        for side, s, k in zip((h, w), strides, case.attributes["kernel_shape"], strict=True)
+    ]
     return indices - (np.arange(n * c) * sides[0] * sides[1]).reshape(n, c, 1, 1)

@@ -25,17 +25,24 @@ def lse(x: np.ndarray, r: float = 10) -> np.ndarray:
     """(1/r) log(mean(exp(r x))); Pinheiro, Collobert 2015."""
     x = np.float64(x)
     peak = x.max((1, 2), keepdims=True)
-    return np.log1p(np.expm1(r * (x - peak)).mean((1, 2))) / r + peak[:, 0, 0]  # right on tiny maps, too
+    return (
+        np.log1p(np.expm1(r * (x - peak)).mean((1, 2))) / r + peak[:, 0, 0]
+    )  # right on tiny maps, too
 
 
-def rmac_regions(height: int, width: int, levels: int = 3, overlap: float = 0.4) -> list[tuple[int, int, int]]:
-    """Regions as (y, x, side), in cirtorch's order, by rational arithmetic. The overlap is a decimal number: 0.4 as a
-    float32 means 2/5."""
+def rmac_regions(
+    height: int, width: int, levels: int = 3, overlap: float = 0.4
+) -> list[tuple[int, int, int]]:
+    """Regions as (y, x, side), in cirtorch's order, by rational arithmetic. The overlap is a
+    decimal number: 0.4 as a float32 means 2/5.
+    """
     wanted = Fraction(round(float(overlap) * 10**6), 10**6)
     short, long = min(height, width), max(height, width)
     # One step less than the number whose overlap is closest to the wanted; the first of several.
-    extra = 1 + min(range(len(RMAC_STEPS)),
-                    key=lambda i: abs(1 - Fraction(long - short, (RMAC_STEPS[i] - 1) * short) - wanted))
+    extra = 1 + min(
+        range(len(RMAC_STEPS)),
+        key=lambda i: abs(1 - Fraction(long - short, (RMAC_STEPS[i] - 1) * short) - wanted),
+    )
     regions = []
     for level in range(1, levels + 1):
         side = 2 * short // (level + 1)
@@ -86,7 +93,9 @@ def spoc(x: np.ndarray, sigma: float | None = None) -> np.ndarray:
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """The largest 8-connected component of a mask, as a mask; the first in scan order of several as large."""
+    """The largest 8-connected component of a mask, as a mask; the first in scan order of several as
+    large.
+    """
     height, width = mask.shape
     seen = np.zeros_like(mask)
     best: list[tuple[int, int]] = []
@@ -112,7 +121,9 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def scda(x: np.ndarray) -> np.ndarray:
-    """Mean and maximum over the largest component of the cells above the mean; Wei, Luo, Wu, Zhou 2017."""
+    """Mean and maximum over the largest component of the cells above the mean; Wei, Luo, Wu, Zhou
+    2017.
+    """
     x = np.float64(x)
     sums = x.sum(0)
     kept = largest_component(sums > sums.mean())
@@ -122,7 +133,9 @@ def scda(x: np.ndarray) -> np.ndarray:
     return np.concatenate([cells.mean(1), cells.max(1)])
 
 
-def spatial_pyramid(x: np.ndarray, levels: tuple[int, ...] = (1, 2, 4), average: bool = False) -> np.ndarray:
+def spatial_pyramid(
+    x: np.ndarray, levels: tuple[int, ...] = (1, 2, 4), average: bool = False
+) -> np.ndarray:
     """Adaptive grids side by side; He, Zhang, Ren, Sun 2014."""
     channels, height, width = x.shape
     parts = []

@@ -42,9 +42,13 @@ class PoolTensor:
         pb = self.client.pb
         tensor = pb.Tensor(shape=maps.shape, values=np.ravel(maps).tolist())
         flat = [] if indices is None else np.ravel(indices).tolist()
-        return pb.PoolTensorRequest(tensor=tensor, heads=[self.client.head(h) for h in heads], indices=flat)
+        return pb.PoolTensorRequest(
+            tensor=tensor, heads=[self.client.head(h) for h in heads], indices=flat
+        )
 
-    def __call__(self, maps: np.ndarray, *heads: str, indices: np.ndarray | None = None) -> list[Pooled]:
+    def __call__(
+        self, maps: np.ndarray, *heads: str, indices: np.ndarray | None = None
+    ) -> list[Pooled]:
         """What each head makes of float32 maps [N, C, H, W]."""
         assert maps.dtype == np.float32
         reply = self.client.stub.PoolTensor(self.request(maps, heads, indices), timeout=60)

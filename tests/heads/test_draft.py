@@ -27,7 +27,9 @@ def photograph(rng: np.random.Generator) -> tuple[str, bytes, int]:
     """Name, JPEG of an odd size and its EXIF orientation."""
     kind = str(rng.choice(list(KINDS)))
     width, height = (int(side) for side in rng.integers(120, 900, 2))
-    image = Image.fromarray(picture(width, height, seed=int(rng.integers(1 << 30)))).convert(MODES.get(kind, "RGB"))
+    image = Image.fromarray(picture(width, height, seed=int(rng.integers(1 << 30)))).convert(
+        MODES.get(kind, "RGB")
+    )
     orientation = int(rng.integers(1, 9))
     data = with_exif("jpeg", save(image, "JPEG", **KINDS[kind]), (width, height), tiff(orientation))
     return f"{kind} {width}x{height} orientation {orientation}", data, orientation
@@ -54,24 +56,44 @@ def test_scaled_decode_is_pillows_draft(pixels: Pixels, ledger):
             name, data, orientation = photograph(rng)
             size = tuple(int(side) for side in rng.integers(16, 200, 2))
             want, divisor = drafted(data, size, orientation)
-            got = network_input(pixels.result(
-                data, "pixels-bicubic", resize=pixels.pb.RESIZE_MODE_EXACT, crop=pixels.pb.CROP_MODE_NONE,
-                input_height_px=size[0], input_width_px=size[1], decode=pixels.pb.DECODE_MODE_SCALED,
-            ))
+            got = network_input(
+                pixels.result(
+                    data,
+                    "pixels-bicubic",
+                    resize=pixels.pb.RESIZE_MODE_EXACT,
+                    crop=pixels.pb.CROP_MODE_NONE,
+                    input_height_px=size[0],
+                    input_width_px=size[1],
+                    decode=pixels.pb.DECODE_MODE_SCALED,
+                )
+            )
             levels = np.abs(got.astype(int) - want)
-            row.case(f"{name} to {size[1]}x{size[0]}", levels.max() <= LARGEST and levels.mean() <= MEAN,
-                     f"off by {levels.max()} levels, {levels.mean():.3f} on average", float(levels.max()))
+            row.case(
+                f"{name} to {size[1]}x{size[0]}",
+                levels.max() <= LARGEST and levels.mean() <= MEAN,
+                f"off by {levels.max()} levels, {levels.mean():.3f} on average",
+                float(levels.max()),
+            )
             divisors.append(divisor)
     assert {1, 2, 4, 8} <= set(divisors), "not every scale came up"
 
 
 def test_what_is_no_jpeg_is_taken_in_full(pixels: Pixels, ledger):
     source = picture(640, 480, seed=3)
-    options = {"resize": pixels.pb.RESIZE_MODE_EXACT, "crop": pixels.pb.CROP_MODE_NONE,
-               "input_height_px": 32, "input_width_px": 32}
+    options = {
+        "resize": pixels.pb.RESIZE_MODE_EXACT,
+        "crop": pixels.pb.CROP_MODE_NONE,
+        "input_height_px": 32,
+        "input_width_px": 32,
+    }
     with ledger("scaled decoding: PNG, WebP and raw pixels in full") as row:
-        for name, image in {"png": save(Image.fromarray(source), "PNG"), "raw": source,
-                            "webp": save(Image.fromarray(source), "WEBP", lossless=True)}.items():
+        for name, image in {
+            "png": save(Image.fromarray(source), "PNG"),
+            "raw": source,
+            "webp": save(Image.fromarray(source), "WEBP", lossless=True),
+        }.items():
             exact = network_input(pixels.result(image, **options))
-            scaled = network_input(pixels.result(image, decode=pixels.pb.DECODE_MODE_SCALED, **options))
+            scaled = network_input(
+                pixels.result(image, decode=pixels.pb.DECODE_MODE_SCALED, **options)
+            )
             row.case(name, np.array_equal(exact, scaled), "differs")

@@ -1,4 +1,6 @@
-"""Encodings of the values: float16, int8 and binary are those of the float32 values, in the same space or not."""
+"""Encodings of the values: float16, int8 and binary are those of the float32 values, in the same
+space or not.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,14 @@ from api import as_array, reason
 from maps import POSITIVE, SIGNED, maps
 
 ENCODINGS = ("ENCODING_FLOAT16", "ENCODING_INT8", "ENCODING_BINARY")
-HEADS = ("global_avg", "gem:l2", "global_avg:layer=stage5", "feature_map:layer=stage5", "spatial_pyramid:l2",
-         "max_pool:kernel_size=2")
+HEADS = (
+    "global_avg",
+    "gem:l2",
+    "global_avg:layer=stage5",
+    "feature_map:layer=stage5",
+    "spatial_pyramid:l2",
+    "max_pool:kernel_size=2",
+)
 
 
 def encoded(head: str, encoding: str) -> str:
@@ -21,8 +29,16 @@ def encoded(head: str, encoding: str) -> str:
 def check(row, name: str, pb, plain, got, encoding: str) -> None:
     """`got` is `plain` in another encoding."""
     x = as_array(plain)
-    whole = list(got.shape) == list(plain.shape) and not got.values and got.encoding == pb.Encoding.Value(encoding)
-    row.case(f"{name}: form", whole, f"shape {got.shape}, {len(got.values)} values, encoding {got.encoding}")
+    whole = (
+        list(got.shape) == list(plain.shape)
+        and not got.values
+        and got.encoding == pb.Encoding.Value(encoding)
+    )
+    row.case(
+        f"{name}: form",
+        whole,
+        f"shape {got.shape}, {len(got.values)} values, encoding {got.encoding}",
+    )
     flat = x.ravel()
     if encoding == "ENCODING_FLOAT16":
         with np.errstate(over="ignore"):
@@ -39,7 +55,9 @@ def check(row, name: str, pb, plain, got, encoding: str) -> None:
 
 def _same_halves(have: np.ndarray, wanted: np.ndarray) -> bool:
     nan = np.isnan(wanted)
-    return bool((np.isnan(have) == nan).all() and (have.view("<u2")[~nan] == wanted.view("<u2")[~nan]).all())
+    return bool(
+        (np.isnan(have) == nan).all() and (have.view("<u2")[~nan] == wanted.view("<u2")[~nan]).all()
+    )
 
 
 def check_int8(row, name: str, x: np.ndarray, codes: np.ndarray, scale: float) -> None:
@@ -51,7 +69,9 @@ def check_int8(row, name: str, x: np.ndarray, codes: np.ndarray, scale: float) -
     if codes.shape != x.shape:
         return
     error = np.abs(np.float64(codes[finite]) * scale - x[finite])
-    row.case(name, bool((error <= 0.5 * scale * (1 + 1e-4)).all()), f"off at a scale of {scale}: {error}")
+    row.case(
+        name, bool((error <= 0.5 * scale * (1 + 1e-4)).all()), f"off at a scale of {scale}: {error}"
+    )
     if not finite.all():
         row.equal(f"{name}: infinities at the ends, NaN at 0", codes[~finite], _ends(x[~finite]))
 
@@ -69,25 +89,55 @@ def test_features_of_the_model(client, ledger, photos, encoding):
             for head, plain, got in zip(HEADS, both[: len(HEADS)], both[len(HEADS) :], strict=True):
                 check(row, f"{head} of {photo}, {encoding}", client.pb, plain, got, encoding)
                 same = plain.space_id == got.space_id
-                row.equal(f"{head} of {photo}, {encoding}: same space", same, encoding != "ENCODING_BINARY")
+                row.equal(
+                    f"{head} of {photo}, {encoding}: same space",
+                    same,
+                    encoding != "ENCODING_BINARY",
+                )
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_maps_of_many_kinds(pool, ledger, encoding):
-    """Denormals, zeros, halves that round to even and values beyond the largest half, infinities, NaN."""
-    heads = ("feature_map", encoded("feature_map", encoding), "global_avg", encoded("global_avg", encoding))
+    """Denormals, zeros, halves that round to even and values beyond the largest half, infinities,
+    NaN.
+    """
+    heads = (
+        "feature_map",
+        encoded("feature_map", encoding),
+        "global_avg",
+        encoded("global_avg", encoding),
+    )
     rng = np.random.default_rng(6)
     with ledger("encodings") as row:
         for m in maps(POSITIVE + SIGNED, 2, 6, shapes=[(5, 3, 7), (1, 1, 1), (16, 4, 4)]):
             values = m.values.copy()
-            for special in (np.inf, -np.inf, np.nan, 65504, 65519.996, 65520, 2.0**-24, 2.0**-25, 1 + 2.0**-11):
+            for special in (
+                np.inf,
+                -np.inf,
+                np.nan,
+                65504,
+                65519.996,
+                65520,
+                2.0**-24,
+                2.0**-25,
+                1 + 2.0**-11,
+            ):
                 where = rng.random(values.shape) < 0.02
                 where[0] = False  # one map as it is
                 values[where] = special
             reply = pool.client.stub.PoolTensor(pool.request(values, heads))
             for result in reply.results:
-                for plain, got in zip(result.head_results[::2], result.head_results[1::2], strict=True):
-                    check(row, f"{plain.kind} of {m.name}, {encoding}", pool.client.pb, plain, got, encoding)
+                for plain, got in zip(
+                    result.head_results[::2], result.head_results[1::2], strict=True
+                ):
+                    check(
+                        row,
+                        f"{plain.kind} of {m.name}, {encoding}",
+                        pool.client.pb,
+                        plain,
+                        got,
+                        encoding,
+                    )
 
 
 def test_scores_have_no_encoding(client, ledger, photos):

@@ -21,7 +21,10 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_values_fail(what):
     ledger = Ledger()
-    for compare in (lambda row: row.close(what, WRONG[what], X, 1e-5), lambda row: row.equal(what, WRONG[what], X)):
+    for compare in (
+        lambda row: row.close(what, WRONG[what], X, 1e-5),
+        lambda row: row.equal(what, WRONG[what], X),
+    ):
         with pytest.raises(AssertionError, match=what):
             with ledger("suite") as row:
                 compare(row)
@@ -33,7 +36,9 @@ def test_right_values_pass():
     with Ledger()("suite") as row:
         row.close("close", X * (1 + 3e-6), X, 1e-5)
         row.equal("equal", [np.nan, 1.0], np.array([np.nan, 1.0]))
-        row.close("the same NaN and infinities", [np.nan, np.inf, -np.inf], [np.nan, np.inf, -np.inf], 0)
+        row.close(
+            "the same NaN and infinities", [np.nan, np.inf, -np.inf], [np.nan, np.inf, -np.inf], 0
+        )
     assert (row.cases, row.passed) == (3, 3)
     assert 1e-6 < row.largest_error < 1e-5
 

@@ -1,4 +1,6 @@
-"""Pillow's own resize expectations, whose pictures are too small for the API: the unit test that holds them."""
+"""Pillow's own resize expectations, whose pictures are too small for the API: the unit test that
+holds them.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,19 @@ CASES = 12
 def test_pillows_own_resize_cases(build_dir, ledger, tmp_path):
     environment = {**os.environ, "GTEST_OUTPUT": f"xml:{tmp_path}/"}
     run = subprocess.run(
-        ["ctest", "--test-dir", build_dir, "--no-tests=error", "--output-on-failure", "-R", f"^{TEST}$"],
-        env=environment, capture_output=True, text=True, check=False,
+        [
+            "ctest",
+            "--test-dir",
+            build_dir,
+            "--no-tests=error",
+            "--output-on-failure",
+            "-R",
+            f"^{TEST}$",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     report = tmp_path / f"{TEST}.xml"
     assert report.is_file(), run.stdout + run.stderr

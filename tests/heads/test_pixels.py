@@ -54,8 +54,12 @@ def test_resize_is_pillows(pixels, ledger, interpolation):
             levels = np.abs(got.astype(int) - want)
             samples += levels.size
             differing += int((levels > 0).sum())
-            row.case(f"{width}x{height} to {new_width}x{new_height}", levels.max() <= LARGEST[interpolation],
-                     f"off by {levels.max()} levels", float(levels.max()))
+            row.case(
+                f"{width}x{height} to {new_width}x{new_height}",
+                levels.max() <= LARGEST[interpolation],
+                f"off by {levels.max()} levels",
+                float(levels.max()),
+            )
         row.note = f"levels; {differing} of {samples} samples differ"
 
 
@@ -86,7 +90,9 @@ def pictures(tmp_path_factory) -> list[Picture]:
             wanted = np.fromfile(folder / expected, np.uint8).reshape(int(height), int(width), 3)
         background = None if color == "-" else tuple(map(int, color.split(",")))
         data = (folder / file).read_bytes()
-        out.append(Picture(name, data, why, wanted, float(largest), float(mean), background, exif == "1"))
+        out.append(
+            Picture(name, data, why, wanted, float(largest), float(mean), background, exif == "1")
+        )
     return out
 
 
@@ -104,7 +110,12 @@ def compare(row, name: str, got, want: np.ndarray, largest: float, mean: float) 
     else:
         levels = np.abs(got.astype(int) - want)
         ok = levels.max() <= largest and levels.mean() <= mean
-        row.case(name, ok, f"off by {levels.max()} levels, {levels.mean():.3f} on average", float(levels.max()))
+        row.case(
+            name,
+            ok,
+            f"off by {levels.max()} levels, {levels.mean():.3f} on average",
+            float(levels.max()),
+        )
 
 
 @pytest.mark.parametrize("kind, least", [("jpeg", 80), ("png", 90), ("webp", 15), ("exif", 110)])
@@ -115,7 +126,14 @@ def test_decoding_is_pillows(pixels, ledger, pictures, kind, least):
         row.note = "levels"
         for p in chosen:
             assert p.largest <= JPEG_LARGEST and p.mean <= JPEG_MEAN
-            compare(row, p.name, pixels.decoded(p.data, p.background, p.exif), p.wanted, p.largest, p.mean)
+            compare(
+                row,
+                p.name,
+                pixels.decoded(p.data, p.background, p.exif),
+                p.wanted,
+                p.largest,
+                p.mean,
+            )
 
 
 def test_damaged_pictures_get_their_reason(pixels, ledger, pictures):
@@ -139,7 +157,14 @@ def test_photographs_decode_as_in_pillow(pixels, ledger, photos):
                 for options in ({"quality": 60}, {"quality": 95, "progressive": True}):
                     data = save(source, "JPEG", subsampling=subsampling, **options)
                     want = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-                    compare(row, f"{name} {subsampling} {options}", pixels.decoded(data), want, JPEG_LARGEST, JPEG_MEAN)
+                    compare(
+                        row,
+                        f"{name} {subsampling} {options}",
+                        pixels.decoded(data),
+                        want,
+                        JPEG_LARGEST,
+                        JPEG_MEAN,
+                    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

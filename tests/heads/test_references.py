@@ -1,4 +1,6 @@
-"""Heads against timm and torch.nn (in float64), and against the oracles, on maps of many shapes and kinds."""
+"""Heads against timm and torch.nn (in float64), and against the oracles, on maps of many shapes and
+kinds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from maps import POSITIVE, SIGNED, Maps, maps
 TOLERANCE = 1e-5
 MAPS = 5  # of each shape and kind
 EVERY = POSITIVE + SIGNED
-NORMAL = tuple(kind for kind in EVERY if kind != "denormal")  # on those timm's own lse is the maximum
+NORMAL = tuple(
+    kind for kind in EVERY if kind != "denormal"
+)  # on those timm's own lse is the maximum
 
 
 def timm_pool(name: str):
@@ -66,10 +70,14 @@ MODULES = {
     "adaptive_max:output_size=4x1": (EVERY, lambda: nn.AdaptiveMaxPool2d((4, 1))),
     "max_pool:kernel_size=1,stride=2": (EVERY, lambda: nn.MaxPool2d(1, 2)),
     "max_pool:kernel_size=3,stride=2,padding=1,ceil_mode=true": (
-        EVERY, lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True)),
+        EVERY,
+        lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+    ),
     "avg_pool:kernel_size=3,stride=2,padding=1": (EVERY, lambda: nn.AvgPool2d(3, 2, 1)),
     "avg_pool:kernel_size=3,stride=2,padding=1,ceil_mode=true,count_include_pad=false": (
-        EVERY, lambda: nn.AvgPool2d(3, 2, 1, True, False)),
+        EVERY,
+        lambda: nn.AvgPool2d(3, 2, 1, True, False),
+    ),
 }
 
 
@@ -77,16 +85,35 @@ MODULES = {
 def test_timm_and_torch_nn(pool, ledger, head):
     kinds, make = MODULES[head]
     module = make()
-    compare(pool, ledger, "timm, torch.nn: heads on random maps", head, kinds,
-            lambda x: module(torch.from_numpy(x).double()).numpy())
+    compare(
+        pool,
+        ledger,
+        "timm, torch.nn: heads on random maps",
+        head,
+        kinds,
+        lambda x: module(torch.from_numpy(x).double()).numpy(),
+    )
 
 
 def test_unpooling_at_the_maps_own_size(pool, ledger):
-    compare(pool, ledger, "timm, torch.nn: heads on random maps", "max_unpool:kernel_size=2,stride=1", EVERY,
-            lambda x: PoolAndUnpool()(torch.from_numpy(x)).numpy(), smallest=2)
+    compare(
+        pool,
+        ledger,
+        "timm, torch.nn: heads on random maps",
+        "max_unpool:kernel_size=2,stride=1",
+        EVERY,
+        lambda x: PoolAndUnpool()(torch.from_numpy(x)).numpy(),
+        smallest=2,
+    )
 
 
-NOT_FINITE = ["global_avg", "global_max", "avg_max", "cat_avg_max", *(h for h in MODULES if "_size" in h)]
+NOT_FINITE = [
+    "global_avg",
+    "global_max",
+    "avg_max",
+    "cat_avg_max",
+    *(h for h in MODULES if "_size" in h),
+]
 
 
 @pytest.mark.parametrize("head", NOT_FINITE)
@@ -123,26 +150,37 @@ ORACLES = {
     "scda": (EVERY, oracles.scda),
     "spatial_pyramid": (EVERY, oracles.spatial_pyramid),
     "spatial_pyramid:levels=3x1x2,pooling=WINDOW_POOLING_AVG": (
-        EVERY, lambda x: oracles.spatial_pyramid(x, (3, 1, 2), average=True)),
+        EVERY,
+        lambda x: oracles.spatial_pyramid(x, (3, 1, 2), average=True),
+    ),
 }
 
 
 @pytest.mark.parametrize("head", ORACLES)
 def test_formulas_in_float64(pool, ledger, head):
     kinds, oracle = ORACLES[head]
-    compare(pool, ledger, "formulas in float64: heads on random maps", head, kinds,
-            lambda x: np.stack([oracle(one) for one in x]))
+    compare(
+        pool,
+        ledger,
+        "formulas in float64: heads on random maps",
+        head,
+        kinds,
+        lambda x: np.stack([oracle(one) for one in x]),
+    )
 
 
 def magnitudes(head: str, m: Maps, reference, want: np.ndarray) -> list[float | None]:
-    """What the errors on each map are relative to; None: the largest value of the result. Where values may cancel, a
-    result is as exact as the same head is on the values without their sign."""
+    """What the errors on each map are relative to; None: the largest value of the result. Where
+    values may cancel, a result is as exact as the same head is on the values without their sign.
+    """
     if head.startswith("lse"):  # adds the maximum to what may nearly undo it
         return [float(np.abs(x).max()) for x in m.values]
     if m.kind not in SIGNED:
         return [None] * len(want)
-    return [float(max(np.abs(a).max(), np.nanmax(np.abs(b), initial=0)))
-            for a, b in zip(reference(np.abs(m.values)), want, strict=True)]
+    return [
+        float(max(np.abs(a).max(), np.nanmax(np.abs(b), initial=0)))
+        for a, b in zip(reference(np.abs(m.values)), want, strict=True)
+    ]
 
 
 def compare(pool, ledger, suite: str, head: str, kinds, reference, smallest: int = 1) -> None:

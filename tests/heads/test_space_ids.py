@@ -1,5 +1,6 @@
-"""Space ids over the options of heads and input: equal exactly where the options mean the same, and then the vectors
-are equal, too."""
+"""Space ids over the options of heads and input: equal exactly where the options mean the same, and
+then the vectors are equal, too.
+"""
 
 from __future__ import annotations
 
@@ -40,29 +41,48 @@ HEADS = [
     ["adaptive_avg:output_size=2", "adaptive_avg:output_size=2x2"],
     ["adaptive_avg:output_size=2x3"],
     ["adaptive_max:output_size=2", "adaptive_max:output_size=2x2,return_indices=true"],
-    ["spatial_pyramid", "spatial_pyramid:levels=1x2x4", "spatial_pyramid:pooling=WINDOW_POOLING_MAX"],
+    [
+        "spatial_pyramid",
+        "spatial_pyramid:levels=1x2x4",
+        "spatial_pyramid:pooling=WINDOW_POOLING_MAX",
+    ],
     ["spatial_pyramid:levels=4x2x1"],
     ["spatial_pyramid:pooling=WINDOW_POOLING_AVG"],
-    ["max_pool:kernel_size=2", "max_pool:kernel_size=2x2", "max_pool:kernel_size=2,stride=2",
-     "max_pool:kernel_size=2,padding=0x0,dilation=1,ceil_mode=false", "max_pool:kernel_size=2,return_indices=true"],
+    [
+        "max_pool:kernel_size=2",
+        "max_pool:kernel_size=2x2",
+        "max_pool:kernel_size=2,stride=2",
+        "max_pool:kernel_size=2,padding=0x0,dilation=1,ceil_mode=false",
+        "max_pool:kernel_size=2,return_indices=true",
+    ],
     ["max_pool:kernel_size=2,stride=1"],
     ["max_pool:kernel_size=2,padding=1"],
     ["max_pool:kernel_size=2,dilation=2"],
     ["max_pool:kernel_size=2,ceil_mode=true"],
     ["max_pool:kernel_size=2x3"],
-    ["avg_pool:kernel_size=2", "avg_pool:kernel_size=2,count_include_pad=true", "avg_pool:kernel_size=2x2,stride=2x2"],
+    [
+        "avg_pool:kernel_size=2",
+        "avg_pool:kernel_size=2,count_include_pad=true",
+        "avg_pool:kernel_size=2x2,stride=2x2",
+    ],
     ["avg_pool:kernel_size=2,padding=1"],
     ["avg_pool:kernel_size=2,padding=1,count_include_pad=false"],
     ["avg_pool:kernel_size=2,divisor_override=3"],
     ["max_unpool:kernel_size=1", "max_unpool:kernel_size=1x1,stride=1"],
-    ["conv_pool:kernel_size=2,mean_filter=true", "conv_pool:kernel_size=2x2,stride=2,mean_filter=true,relu=false"],
+    [
+        "conv_pool:kernel_size=2,mean_filter=true",
+        "conv_pool:kernel_size=2x2,stride=2,mean_filter=true,relu=false",
+    ],
     ["conv_pool:kernel_size=2,mean_filter=true,relu=true"],
     ["feature_map"],
     ["feature_map:layer=stage5"],
     ["class_scores", "class_scores:top_k=3", "class_scores:score_type=SCORE_TYPE_SOFTMAX"],
     ["class_scores:score_type=SCORE_TYPE_LOGITS"],
-    ["class_activation_map", "class_activation_map:format=ACTIVATION_MAP_FORMAT_FLOATS",
-     "class_activation_map:format=ACTIVATION_MAP_FORMAT_PNG"],
+    [
+        "class_activation_map",
+        "class_activation_map:format=ACTIVATION_MAP_FORMAT_FLOATS",
+        "class_activation_map:format=ACTIVATION_MAP_FORMAT_PNG",
+    ],
     ["class_activation_map:class_index=281"],
 ]
 # Encodings in the space of the float32 vectors, and those that are not.
@@ -90,7 +110,9 @@ def extract(client, photo, heads: list[str], options, meaning) -> list[Seen]:
         assert outcome.WhichOneof("outcome") == "features", outcome.status.message
         for head, got in zip(part, outcome.features.head_results, strict=True):
             assert len(got.space_id) == 32 and set(got.space_id) <= set("0123456789abcdef"), head
-            out.append(Seen(head, meaning(head), got.space_id, as_array(got) if got.values else None))
+            out.append(
+                Seen(head, meaning(head), got.space_id, as_array(got) if got.values else None)
+            )
     return out
 
 
@@ -98,22 +120,36 @@ def check_pairs(row, seen: list[Seen]) -> None:
     """Every pair: the same id exactly where the meaning is the same; one case a pair."""
     for a, b in itertools.combinations(seen, 2):
         same = a.space_id == b.space_id
-        row.case(f"{a.spelling} | {b.spelling}", same == (a.meaning == b.meaning),
-                 f"{'the same' if same else 'different'} ids for {a.meaning} and {b.meaning}")
+        row.case(
+            f"{a.spelling} | {b.spelling}",
+            same == (a.meaning == b.meaning),
+            f"{'the same' if same else 'different'} ids for {a.meaning} and {b.meaning}",
+        )
         if same and a.values is not None and b.values is not None:
-            row.case(f"{a.spelling} | {b.spelling}: values",
-                     a.values.shape == b.values.shape and np.allclose(a.values, b.values, 1e-5, 1e-6), "they differ")
+            row.case(
+                f"{a.spelling} | {b.spelling}: values",
+                a.values.shape == b.values.shape and np.allclose(a.values, b.values, 1e-5, 1e-6),
+                "they differ",
+            )
 
 
 def test_heads(client, ledger, photos):
     spelt = {spelling: (number,) for number, line in enumerate(HEADS) for spelling in line}
     assert len(spelt) == sum(map(len, HEADS))
     with ledger("space ids: pairs of heads") as row:
-        check_pairs(row, extract(client, photos["cat.png"], list(spelt), None, lambda head: spelt[head]))
+        check_pairs(
+            row, extract(client, photos["cat.png"], list(spelt), None, lambda head: spelt[head])
+        )
 
 
 def test_encodings(client, ledger, photos):
-    heads = ["global_avg", "global_avg:l2", "gem:p=4", "feature_map:layer=stage5", "spatial_pyramid"]
+    heads = [
+        "global_avg",
+        "global_avg:l2",
+        "gem:p=4",
+        "feature_map:layer=stage5",
+        "spatial_pyramid",
+    ]
     spelt = {}
     for head in heads:
         spelt[head] = (head, "")
@@ -121,7 +157,9 @@ def test_encodings(client, ledger, photos):
             spelling = f"{head}{',' if ':' in head else ':'}encoding={encoding}"
             spelt[spelling] = (head, encoding if encoding in OWN else "")
     with ledger("space ids: pairs of heads") as row:
-        check_pairs(row, extract(client, photos["cat.png"], list(spelt), None, lambda head: spelt[head]))
+        check_pairs(
+            row, extract(client, photos["cat.png"], list(spelt), None, lambda head: spelt[head])
+        )
 
 
 # Each field of InputOptions with its values; what each means is worked out by input_meaning.
@@ -138,20 +176,26 @@ RECIPE = (256, 224)  # shorter side and crop of the default model
 
 
 def input_meaning(o: dict) -> tuple:
-    """What decides the pixels: fields that have no say under the chosen resize and crop are left out."""
+    """What decides the pixels: fields that have no say under the chosen resize and crop are left
+    out.
+    """
     resize = o["resize"] or "RESIZE_MODE_SHORTER_SIDE"
     crop = o["crop"] or "CROP_MODE_CENTER"
     height, width = o["size"]
     height, width = height or width or RECIPE[1], width or height or RECIPE[1]
     parts: list[object] = [resize]
     if resize == "RESIZE_MODE_SHORTER_SIDE":
-        parts.append(o["shorter"] or max(RECIPE[0] * height // RECIPE[1], RECIPE[0] * width // RECIPE[1]))
+        parts.append(
+            o["shorter"] or max(RECIPE[0] * height // RECIPE[1], RECIPE[0] * width // RECIPE[1])
+        )
     parts.append(crop)
     if "RESIZE_MODE_EXACT" == resize or crop == "CROP_MODE_CENTER":
         parts.append((height, width))
     scales = tuple(sorted(o["scales"])) or (1.0,)
     # Where the picture is not shrunk to half, there is nothing to scale.
-    parts.append(o["decode"] == "DECODE_MODE_SCALED" and (resize != "RESIZE_MODE_NONE" or scales[-1] < 0.5))
+    parts.append(
+        o["decode"] == "DECODE_MODE_SCALED" and (resize != "RESIZE_MODE_NONE" or scales[-1] < 0.5)
+    )
     return (*parts, o["exif"] is not False, o["background"], scales, bool(o["flip"]))
 
 
@@ -163,22 +207,40 @@ def input_options(pb, o: dict):
         options.crop = pb.CropMode.Value(o["crop"])
     if o["decode"]:
         options.decode = pb.DecodeMode.Value(o["decode"])
-    for field, value in (("input_height_px", o["size"][0]), ("input_width_px", o["size"][1]),
-                         ("resize_size_px", o["shorter"]), ("apply_exif", o["exif"]), ("flip", o["flip"])):
+    for field, value in (
+        ("input_height_px", o["size"][0]),
+        ("input_width_px", o["size"][1]),
+        ("resize_size_px", o["shorter"]),
+        ("apply_exif", o["exif"]),
+        ("flip", o["flip"]),
+    ):
         if value is not None:
             setattr(options, field, value)
     if o["background"] is not None:
-        options.background.CopyFrom(pb.RgbColor(**dict(zip(("red", "green", "blue"), o["background"], strict=True))))
+        options.background.CopyFrom(
+            pb.RgbColor(**dict(zip(("red", "green", "blue"), o["background"], strict=True)))
+        )
     return options
 
 
 def drawn_options(rng: np.random.Generator) -> dict:
     """Few fields at a time, so that spellings meet."""
-    choices = {"resize": RESIZES, "crop": CROPS, "size": SIZES, "shorter": SHORTER_SIDES, "scales": SCALES,
-               "flip": FLIPS, "exif": EXIF, "decode": DECODES, "background": BACKGROUNDS}
+    choices = {
+        "resize": RESIZES,
+        "crop": CROPS,
+        "size": SIZES,
+        "shorter": SHORTER_SIDES,
+        "scales": SCALES,
+        "flip": FLIPS,
+        "exif": EXIF,
+        "decode": DECODES,
+        "background": BACKGROUNDS,
+    }
     chosen = set(rng.choice(list(choices), int(rng.integers(0, 4)), replace=False))
-    return {name: values[int(rng.integers(len(values)))] if name in chosen else values[0]
-            for name, values in choices.items()}
+    return {
+        name: values[int(rng.integers(len(values)))] if name in chosen else values[0]
+        for name, values in choices.items()
+    }
 
 
 def small_picture() -> np.ndarray:
@@ -192,8 +254,13 @@ def test_input_options(client, ledger):
     for o in drawn:
         meaning = input_meaning(o)
         spelling = {k: v for k, v in o.items() if v not in (None, ()) and v != (None, None)}
-        for one in extract(client, small_picture(), ["global_avg", "gem:l2"], input_options(client.pb, o),
-                           lambda head, m=meaning: (head, m)):
+        for one in extract(
+            client,
+            small_picture(),
+            ["global_avg", "gem:l2"],
+            input_options(client.pb, o),
+            lambda head, m=meaning: (head, m),
+        ):
             seen.append(Seen(f"{one.spelling} {spelling}", one.meaning, one.space_id, one.values))
     assert 40 <= len({s.meaning for s in seen}) < len(seen) - 20  # both kinds of pairs
     with ledger("space ids: pairs of input options") as row:
@@ -205,10 +272,15 @@ def test_the_models_own_ids(client, ledger):
     model = client.stub.GetModel(client.pb.GetModelRequest()).model
     heads = [h for h in model.head_types if h.default_space_id]
     assert len(heads) >= 12
-    results = client.extract([small_picture()], [h.name for h in heads]).results[0].features.head_results
+    results = (
+        client.extract([small_picture()], [h.name for h in heads]).results[0].features.head_results
+    )
     with ledger("space ids: those of GetModel") as row:
-        row.equal("the default request", client.extract([small_picture()]).results[0].features.head_results[0].space_id,
-                  model.space_id)
+        row.equal(
+            "the default request",
+            client.extract([small_picture()]).results[0].features.head_results[0].space_id,
+            model.space_id,
+        )
         for head, got in zip(heads, results, strict=True):
             row.equal(head.name, got.space_id, head.default_space_id)
             count = len(got.class_scores) or int(np.prod(got.shape))
@@ -222,11 +294,18 @@ def test_layers_that_lose_negative_values_are_warned_of(client, ledger, head):
     assert signed and len(signed) < len(model.layers)
     with ledger("warnings of layers with negative activations") as row:
         for layer in model.layers:
-            (got,) = client.extract([small_picture()], [f"{head}:layer={layer.name}"]).results[0].features.head_results
+            (got,) = (
+                client.extract([small_picture()], [f"{head}:layer={layer.name}"])
+                .results[0]
+                .features.head_results
+            )
             told = any(layer.name in w for w in got.warnings)
             row.equal(f"{head} on {layer.name}: warning in the result", told, layer.name in signed)
-            (plain,) = client.extract([small_picture()], [f"global_avg:layer={layer.name}"]).results[0] \
+            (plain,) = (
+                client.extract([small_picture()], [f"global_avg:layer={layer.name}"])
+                .results[0]
                 .features.head_results
+            )
             row.equal(f"global_avg on {layer.name}: no warning", list(plain.warnings), [])
         text = "\n".join(model.warnings)
         for layer in signed:

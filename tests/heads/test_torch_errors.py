@@ -1,4 +1,6 @@
-"""What torch refuses, the server refuses with INVALID_ARGUMENT and the field at fault, never INTERNAL."""
+"""What torch refuses, the server refuses with INVALID_ARGUMENT and the field at fault, never
+INTERNAL.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from torch_samples import HEADS, MODULES, Call, left_out_reason, module_errors, op_errors, pooling_ops, short_name
+from torch_samples import (
+    HEADS,
+    MODULES,
+    Call,
+    left_out_reason,
+    module_errors,
+    op_errors,
+    pooling_ops,
+    short_name,
+)
 
 # Part of torch's message -> the field at fault, in the head's message or in the request.
 FIELDS = [
@@ -33,11 +44,16 @@ def refuse(pool, row, call: Call, regex: str) -> None:
     field = field_at_fault(call, regex)
     maps = call.input
     if field != "tensor.shape":
-        # Batched as the API wants it, and with something in it: torch looks at the parameters first.
-        maps = torch.ones([max(side, 1) for side in (maps if maps.dim() == 4 else maps[None]).shape])
+        # Batched as the API wants it, and with something in it: torch looks at the parameters
+        # first.
+        maps = torch.ones(
+            [max(side, 1) for side in (maps if maps.dim() == 4 else maps[None]).shape]
+        )
     indices = None if call.indices is None else call.indices.numpy()
     got = pool.refusal(maps.numpy(), call.head, indices=indices)
-    row.case(f"{call}, which torch refuses with '{regex}'", got.names(field), f"{got}, wanted {field}")
+    row.case(
+        f"{call}, which torch refuses with '{regex}'", got.names(field), f"{got}, wanted {field}"
+    )
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -115,19 +131,30 @@ def test_parameters_out_of_range(pool, ledger):
     with ledger("parameters out of range") as row:
         for head, field in WRONG:
             got = pool.refusal(MAP, head)
-            row.case(head, got.names(field) and got.reason == "HEAD_INVALID", f"{got}, wanted {field}")
-        for change, field in (("projection", "heads[0].projection"), ("dimensions", "heads[0].dimensions")):
+            row.case(
+                head, got.names(field) and got.reason == "HEAD_INVALID", f"{got}, wanted {field}"
+            )
+        for change, field in (
+            ("projection", "heads[0].projection"),
+            ("dimensions", "heads[0].dimensions"),
+        ):
             request = pool.request(MAP, ("global_avg",))
             setattr(request.heads[0], change, "x" if change == "projection" else 1)
             got = pool.refused(request)
-            row.case(change, got.names(field) and got.reason == "HEAD_INVALID", f"{got}, wanted {field}")
+            row.case(
+                change, got.names(field) and got.reason == "HEAD_INVALID", f"{got}, wanted {field}"
+            )
 
 
 def test_tensors_and_indices_that_do_not_fit(pool, ledger):
     unpool = "max_unpool:kernel_size=2"
     pooled, indices = MAP[:, :, ::2, ::2], np.tile(np.arange(9), 2).reshape(1, 2, 3, 3)
     with ledger("tensors and indices that do not fit") as row:
-        for maps in (np.ones(4, np.float32), np.ones((1, 0, 2, 2), np.float32), np.ones((0, 1, 2, 2), np.float32)):
+        for maps in (
+            np.ones(4, np.float32),
+            np.ones((1, 0, 2, 2), np.float32),
+            np.ones((0, 1, 2, 2), np.float32),
+        ):
             got = pool.refusal(maps, "global_avg")
             row.case(f"shape {maps.shape}", got.names("tensor.shape"), got)
         short = pool.request(MAP, ("global_avg",))
@@ -138,7 +165,9 @@ def test_tensors_and_indices_that_do_not_fit(pool, ledger):
         row.case("negative extents", (got := pool.refused(negative)).names("tensor.shape"), got)
         huge = pool.request(MAP, ("global_avg",))
         huge.tensor.shape[:] = [1 << 32, 1 << 31, 2, 36]  # their product is 0 in 64 bits
-        row.case("extents that overflow", (got := pool.refused(huge)).code == "INVALID_ARGUMENT", got)
+        row.case(
+            "extents that overflow", (got := pool.refused(huge)).code == "INVALID_ARGUMENT", got
+        )
         row.case("no head", (got := pool.refusal(MAP)).names("heads"), got)
         for bad in (36, -1, 1 << 40):
             wrong = indices.copy()

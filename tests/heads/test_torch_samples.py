@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 
 from torch_samples import (
-    MODULES, Call, left_out_reason, module_calls, module_inputs, op_calls, pooling_modules, pooling_ops, samples,
+    MODULES,
+    Call,
+    left_out_reason,
+    module_calls,
+    module_inputs,
+    op_calls,
+    pooling_modules,
+    pooling_ops,
+    samples,
     short_name,
 )
 
-# Operator -> how many samples torch 2.13 holds at least. max_unpool2d's samples are max_pool2d's of rank 4 without
-# dilation; the variant "grad" holds those with distinct indices, which depend on the drawn values.
+# Operator -> how many samples torch 2.13 holds at least. max_unpool2d's samples are max_pool2d's of
+# rank 4 without dilation; the variant "grad" holds those with distinct indices, which depend on the
+# drawn values.
 SAMPLES = {
     ("max_pool2d", ""): 1440,
     ("avg_pool2d", ""): 7,
@@ -64,7 +73,9 @@ def test_every_other_pooling_sample_is_listed_with_its_reason(ledger):
         if (name, op.variant_test_name) not in SAMPLES:
             reason = left_out_reason(name)
             assert reason, f"{name} {op.variant_test_name} is neither replayed nor left out"
-            ledger.not_applicable("torch OpInfo", f"{name} {op.variant_test_name}".strip(), reason, len(samples(op)))
+            ledger.not_applicable(
+                "torch OpInfo", f"{name} {op.variant_test_name}".strip(), reason, len(samples(op))
+            )
     for module in pooling_modules():
         name = module.module_cls.__name__
         if name not in MODULES:

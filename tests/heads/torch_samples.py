@@ -1,7 +1,8 @@
 """PyTorch's own samples of its 2-D pooling operators, as heads of this API.
 
-The samples come with torch (torch.testing._internal: the OpInfo and ModuleInfo databases that PyTorch's test suite
-runs on). An unbatched sample goes as a batch of one; None in an adaptive size means the input's own size.
+The samples come with torch (torch.testing._internal: the OpInfo and ModuleInfo databases that
+PyTorch's test suite runs on). An unbatched sample goes as a batch of one; None in an adaptive size
+means the input's own size.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ import torch.nn.functional as F
 # Parameters of each operator after the input, in torch's order.
 PARAMETERS = {
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
-    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    "avg_pool2d": (
+        "kernel_size",
+        "stride",
+        "padding",
+        "ceil_mode",
+        "count_include_pad",
+        "divisor_override",
+    ),
     "adaptive_avg_pool2d": ("output_size",),
     "adaptive_max_pool2d": ("output_size", "return_indices"),
     "max_unpool2d": ("indices", "kernel_size", "stride", "padding", "output_size"),
@@ -74,7 +82,9 @@ class Call:
             elif isinstance(value, (tuple, list)):
                 if name == "output_size":
                     own = self.input.shape[-2:]
-                    value = [own[i] if side is None else side for i, side in enumerate(tuple(value)[-2:])]
+                    value = [
+                        own[i] if side is None else side for i, side in enumerate(tuple(value)[-2:])
+                    ]
                 value = "x".join(map(str, value))
             parts.append(f"{name}={value}")
         return f"{HEADS[self.op]}:{','.join(parts)}"
@@ -136,7 +146,9 @@ def module_inputs(module, errors: bool = False) -> list:
         return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return list(make(module, device="cpu", dtype=torch.float32, requires_grad=False, training=False))
+        return list(
+            make(module, device="cpu", dtype=torch.float32, requires_grad=False, training=False)
+        )
 
 
 def _module_call(module, item) -> Call:

@@ -35,8 +35,12 @@ def torchvision():
 
 @pytest.fixture
 def serve():
-    """serve(act, ...) starts a server that follows a script, and gives it; all are stopped at the end."""
+    """serve(act, ...) starts a server that follows a script, and gives it; all are stopped at the
+    end.
+    """
     from scripted_server import Script, ScriptedServer
 
     with contextlib.ExitStack() as running:
-        yield lambda *arguments, **options: running.enter_context(ScriptedServer(Script(*arguments, **options)))
+        yield lambda *arguments, **options: running.enter_context(
+            ScriptedServer(Script(*arguments, **options))
+        )

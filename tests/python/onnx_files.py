@@ -1,4 +1,6 @@
-"""Small ONNX files made by hand: a stem, a block with a residual sum, average pooling and a linear layer."""
+"""Small ONNX files made by hand: a stem, a block with a residual sum, average pooling and a linear
+layer.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,13 @@ def weights(seed: int = 1) -> dict[str, np.ndarray]:
         return random.normal(0, 1 / np.sqrt(np.prod(shape[1:]) or 1), shape).astype(np.float32)
 
     return {
-        "stem.weight": values(8, 3, 3, 3), "stem.bias": values(8),
-        "down.weight": values(12, 8, 3, 3), "body.weight": values(12, 12, 3, 3),
-        "fc.weight": values(CLASSES, 12), "fc.bias": values(CLASSES),
-    }  # fmt: skip
+        "stem.weight": values(8, 3, 3, 3),
+        "stem.bias": values(8),
+        "down.weight": values(12, 8, 3, 3),
+        "body.weight": values(12, 12, 3, 3),
+        "fc.weight": values(CLASSES, 12),
+        "fc.bias": values(CLASSES),
+    }
 
 
 def node(kind: str, inputs: str, output: str, **attributes) -> onnx.NodeProto:
@@ -52,7 +57,13 @@ def value(name: str, shape, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProt
 
 
 def write(
-    path: Path, nodes=None, inputs=None, outputs=None, constants=None, domain: str | None = None, **options
+    path: Path,
+    nodes=None,
+    inputs=None,
+    outputs=None,
+    constants=None,
+    domain: str | None = None,
+    **options,
 ) -> Path:
     """The network above, or what is given in place of its parts."""
     constants = {**weights(), **(constants or {})}

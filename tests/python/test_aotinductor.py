@@ -7,6 +7,8 @@ import zipfile
 import pytest
 import torch
 import torch._inductor.config
+from torch import nn
+
 from pixpool.export.__main__ import main
 from pixpool.export.aotinductor import AotInductorGraph, write_packages
 from pixpool.export.bundle import BundleOptions, write_bundle
@@ -14,7 +16,6 @@ from pixpool.export.errors import ExportError
 from pixpool.export.fold_pads import fold_pads
 from pixpool.export.padding import SameConv2d, SameMaxPool2d, exported_same_padding
 from test_export import SameNet, load_graph, random_images, tiny_source
-from torch import nn
 
 ONE, WIDE, SIX = nn.Conv2d(3, 6, 3, 2), nn.Conv2d(8, 6, 3, 2), nn.Conv2d(6, 6, 5, 2, groups=6)
 
@@ -103,10 +104,14 @@ def test_manifest_says_what_packages_are_for(compiled):
     folder, manifest, lines = compiled
     entry = manifest["engines"][-1]
     assert entry == {
-        "engine": "aotinductor", "precision": "float32", "path": "backbone.cpu.pt2", "device": "cpu",
-        "instruction_set": "x86-64-v3", "min_side": 16,
+        "engine": "aotinductor",
+        "precision": "float32",
+        "path": "backbone.cpu.pt2",
+        "device": "cpu",
+        "instruction_set": "x86-64-v3",
+        "min_side": 16,
         "aligned": {"path": "backbone.cpu.aligned.pt2", "multiple": 4},
-    }  # fmt: skip
+    }
     listed = {file["path"] for file in manifest["files"]}
     assert {"backbone.cpu.pt2", "backbone.cpu.aligned.pt2"} <= listed
     assert any(line.startswith("check aotinductor 3 x 131 x 97: cosine 1.0") for line in lines)

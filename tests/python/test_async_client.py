@@ -10,6 +10,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+
 from pixpool import AsyncClient, Image, ImageError, PixpoolError, RetryPolicy
 from scripted_server import SHED, Failure, expected
 
@@ -27,7 +28,9 @@ def rows(count):
 
 @pytest.fixture
 def play(serve):
-    """play(act, work) runs the coroutine work(client, script) against a server that follows the script."""
+    """play(act, work) runs the coroutine work(client, script) against a server that follows the
+    script.
+    """
 
     def run(act, work, **options):
         server = serve(act)
@@ -58,7 +61,9 @@ def test_extract_from_all_kinds_of_iterables(play, tmp_path):
 
         np.testing.assert_array_equal((await client.extract(source())).array, rows(5))
         (tmp_path / "a.jpg").write_bytes(b"abc")
-        np.testing.assert_array_equal((await client.extract(tmp_path / "a.jpg")).array[0], expected(b"abc"))
+        np.testing.assert_array_equal(
+            (await client.extract(tmp_path / "a.jpg")).array[0], expected(b"abc")
+        )
 
     play(nothing, work)
 
@@ -66,7 +71,9 @@ def test_extract_from_all_kinds_of_iterables(play, tmp_path):
 def test_shed_images_are_sent_again_and_bad_ones_fail_alone(play):
     async def work(client, script):
         got = await client.extract(images(12), on_error="return")
-        assert [e.image for e in got.errors] == ["n7"] and got.errors[0].reason == "IMAGE_UNDECODABLE"
+        assert [e.image for e in got.errors] == ["n7"] and got.errors[
+            0
+        ].reason == "IMAGE_UNDECODABLE"
         np.testing.assert_array_equal(got.succeeded().array, np.delete(rows(12), 7, 0))
         assert set(script.attempts.values()) == {3}
         with pytest.raises(ImageError, match="n7: INVALID_ARGUMENT"):
@@ -81,7 +88,9 @@ def test_a_request_that_is_refused_ends_the_run(play):
             await client.extract(images(100), concurrency=4)
         assert not isinstance(caught.value, ImageError) and len(script.requests) < 20
 
-    play(lambda name, attempt: Failure(grpc.StatusCode.INVALID_ARGUMENT, "no", "HEAD_INVALID"), work)
+    play(
+        lambda name, attempt: Failure(grpc.StatusCode.INVALID_ARGUMENT, "no", "HEAD_INVALID"), work
+    )
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -116,7 +125,9 @@ def test_a_stream_takes_no_more_than_its_share(play, ordered):
         order = [r.index for r in got]
         assert sorted(order) == list(range(40))
         assert order == sorted(order) if ordered else order[-1] == 0
-        np.testing.assert_array_equal(np.stack([r.values for r in sorted(got, key=lambda r: r.index)]), rows(40))
+        np.testing.assert_array_equal(
+            np.stack([r.values for r in sorted(got, key=lambda r: r.index)]), rows(40)
+        )
         assert script.most_running <= 5
 
     play(lambda name, attempt: slow if name == "n0" else None, work)
@@ -126,7 +137,9 @@ def test_a_stream_left_early_cancels_what_is_under_way(play):
     never = threading.Event()
 
     async def work(client, script):
-        async with contextlib.aclosing(client.stream(images(100), concurrency=4, timeout=None)) as results:
+        async with contextlib.aclosing(
+            client.stream(images(100), concurrency=4, timeout=None)
+        ) as results:
             async for result in results:
                 assert result.index == 0
                 break
@@ -159,7 +172,12 @@ def test_the_timeout_bounds_waits_and_calls(play):
             await client.extract(images(3), timeout=0.5)
         assert time.monotonic() - began < 3
 
-    play(lambda name, attempt: Failure(grpc.StatusCode.UNAVAILABLE, "", "OVERLOADED", retry_after_s=0.2), shed)
+    play(
+        lambda name, attempt: Failure(
+            grpc.StatusCode.UNAVAILABLE, "", "OVERLOADED", retry_after_s=0.2
+        ),
+        shed,
+    )
 
 
 def test_what_the_source_raises_reaches_the_caller(play):

@@ -1,4 +1,6 @@
-"""What the benchmark makes its models of: pictures to judge on that are none to calibrate on, and networks that act like learnt ones."""
+"""What the benchmark makes its models of: pictures to judge on that are none to calibrate on, and
+networks that act like learnt ones.
+"""
 
 import sys
 from pathlib import Path
@@ -18,7 +20,9 @@ def test_a_photograph_is_on_one_side_only(tmp_path):
     source = tmp_path / "source" / "deeper"
     source.mkdir(parents=True)
     for number in range(9):  # each of one colour, which its crops keep
-        Image.new("RGB", (90 + number, 60), (25 * number, 0, 255 - 25 * number)).save(source / f"{number}.png")
+        Image.new("RGB", (90 + number, 60), (25 * number, 0, 255 - 25 * number)).save(
+            source / f"{number}.png"
+        )
     (source / "note.txt").write_text("not a picture")
     photos.make(tmp_path / "out", source.parent, 4)
     colours = {}
@@ -41,7 +45,8 @@ def test_random_networks_keep_their_ranges_and_are_the_same_each_time(name, torc
             module.register_forward_hook(lambda _m, _i, out: spreads.append(out.std().item()))
     picture = random_networks._crops(each=1)
     vectors = network(picture)
-    # As torchvision makes them, the spread falls to 1e-9 on the way through mobilenetv2 and grows to 60 in resnet50.
+    # As torchvision makes them, the spread falls to 1e-9 on the way through mobilenetv2 and grows
+    # to 60 in resnet50.
     assert min(spreads) > 0.3 and max(spreads) < 3
     again = getattr(random_networks, name)()(picture)
     assert torch.equal(vectors, again)

@@ -1,4 +1,6 @@
-"""pixpool.bulk against a server that follows a script: what is in the outputs, what a kill costs, what is refused."""
+"""pixpool.bulk against a server that follows a script: what is in the outputs, what a kill costs,
+what is refused.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+
 from pixpool import InputOptions
 from pixpool.bulk import BulkError, run
 from pixpool.bulk.__main__ import main
@@ -50,7 +53,9 @@ def rows_of(names: list[str]) -> np.ndarray:
 
 @pytest.fixture
 def bulk(serve):
-    """bulk(act) gives a function that runs a job on a server that follows the script, and the script."""
+    """bulk(act) gives a function that runs a job on a server that follows the script, and the
+    script.
+    """
 
     def make(act=lambda name, attempt: None):
         server = serve(act)
@@ -66,7 +71,9 @@ def bulk(serve):
 
 def test_a_folder_becomes_an_npy_with_an_index(bulk, tmp_path):
     names = make_folder(tmp_path / "in", 37)
-    job, script = bulk(lambda name, attempt: BAD if "0005" in name else SHED if attempt == 1 else None)
+    job, script = bulk(
+        lambda name, attempt: BAD if "0005" in name else SHED if attempt == 1 else None
+    )
     summary = job(tmp_path / "in", tmp_path / "out" / "f.npy")
     assert (summary.images, summary.failed, summary.resumed) == (37, 1, 0)
     assert summary.space_ids == {"gem": "0" * 32} and summary.model == "scripted/1"
@@ -76,24 +83,41 @@ def test_a_folder_becomes_an_npy_with_an_index(bulk, tmp_path):
     np.testing.assert_array_equal(matrix, rows_of(good))
     index = json.loads((tmp_path / "out" / "f.index.json").read_text())
     assert index["images"] == good and index["model"] == "scripted/1"
-    assert [(f["path"], f["reason"]) for f in index["failed"]] == [("b/0005.webp", "IMAGE_UNDECODABLE")]
+    assert [(f["path"], f["reason"]) for f in index["failed"]] == [
+        ("b/0005.webp", "IMAGE_UNDECODABLE")
+    ]
     assert index["failed"][0]["error"] == "INVALID_ARGUMENT (IMAGE_UNDECODABLE): not a picture"
-    assert index["heads"][0]["space_id"] == "0" * 32 and index["heads"][0]["shape"] == [36, DIMENSIONS]
+    assert index["heads"][0]["space_id"] == "0" * 32 and index["heads"][0]["shape"] == [
+        36,
+        DIMENSIONS,
+    ]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["f.index.json", "f.npy"]
 
 
 def test_a_list_becomes_parquet_with_a_row_an_image(bulk, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     make_folder(tmp_path / "in", 20)
-    paths = [str(tmp_path / "in" / name) for name in ("b/0003.jpg", "nowhere.jpg", "a/0000.jpg", "b/0003.jpg")]
+    paths = [
+        str(tmp_path / "in" / name)
+        for name in ("b/0003.jpg", "nowhere.jpg", "a/0000.jpg", "b/0003.jpg")
+    ]
     (tmp_path / "list.txt").write_text("\n".join(paths[:2]) + "\n\n" + "\r\n".join(paths[2:]))
     job, _ = bulk()
-    summary = job(tmp_path / "list.txt", tmp_path / "f.parquet", ["gem", "global_max:id=max,encoding=float32"])
+    summary = job(
+        tmp_path / "list.txt", tmp_path / "f.parquet", ["gem", "global_max:id=max,encoding=float32"]
+    )
     assert (summary.images, summary.failed) == (4, 1)
     table = parquet.read_table(tmp_path / "f.parquet")
     assert table.column_names == [
-        "id", "gem", "gem_space_id", "max", "max_space_id", "error_code", "error_reason", "error",
-    ]  # fmt: skip
+        "id",
+        "gem",
+        "gem_space_id",
+        "max",
+        "max_space_id",
+        "error_code",
+        "error_reason",
+        "error",
+    ]
     rows = table.to_pylist()
     assert [row["id"] for row in rows] == paths
     for row, i in zip(rows, (3, None, 0, 3), strict=True):
@@ -127,9 +151,13 @@ def test_a_parquet_column_is_read(bulk, tmp_path, form):
     index = json.loads((tmp_path / "f.index.json").read_text())
     good = [i for i in range(30) if i != 4]
     assert index["images"] == [f"k{i}" for i in good] and index["failed"][0]["path"] == "k4"
-    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), np.stack([expected(data(i)) for i in good]))
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "f.npy"), np.stack([expected(data(i)) for i in good])
+    )
     job(tmp_path / "set" / "2.parquet", tmp_path / "g.parquet")
-    assert parquet.read_table(tmp_path / "g.parquet")["id"].to_pylist() == [str(i) for i in range(13)]
+    assert parquet.read_table(tmp_path / "g.parquet")["id"].to_pylist() == [
+        str(i) for i in range(13)
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["npy", "parquet"])
@@ -159,7 +187,9 @@ def test_a_job_that_stopped_goes_on_without_loss_or_repetition(bulk, tmp_path, s
 
 def read(output: Path) -> tuple[list[str], np.ndarray]:
     if output.suffix == ".npy":
-        index = json.loads(output.with_suffix("").with_name(output.stem + ".index.json").read_text())
+        index = json.loads(
+            output.with_suffix("").with_name(output.stem + ".index.json").read_text()
+        )
         return index["images"], np.load(output)
     import pyarrow.parquet
 
@@ -184,9 +214,21 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(serve, tmp_path, suffix
         "from pixpool.bulk.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [
-        sys.executable, "-c", program, str(tmp_path / "in"), "--output", str(output), "--head", "gem",
-        "--target", server.target, "--part-size", "5", "--concurrency", "2",
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        program,
+        str(tmp_path / "in"),
+        "--output",
+        str(output),
+        "--head",
+        "gem",
+        "--target",
+        server.target,
+        "--part-size",
+        "5",
+        "--concurrency",
+        "2",
+    ]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "client" / "python")}
     work = tmp_path / f"f.{suffix}.work"
     kills = 0
@@ -241,7 +283,9 @@ def killing(function, at):
 
 @pytest.mark.parametrize("at", range(1, 12))
 def test_a_kill_while_a_part_is_written(bulk, tmp_path, monkeypatch, at):
-    """Every file is written, brought to disk, renamed, and its name brought to disk: a kill between any of these."""
+    """Every file is written, brought to disk, renamed, and its name brought to disk: a kill between
+    any of these.
+    """
     names = make_folder(tmp_path / "in", 40)
     job, script = bulk()
     with monkeypatch.context() as patch:
@@ -295,9 +339,14 @@ def test_another_space_is_refused(bulk, tmp_path):
     broken = False
     script.space_id = "1" * 32
     parts = sorted((tmp_path / "f.npy.work").glob("part-*"))
-    with pytest.raises(BulkError, match=f"of space {'1' * 32}, those in .*f.npy.work of {'0' * 32}"):
+    with pytest.raises(
+        BulkError, match=f"of space {'1' * 32}, those in .*f.npy.work of {'0' * 32}"
+    ):
         job(tmp_path / "in", tmp_path / "f.npy")
-    assert sorted((tmp_path / "f.npy.work").glob("part-*")) == parts and not (tmp_path / "f.npy").exists()
+    assert (
+        sorted((tmp_path / "f.npy.work").glob("part-*")) == parts
+        and not (tmp_path / "f.npy").exists()
+    )
     script.space_id = "0" * 32
     assert job(tmp_path / "in", tmp_path / "f.npy").images == 40
 
@@ -418,8 +467,28 @@ def test_two_runs_do_not_work_on_one_output(bulk, tmp_path):
 def test_command_line(serve, tmp_path, capsys, monkeypatch):
     make_folder(tmp_path / "in", 4)
     server = serve(lambda name, attempt: BAD if "0001" in name else None)
-    arguments = [str(tmp_path / "in"), "--output", str(tmp_path / "f.npy"), "--target", server.target]
-    assert main([*arguments, "--quiet", "--head", "gem:p=2", "--input-size", "64x96", "--scales", "1,0.5"]) == 1
+    arguments = [
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "f.npy"),
+        "--target",
+        server.target,
+    ]
+    assert (
+        main(
+            [
+                *arguments,
+                "--quiet",
+                "--head",
+                "gem:p=2",
+                "--input-size",
+                "64x96",
+                "--scales",
+                "1,0.5",
+            ]
+        )
+        == 1
+    )
     out, err = capsys.readouterr()
     assert f"4 images, 1 failed; gem {'0' * 32}" in out and not err
     request = server.script.requests[0]
@@ -460,4 +529,10 @@ def test_progress_says_rate_and_time_left():
         now += 1
         report.add(True)
     assert ", 1/s, 130 min left, 702 failed" in report.line().replace("2 h 10 min", "130 min")
-    assert [duration(s) for s in (5, 89.6, 600, 12_000, 187_000)] == ["5 s", "90 s", "10 min", "3 h 20 min", "2 d 3 h"]
+    assert [duration(s) for s in (5, 89.6, 600, 12_000, 187_000)] == [
+        "5 s",
+        "90 s",
+        "10 min",
+        "3 h 20 min",
+        "2 d 3 h",
+    ]

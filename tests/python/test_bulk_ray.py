@@ -1,4 +1,6 @@
-"""pixpool.bulk on Ray Data, on a cluster of this machine; skipped where Ray is not installed (it is large)."""
+"""pixpool.bulk on Ray Data, on a cluster of this machine; skipped where Ray is not installed (it is
+large).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from scripted_server import expected
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'pixpool[ray]'")
@@ -16,15 +19,21 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'pixp
 @pytest.fixture(scope="module")
 def cluster():
     stubs = Path(sys.modules["pixpool.v1.feature_service_pb2"].__file__).parents[1]
-    # Workers import the package from the checkout, and its generated code from where conftest.py put it.
-    path = os.pathsep.join(p for p in (str(Path(__file__).parents[2] / "client" / "python"), *sys.path) if p)
+    # Workers import the package from the checkout, and its generated code from where conftest.py
+    # put it.
+    path = os.pathsep.join(
+        p for p in (str(Path(__file__).parents[2] / "client" / "python"), *sys.path) if p
+    )
     hook = f"import pixpool; pixpool.__path__.append({str(stubs)!r})"
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20,
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100 << 20,
         _temp_dir=str(folder / "ray"),
         runtime_env={"env_vars": {"PYTHONPATH": path}, "worker_process_setup_hook": _setup(hook)},
-    )  # fmt: skip
+    )
     yield
     ray.shutdown()
 
@@ -48,7 +57,9 @@ def test_parts_are_done_by_rays_workers(cluster, serve, tmp_path, monkeypatch):
     server = serve()
     options = {"target": server.target, "part_size": 7, "progress": False, "timeout": 60}
     with monkeypatch.context() as patch:
-        patch.setattr(job.Server, "connect", None)  # this process must not; its workers have the real one
+        patch.setattr(
+            job.Server, "connect", None
+        )  # this process must not; its workers have the real one
         summary = run(tmp_path / "list.txt", tmp_path / "f.npy", "gem", ray=True, **options)
     assert (summary.images, summary.failed, summary.space_ids) == (51, 1, {"gem": "0" * 32})
     rows = np.stack([expected(bytes([i + 1]) * (i + 3)) for i in range(50)])

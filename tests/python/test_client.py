@@ -1,4 +1,6 @@
-"""The client for threads: results, order, bounds, retries and errors, against a server that follows a script."""
+"""The client for threads: results, order, bounds, retries and errors, against a server that follows
+a script.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,17 @@ import tracemalloc
 import grpc
 import numpy as np
 import pytest
+
 from pixpool import Client, Image, ImageError, PixpoolError, RetryPolicy, heads
 from scripted_server import DIMENSIONS, SHED, Failure, expected
 
 BAD = Failure(
-    grpc.StatusCode.INVALID_ARGUMENT, "the JPEG ends early", "IMAGE_UNDECODABLE",
-    (("images[0].encoded", "the JPEG ends early"),), alone=True,
-)  # fmt: skip
+    grpc.StatusCode.INVALID_ARGUMENT,
+    "the JPEG ends early",
+    "IMAGE_UNDECODABLE",
+    (("images[0].encoded", "the JPEG ends early"),),
+    alone=True,
+)
 QUICK = RetryPolicy(initial_backoff_s=0.01, max_backoff_s=0.02)
 
 
@@ -90,7 +96,10 @@ def test_a_bad_image_is_named_and_carries_what_the_server_said(connect):
         assert (error.image, error.index, error.code) == ("n2", 2, grpc.StatusCode.INVALID_ARGUMENT)
         assert (error.reason, error.fields[0].field) == ("IMAGE_UNDECODABLE", "images[0].encoded")
         assert error.metadata == {"limit": "7"}
-        assert str(error) == "n2: INVALID_ARGUMENT (IMAGE_UNDECODABLE): the JPEG ends early [images[0].encoded]"
+        assert (
+            str(error)
+            == "n2: INVALID_ARGUMENT (IMAGE_UNDECODABLE): the JPEG ends early [images[0].encoded]"
+        )
 
 
 def test_a_bad_image_fails_alone_where_errors_are_returned(connect):
@@ -109,7 +118,9 @@ def test_a_bad_image_fails_alone_where_errors_are_returned(connect):
 def test_a_file_that_cannot_be_read_fails_alone(connect, tmp_path):
     client, script = connect()
     (tmp_path / "empty.png").touch()
-    got = client.extract([tmp_path / "no.png", b"abc", tmp_path, tmp_path / "empty.png"], on_error="return")
+    got = client.extract(
+        [tmp_path / "no.png", b"abc", tmp_path, tmp_path / "empty.png"], on_error="return"
+    )
     codes = [e.code.name for e in got.errors]
     assert codes == ["NOT_FOUND", "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
     assert str(tmp_path / "no.png") in str(got.errors[0]) and "0 bytes" in str(got.errors[2])
@@ -132,7 +143,9 @@ def test_the_server_says_how_long_to_wait(connect):
     client.extract(b"abc")
     assert 0.3 <= time.monotonic() - began < 5
 
-    shed = Failure(grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=9, pushback="200")
+    shed = Failure(
+        grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=9, pushback="200"
+    )
     client, _ = connect(lambda name, attempt: shed if attempt == 1 else None)
     began = time.monotonic()
     client.extract(images(2))
@@ -168,9 +181,14 @@ def test_what_is_tried_again_and_how_often(connect, failure, attempts):
 
 
 def test_a_request_that_is_refused_ends_the_run(connect):
-    """Every further image would fail alike, so the error is the call's, also where errors are returned."""
+    """Every further image would fail alike, so the error is the call's, also where errors are
+    returned.
+    """
     refused = Failure(
-        grpc.StatusCode.INVALID_ARGUMENT, "p must be above 0", "HEAD_INVALID", (("heads[0].gem.p", "must be above 0"),)
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "p must be above 0",
+        "HEAD_INVALID",
+        (("heads[0].gem.p", "must be above 0"),),
     )
     client, script = connect(lambda name, attempt: refused)
     with pytest.raises(PixpoolError) as caught:
@@ -183,7 +201,10 @@ def test_a_request_that_is_refused_ends_the_run(connect):
 
 
 def test_no_server_is_unavailable_without_a_reason():
-    with Client("127.0.0.1:1", retry=QUICK, timeout=5) as client, pytest.raises(PixpoolError) as caught:
+    with (
+        Client("127.0.0.1:1", retry=QUICK, timeout=5) as client,
+        pytest.raises(PixpoolError) as caught,
+    ):
         client.extract(b"abc")
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "")
 
@@ -206,7 +227,9 @@ def test_the_timeout_bounds_waits_and_calls(connect):
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_a_stream_takes_no_more_than_its_share(connect, ordered):
-    """Images taken from the source and not yielded yet never exceed the bound, even behind one that is slow."""
+    """Images taken from the source and not yielded yet never exceed the bound, even behind one that
+    is slow.
+    """
     slow = threading.Event()
     client, script = connect(lambda name, attempt: slow if name == "n0" else None)
     taken = []
@@ -219,7 +242,9 @@ def test_a_stream_takes_no_more_than_its_share(connect, ordered):
     results = client.stream(source(), concurrency=5, ordered=ordered)
     got = []
     if ordered:
-        wait_for(lambda: len(script.requests) == 0)  # nothing happens before the first result is asked for
+        wait_for(
+            lambda: len(script.requests) == 0
+        )  # nothing happens before the first result is asked for
         first = threading.Thread(target=lambda: got.append(next(results)), daemon=True)
         first.start()
         wait_for(lambda: len(script.requests) == 5)
@@ -237,12 +262,16 @@ def test_a_stream_takes_no_more_than_its_share(connect, ordered):
     order = [r.index for r in got]
     assert sorted(order) == list(range(60))
     assert order == sorted(order) if ordered else order[-1] == 0
-    np.testing.assert_array_equal(np.stack([r.values for r in sorted(got, key=lambda r: r.index)]), rows(60))
+    np.testing.assert_array_equal(
+        np.stack([r.values for r in sorted(got, key=lambda r: r.index)]), rows(60)
+    )
     assert script.most_running <= 5
 
 
 def test_results_come_while_the_source_blocks(connect):
-    """The next image exists only after the result of the one before: a stream must not read ahead to go on."""
+    """The next image exists only after the result of the one before: a stream must not read ahead
+    to go on.
+    """
     client, _ = connect()
     ready = threading.Semaphore(1)
 
@@ -263,13 +292,17 @@ def test_a_stream_left_early_cancels_what_is_under_way(connect):
     assert next(results).index == 0
     wait_for(lambda: len(script.requests) == 4)
     results.close()
-    wait_for(lambda: script.ended == 4, 10)  # long before any of the three would have had its answer
+    wait_for(
+        lambda: script.ended == 4, 10
+    )  # long before any of the three would have had its answer
     assert len(script.requests) == 4
     never.set()
 
 
 def test_memory_of_a_stream_is_bounded(connect):
-    """40 MB of images through a window of 2 MB; the script's server keeps what it saw outside of Python's heap."""
+    """40 MB of images through a window of 2 MB; the script's server keeps what it saw outside of
+    Python's heap.
+    """
     client, _ = connect()
     source = (bytes([i + 1]) * 250_000 for i in range(160))
     tracemalloc.start()
@@ -334,7 +367,9 @@ def test_metadata_model_and_options_reach_the_server(connect):
     from pixpool import InputOptions
 
     client, script = connect(metadata=(("authorization", "Bearer x"),))
-    options = InputOptions(resize="exact", crop="none", input_size=(32, 48), background=(1, 2, 3), scales=(1, 0.5))
+    options = InputOptions(
+        resize="exact", crop="none", input_size=(32, 48), background=(1, 2, 3), scales=(1, 0.5)
+    )
     client.extract(images(2), model="m", model_version="7", input_options=options)
     assert script.metadata[0]["authorization"] == "Bearer x"
     request = script.requests[0]
@@ -349,7 +384,9 @@ def test_metadata_of_a_function_is_that_of_the_thread_that_calls(connect):
     """As a tracing library needs it: what it would say on another thread is not the caller's trace."""
     here = threading.local()
     here.span = "a"
-    client, script = connect(metadata=lambda: [("traceparent", getattr(here, "span", "another thread"))])
+    client, script = connect(
+        metadata=lambda: [("traceparent", getattr(here, "span", "another thread"))]
+    )
     client.extract(images(5))
     here.span = "b"
     client.extract(b"one")

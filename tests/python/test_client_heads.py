@@ -1,4 +1,6 @@
-"""Heads and input options as texts and objects: each kind and field of the API, and what is refused."""
+"""Heads and input options as texts and objects: each kind and field of the API, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,10 @@ import dataclasses
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from pixpool.v1 import feature_service_pb2 as pb
+
 from pixpool import InputOptions, heads
 from pixpool.heads import Head, head_kinds, heads_to_proto, parse_head
-from pixpool.v1 import feature_service_pb2 as pb
 
 CLASSES = {c.KIND: c for c in Head.__subclasses__()}
 COMMON = {f.name for f in dataclasses.fields(Head)}
@@ -20,13 +23,21 @@ def test_there_is_a_class_for_every_kind_and_a_field_for_every_parameter():
     assert {f.name for f in pb.Head.DESCRIPTOR.fields} - kinds == COMMON
     for kind, one in CLASSES.items():
         fields = [f.name for f in dataclasses.fields(one) if f.name not in COMMON]
-        assert fields == [f.name for f in pb.Head.DESCRIPTOR.fields_by_name[kind].message_type.fields], kind
+        assert fields == [
+            f.name for f in pb.Head.DESCRIPTOR.fields_by_name[kind].message_type.fields
+        ], kind
 
 
 def test_there_is_an_input_option_for_every_field():
     fields = {f.name for f in pb.InputOptions.DESCRIPTOR.fields}
-    renamed = {"input_height_px": "input_size", "input_width_px": "input_size", "resize_size_px": "resize_size"}
-    assert {renamed.get(name, name) for name in fields} == {f.name for f in dataclasses.fields(InputOptions)}
+    renamed = {
+        "input_height_px": "input_size",
+        "input_width_px": "input_size",
+        "resize_size_px": "resize_size",
+    }
+    assert {renamed.get(name, name) for name in fields} == {
+        f.name for f in dataclasses.fields(InputOptions)
+    }
 
 
 def sample(field):
@@ -47,8 +58,13 @@ def sample(field):
 @pytest.mark.parametrize("kind", head_kinds())
 def test_texts_and_objects_mean_the_same(kind):
     descriptor = pb.Head.DESCRIPTOR.fields_by_name[kind].message_type
-    required = {f.name: sample(f)[1] for f in descriptor.fields if f.name in ("kernel_size", "output_size")}
-    for field in [*descriptor.fields, *(pb.Head.DESCRIPTOR.fields_by_name[name] for name in sorted(COMMON))]:
+    required = {
+        f.name: sample(f)[1] for f in descriptor.fields if f.name in ("kernel_size", "output_size")
+    }
+    for field in [
+        *descriptor.fields,
+        *(pb.Head.DESCRIPTOR.fields_by_name[name] for name in sorted(COMMON)),
+    ]:
         text, value = sample(field)
         parts = {name: "x".join(map(str, v)) for name, v in required.items()} | {field.name: text}
         parsed = parse_head(f"{kind}:" + ",".join(f"{n}={v}" for n, v in parts.items()))
@@ -61,12 +77,21 @@ def test_texts_and_objects_mean_the_same(kind):
 def test_short_forms_and_defaults():
     assert parse_head("gem") == heads.Gem().to_proto() == pb.Head(gem=pb.Gem())
     assert not parse_head("gem").gem.HasField("p")  # the server's default, not ours
-    assert parse_head(" gem : p=3 , l2,id=x ") == pb.Head(gem=pb.Gem(p=3), l2_normalized=True, head_id="x")
+    assert parse_head(" gem : p=3 , l2,id=x ") == pb.Head(
+        gem=pb.Gem(p=3), l2_normalized=True, head_id="x"
+    )
     assert parse_head("max_pool:kernel_size=3X2").max_pool.kernel_size == [3, 2]
     assert heads.MaxPool(3, stride=2).to_proto().max_pool.stride == [2]
-    assert parse_head("class_scores:score_type=LOGITS").class_scores.score_type == pb.SCORE_TYPE_LOGITS
-    assert parse_head("class_scores:score_type=score_type_logits").class_scores.score_type == pb.SCORE_TYPE_LOGITS
-    assert parse_head("conv_pool:mean_filter,relu=no").conv_pool.WhichOneof("filter") == "mean_filter"
+    assert (
+        parse_head("class_scores:score_type=LOGITS").class_scores.score_type == pb.SCORE_TYPE_LOGITS
+    )
+    assert (
+        parse_head("class_scores:score_type=score_type_logits").class_scores.score_type
+        == pb.SCORE_TYPE_LOGITS
+    )
+    assert (
+        parse_head("conv_pool:mean_filter,relu=no").conv_pool.WhichOneof("filter") == "mean_filter"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +116,10 @@ def test_short_forms_and_defaults():
         ("max_pool:kernel_size=3x", "a whole number, or several joined by x"),
         ("max_pool:kernel_size=3,kernel_size=3", "given twice"),
         ("class_scores:score_type=odd", "one of softmax, logits"),
-        ("conv_pool:mean_filter,bundle_filter=a", '"bundle_filter" and "mean_filter" exclude each other'),
+        (
+            "conv_pool:mean_filter,bundle_filter=a",
+            '"bundle_filter" and "mean_filter" exclude each other',
+        ),
     ],
 )
 def test_texts_that_are_no_heads(text, message):
@@ -105,7 +133,9 @@ def test_objects_of_the_wrong_type():
         heads.Gem(p="x").to_proto()
     with pytest.raises(ValueError, match="head rmac: levels must be a whole number, not 2.5"):
         heads.Rmac(levels=2.5).to_proto()
-    with pytest.raises(ValueError, match="input option resize must be one of shorter_side, exact, none"):
+    with pytest.raises(
+        ValueError, match="input option resize must be one of shorter_side, exact, none"
+    ):
         InputOptions(resize="crop").to_proto()
     with pytest.raises(ValueError, match="one of the kinds"):
         Head().to_proto()
@@ -116,5 +146,10 @@ def test_objects_of_the_wrong_type():
 def test_heads_in_any_form():
     message = pb.Head(lse=pb.Lse(r=1))
     assert heads_to_proto(None) == []
-    assert heads_to_proto("gem") == heads_to_proto(heads.Gem()) == heads_to_proto(["gem"]) == [parse_head("gem")]
+    assert (
+        heads_to_proto("gem")
+        == heads_to_proto(heads.Gem())
+        == heads_to_proto(["gem"])
+        == [parse_head("gem")]
+    )
     assert heads_to_proto([message, "lp"]) == [message, parse_head("lp")]

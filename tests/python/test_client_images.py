@@ -8,9 +8,10 @@ import grpc
 import numpy as np
 import PIL.Image
 import pytest
+from pixpool.v1 import feature_service_pb2 as pb
+
 from pixpool import Image, PixpoolError
 from pixpool.images import image_name, image_to_proto, list_images
-from pixpool.v1 import feature_service_pb2 as pb
 
 PIXELS = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 
@@ -73,7 +74,9 @@ def test_pil_images_are_turned_upright_as_files_are():
 
 def test_a_damaged_pil_image_fails_by_itself():
     file = io.BytesIO()
-    PIL.Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)).save(file, "PNG")
+    PIL.Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)).save(
+        file, "PNG"
+    )
     picture = PIL.Image.open(io.BytesIO(file.getvalue()[:2000]))
     with pytest.raises(PixpoolError, match="Pillow cannot give the pixels"):
         image_to_proto(picture, "x")

@@ -11,12 +11,13 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from pixpool.v1 import feature_service_pb2 as pb
+from pixpool.v1 import feature_service_pb2_grpc as rpc
+
 from pixpool import ImageError, PixpoolError, RetryPolicy, channel_options
 from pixpool.channel import service_config
 from pixpool.errors import FieldViolation
 from pixpool.retry import RetrySchedule
-from pixpool.v1 import feature_service_pb2 as pb
-from pixpool.v1 import feature_service_pb2_grpc as rpc
 from pixpool.values import decode_values
 from scripted_server import Failure
 
@@ -28,7 +29,9 @@ def unavailable(after=None):
 
 
 def test_waits_grow_to_their_limit_and_are_spread():
-    schedule = RetrySchedule(RetryPolicy(max_attempts=7, initial_backoff_s=0.1, max_backoff_s=1, jitter=0.2))
+    schedule = RetrySchedule(
+        RetryPolicy(max_attempts=7, initial_backoff_s=0.1, max_backoff_s=1, jitter=0.2)
+    )
     waits = [schedule.next(unavailable(), 60, 0.5) for _ in range(7)]
     assert waits[:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1]) and waits[6] is None
     schedule = RetrySchedule(RetryPolicy())
@@ -48,7 +51,13 @@ def test_a_wait_beyond_the_time_left_is_not_begun():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_attempts": 0}, {"initial_backoff_s": 0}, {"max_backoff_s": 0.01}, {"multiplier": 0.5}, {"jitter": 1.5}],
+    [
+        {"max_attempts": 0},
+        {"initial_backoff_s": 0},
+        {"max_backoff_s": 0.01},
+        {"multiplier": 0.5},
+        {"jitter": 1.5},
+    ],
 )
 def test_policies_out_of_range(wrong):
     with pytest.raises(ValueError, match=r"retry\."):
@@ -57,11 +66,16 @@ def test_policies_out_of_range(wrong):
 
 def test_errors_travel_between_processes():
     error = PixpoolError(
-        grpc.StatusCode.NOT_FOUND, "gone", reason="MODEL_NOT_FOUND", fields=(FieldViolation("model", "unknown"),)
+        grpc.StatusCode.NOT_FOUND,
+        "gone",
+        reason="MODEL_NOT_FOUND",
+        fields=(FieldViolation("model", "unknown"),),
     )
     for one in (error, ImageError(error, "a.jpg", 3)):
         again = pickle.loads(pickle.dumps(one))
-        assert type(again) is type(one) and str(again) == str(one) and again.__dict__ == one.__dict__
+        assert (
+            type(again) is type(one) and str(again) == str(one) and again.__dict__ == one.__dict__
+        )
 
 
 def head(encoding, shape, **fields):
@@ -105,16 +119,27 @@ def test_results_that_contradict_themselves(result):
 
 
 def test_channel_settings_make_grpc_itself_retry(serve):
-    server = serve(lambda name, attempt: Failure(grpc.StatusCode.UNAVAILABLE, pushback="10") if attempt <= 2 else None)
+    server = serve(
+        lambda name, attempt: (
+            Failure(grpc.StatusCode.UNAVAILABLE, pushback="10") if attempt <= 2 else None
+        )
+    )
     request = pb.ExtractFeaturesRequest(images=[pb.Image(encoded=b"abc", image_id="n")])
-    with grpc.insecure_channel(server.target, channel_options(retry=RetryPolicy(), round_robin=True)) as channel:
+    with grpc.insecure_channel(
+        server.target, channel_options(retry=RetryPolicy(), round_robin=True)
+    ) as channel:
         reply = rpc.FeatureServiceStub(channel).ExtractFeatures(request, timeout=20)
     assert reply.results[0].image_id == "n" and server.script.attempts["n"] == 3
     server.script.attempts.clear()
-    with grpc.insecure_channel(server.target, channel_options()) as channel, pytest.raises(grpc.RpcError):
+    with (
+        grpc.insecure_channel(server.target, channel_options()) as channel,
+        pytest.raises(grpc.RpcError),
+    ):
         rpc.FeatureServiceStub(channel).ExtractFeatures(request, timeout=20)
     assert server.script.attempts["n"] == 1
-    assert json.loads(service_config(round_robin=True)) == {"loadBalancingConfig": [{"round_robin": {}}]}
+    assert json.loads(service_config(round_robin=True)) == {
+        "loadBalancingConfig": [{"round_robin": {}}]
+    }
 
 
 def test_without_the_generated_code_only_the_client_is_missing(tmp_path):
@@ -122,7 +147,11 @@ def test_without_the_generated_code_only_the_client_is_missing(tmp_path):
     (tmp_path / "pixpool").mkdir()
     for path in (PACKAGE / "pixpool").glob("*.py"):
         (tmp_path / "pixpool" / path.name).write_text(path.read_text())
-    program = "import pixpool, pixpool.samples; print(pixpool.__version__); from pixpool import Client"
-    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env={})
+    program = (
+        "import pixpool, pixpool.samples; print(pixpool.__version__); from pixpool import Client"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env={}
+    )
     assert run.stdout.strip() == "0.1.0"
     assert "python client/python/generate_api.py" in run.stderr and "ImportError" in run.stderr

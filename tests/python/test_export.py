@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+
 from pixpool.export import verify
 from pixpool.export.__main__ import main
 from pixpool.export.bundle import BundleOptions, write_bundle
@@ -20,7 +22,6 @@ from pixpool.export.openvino_graph import OpenVinoGraph
 from pixpool.export.padding import SameConv2d, SameMaxPool2d
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.recipe import Recipe
-from torch import nn
 
 
 class TinyNet(nn.Module):
@@ -303,8 +304,10 @@ def test_openvino_graph_equals_pytorch(tmp_path, size):
     folder = write_bundle(tiny_source(SameNet()), BundleOptions(out=tmp_path), lines.append)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["engines"][1] == {
-        "engine": "openvino", "precision": "float32", "path": "backbone.xml",
-    }  # fmt: skip
+        "engine": "openvino",
+        "precision": "float32",
+        "path": "backbone.xml",
+    }
     assert {"backbone.xml", "backbone.bin"} <= {entry["path"] for entry in manifest["files"]}
     assert any(line.startswith("check openvino 3 x 131 x 97: cosine 1.0") for line in lines)
     xml = (folder / "backbone.xml").read_text()
@@ -339,7 +342,9 @@ def test_what_openvino_cannot_have_is_left_out_or_refused(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [entry["engine"] for entry in manifest["engines"]] == ["torchscript"]
     assert not list(folder.glob("*.xml")) and not list(folder.glob("*.bin"))
-    assert "remark: without engine openvino: max pooling with SAME padding is not converted" in lines
+    assert (
+        "remark: without engine openvino: max pooling with SAME padding is not converted" in lines
+    )
     with pytest.raises(ExportError, match="engine openvino: max pooling with SAME padding"):
         export(tiny_source(SamePoolNet()), tmp_path / "asked", engines=["openvino"])
     _, alone = export(tiny_source(), tmp_path / "alone", engines=["torchscript"])

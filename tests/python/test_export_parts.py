@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from pixpool import samples
 from pixpool.export import labels
 from pixpool.export.errors import ExportError
 from pixpool.export.padding import SameConv2d, SameMaxPool2d
 from pixpool.export.quiet import quiet_jit
 from pixpool.export.sign import non_negative_outputs
-from torch import nn
 
 
 def test_imagenet_labels():

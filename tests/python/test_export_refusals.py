@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import nn
+
 from pixpool.export.__main__ import main
 from pixpool.export.bundle import BundleOptions, write_bundle
 from pixpool.export.errors import ExportError
@@ -9,7 +11,6 @@ from pixpool.export.models import load_model
 from pixpool.export.padding import follow_input_size
 from pixpool.export.weights import load_weights
 from test_export import TinyNet, export, tiny_source
-from torch import nn
 
 
 class FreezesSize(TinyNet):

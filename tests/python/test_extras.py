@@ -1,4 +1,6 @@
-"""--pca and --filter from the command line to the files: what is in the bundle, what is refused, new versions."""
+"""--pca and --filter from the command line to the files: what is in the bundle, what is refused,
+new versions.
+"""
 
 import hashlib
 import json
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from pixpool.export.__main__ import main
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter
@@ -105,7 +108,9 @@ def test_bundle_with_projections_and_filters(tmp_path, pictures, capsys):
             "weight": "filter.deep.weight.f32",
         },
     ]
-    stored = {name: np.fromfile(folder / name, "<f4") for name in digests(folder) if "filter" in name}
+    stored = {
+        name: np.fromfile(folder / name, "<f4") for name in digests(folder) if "filter" in name
+    }
     assert set(stored) == {f"filter.{n}.f32" for n in ("full.weight", "full.bias", "deep.weight")}
     np.testing.assert_array_equal(stored["filter.full.weight.f32"], full.weight.detach().flatten())
     np.testing.assert_array_equal(stored["filter.full.bias.f32"], full.bias.detach())
@@ -154,7 +159,12 @@ def test_bundle_with_projections_and_filters(tmp_path, pictures, capsys):
 
 
 def test_same_pictures_give_the_same_files(tmp_path, pictures):
-    arguments = ("--pca", f"a={pictures},head=rmac", "--pca", f"b={pictures},head=scda,dimensions=5")
+    arguments = (
+        "--pca",
+        f"a={pictures},head=rmac",
+        "--pca",
+        f"b={pictures},head=scda,dimensions=5",
+    )
     first, second = (digests(export(tmp_path / at, *arguments)) for at in "xy")
     names = [f"projection.{n}.{part}.f32" for n in "ab" for part in ("mean", "matrix")]
     assert {n: first[n] for n in names} == {n: second[n] for n in names}
@@ -175,9 +185,18 @@ def test_left_out_pictures_are_named_and_not_counted(tmp_path, pictures, capsys)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--pca", "a={pictures},dimensions=40"), "--pca a: dimensions is 40, but the head gives only 16"),
-        (("--pca", "a={pictures},head=spatial_pyramid,dimensions=40"), "--pca a: 40 dimensions need at least 41"),
-        (("--pca", "a={pictures},layer=none"), "--pca a: the model has no layer 'none'; it has mid, top"),
+        (
+            ("--pca", "a={pictures},dimensions=40"),
+            "--pca a: dimensions is 40, but the head gives only 16",
+        ),
+        (
+            ("--pca", "a={pictures},head=spatial_pyramid,dimensions=40"),
+            "--pca a: 40 dimensions need at least 41",
+        ),
+        (
+            ("--pca", "a={pictures},layer=none"),
+            "--pca a: the model has no layer 'none'; it has mid, top",
+        ),
         (("--pca", "a={pictures},head=max_pool"), "head 'max_pool' is not known"),
         (("--pca", "a={pictures}/nowhere"), "does not exist"),
         (("--pca", "a={pictures},dimension=3"), "dimension=3' does not exist"),
@@ -186,15 +205,27 @@ def test_left_out_pictures_are_named_and_not_counted(tmp_path, pictures, capsys)
         (("--filter", "f={files}/missing.npz"), "missing.npz cannot be read"),
         (("--filter", "f={files}/broken.npz"), "broken.npz cannot be read"),
         (("--filter", "f={files}/model.pt"), "model.pt cannot be read"),
-        (("--filter", "f={files}/linear.pt"), "weight is .6, 16.; it must be .output channels, channels / groups"),
-        (("--filter", "f={files}/prefixed.pt"), "holds conv.bias, conv.weight; it must hold weight and perhaps bias"),
+        (
+            ("--filter", "f={files}/linear.pt"),
+            "weight is .6, 16.; it must be .output channels, channels / groups",
+        ),
+        (
+            ("--filter", "f={files}/prefixed.pt"),
+            "holds conv.bias, conv.weight; it must hold weight and perhaps bias",
+        ),
         (("--filter", "f={files}/integers.pt"), "weight is int64, not floating point"),
         (("--filter", "f={files}/nan.npz"), "weight has values that are not finite"),
         (("--filter", "f={files}/bias.npz"), "bias is .3.; with this weight it must be .6."),
-        (("--filter", "f={files}/full.pt,layer=mid"), "which does not fit the 8 channels of layer 'mid'"),
+        (
+            ("--filter", "f={files}/full.pt,layer=mid"),
+            "which does not fit the 8 channels of layer 'mid'",
+        ),
         (("--filter", "f={files}/groups.npz"), "which does not fit the 16 channels of layer 'top'"),
         (("--filter", "f={files}/full.pt,layer=none"), "--filter f: the model has no layer 'none'"),
-        (("--filter", "f={files}/full.pt", "--filter", "f={files}/full.pt"), "--filter: name 'f' is used 2 times"),
+        (
+            ("--filter", "f={files}/full.pt", "--filter", "f={files}/full.pt"),
+            "--filter: name 'f' is used 2 times",
+        ),
     ],
 )
 def test_refused_with_nothing_written(tmp_path, pictures, capsys, arguments, message):
@@ -203,7 +234,10 @@ def test_refused_with_nothing_written(tmp_path, pictures, capsys, arguments, mes
     save_conv(files / "full.pt", 16, 6, 3)
     torch.save(torch.nn.Conv2d(16, 6, 3), files / "model.pt")
     torch.save(torch.nn.Linear(16, 6).state_dict(), files / "linear.pt")
-    torch.save({"conv.weight": torch.zeros(6, 16, 1, 1), "conv.bias": torch.zeros(6)}, files / "prefixed.pt")
+    torch.save(
+        {"conv.weight": torch.zeros(6, 16, 1, 1), "conv.bias": torch.zeros(6)},
+        files / "prefixed.pt",
+    )
     torch.save({"weight": torch.zeros(6, 16, 1, 1, dtype=torch.int64)}, files / "integers.pt")
     (files / "broken.npz").write_bytes(b"PK no zip")
     np.savez(files / "nan.npz", weight=np.full((6, 16, 1, 1), np.nan))
@@ -272,10 +306,16 @@ def test_a_new_version_of_a_bundle_that_is_there(tmp_path, pictures, capsys):
 
     # The version after the highest; another name, version and repository where asked for.
     assert add(first, "--pca", f"x={pictures}") == 0
-    assert [p["name"] for p in manifest_of(first.parent / "3")["projections"]] == ["old", "stays", "x"]
+    assert [p["name"] for p in manifest_of(first.parent / "3")["projections"]] == [
+        "old",
+        "stays",
+        "x",
+    ]
     place = ("--out", str(tmp_path / "elsewhere"), "--name", "mine", "--version", "a")
     assert add(second, "--pca", f"x={pictures}", *place) == 0
-    assert_bundle_is_consistent(tmp_path / "elsewhere/mine/a", manifest_of(tmp_path / "elsewhere/mine/a"))
+    assert_bundle_is_consistent(
+        tmp_path / "elsewhere/mine/a", manifest_of(tmp_path / "elsewhere/mine/a")
+    )
     capsys.readouterr()
     assert add(first, "--pca", f"x={pictures}", "--version", "3") == 1
     assert "bundles do not change" in capsys.readouterr().err
@@ -304,7 +344,9 @@ def test_versions_that_cannot_be_made(tmp_path, pictures, capsys):
     shutil.copytree(folder, word)
     assert "version 'best' is no number" in refusal(f"bundle:{word}", *pca)
     (word / "golden.f32").write_bytes(b"damaged")
-    assert "is damaged (golden.f32 changed or missing); export it again" in refusal(f"bundle:{word}", *pca)
+    assert "is damaged (golden.f32 changed or missing); export it again" in refusal(
+        f"bundle:{word}", *pca
+    )
     assert sorted(p.name for p in folder.parent.iterdir()) == ["1", "best"]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from pixpool.export import heads
 from pixpool.export.errors import ExportError
 from pixpool.export.head_spec import HeadSpec

@@ -1,4 +1,6 @@
-"""ONNX files as a source of the exporter: the bundle computes what PyTorch and ONNX Runtime do, for any size."""
+"""ONNX files as a source of the exporter: the bundle computes what PyTorch and ONNX Runtime do, for
+any size.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx_files import CLASSES, HEAD, TRUNK, node, value, weights, write
 from PIL import Image
+
+from onnx_files import CLASSES, HEAD, TRUNK, node, value, weights, write
 from pixpool.export.__main__ import main
 from pixpool.export.onnx import pipeline, reference
 from pixpool.export.openvino_graph import OpenVinoGraph
@@ -64,14 +67,18 @@ def untrained(torchvision, name):
 # Model -> layers, strides and channels that are to be found, and the modules that they are.
 FOUND = {
     "resnet18": {
-        "stride4": (4, 64, "layer1"), "stride8": (8, 128, "layer2"), "stride16": (16, 256, "layer3"),
+        "stride4": (4, 64, "layer1"),
+        "stride8": (8, 128, "layer2"),
+        "stride16": (16, 256, "layer3"),
         "features": (32, 512, "layer4"),
     },
     "mobilenet_v2": {
-        "stride4": (4, 24, "features.3"), "stride8": (8, 32, "features.6"), "stride16": (16, 96, "features.13"),
+        "stride4": (4, 24, "features.3"),
+        "stride8": (8, 32, "features.6"),
+        "stride16": (16, 96, "features.13"),
         "features": (32, 1280, "features.18"),
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", params=FOUND)
@@ -90,12 +97,16 @@ def test_bundle_of_a_torchvision_model_gives_pytorchs_maps_at_any_size(zoo):
     for layer, (stride, channels, _) in FOUND[name].items():
         assert (layers[layer]["stride"], layers[layer]["channels"]) == (stride, channels)
     assert layers["features"]["non_negative"]
-    assert layers["stride8"]["non_negative"] == (name == "resnet18")  # a sum without activation in the other
+    assert layers["stride8"]["non_negative"] == (
+        name == "resnet18"
+    )  # a sum without activation in the other
     for size in SIZES:
         images, wanted, handles = random_images(*size), {}, []
         for layer, (_, _, path) in FOUND[name].items():
             module = model.get_submodule(path)
-            handles.append(module.register_forward_hook(lambda _m, _i, out, at=layer: wanted.update({at: out})))
+            handles.append(
+                module.register_forward_hook(lambda _m, _i, out, at=layer: wanted.update({at: out}))
+            )
         with torch.no_grad():
             model(normalised(images))
         for handle in handles:
@@ -116,7 +127,9 @@ def test_classifier_of_a_torchvision_model_is_its_linear_layer(zoo):
 
 def test_files_of_the_bundle_are_what_the_manifest_says(zoo):
     _, _, folder, manifest = zoo
-    assert manifest["engines"] == [{"engine": "openvino", "precision": "float32", "path": "backbone.xml"}]
+    assert manifest["engines"] == [
+        {"engine": "openvino", "precision": "float32", "path": "backbone.xml"}
+    ]
     assert manifest["license"] == "unknown"
     listed = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
     assert set(listed) == {path.name for path in folder.iterdir()} - {"manifest.json"}
@@ -125,9 +138,13 @@ def test_files_of_the_bundle_are_what_the_manifest_says(zoo):
     # Under the recipe: 320 x 240 becomes 341 x 256, and the centre of that is taken.
     sized = Image.open(folder / "golden.png").resize((341, 256), Image.Resampling.BILINEAR)
     left, top = round((341 - 224) / 2), (256 - 224) // 2
-    images = torch.from_numpy(np.asarray(sized.crop((left, top, left + 224, top + 224))).copy())[None]
+    images = torch.from_numpy(np.asarray(sized.crop((left, top, left + 224, top + 224))).copy())[
+        None
+    ]
     vector = maps_of(folder, manifest, images)["features"].mean((2, 3))[0]
-    np.testing.assert_allclose(np.fromfile(folder / "golden.f32", "<f4"), vector, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        np.fromfile(folder / "golden.f32", "<f4"), vector, rtol=1e-4, atol=1e-6
+    )
 
 
 def run_file(file, images, mean, std, *tensors):
@@ -140,8 +157,15 @@ def run_file(file, images, mean, std, *tensors):
 def test_file_made_by_hand(tmp_path, capsys):
     file = write(tmp_path / "small.onnx", outputs=[value("logits", None), value("map", None)])
     folder, manifest = export(file, tmp_path, "--mean", "10,20,30", "--std", "40,50,60")
-    assert [(layer["name"], layer["stride"]) for layer in manifest["layers"]] == [("stride2", 2), ("features", 4)]
-    assert (manifest["input"]["height"], manifest["input"]["width"], manifest["input"]["resize_size"]) == (64, 64, 73)
+    assert [(layer["name"], layer["stride"]) for layer in manifest["layers"]] == [
+        ("stride2", 2),
+        ("features", 4),
+    ]
+    assert (
+        manifest["input"]["height"],
+        manifest["input"]["width"],
+        manifest["input"]["resize_size"],
+    ) == (64, 64, 73)
     images = random_images(1, 64, 64)
     (wanted,) = run_file(file, images, np.float32([10, 20, 30]), np.float32([40, 50, 60]), "map")
     assert_close(maps_of(folder, manifest, images)["features"], torch.from_numpy(wanted))
@@ -151,23 +175,37 @@ def test_file_made_by_hand(tmp_path, capsys):
     assert "layer features: 12 channels, stride 4, never negative, map" in said
     assert "normalised with" not in said  # both were given
     assert manifest["golden"]["layer"] == "features"
-    assert "classifier" not in manifest and "no classifier: the model does not end in a linear layer" in said
+    assert (
+        "classifier" not in manifest
+        and "no classifier: the model does not end in a linear layer" in said
+    )
 
 
 def test_default_normalisation_is_said_aloud(tmp_path, capsys):
     _, manifest = export(write(tmp_path / "small.onnx"), tmp_path, "--std", "255")
     assert manifest["input"]["std"] == [255.0] * 3
-    assert "remark: pixels are normalised with mean 123.675,116.28,103.53 and std 255,255,255" in capsys.readouterr().out
+    assert (
+        "remark: pixels are normalised with mean 123.675,116.28,103.53 and std 255,255,255"
+        in capsys.readouterr().out
+    )
 
 
 def test_layers_are_named_by_tensors(tmp_path):
     file = write(tmp_path / "small.onnx")
-    folder, manifest = export(file, tmp_path, "--layers", "low=stem,top=sum", "--input-size", "96x128")
-    layers = {layer["name"]: (layer["channels"], layer["stride"], layer["non_negative"]) for layer in manifest["layers"]}
+    folder, manifest = export(
+        file, tmp_path, "--layers", "low=stem,top=sum", "--input-size", "96x128"
+    )
+    layers = {
+        layer["name"]: (layer["channels"], layer["stride"], layer["non_negative"])
+        for layer in manifest["layers"]
+    }
     assert layers == {"low": (8, 2, False), "top": (12, 4, False)}
     whole, all_layers = export(file, tmp_path / "whole")
     images = random_images(2, 96, 128)
-    top, features = maps_of(folder, manifest, images)["top"], maps_of(whole, all_layers, images)["features"]
+    top, features = (
+        maps_of(folder, manifest, images)["top"],
+        maps_of(whole, all_layers, images)["features"],
+    )
     assert top.min() < 0
     assert_close(top.relu(), features)
 
@@ -175,12 +213,19 @@ def test_layers_are_named_by_tensors(tmp_path):
 def test_padding_apart_and_an_average_of_the_files_own_size_are_no_layers(tmp_path):
     """As some exporters write SAME padding and global pooling."""
     pads = {"pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1])}
-    apart = [TRUNK[1], node("Pad", "stem_relu pads", "padded"),
-             node("Conv", "padded down.weight", "down", strides=[2, 2]), *TRUNK[3:]]  # fmt: skip
+    apart = [
+        TRUNK[1],
+        node("Pad", "stem_relu pads", "padded"),
+        node("Conv", "padded down.weight", "down", strides=[2, 2]),
+        *TRUNK[3:],
+    ]
     average = [node("AveragePool", "map", "pooled", kernel_shape=[16, 16]), *HEAD[1:]]
     file = write(tmp_path / "small.onnx", [TRUNK[0], *apart, *average], constants=pads)
     folder, manifest = export(file, tmp_path)
-    assert [(layer["name"], layer["stride"]) for layer in manifest["layers"]] == [("stride2", 2), ("features", 4)]
+    assert [(layer["name"], layer["stride"]) for layer in manifest["layers"]] == [
+        ("stride2", 2),
+        ("features", 4),
+    ]
     usual = maps_of(*export(write(tmp_path / "usual.onnx"), tmp_path), random_images(2, 64, 96))
     got = maps_of(folder, manifest, random_images(2, 64, 96))
     for layer in ("stride2", "features"):
@@ -188,9 +233,13 @@ def test_padding_apart_and_an_average_of_the_files_own_size_are_no_layers(tmp_pa
     assert manifest["classifier"]["layer"] == "features"
 
 
-@pytest.mark.parametrize("shape", [["n", 3, "h", "w"], [None, 3, None, None], [6, 3, 64, 64], [1, 3, "h", 64]])
+@pytest.mark.parametrize(
+    "shape", [["n", 3, "h", "w"], [None, 3, None, None], [6, 3, 64, 64], [1, 3, "h", 64]]
+)
 def test_sizes_that_the_file_fixes_or_leaves_open_make_no_difference(shape, tmp_path):
-    fixed = maps_of(*export(write(tmp_path / "small.onnx"), tmp_path), random_images(2, 50, 70))["features"]
+    fixed = maps_of(*export(write(tmp_path / "small.onnx"), tmp_path), random_images(2, 50, 70))[
+        "features"
+    ]
     file = write(tmp_path / "other.onnx", inputs=[value("x", shape)])
     folder, manifest = export(file, tmp_path)
     side = 64 if 64 in shape else 224
@@ -200,7 +249,9 @@ def test_sizes_that_the_file_fixes_or_leaves_open_make_no_difference(shape, tmp_
 
 
 def test_channels_last_input(tmp_path):
-    first = maps_of(*export(write(tmp_path / "first.onnx"), tmp_path), random_images(2, 80, 48))["features"]
+    first = maps_of(*export(write(tmp_path / "first.onnx"), tmp_path), random_images(2, 80, 48))[
+        "features"
+    ]
     nodes = [node("Transpose", "pictures", "x", perm=[0, 3, 1, 2]), *TRUNK, *HEAD]
     file = write(tmp_path / "last.onnx", nodes, inputs=[value("pictures", [1, 64, 72, 3])])
     folder, manifest = export(file, tmp_path)
@@ -227,8 +278,18 @@ TURNED = {"fc.turned": weights()["fc.weight"].T.copy()}
 ENDS = {
     "gemm": ([], 1.0, 1.0, {}),
     "scaled gemm": ([SCALED], 0.5, 3.0, {}),
-    "product and sum": ([node("MatMul", "flat fc.turned", "p"), node("Add", "p fc.bias", "logits")], 1.0, 1.0, TURNED),
-    "sum the other way": ([node("MatMul", "flat fc.turned", "p"), node("Add", "fc.bias p", "logits")], 1.0, 1.0, TURNED),
+    "product and sum": (
+        [node("MatMul", "flat fc.turned", "p"), node("Add", "p fc.bias", "logits")],
+        1.0,
+        1.0,
+        TURNED,
+    ),
+    "sum the other way": (
+        [node("MatMul", "flat fc.turned", "p"), node("Add", "fc.bias p", "logits")],
+        1.0,
+        1.0,
+        TURNED,
+    ),
     "no bias": ([node("MatMul", "flat fc.turned", "logits")], 1.0, 0.0, TURNED),
 }
 
@@ -241,12 +302,16 @@ def test_classifiers_that_are_found(end, softmax, tmp_path):
     outputs = [value("logits", None)]
     if softmax:
         nodes, outputs = [*nodes, node("Softmax", "logits", "scores")], [value("scores", None)]
-    folder, manifest = export(write(tmp_path / "small.onnx", nodes, outputs=outputs, constants=constants), tmp_path)
+    folder, manifest = export(
+        write(tmp_path / "small.onnx", nodes, outputs=outputs, constants=constants), tmp_path
+    )
     entry = manifest["classifier"]
     assert (entry["layer"], entry["class_count"]) == ("features", CLASSES)
     weight = np.fromfile(folder / entry["weight"], "<f4").reshape(CLASSES, -1)
     np.testing.assert_allclose(weight, scale * weights()["fc.weight"], rtol=1e-6)
-    np.testing.assert_allclose(np.fromfile(folder / entry["bias"], "<f4"), bias_scale * weights()["fc.bias"], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.fromfile(folder / entry["bias"], "<f4"), bias_scale * weights()["fc.bias"], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -260,7 +325,9 @@ def test_classifiers_that_are_found(end, softmax, tmp_path):
     ],
 )  # fmt: skip
 def test_other_ends_have_no_classifier_and_it_is_said(nodes, why, tmp_path, capsys):
-    file = write(tmp_path / "small.onnx", [*TRUNK, *nodes], outputs=[value(nodes[-1].output[0], None)])
+    file = write(
+        tmp_path / "small.onnx", [*TRUNK, *nodes], outputs=[value(nodes[-1].output[0], None)]
+    )
     _, manifest = export(file, tmp_path)
     assert "classifier" not in manifest
     assert "no classifier" in (said := capsys.readouterr().out) and why in said
@@ -269,9 +336,16 @@ def test_other_ends_have_no_classifier_and_it_is_said(nodes, why, tmp_path, caps
 def test_labels_and_licence(tmp_path):
     (tmp_path / "names.txt").write_text("".join(f"class {i}\n" for i in range(CLASSES)))
     folder, manifest = export(
-        write(tmp_path / "small.onnx"), tmp_path, "--labels", str(tmp_path / "names.txt"), "--license", "MIT"
+        write(tmp_path / "small.onnx"),
+        tmp_path,
+        "--labels",
+        str(tmp_path / "names.txt"),
+        "--license",
+        "MIT",
     )
-    assert (folder / manifest["classifier"]["labels"]).read_text().splitlines()[-1] == f"class {CLASSES - 1}"
+    assert (folder / manifest["classifier"]["labels"]).read_text().splitlines()[
+        -1
+    ] == f"class {CLASSES - 1}"
     assert manifest["license"] == "MIT"
 
 
@@ -282,16 +356,25 @@ def test_weights_decide_the_digest_and_the_file_is_the_same_each_time(tmp_path):
     assert one["weights_sha256"] == two["weights_sha256"]
     for name in ("backbone.xml", "backbone.bin", "golden.f32"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
-    _, three = export(write(tmp_path / "more.onnx", constants={"stem.bias": weights(2)["stem.bias"]}), tmp_path)
-    _, four = export(write(tmp_path / "layer.onnx"), tmp_path, "--layers", "stride2=stem_relu,features=sum")
+    _, three = export(
+        write(tmp_path / "more.onnx", constants={"stem.bias": weights(2)["stem.bias"]}), tmp_path
+    )
+    _, four = export(
+        write(tmp_path / "layer.onnx"), tmp_path, "--layers", "stride2=stem_relu,features=sum"
+    )
     assert len({m["weights_sha256"] for m in (one, three, four)}) == 3
 
 
 def test_weights_beside_the_file(tmp_path):
-    inside = maps_of(*export(write(tmp_path / "small.onnx"), tmp_path), random_images(1, 64, 64))["features"]
+    inside = maps_of(*export(write(tmp_path / "small.onnx"), tmp_path), random_images(1, 64, 64))[
+        "features"
+    ]
     (tmp_path / "apart").mkdir()
     file = write(
-        tmp_path / "apart" / "outside.onnx", save_as_external_data=True, location="outside.data", size_threshold=0
+        tmp_path / "apart" / "outside.onnx",
+        save_as_external_data=True,
+        location="outside.data",
+        size_threshold=0,
     )
     assert (tmp_path / "apart" / "outside.data").stat().st_size > 4000
     outside = maps_of(*export(file, tmp_path), random_images(1, 64, 64))["features"]
@@ -308,7 +391,9 @@ def test_without_onnx_runtime_openvino_is_the_reference(tmp_path, monkeypatch, c
     golden = np.fromfile(tmp_path / "small" / "1" / "golden.f32", "<f4")
     monkeypatch.undo()
     folder, _ = export(write(tmp_path / "again.onnx"), tmp_path)
-    np.testing.assert_allclose(golden, np.fromfile(folder / "golden.f32", "<f4"), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        golden, np.fromfile(folder / "golden.f32", "<f4"), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("runtime", [True, False])
@@ -316,9 +401,12 @@ def test_a_graph_that_computes_otherwise_is_refused(tmp_path, monkeypatch, runti
     """Negative control: a mean that is off by one of 255."""
     right = pipeline.layer_graph
     monkeypatch.setattr(
-        pipeline, "layer_graph",
-        lambda source, layers, recipe: right(source, layers, dataclasses.replace(recipe, mean=(124.0, 117.0, 104.0))),
-    )  # fmt: skip
+        pipeline,
+        "layer_graph",
+        lambda source, layers, recipe: right(
+            source, layers, dataclasses.replace(recipe, mean=(124.0, 117.0, 104.0))
+        ),
+    )
     if not runtime:
         monkeypatch.setattr(reference, "has_onnx_runtime", lambda: False)
     assert main([f"onnx:{write(tmp_path / 'small.onnx')}", "--out", str(tmp_path / "m")]) == 1
@@ -342,7 +430,10 @@ def test_whitening_and_int8_of_an_onnx_bundle(tmp_path, capsys):
     folder, manifest = export(file, tmp_path, "--pca", f"white={photos},dimensions=4")
     (entry,) = manifest["projections"]
     assert (entry["pictures"], entry["input_dimensions"], entry["output_dimensions"]) == (36, 12, 4)
-    assert main([f"bundle:{folder}", "--int8", str(photos), "--pca", f"other={photos},dimensions=3"]) == 0
+    assert (
+        main([f"bundle:{folder}", "--int8", str(photos), "--pca", f"other={photos},dimensions=3"])
+        == 0
+    )
     capsys.readouterr()
     second = tmp_path / "small" / "2"
     manifest = json.loads((second / "manifest.json").read_text())

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
+
 from onnx_files import HEAD, TRUNK, convolution, node, value, write
 from pixpool.export.__main__ import main
 from test_onnx import to_onnx, untrained
@@ -19,21 +20,30 @@ def refusal(file, out, capsys, *arguments):
     return capsys.readouterr().err
 
 
-# A reshape that holds for 64 x 64 pixels alone, as exporters write it for fixed sizes (channel shuffle).
+# A reshape that holds for 64 x 64 pixels alone, as exporters write it for fixed sizes (channel
+# shuffle).
 SHUFFLE = [
     node("Reshape", "map grouped", "groups"),
     node("Transpose", "groups", "turned", perm=[0, 2, 1, 3, 4]),
     node("Reshape", "turned flatter", "shuffled"),
 ]
 SHUFFLE_SIZES = {"grouped": np.int64([1, 2, 6, 16, 16]), "flatter": np.int64([1, 12, 16, 16])}
-DEEP = [convolution(f"{'shuffled' if at == 0 else f'deep{at}'} body.weight", f"deep{at + 1}") for at in range(6)]
-SEQUENCE = helper.make_value_info("parts", helper.make_sequence_type_proto(helper.make_tensor_type_proto(1, None)))
+DEEP = [
+    convolution(f"{'shuffled' if at == 0 else f'deep{at}'} body.weight", f"deep{at + 1}")
+    for at in range(6)
+]
+SEQUENCE = helper.make_value_info(
+    "parts", helper.make_sequence_type_proto(helper.make_tensor_type_proto(1, None))
+)
 FLAT = [node("Flatten", "x", "flat"), node("MatMul", "flat wide", "logits")]
 
 FILES = {
     "two inputs": (
-        {"inputs": [value("x", [1, 3, 64, 64]), value("size", [1, 2])], "nodes": [*TRUNK, *HEAD, node("Relu", "size", "s")],
-         "outputs": [value("logits", None), value("s", None)]},
+        {
+            "inputs": [value("x", [1, 3, 64, 64]), value("size", [1, 2])],
+            "nodes": [*TRUNK, *HEAD, node("Relu", "size", "s")],
+            "outputs": [value("logits", None), value("s", None)],
+        },
         "has 2 inputs ('x', 'size'); a bundle's network takes pictures alone",
     ),
     "no input": (
@@ -49,16 +59,24 @@ FILES = {
         "input 'g' is [1,1,28,28]; it must have 3 channels (red, green, blue)",
     ),
     "half precision": (
-        {"nodes": [node("Cast", "h", "x", to=TensorProto.FLOAT), *TRUNK, *HEAD],
-         "inputs": [value("h", [1, 3, 64, 64], TensorProto.FLOAT16)]},
+        {
+            "nodes": [node("Cast", "h", "x", to=TensorProto.FLOAT), *TRUNK, *HEAD],
+            "inputs": [value("h", [1, 3, 64, 64], TensorProto.FLOAT16)],
+        },
         "input 'h' is f16; export the model in float32",
     ),
     "an operator of one's own": (
-        {"nodes": [*TRUNK, node("Frobnicate", "map", "logits", domain="my.own")], "domain": "my.own"},
+        {
+            "nodes": [*TRUNK, node("Frobnicate", "map", "logits", domain="my.own")],
+            "domain": "my.own",
+        },
         "OpenVINO does not read {file}: No conversion rule found for operations: my.own.Frobnicate",
     ),
     "a sequence as output": (
-        {"nodes": [*TRUNK, helper.make_node("SplitToSequence", ["map"], ["parts"], axis=1)], "outputs": [SEQUENCE]},
+        {
+            "nodes": [*TRUNK, helper.make_node("SplitToSequence", ["map"], ["parts"], axis=1)],
+            "outputs": [SEQUENCE],
+        },
         "OpenVINO does not read {file}: No conversion rule found for operations: util::SequenceMark",
     ),
     "no map": (
@@ -66,17 +84,24 @@ FILES = {
         "has no feature map [N, C, h, w] that follows the input size",
     ),
     "no map but the turned picture": (
-        {"nodes": [node("Transpose", "p", "x", perm=[0, 3, 1, 2]), *FLAT], "inputs": [value("p", [1, 64, 64, 3])],
-         "constants": {"wide": np.zeros((3 * 64 * 64, 5), np.float32)}},
+        {
+            "nodes": [node("Transpose", "p", "x", perm=[0, 3, 1, 2]), *FLAT],
+            "inputs": [value("p", [1, 64, 64, 3])],
+            "constants": {"wide": np.zeros((3 * 64 * 64, 5), np.float32)},
+        },
         "has no feature map [N, C, h, w] that follows the input size",
     ),
     "a map of the file's own size, then many layers": (
-        {"nodes": [*TRUNK, *SHUFFLE, *DEEP], "constants": SHUFFLE_SIZES, "outputs": [value("deep6", None)]},
+        {
+            "nodes": [*TRUNK, *SHUFFLE, *DEEP],
+            "constants": SHUFFLE_SIZES,
+            "outputs": [value("deep6", None)],
+        },
         "'map' is the last map [N, C, h, w] that follows the input size and that all after it is made from, but 6"
         " convolutions and matrix products come after it (node 'groups_node': Requested output shape [1,2,6,16,16] is"
         " incompatible with input shape), so it is not the map before pooling. Export the file with dynamic batch",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FILES)
@@ -97,7 +122,9 @@ def test_what_is_no_onnx_file(content, tmp_path, capsys):
     file = write(tmp_path / "file.onnx")
     file.write_bytes(file.read_bytes()[:2000] if content == "cut" else content)
     assert f"OpenVINO does not read {file}: " in refusal(file, tmp_path / "m", capsys)
-    assert f"there is no ONNX file '{tmp_path / 'other.onnx'}'" in refusal(tmp_path / "other.onnx", tmp_path / "m", capsys)
+    assert f"there is no ONNX file '{tmp_path / 'other.onnx'}'" in refusal(
+        tmp_path / "other.onnx", tmp_path / "m", capsys
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +135,10 @@ def test_what_is_no_onnx_file(content, tmp_path, capsys):
         ("a=map#1", "has no tensor 'map#1'"),
         ("a=x", "has no tensor 'x' that a node gives"),
         ("a=stem.weight", "has no tensor 'stem.weight'"),
-        ("a=flat", "layer 'a': tensor 'flat' is [1,12], not a feature map [N, C, h, w]; name one before it"),
+        (
+            "a=flat",
+            "layer 'a': tensor 'flat' is [1,12], not a feature map [N, C, h, w]; name one before it",
+        ),
         ("a=map,b=map", "layers 'a' and 'b' are the same map; name it once"),
         ("a=stem,a=map", "layer name 'a' is used twice"),
         ("map", "layer 'map' is not understood"),
@@ -120,9 +150,17 @@ def test_layers(layers, why, tmp_path, capsys):
 
 
 def test_layer_behind_a_size_that_the_file_fixes(tmp_path, capsys):
-    file = write(tmp_path / "file.onnx", [*TRUNK, *SHUFFLE], constants=SHUFFLE_SIZES, outputs=[value("shuffled", None)])
+    file = write(
+        tmp_path / "file.onnx",
+        [*TRUNK, *SHUFFLE],
+        constants=SHUFFLE_SIZES,
+        outputs=[value("shuffled", None)],
+    )
     why = refusal(file, tmp_path / "m", capsys, "--layers", "a=map,b=shuffled")
-    assert "does not take a batch of 2 x 160 x 288 pixels" in why or "does not allow an open size" in why
+    assert (
+        "does not take a batch of 2 x 160 x 288 pixels" in why
+        or "does not allow an open size" in why
+    )
     assert "dynamic batch, height and width" in why
     assert main([f"onnx:{file}", "--layers", "a=map", "--out", str(tmp_path / "m")]) == 0
 
@@ -130,7 +168,10 @@ def test_layer_behind_a_size_that_the_file_fixes(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("--engines", "torchscript"), "--engines torchscript: an ONNX file gives the engine openvino alone"),
+        (
+            ("--engines", "torchscript"),
+            "--engines torchscript: an ONNX file gives the engine openvino alone",
+        ),
         (("--engines", "torchscript,openvino"), "an ONNX file gives the engine openvino alone"),
         (("--aotinductor", "cpu"), "--aotinductor compiles PyTorch modules"),
         (("--weights", "w.pth"), "has its weights in it"),
@@ -143,26 +184,39 @@ def test_options(arguments, why, tmp_path, capsys):
     assert why in refusal(write(tmp_path / "file.onnx"), tmp_path / "m", capsys, *arguments)
 
 
-def test_operator_that_onnx_runtime_lacks_leaves_nothing_to_check_against(tmp_path, capsys, monkeypatch):
+def test_operator_that_onnx_runtime_lacks_leaves_nothing_to_check_against(
+    tmp_path, capsys, monkeypatch
+):
     def fails(*_arguments, **_options):
         raise RuntimeError("no kernel for it\nat some place")
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
     why = refusal(write(tmp_path / "file.onnx"), tmp_path / "m", capsys)
-    assert "so there is nothing to check the bundle against: no kernel for it" in why and "at some place" not in why
+    assert (
+        "so there is nothing to check the bundle against: no kernel for it" in why
+        and "at some place" not in why
+    )
 
 
 def test_without_openvino_the_extra_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pixpool.export.onnx.source.openvino_package", lambda: None)
-    assert "pip install 'pixpool[onnx]'" in refusal(write(tmp_path / "file.onnx"), tmp_path / "m", capsys)
+    assert "pip install 'pixpool[onnx]'" in refusal(
+        write(tmp_path / "file.onnx"), tmp_path / "m", capsys
+    )
 
 
 def test_transformer_and_fixed_shuffle_of_the_zoo(torchvision, tmp_path, capsys):
     """As people have them: exported for one picture of 224 x 224."""
     shuffle = to_onnx(untrained(torchvision, "shufflenet_v2_x0_5"), tmp_path / "shufflenet.onnx")
     why = refusal(shuffle, tmp_path / "m", capsys)
-    assert "'/stage2/stage2.0/Concat_output_0' is the last map" in why and "node '/stage2/stage2.0/Reshape'" in why
+    assert (
+        "'/stage2/stage2.0/Concat_output_0' is the last map" in why
+        and "node '/stage2/stage2.0/Reshape'" in why
+    )
     torch.manual_seed(1)
     encoder = torchvision.models.VisionTransformer(224, 32, 3, 2, 32, 64).eval()
     why = refusal(to_onnx(encoder, tmp_path / "transformer.onnx"), tmp_path / "m", capsys)
-    assert "'/conv_proj/Conv_output_0' is the last map" in why and "Export the file with dynamic batch" in why
+    assert (
+        "'/conv_proj/Conv_output_0' is the last map" in why
+        and "Export the file with dynamic batch" in why
+    )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+
 from pixpool.export.preprocess import center_crop, crop_offset, load_image, preprocess, resized_size
 from pixpool.export.recipe import Recipe
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from pixpool.export.errors import ExportError
 from pixpool.export.head_spec import HeadSpec
 from pixpool.export.projection import fit_whitening, list_pictures, vectors_of

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+
 from pixpool.export import quantize
 from pixpool.export.__main__ import main
 from pixpool.export.bundle import BundleOptions, write_bundle
@@ -23,7 +24,9 @@ def photos(tmp_path_factory):
     rng = np.random.default_rng(1)
     for number in range(36):
         small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((80, 60), Image.Resampling.BICUBIC).save(folder / f"{number:03d}.png")
+        Image.fromarray(small).resize((80, 60), Image.Resampling.BICUBIC).save(
+            folder / f"{number:03d}.png"
+        )
     return folder
 
 
@@ -34,16 +37,24 @@ def int8_row(folder):
 
 def test_int8_keeps_the_promise_and_says_what_it_measured(tmp_path, photos):
     lines = []
-    folder = write_bundle(tiny_source(), BundleOptions(out=tmp_path, int8=photos, threads=1), lines.append)
+    folder = write_bundle(
+        tiny_source(), BundleOptions(out=tmp_path, int8=photos, threads=1), lines.append
+    )
     row, manifest = int8_row(folder)
     assert (row["engine"], row["path"]) == ("openvino", "backbone.int8.xml")
-    assert {"backbone.int8.xml", "backbone.int8.bin"} <= {entry["path"] for entry in manifest["files"]}
+    assert {"backbone.int8.xml", "backbone.int8.bin"} <= {
+        entry["path"] for entry in manifest["files"]
+    }
     fidelity = row["fidelity"]
     assert fidelity["pictures"] == 12  # one of three is held out
     assert fidelity["cosine_median"] >= 0.99 and fidelity["cosine_p5"] >= 0.97
     curve = fidelity["curve"]
     assert curve[0]["float_layers"] == "nothing" and len(curve) >= 2
-    good = [s for s in curve if s["cosine_median"] >= 0.99 and s["cosine_p5"] >= 0.97 and s["top1_agreement"] >= 0.95]
+    good = [
+        s
+        for s in curve
+        if s["cosine_median"] >= 0.99 and s["cosine_p5"] >= 0.97 and s["top1_agreement"] >= 0.95
+    ]
     assert fidelity["speedup"] == max(step["speedup"] for step in good)
     for step in curve:
         assert any(line.strip().startswith(step["float_layers"]) for line in lines)
@@ -53,11 +64,17 @@ def test_int8_keeps_the_promise_and_says_what_it_measured(tmp_path, photos):
     exact = np.fromfile(folder / "golden.f32", "<f4")
     import torch
 
-    got = OpenVinoGraph(folder / row["path"], 1)(torch.from_numpy(picture))[-1].numpy().mean((2, 3))[0]
+    got = (
+        OpenVinoGraph(folder / row["path"], 1)(torch.from_numpy(picture))[-1]
+        .numpy()
+        .mean((2, 3))[0]
+    )
     cosine = got @ exact / np.linalg.norm(got) / np.linalg.norm(exact)
     assert row["golden_min_cosine"] == pytest.approx(cosine - 0.003, abs=1e-4)
     assert 'type="FakeQuantize"' in (folder / row["path"]).read_text()
-    assert len(OpenVinoGraph(folder / row["path"], 1)(random_images(2, 40, 72))) == len(manifest["layers"])
+    assert len(OpenVinoGraph(folder / row["path"], 1)(random_images(2, 40, 72))) == len(
+        manifest["layers"]
+    )
 
 
 def test_it_is_judged_on_the_pictures_given_for_that(tmp_path, photos, monkeypatch):
@@ -68,10 +85,18 @@ def test_it_is_judged_on_the_pictures_given_for_that(tmp_path, photos, monkeypat
     for number, path in enumerate(sorted(photos.iterdir())):
         (calibrate / path.name).write_bytes(path.read_bytes())
         if number < 10:  # other pictures: noise
-            Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(judge / path.name)
+            Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(
+                judge / path.name
+            )
     seen = []
-    monkeypatch.setattr(quantize, "_quantize", lambda *args, real=quantize._quantize: seen.append(args[2]) or real(*args))
-    options = BundleOptions(out=tmp_path / "out", int8=calibrate, int8_judge=judge, threads=1, accept_worse_int8=True)
+    monkeypatch.setattr(
+        quantize,
+        "_quantize",
+        lambda *args, real=quantize._quantize: seen.append(args[2]) or real(*args),
+    )
+    options = BundleOptions(
+        out=tmp_path / "out", int8=calibrate, int8_judge=judge, threads=1, accept_worse_int8=True
+    )
     row, manifest = int8_row(write_bundle(tiny_source(), options))
     assert row["fidelity"]["pictures"] == 10
     recipe = Recipe.from_json(manifest["input"])
@@ -81,7 +106,9 @@ def test_it_is_judged_on_the_pictures_given_for_that(tmp_path, photos, monkeypat
         path.unlink()
     with pytest.raises(ExportError, match="judge holds 1 usable pictures; at least 10"):
         write_bundle(tiny_source(), dataclasses.replace(options, out=tmp_path / "few"))
-    assert main(["efficientnet-lite0", "--out", str(tmp_path / "x"), "--int8-judge", str(judge)]) == 1
+    assert (
+        main(["efficientnet-lite0", "--out", str(tmp_path / "x"), "--int8-judge", str(judge)]) == 1
+    )
 
 
 def test_a_worse_one_is_refused_unless_accepted(tmp_path, photos, monkeypatch):
@@ -118,6 +145,8 @@ def test_too_few_pictures_or_no_openvino_graph_are_refused(tmp_path, photos):
     with pytest.raises(ExportError, match="holds 5 usable pictures; .* at least 30"):
         write_bundle(tiny_source(), BundleOptions(out=tmp_path / "a", int8=few))
     with pytest.raises(ExportError, match="needs the engine openvino"):
-        write_bundle(tiny_source(), BundleOptions(out=tmp_path / "b", int8=photos, engines=["torchscript"]))
+        write_bundle(
+            tiny_source(), BundleOptions(out=tmp_path / "b", int8=photos, engines=["torchscript"])
+        )
     with pytest.raises(ExportError):
         write_bundle(tiny_source(), BundleOptions(out=tmp_path / "c", int8=tmp_path / "none"))

@@ -1,4 +1,6 @@
-"""The package as users get it: wheel and source distribution, installed without anything else; and its types."""
+"""The package as users get it: wheel and source distribution, installed without anything else; and
+its types.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*command, cwd, **options):
-    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, **options)
+    done = subprocess.run(
+        [str(c) for c in command], cwd=cwd, capture_output=True, text=True, **options
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -64,8 +68,13 @@ def test_the_wheel_holds_the_generated_code_and_wants_its_runtimes(installed):
     assert f"protobuf>={generated}" in wanted
     assert {re.split(r"\W", w)[0] for w in wanted} == {"numpy", "protobuf", "grpcio", "googleapis"}
     assert set(re.findall(r"Provides-Extra: (\S+)", metadata(installed))) == {
-        "bulk", "export", "int8", "onnx", "progress", "ray",
-    }  # fmt: skip
+        "bulk",
+        "export",
+        "int8",
+        "onnx",
+        "progress",
+        "ray",
+    }
 
 
 def test_the_wheel_works_with_its_requirements_alone(installed, serve):
@@ -84,7 +93,9 @@ from pixpool.v1 import feature_service_pb2_grpc
 feature_service_pb2_grpc.FeatureServiceStub
 """
     # -P keeps this folder off the path, and PYTHONPATH would add the checkout.
-    out = run(sys.executable, "-P", "-c", program, cwd=installed, env={"PYTHONPATH": str(installed)})
+    out = run(
+        sys.executable, "-P", "-c", program, cwd=installed, env={"PYTHONPATH": str(installed)}
+    )
     assert out.strip() == f"(2, 6) {'0' * 32}"
 
 
@@ -100,7 +111,16 @@ def test_types_hold_under_mypy_strict(installed, tmp_path):
     pytest.importorskip("mypy")
     config = tmp_path / "pyproject.toml"
     config.write_text((ROOT / "client" / "python" / "pyproject.toml").read_text())
-    run(sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", tmp_path / "cache", cwd=installed)
+    run(
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        config,
+        "--cache-dir",
+        tmp_path / "cache",
+        cwd=installed,
+    )
 
 
 def test_types_of_a_program_that_uses_the_client(installed, tmp_path):
@@ -127,10 +147,15 @@ pixpool.Client().extract("a.jpg", on_error="ignore")
     results = []
     for name, text in (("good", good), ("bad", bad)):
         (tmp_path / f"{name}.py").write_text(text)
-        # On this path the package counts as the user's own code; installed, its stubs' imports are not reported.
+        # On this path the package counts as the user's own code; installed, its stubs' imports are
+        # not reported.
         quiet = ("--follow-imports=silent", "--disable-error-code=import-untyped")
         command = [sys.executable, "-m", "mypy", *quiet, "--cache-dir", "cache", f"{name}.py"]
         environment = {"MYPYPATH": str(installed)}
-        results.append(subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True))
+        results.append(
+            subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        )
     assert results[0].returncode == 0, results[0].stdout
-    assert results[1].stdout.count("error:") == 2 and "on_error" in results[1].stdout, results[1].stdout
+    assert results[1].stdout.count("error:") == 2 and "on_error" in results[1].stdout, results[
+        1
+    ].stdout

@@ -1,4 +1,6 @@
-"""The exporter on the families that people use, with random weights: it checks each of its graphs against PyTorch itself."""
+"""The exporter on the families that people use, with random weights: it checks each of its graphs
+against PyTorch itself.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,16 @@ FAMILIES = {
     "timm:efficientnet_lite0": {4: 24, 8: 40, 16: 112, 32: 1280},
     "timm:convnext_atto": {4: 40, 8: 80, 16: 160, 32: 320},
 }
-# Where the classifier is linear on the pooled last map, so that scores and activation maps can be had.
-LINEAR = {"torchvision:resnet18", "torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0",
-          "timm:resnet18", "timm:efficientnet_lite0"}  # fmt: skip
+# Where the classifier is linear on the pooled last map, so that scores and activation maps can be
+# had.
+LINEAR = {
+    "torchvision:resnet18",
+    "torchvision:resnet50",
+    "torchvision:mobilenet_v2",
+    "torchvision:efficientnet_b0",
+    "timm:resnet18",
+    "timm:efficientnet_lite0",
+}
 
 
 @pytest.mark.parametrize("spec", FAMILIES)
@@ -51,7 +60,9 @@ def test_families_export_with_both_engines(spec, tmp_path, torchvision, capsys):
         ("timm:no_such_model", "Is the name right?"),
     ],
 )
-def test_what_cannot_be_a_bundle_is_refused_with_its_reason(spec, why, tmp_path, torchvision, capsys):
+def test_what_cannot_be_a_bundle_is_refused_with_its_reason(
+    spec, why, tmp_path, torchvision, capsys
+):
     assert main([spec, "--random-weights", "--out", str(tmp_path)]) == 1
     assert why in capsys.readouterr().err
     assert not list(tmp_path.glob("*/1"))

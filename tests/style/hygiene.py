@@ -9,7 +9,7 @@ SOURCES = {".cc", ".h", ".proto", ".cmake", ".py", ".sh"}
 MAX_LINES = 400
 
 # Marks of unfinished work, put together here so that this file does not find itself.
-MARKS = re.compile(r"\b(" + "|".join(("TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK", "for n" "ow")) + r")\b")
+MARKS = re.compile(r"\b(" + "|".join(("TODO", "FIXME", "XXX", "HACK", "for now")) + r")\b")
 # Folders of one machine or one person.
 HOMES = re.compile(r"(?<![\w.$}/-])/(root|home/\w|Users/\w)")
 SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep|absl::SleepFor)\b|\btime\.sleep\(")

@@ -1,4 +1,5 @@
-"""Which folder may include what: the one-way flow of the project, and the one home of each heavy library.
+"""Which folder may include what: the one-way flow of the project, and the one home of each heavy
+library.
 
 Adding a folder or a library means adding its row here.
 """
@@ -10,40 +11,80 @@ import sys
 
 from project_tree import ROOT, project_files
 
-# Folder -> the project folders whose headers it may include, besides its own. "server" and "client" are the files
-# directly in them.
+# Folder -> the project folders whose headers it may include, besides its own. "server" and "client"
+# are the files directly in them.
 FOLDERS = {
     "server/base": [],
     "server/metrics": ["server/base"],
     "server/image": ["server/base"],
     "server/batching": ["server/base"],
     "server/model": ["server/base", "server/image"],
-    "server/engine": ["server/base", "server/metrics", "server/image", "server/batching", "server/model"],
+    "server/engine": [
+        "server/base",
+        "server/metrics",
+        "server/image",
+        "server/batching",
+        "server/model",
+    ],
     "proto": [],
     "server/rpc": [
-        "server/base", "server/metrics", "server/image", "server/batching", "server/model", "server/engine",
+        "server/base",
+        "server/metrics",
+        "server/image",
+        "server/batching",
+        "server/model",
+        "server/engine",
     ],
-    "server/kserve": ["server/base", "server/metrics", "server/model", "server/engine", "server/rpc", "proto"],
+    "server/kserve": [
+        "server/base",
+        "server/metrics",
+        "server/model",
+        "server/engine",
+        "server/rpc",
+        "proto",
+    ],
     "server": [
-        "server/base", "server/metrics", "server/image", "server/batching", "server/model", "server/engine",
-        "server/rpc", "server/kserve",
+        "server/base",
+        "server/metrics",
+        "server/image",
+        "server/batching",
+        "server/model",
+        "server/engine",
+        "server/rpc",
+        "server/kserve",
     ],
     "client/cpp": ["proto"],
     "client/bench": ["client/cpp"],
     "client/cli": ["client/cpp", "client/bench"],
-}  # fmt: skip
+}
 
-# Library -> what its headers look like, and where they may be included: folders, or patterns of single files.
+# Library -> what its headers look like, and where they may be included: folders, or patterns of
+# single files.
 LIBRARIES = {
     "LibTorch": (r"(torch|ATen|c10|caffe2)/", ["server/model"]),
     "OpenVINO": (r"openvino/", ["server/model"]),
     "gRPC": (
         r"(grpc|grpcpp|grpc\+\+)/",
-        ["server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/bench", "client/cli"],
+        [
+            "server/rpc",
+            "server/kserve",
+            "server/serve.cc",
+            "client/cpp",
+            "client/bench",
+            "client/cli",
+        ],
     ),
     "Protobuf": (
         r"google/|.*\.pb\.h$",
-        ["proto", "server/rpc", "server/kserve", "server/serve.cc", "client/cpp", "client/bench", "client/cli"],
+        [
+            "proto",
+            "server/rpc",
+            "server/kserve",
+            "server/serve.cc",
+            "client/cpp",
+            "client/bench",
+            "client/cli",
+        ],
     ),
     "OpenCV": (r"opencv2/", ["server/image", "client/cli"]),
     "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image/jpeg_decoder.cc"]),
@@ -79,7 +120,9 @@ class Problem:
 
 
 def folder_of(path):
-    """The row of FOLDERS that a file belongs to: its first two folders, or one for files directly in it."""
+    """The row of FOLDERS that a file belongs to: its first two folders, or one for files directly
+    in it.
+    """
     return "/".join(path.parts[:-1][:2])
 
 
@@ -119,7 +162,11 @@ def check_tree(root=ROOT):
         if path.parts[0] not in ("server", "client", "proto") or path.suffix not in (".h", ".cc"):
             continue
         if folder_of(path) not in FOLDERS:
-            problems.append(Problem(path, 1, f"{folder_of(path)} is not a folder that tests/style/layering.py knows"))
+            problems.append(
+                Problem(
+                    path, 1, f"{folder_of(path)} is not a folder that tests/style/layering.py knows"
+                )
+            )
             continue
         for number, line in enumerate((root / path).read_text(encoding="utf-8").splitlines(), 1):
             found = INCLUDE.match(line)

@@ -8,14 +8,18 @@ GENERATED = {"build", "dist", "models", ".git", ".cache", "__pycache__", ".pytes
 
 
 def project_files(root=ROOT):
-    """Files of the tree at `root`, relative to it and sorted: what git knows or would add, else all but build output."""
+    """Files of the tree at `root`, relative to it and sorted: what git knows or would add, else all
+    but build output.
+    """
     listing = subprocess.run(
         ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
         check=False,
     )
     if listing.returncode == 0 and listing.stdout:
-        names = [pathlib.PurePosixPath(name) for name in listing.stdout.decode().split("\0") if name]
+        names = [
+            pathlib.PurePosixPath(name) for name in listing.stdout.decode().split("\0") if name
+        ]
     else:
         names = [
             pathlib.PurePosixPath(path.relative_to(root))

@@ -1,7 +1,8 @@
 """The style of our own .proto files, read from protoc's descriptors with their comments.
 
-The rules are those of Google's API improvement proposals (AIP) and of buf's style guide that a program can check. The
-files under proto/inference/ carry names published by others and are not checked.
+The rules are those of Google's API improvement proposals (AIP) and of buf's style guide that a
+program can check. The files under proto/inference/ carry names published by others and are not
+checked.
 """
 
 import pathlib
@@ -10,10 +11,10 @@ import subprocess
 import sys
 import tempfile
 
+import google.api
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor_pb2
 
-import google.api
 from project_tree import ROOT
 
 Field = descriptor_pb2.FieldDescriptorProto
@@ -36,16 +37,34 @@ SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*$")
 CAMEL = re.compile(r"([A-Z][a-z0-9]*)+$")
 UPPER_SNAKE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")
 # AIP-140: no prepositions in field names.
-PREPOSITIONS = {"after", "at", "before", "between", "by", "for", "from", "in", "of", "on", "to", "with", "without"}
+PREPOSITIONS = {
+    "after",
+    "at",
+    "before",
+    "between",
+    "by",
+    "for",
+    "from",
+    "in",
+    "of",
+    "on",
+    "to",
+    "with",
+    "without",
+}
 
 
 class Checker:
-    """Collects what is wrong with one file. Elements are addressed by their path in the FileDescriptorProto."""
+    """Collects what is wrong with one file. Elements are addressed by their path in the
+    FileDescriptorProto.
+    """
 
     def __init__(self, file, messages):
         self.file = file
         self.messages = messages  # every message of the set, by full name with a leading dot
-        self.locations = {tuple(location.path): location for location in file.source_code_info.location}
+        self.locations = {
+            tuple(location.path): location for location in file.source_code_info.location
+        }
         self.problems = []
 
     def report(self, path, text):
@@ -59,7 +78,9 @@ class Checker:
         if not comment:
             self.report(path, f"{name} has no comment")
         elif comment[-1] not in ".:?)":
-            self.report(path, f"the comment of {name} is not a sentence: it ends in '{comment[-20:]}'")
+            self.report(
+                path, f"the comment of {name} is not a sentence: it ends in '{comment[-20:]}'"
+            )
 
     def check_file(self):
         file = self.file
@@ -70,7 +91,9 @@ class Checker:
             self.report([2], f"package {file.package} is not the folder {folder}")
         if not re.search(r"\.v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?$", file.package):
             self.report([2], f"package {file.package} does not end in a version")
-        if not SNAKE.match(pathlib.PurePosixPath(file.name).stem) or re.search(r"(^|/)v\d+\.proto$", file.name):
+        if not SNAKE.match(pathlib.PurePosixPath(file.name).stem) or re.search(
+            r"(^|/)v\d+\.proto$", file.name
+        ):
             self.report([], "the file is not named after its API in lower_snake_case")
         self.check_order()
         for i, service in enumerate(file.service):
@@ -84,11 +107,18 @@ class Checker:
     def check_order(self):
         """AIP-191: services, then messages, then enums."""
         last = -1
-        for tag, elements in ((6, self.file.service), (4, self.file.message_type), (5, self.file.enum_type)):
+        for tag, elements in (
+            (6, self.file.service),
+            (4, self.file.message_type),
+            (5, self.file.enum_type),
+        ):
             lines = [self.locations[(tag, i)].span[0] for i in range(len(elements))]
             if lines and min(lines) < last:
                 index = lines.index(min(lines))
-                self.report([tag, index], f"{elements[index].name}: services come first, then messages, then enums")
+                self.report(
+                    [tag, index],
+                    f"{elements[index].name}: services come first, then messages, then enums",
+                )
             last = max([last, *lines])
 
     def check_service(self, path, service):
@@ -102,7 +132,10 @@ class Checker:
                 self.report(where, f"rpc {method.name} is not in UpperCamelCase without Async")
             for kind, wanted in ((method.input_type, "Request"), (method.output_type, "Response")):
                 if kind != f".{self.file.package}.{method.name}{wanted}":
-                    self.report(where, f"rpc {method.name} takes or gives {kind}, not its own {method.name}{wanted}")
+                    self.report(
+                        where,
+                        f"rpc {method.name} takes or gives {kind}, not its own {method.name}{wanted}",
+                    )
 
     def check_message(self, path, message):
         self.check_comment(path, message.name)
@@ -149,9 +182,14 @@ class Checker:
             where = [*path, 2, i]
             self.check_comment(where, value.name)
             if not UPPER_SNAKE.match(value.name) or not value.name.startswith(prefix):
-                self.report(where, f"{value.name} does not start with {prefix}, or is not in UPPER_SNAKE_CASE")
+                self.report(
+                    where,
+                    f"{value.name} does not start with {prefix}, or is not in UPPER_SNAKE_CASE",
+                )
         if enum.value[0].number != 0 or enum.value[0].name != prefix + "UNSPECIFIED":
-            self.report([*path, 2, 0], f"the first value of {enum.name} is not {prefix}UNSPECIFIED = 0")
+            self.report(
+                [*path, 2, 0], f"the first value of {enum.name} is not {prefix}UNSPECIFIED = 0"
+            )
 
     def check_field_behavior(self):
         """AIP-203: every field of every message that a request holds says how it behaves."""
@@ -162,7 +200,10 @@ class Checker:
             path, message = self.messages[name]
             for i, field in enumerate(message.field):
                 if not field.options.Extensions[field_behavior_pb2.field_behavior]:
-                    self.report([*path, 2, i], f"{message.name}.{field.name} is part of a request and has no field_behavior")
+                    self.report(
+                        [*path, 2, i],
+                        f"{message.name}.{field.name} is part of a request and has no field_behavior",
+                    )
 
     def reachable(self, names):
         seen, todo = set(), list(names)
@@ -195,16 +236,28 @@ def describe(proto_root, names):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder, "set.pb")
         subprocess.run(
-            ["protoc", "-I", str(proto_root), "-I", str(includes), "--include_source_info", "--include_imports",
-             f"--descriptor_set_out={out}", *names],
+            [
+                "protoc",
+                "-I",
+                str(proto_root),
+                "-I",
+                str(includes),
+                "--include_source_info",
+                "--include_imports",
+                f"--descriptor_set_out={out}",
+                *names,
+            ],
             check=True,
-        )  # fmt: skip
+        )
         return descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
 
 
 def check_protos(proto_root=ROOT / "proto"):
     """All problems of the files below proto_root/pixpool."""
-    names = [str(path.relative_to(proto_root)) for path in sorted((proto_root / "pixpool").rglob("*.proto"))]
+    names = [
+        str(path.relative_to(proto_root))
+        for path in sorted((proto_root / "pixpool").rglob("*.proto"))
+    ]
     files = describe(proto_root, names)
     messages = {}
     for file in files:

@@ -31,13 +31,21 @@ def test_clang_format():
 def test_clang_format_finds_a_badly_formatted_file(tmp_path):
     (tmp_path / ".clang-format").write_text((ROOT / ".clang-format").read_text())
     (tmp_path / "a.cc").write_text("int  a ;\n")
-    assert run([tool("clang-format"), "--dry-run", "--Werror", "--style=file", str(tmp_path / "a.cc")]).returncode
+    assert run(
+        [tool("clang-format"), "--dry-run", "--Werror", "--style=file", str(tmp_path / "a.cc")]
+    ).returncode
 
 
-# Files that others source share variables, which looks like use without assignment, and the other way round.
+# Files that others source share variables, which looks like use without assignment, and the other
+# way round.
 @pytest.mark.parametrize("options", [["-x"], ["-e", "SC2034,SC2154"]], ids=["programs", "parts"])
 def test_shellcheck(options):
     parts = [str(path) for path in project_files() if path.suffix == ".sh"]
-    programs = ["run", "test", ".ci/run", *(f"deploy/docker/{name}" for name in ("collect", "packages", "test"))]
+    programs = [
+        "run",
+        "test",
+        ".ci/run",
+        *(f"deploy/docker/{name}" for name in ("collect", "packages", "test")),
+    ]
     done = run([tool("shellcheck"), *options, *(programs if options == ["-x"] else parts)])
     assert done.returncode == 0, done.stdout

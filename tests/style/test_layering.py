@@ -36,15 +36,25 @@ def small_tree(tmp_path):
     add("server/model/heads.h", '#include "absl/status/status.h"', '#include "server/base/clock.h"')
     add("server/engine/engine.h", '#include "server/model/heads.h"')
     add("server/config.h", "#include <string>")
-    add("server/rpc/reactor.h", '#include "grpcpp/grpcpp.h"', '#include "pixpool/v1/feature_service.pb.h"')
-    assert add("server/main.cc", '#include "server/rpc/reactor.h"', '#include "server/config.h"') == []
+    add(
+        "server/rpc/reactor.h",
+        '#include "grpcpp/grpcpp.h"',
+        '#include "pixpool/v1/feature_service.pb.h"',
+    )
+    assert (
+        add("server/main.cc", '#include "server/rpc/reactor.h"', '#include "server/config.h"') == []
+    )
     return add
 
 
 @pytest.mark.parametrize(
     ("path", "include", "complaint"),
     [
-        ("server/model/a.cc", '"server/engine/engine.h"', "server/model may use server/base, server/image"),
+        (
+            "server/model/a.cc",
+            '"server/engine/engine.h"',
+            "server/model may use server/base, server/image",
+        ),
         ("server/base/a.cc", '"server/model/heads.h"', "server/base may use no other folder"),
         ("server/metrics/a.h", '"server/model/heads.h"', "server/metrics may use server/base"),
         ("server/rpc/a.cc", '"server/config.h"', "server/rpc may use"),
@@ -56,7 +66,11 @@ def small_tree(tmp_path):
         ("server/engine/a.cc", "<grpcpp/grpcpp.h>", "gRPC belongs in"),
         ("server/model/a.cc", "<opencv2/core.hpp>", "OpenCV belongs in server/image"),
         ("server/model/a.cc", "<png.h>", "libpng belongs in server/image"),
-        ("server/engine/a.cc", "<prometheus/counter.h>", "prometheus-cpp belongs in server/metrics"),
+        (
+            "server/engine/a.cc",
+            "<prometheus/counter.h>",
+            "prometheus-cpp belongs in server/metrics",
+        ),
         ("server/rpc/a.cc", "<boost/beast.hpp>", "Boost belongs in server/metrics"),
         ("server/rpc/a.cc", "<spdlog/spdlog.h>", "spdlog belongs in server/base"),
         ("server/main.cc", "<CLI/CLI.hpp>", "CLI11 belongs in server/config*.cc, client/cli"),
@@ -73,7 +87,12 @@ def test_wrong_include_is_found(tree, path, include, complaint):
 
 
 def test_sub_folder_follows_the_rules_of_its_folder(tree):
-    assert tree("server/model/torch/a.cc", "#include <torch/torch.h>", '#include "server/model/heads.h"') == []
+    assert (
+        tree(
+            "server/model/torch/a.cc", "#include <torch/torch.h>", '#include "server/model/heads.h"'
+        )
+        == []
+    )
     assert len(tree("server/engine/detail/a.cc", '#include "server/rpc/reactor.h"')) == 1
 
 

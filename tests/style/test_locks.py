@@ -24,13 +24,19 @@ def test_every_requirement_is_pinned():
         if path.name.startswith(("apt", "lock-")):
             continue
         lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
-        loose = [line for line in lines if line and not lock.PIN.fullmatch(re.sub(r"\[[a-z-]+\]", "", line))]
+        loose = [
+            line
+            for line in lines
+            if line and not lock.PIN.fullmatch(re.sub(r"\[[a-z-]+\]", "", line))
+        ]
         assert not loose, f"{path.name}: {loose}"
 
 
 @pytest.fixture(name="write")
 def small_folder(tmp_path):
-    """Writes a folder of requirements in which only the lock of CPUs is what is given; returns its problems."""
+    """Writes a folder of requirements in which only the lock of CPUs is what is given; returns its
+    problems.
+    """
     (tmp_path / "runtime.txt").write_text("torch==2.0  # a comment\nfoo_bar==1.5\n")
     (tmp_path / "nodeps.txt").write_text("plain==3\n")
     head = "# Platform: Python 3.11, x86_64, Linux\n"

@@ -81,11 +81,19 @@ REQUIRED = " [(google.api.field_behavior) = REQUIRED]"
         ("  // Finds things.\n", "", "FindThings has no comment"),
         ("// Filter of a request.\n", "", "Filter has no comment"),
         ("  // Names of things.\n", "", "FindThingsRequest.names has no comment"),
-        ("  // What is looked at; exactly one must be set.\n", "", "oneof Filter.kind has no comment"),
+        (
+            "  // What is looked at; exactly one must be set.\n",
+            "",
+            "oneof Filter.kind has no comment",
+        ),
         ("// A colour. Values may be added.\n", "", "Color has no comment"),
         ("  // Red.\n", "", "COLOR_RED has no comment"),
         ("// Names of things.", "// Names of things", "is not a sentence"),
-        ("package pixpool.v1;", "package pixpool.v2;", "package pixpool.v2 is not the folder pixpool/v1"),
+        (
+            "package pixpool.v1;",
+            "package pixpool.v2;",
+            "package pixpool.v2 is not the folder pixpool/v1",
+        ),
         ("COLOR_UNSPECIFIED = 0", "COLOR_NONE = 0", "is not COLOR_UNSPECIFIED = 0"),
         ("COLOR_RED", "RED", "RED does not start with COLOR_"),
         ("names = 1", "thingNames = 1", "is not in lower_snake_case"),
@@ -93,7 +101,11 @@ REQUIRED = " [(google.api.field_behavior) = REQUIRED]"
         ("names = 1", "names_of_things = 1", "has the preposition 'of' in its name"),
         ("int32 max_count", "uint32 max_count", "Filter.max_count is unsigned"),
         ("names = 1" + REQUIRED, "names = 1", "FindThingsRequest.names is part of a request"),
-        ("max_count = 2 [(google.api.field_behavior) = OPTIONAL]", "max_count = 2", "Filter.max_count is part of"),
+        (
+            "max_count = 2 [(google.api.field_behavior) = OPTIONAL]",
+            "max_count = 2",
+            "Filter.max_count is part of",
+        ),
         ("FindThingsRequest", "FindRequest", "not its own FindThingsRequest"),
         ("FindThingsResponse", "Things", "not its own FindThingsResponse"),
         ("rpc FindThings(", "rpc FindThingsAsync(", "without Async"),
@@ -117,7 +129,9 @@ def test_enum_before_messages_is_found(tmp_path):
 
 
 def test_any_is_found(tmp_path):
-    text = GOOD.replace("field_behavior.proto\";", 'field_behavior.proto";\nimport "google/protobuf/any.proto";')
+    text = GOOD.replace(
+        'field_behavior.proto";', 'field_behavior.proto";\nimport "google/protobuf/any.proto";'
+    )
     problems = check(tmp_path, text.replace("Filter filter", "google.protobuf.Any filter"))
     assert len(problems) == 1 and "use a oneof" in problems[0]
 
@@ -129,7 +143,9 @@ def test_file_named_after_its_version_is_found(tmp_path):
 def test_exceptions_are_used():
     """Every name in the list of exceptions is a repeated field of ours."""
     root = proto_style.ROOT / "proto"
-    files = proto_style.describe(root, [str(p.relative_to(root)) for p in (root / "pixpool").rglob("*.proto")])
+    files = proto_style.describe(
+        root, [str(p.relative_to(root)) for p in (root / "pixpool").rglob("*.proto")]
+    )
     names = {
         field.name
         for file in files

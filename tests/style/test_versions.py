@@ -9,7 +9,9 @@ from project_tree import ROOT
 
 
 def project_version():
-    return re.search(r"^project\(pixpool VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text(), re.M)[1]
+    return re.search(
+        r"^project\(pixpool VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text(), re.M
+    )[1]
 
 
 def versions_told():
@@ -19,7 +21,9 @@ def versions_told():
     module = (ROOT / "client/python/pixpool/__init__.py").read_text()
     told = {
         "client/python/pyproject.toml": python["project"]["version"],
-        "client/python/pixpool/__init__.py": re.search(r'^__version__ = "([^"]*)"', module, re.M)[1],
+        "client/python/pixpool/__init__.py": re.search(r'^__version__ = "([^"]*)"', module, re.M)[
+            1
+        ],
         "Dockerfile": re.search(r'org\.opencontainers\.image\.version="([^"]*)"', dockerfile)[1],
     }
     for path in (ROOT / "deploy").rglob("*.yaml"):
@@ -30,7 +34,9 @@ def versions_told():
 
 def test_places_agree():
     assert len(versions_told()) >= 7
-    assert {place for place, version in versions_told().items() if version != project_version()} == set()
+    assert {
+        place for place, version in versions_told().items() if version != project_version()
+    } == set()
 
 
 def changelog_problems(text, version):

@@ -34,7 +34,7 @@ class Api:
         assert code == 0, "protoc failed"
         self.pb, self.rpc = _load(out)
 
-    def client(self, target: str) -> "Client":
+    def client(self, target: str) -> Client:
         return Client(self.pb, self.rpc, target)
 
 
@@ -58,8 +58,9 @@ class Client:
         self.stub = rpc.FeatureServiceStub(self.channel)
 
     def head(self, text: str):
-        """A head from "kind:name=value,...": lists as 2x4, "l2" for l2_normalized, "layer=..." for the layer,
-        "encoding=ENCODING_..." for the encoding."""
+        """A head from "kind:name=value,...": lists as 2x4, "l2" for l2_normalized, "layer=..." for
+        the layer, "encoding=ENCODING_..." for the encoding.
+        """
         kind, _, rest = text.partition(":")
         head = self.pb.Head()
         message = getattr(head, kind)

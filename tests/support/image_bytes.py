@@ -21,7 +21,7 @@ def picture(width, height, channels=3, seed=0):
     for c in range(channels):
         plane = 255 * (x * (c + 1) + y * 2) / (width * (c + 1) + height * 2)
         plane += 60 * np.sin(x / (5 + 3 * c)) * np.cos(y / (4 + c))
-        plane[height // 4:height // 2, width // 3:width // 2] = 255 if c % 2 == 0 else 0
+        plane[height // 4 : height // 2, width // 3 : width // 2] = 255 if c % 2 == 0 else 0
         planes.append(plane + rng.normal(0, 4, plane.shape))
     return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
 
@@ -34,7 +34,7 @@ def find_segment(data, markers):
     """Start of the first segment with one of the markers, which must precede the first scan."""
     at = 2
     while data[at + 1] not in markers:
-        at += 2 + struct.unpack(">H", data[at + 2:at + 4])[0]
+        at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
     return at
 
 
@@ -45,8 +45,15 @@ def patched(data, at, value):
 
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
-         (0, 1, 1, 2))  # x and y of the first pixel, x and y steps
+ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)  # x and y of the first pixel, x and y steps
 
 
 def chunk(kind, body):
@@ -76,8 +83,14 @@ def png(samples, depth, color, interlaced=False, extra=b"", late=b""):
     else:
         rows = png_rows(samples, depth)
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra +
-            chunk(b"IDAT", zlib.compress(rows)) + late + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + late
+        + chunk(b"IEND", b"")
+    )
 
 
 def riff_chunk(kind, body):
@@ -93,8 +106,9 @@ def u24(value):
 
 
 def webp_extended(flags, width, height, body):
-    return riff(riff_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + u24(width - 1) + u24(height - 1)) +
-                body)
+    return riff(
+        riff_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + u24(width - 1) + u24(height - 1)) + body
+    )
 
 
 def tiff(orientation, order="<", kind=3, count=1, offset=8, entries=1):

@@ -17,9 +17,27 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from image_bytes import (GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, find_segment, patched,
-                         picture, png, png_rows, riff, riff_chunk, save, segment, tiff, u24,
-                         webp_extended, with_exif)
+from image_bytes import (
+    GREY,
+    GREY_ALPHA,
+    PALETTE,
+    RGB,
+    RGBA,
+    chunk,
+    find_segment,
+    patched,
+    picture,
+    png,
+    png_rows,
+    riff,
+    riff_chunk,
+    save,
+    segment,
+    tiff,
+    u24,
+    webp_extended,
+    with_exif,
+)
 
 UNDECODABLE = "IMAGE_UNDECODABLE"
 UNSUPPORTED = "IMAGE_UNSUPPORTED_FORMAT"
@@ -51,8 +69,9 @@ class Output:
         assert channels == 3, name
         self._write(name + ".rgb", expected.tobytes())
         color = ",".join(map(str, background)) if background else "-"
-        self.lines.append([name, name, "-", name + ".rgb", width, height, largest, mean, color,
-                           int(exif)])
+        self.lines.append(
+            [name, name, "-", name + ".rgb", width, height, largest, mean, color, int(exif)]
+        )
 
     def bad(self, name, data, reason):
         """A picture that is refused."""
@@ -93,10 +112,22 @@ def jpegs(out):
             for quality in (30, 75, 95, 100):
                 for progressive in (False, True):
                     name = "jpeg_{}x{}_{}_q{}_{}.jpg".format(
-                        width, height, subsampling.replace(":", ""), quality,
-                        "progressive" if progressive else "baseline")
-                    close(name, save(photo, "JPEG", quality=quality, subsampling=subsampling,
-                                     progressive=progressive))
+                        width,
+                        height,
+                        subsampling.replace(":", ""),
+                        quality,
+                        "progressive" if progressive else "baseline",
+                    )
+                    close(
+                        name,
+                        save(
+                            photo,
+                            "JPEG",
+                            quality=quality,
+                            subsampling=subsampling,
+                            progressive=progressive,
+                        ),
+                    )
         for progressive in (False, True):
             kind = "progressive" if progressive else "baseline"
             size = f"{width}x{height}_{kind}.jpg"
@@ -106,12 +137,14 @@ def jpegs(out):
             cmyk = save(Image.fromarray(picture(width, height, 4), "CMYK"), "JPEG", **options)
             close("jpeg_cmyk_" + size, cmyk)
             adobe = find_segment(cmyk, (0xEE,))
-            assert cmyk[adobe + 4:adobe + 9] == b"Adobe" and cmyk[adobe + 15] == 0
+            assert cmyk[adobe + 4 : adobe + 9] == b"Adobe" and cmyk[adobe + 15] == 0
             close("jpeg_ycck_" + size, patched(cmyk, adobe + 15, 2))
-            bare = cmyk[:adobe] + cmyk[adobe + 16:]
+            bare = cmyk[:adobe] + cmyk[adobe + 16 :]
             close("jpeg_cmyk_without_adobe_" + size, bare)
-        close(f"jpeg_restart_{width}x{height}.jpg",
-              save(photo, "JPEG", quality=85, restart_marker_blocks=2))
+        close(
+            f"jpeg_restart_{width}x{height}.jpg",
+            save(photo, "JPEG", quality=85, restart_marker_blocks=2),
+        )
 
     # Sampling factors that Pillow does not write: the same number of blocks, counted differently.
     for side in (64, 320):
@@ -126,16 +159,22 @@ def jpegs(out):
         kind = "progressive" if progressive else "baseline"
         options = {"quality": 85, "progressive": progressive}
         for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
-            close(f"jpeg_300x260_{subsampling.replace(':', '')}_{kind}.jpg",
-                  save(large, "JPEG", subsampling=subsampling, **options))
+            close(
+                f"jpeg_300x260_{subsampling.replace(':', '')}_{kind}.jpg",
+                save(large, "JPEG", subsampling=subsampling, **options),
+            )
         close(f"jpeg_grey_300x260_{kind}.jpg", save(large.convert("L"), "JPEG", **options))
-        close(f"jpeg_cmyk_300x260_{kind}.jpg",
-              save(Image.fromarray(picture(300, 260, 4), "CMYK"), "JPEG", **options))
+        close(
+            f"jpeg_cmyk_300x260_{kind}.jpg",
+            save(Image.fromarray(picture(300, 260, 4), "CMYK"), "JPEG", **options),
+        )
     close("jpeg_300x260_restart.jpg", save(large, "JPEG", quality=85, restart_marker_blocks=5))
 
     for width, height in ((1, 1), (1, 2), (2, 1), (8, 8), (7, 9), (65500, 1), (1, 65500)):
-        close(f"jpeg_{width}x{height}.jpg",
-              save(Image.fromarray(picture(width, height)), "JPEG", quality=90))
+        close(
+            f"jpeg_{width}x{height}.jpg",
+            save(Image.fromarray(picture(width, height)), "JPEG", quality=90),
+        )
     for name, level in (("black", 0), ("white", 255)):
         close(f"jpeg_{name}.jpg", save(Image.new("RGB", (33, 17), (level,) * 3), "JPEG"))
 
@@ -147,23 +186,31 @@ def jpegs(out):
         assert data[-2:] == b"\xff\xd9"
         close(f"jpeg_no_eoi_{name}.jpg", data[:-2], expected=expected)
         close(f"jpeg_half_eoi_{name}.jpg", data[:-1], expected=expected)
-        close(f"jpeg_trailing_{name}.jpg", data + b"PK\3\4" + baseline[:500] + bytes(9000),
-              expected=expected)
+        close(
+            f"jpeg_trailing_{name}.jpg",
+            data + b"PK\3\4" + baseline[:500] + bytes(9000),
+            expected=expected,
+        )
         # libjpeg takes the first few stray bytes into its bit buffer and reports the rest.
-        close(f"jpeg_padded_{name}.jpg", data[:-2] + bytes(2) + b"\xff\xff\xff\xd9",
-              expected=expected)
-        close(f"jpeg_padded_more_{name}.jpg", data[:-2] + bytes(40) + b"\xff\xd9",
-              expected=expected)
+        close(
+            f"jpeg_padded_{name}.jpg", data[:-2] + bytes(2) + b"\xff\xff\xff\xd9", expected=expected
+        )
+        close(
+            f"jpeg_padded_more_{name}.jpg", data[:-2] + bytes(40) + b"\xff\xd9", expected=expected
+        )
         out.bad(f"jpeg_much_padding_{name}.jpg", data[:-2] + bytes(200) + b"\xff\xd9", UNDECODABLE)
         # The end of a download that was preallocated with zeros.
-        out.bad(f"jpeg_zeroed_end_{name}.jpg", data[:len(data) * 2 // 3] + bytes(len(data) // 3),
-                UNDECODABLE)
+        out.bad(
+            f"jpeg_zeroed_end_{name}.jpg",
+            data[: len(data) * 2 // 3] + bytes(len(data) // 3),
+            UNDECODABLE,
+        )
         middle = len(data) // 2
         out.bad(f"jpeg_cut_then_eoi_{name}.jpg", data[:middle] + b"\xff\xd9", UNDECODABLE)
 
     # Missing data must show even where a harmless warning follows the telling one.
     second = progressive.index(b"\xff\xda", find_segment(progressive, (0xDA,)) + 2)
-    damaged = progressive[:second - 60] + progressive[second:-2] + bytes(40) + b"\xff\xd9"
+    damaged = progressive[: second - 60] + progressive[second:-2] + bytes(40) + b"\xff\xd9"
     out.bad("jpeg_gap_and_padding.jpg", damaged, UNDECODABLE)
 
     sof = find_segment(baseline, SOF)
@@ -173,23 +220,38 @@ def jpegs(out):
     out.bad("jpeg_arithmetic.jpg", patched(baseline, sof + 1, 0xC9), UNSUPPORTED)
     two = struct.pack(">BHHB", 8, 16, 16, 2) + bytes((1, 0x11, 0, 2, 0x11, 0))
     out.bad("jpeg_two_components.jpg", b"\xff\xd8" + segment(0xC0, two) + b"\xff\xd9", UNSUPPORTED)
-    out.bad("jpeg_zero_height.jpg", baseline[:sof + 5] + b"\0\0" + baseline[sof + 7:], UNDECODABLE)
-    out.bad("jpeg_two_frames.jpg", baseline[:sof] + baseline[sof:sof + 19] + baseline[sof:],
-            UNDECODABLE)
-    out.bad("jpeg_no_scan.jpg", baseline[:find_segment(baseline, (0xDA,))] + b"\xff\xd9",
-            UNDECODABLE)
-    out.bad("jpeg_tables_missing.jpg",
-            baseline[:find_segment(baseline, (0xC4,))] + baseline[find_segment(baseline, (0xDA,)):],
-            UNDECODABLE)
-    out.bad("jpeg_claims_65500.jpg", baseline[:sof + 5] + b"\xff\xdc\xff\xdc" + baseline[sof + 9:],
-            LIMIT)
+    out.bad(
+        "jpeg_zero_height.jpg", baseline[: sof + 5] + b"\0\0" + baseline[sof + 7 :], UNDECODABLE
+    )
+    out.bad(
+        "jpeg_two_frames.jpg",
+        baseline[:sof] + baseline[sof : sof + 19] + baseline[sof:],
+        UNDECODABLE,
+    )
+    out.bad(
+        "jpeg_no_scan.jpg", baseline[: find_segment(baseline, (0xDA,))] + b"\xff\xd9", UNDECODABLE
+    )
+    out.bad(
+        "jpeg_tables_missing.jpg",
+        baseline[: find_segment(baseline, (0xC4,))] + baseline[find_segment(baseline, (0xDA,)) :],
+        UNDECODABLE,
+    )
+    out.bad(
+        "jpeg_claims_65500.jpg",
+        baseline[: sof + 5] + b"\xff\xdc\xff\xdc" + baseline[sof + 9 :],
+        LIMIT,
+    )
     # Every repeated scan would cost a pass over all coefficients.
     scan = progressive.rindex(b"\xff\xda")
-    out.bad("jpeg_scan_bomb.jpg", progressive[:-2] + progressive[scan:-2] * 200 + b"\xff\xd9",
-            UNDECODABLE)
+    out.bad(
+        "jpeg_scan_bomb.jpg",
+        progressive[:-2] + progressive[scan:-2] * 200 + b"\xff\xd9",
+        UNDECODABLE,
+    )
 
 
 # --- PNG --------------------------------------------------------------------------------------
+
 
 def pngs(out):
     rng = np.random.default_rng(7)
@@ -199,8 +261,12 @@ def pngs(out):
         def emit(name, samples, depth, color, expected=None, alpha=False, **options):
             data = png(samples, depth, color, interlaced, **options)
             out.ok(f"png_{name}{tail}", data, expected=expected)
-            out.ok(f"png_{name}_background{tail}", data, background=TEAL,
-                   expected=None if alpha else expected)
+            out.ok(
+                f"png_{name}_background{tail}",
+                data,
+                background=TEAL,
+                expected=None if alpha else expected,
+            )
 
         for depth in (1, 2, 4, 8):
             emit(f"grey{depth}", rng.integers(0, 2**depth, (19, 29, 1)), depth, GREY)
@@ -209,15 +275,33 @@ def pngs(out):
             indices = rng.integers(0, 2**depth, (19, 29, 1))
             emit(f"palette{depth}", indices, depth, PALETTE, extra=palette)
             shades = rng.integers(0, 256, 2**depth, dtype=np.uint8).tobytes()
-            emit(f"palette{depth}_trns", indices, depth, PALETTE, alpha=True,
-                 extra=palette + chunk(b"tRNS", shades))
+            emit(
+                f"palette{depth}_trns",
+                indices,
+                depth,
+                PALETTE,
+                alpha=True,
+                extra=palette + chunk(b"tRNS", shades),
+            )
         grey8 = picture(29, 19, 1)
-        emit("grey8_trns", grey8, 8, GREY, alpha=True,
-             extra=chunk(b"tRNS", struct.pack(">H", int(grey8[3, 4, 0]))))
+        emit(
+            "grey8_trns",
+            grey8,
+            8,
+            GREY,
+            alpha=True,
+            extra=chunk(b"tRNS", struct.pack(">H", int(grey8[3, 4, 0]))),
+        )
         rgb8 = picture(29, 19)
         emit("rgb8", rgb8, 8, RGB)
-        emit("rgb8_trns", rgb8, 8, RGB, alpha=True,
-             extra=chunk(b"tRNS", struct.pack(">HHH", *map(int, rgb8[5, 6]))))
+        emit(
+            "rgb8_trns",
+            rgb8,
+            8,
+            RGB,
+            alpha=True,
+            extra=chunk(b"tRNS", struct.pack(">HHH", *map(int, rgb8[5, 6]))),
+        )
         emit("grey_alpha8", picture(29, 19, 2), 8, GREY_ALPHA, alpha=True)
         emit("rgba8", rng.integers(0, 256, (19, 29, 4)), 8, RGBA, alpha=True)
         # Pillow clips 16-bit grey; the upper byte is what is wanted.
@@ -237,10 +321,12 @@ def pngs(out):
     for width, height in ((1, 1), (1, 2), (2, 1), (65500, 1), (1, 65500)):
         out.ok(f"png_{width}x{height}.png", save(Image.fromarray(picture(width, height)), "PNG"))
     out.ok("png_trailing.png", whole + b"PK\3\4" + bytes(9000))
-    frames = [Image.fromarray(picture(40, 30, seed=n)[::1 - 2 * (n % 2)]) for n in range(3)]
+    frames = [Image.fromarray(picture(40, 30, seed=n)[:: 1 - 2 * (n % 2)]) for n in range(3)]
     out.ok("png_animated.png", save(frames[0], "PNG", save_all=True, append_images=frames[1:]))
-    out.ok("png_animated_default.png",
-           save(frames[0], "PNG", save_all=True, default_image=True, append_images=frames[1:]))
+    out.ok(
+        "png_animated_default.png",
+        save(frames[0], "PNG", save_all=True, default_image=True, append_images=frames[1:]),
+    )
 
     idat = whole.index(b"IDAT")
     text = PngImagePlugin.PngInfo()
@@ -248,32 +334,42 @@ def pngs(out):
     noted = save(photo, "PNG", pnginfo=text)
     out.ok("png_text.png", noted)
     bomb = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(30_000_000), 9))
-    head = whole[:idat - 4]
-    out.ok("png_text_bomb.png", head + bomb + whole[idat - 4:], expected=pillow(whole))
+    head = whole[: idat - 4]
+    out.ok("png_text_bomb.png", head + bomb + whole[idat - 4 :], expected=pillow(whole))
     out.bad("png_bad_crc_idat.png", patched(whole, idat + 300, whole[idat + 300] ^ 1), UNDECODABLE)
     out.bad("png_bad_crc_text.png", noted.replace(b"xxxx", b"yyyy", 1), UNDECODABLE)
     out.bad("png_bad_crc_header.png", patched(whole, 29, whole[29] ^ 1), UNDECODABLE)
     out.bad("png_no_iend.png", whole[:-12], UNDECODABLE)
     out.bad("png_no_idat.png", head + chunk(b"IEND", b""), UNDECODABLE)
-    out.bad("png_two_headers.png", head + whole[8:33] + whole[idat - 4:], UNDECODABLE)
-    out.bad("png_idat_after_iend.png", head + chunk(b"IEND", b"") + whole[idat - 4:], UNDECODABLE)
+    out.bad("png_two_headers.png", head + whole[8:33] + whole[idat - 4 :], UNDECODABLE)
+    out.bad("png_idat_after_iend.png", head + chunk(b"IEND", b"") + whole[idat - 4 :], UNDECODABLE)
     rows = png_rows(np.asarray(photo), 8)
-    short = chunk(b"IDAT", zlib.compress(rows[:len(rows) // 2]))
+    short = chunk(b"IDAT", zlib.compress(rows[: len(rows) // 2]))
     out.bad("png_missing_rows.png", head + short + chunk(b"IEND", b""), UNDECODABLE)
-    out.bad("png_bad_filter.png", head + chunk(b"IDAT", zlib.compress(b"\x09" + rows[1:])) +
-            chunk(b"IEND", b""), UNDECODABLE)
+    out.bad(
+        "png_bad_filter.png",
+        head + chunk(b"IDAT", zlib.compress(b"\x09" + rows[1:])) + chunk(b"IEND", b""),
+        UNDECODABLE,
+    )
     out.bad("png_no_palette.png", png(np.zeros((4, 4, 1)), 8, PALETTE), UNDECODABLE)
     out.bad("png_bad_depth.png", png(np.zeros((4, 4, 3)), 4, RGB), UNDECODABLE)
     header = struct.pack(">IIBBBBB", 60000, 60000, 1, GREY, 0, 0, 0)
     rows = zlib.compress(bytes(1 << 20), 9)
-    out.bad("png_bomb.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) +
-            chunk(b"IEND", b""), LIMIT)
+    out.bad(
+        "png_bomb.png",
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""),
+        LIMIT,
+    )
     zero = struct.pack(">IIBBBBB", 0, 5, 8, RGB, 0, 0, 0)
-    out.bad("png_zero_width.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", zero) +
-            chunk(b"IEND", b""), UNDECODABLE)
+    out.bad(
+        "png_zero_width.png",
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", zero) + chunk(b"IEND", b""),
+        UNDECODABLE,
+    )
 
 
 # --- WebP -------------------------------------------------------------------------------------
+
 
 def webps(out):
     rng = np.random.default_rng(9)
@@ -282,12 +378,18 @@ def webps(out):
         size = f"{width}x{height}.webp"
         out.ok("webp_lossless_" + size, save(photo, "WEBP", lossless=True))
         for quality in (20, 80, 100):
-            out.ok(f"webp_q{quality}_" + size, save(photo, "WEBP", quality=quality),
-                   largest=1, mean=0.05)
+            out.ok(
+                f"webp_q{quality}_" + size,
+                save(photo, "WEBP", quality=quality),
+                largest=1,
+                mean=0.05,
+            )
     ragged = Image.fromarray(rng.integers(0, 256, (31, 47, 4), dtype=np.uint8))
     smooth = Image.fromarray(picture(47, 31, 4))
-    for name, data in (("lossless", save(ragged, "WEBP", lossless=True, exact=True)),
-                       ("lossy", save(smooth, "WEBP", quality=85, exact=True))):
+    for name, data in (
+        ("lossless", save(ragged, "WEBP", lossless=True, exact=True)),
+        ("lossy", save(smooth, "WEBP", quality=85, exact=True)),
+    ):
         slack = {} if name == "lossless" else {"largest": 1, "mean": 0.05}
         out.ok(f"webp_alpha_{name}.webp", data, **slack)
         out.ok(f"webp_alpha_{name}_background.webp", data, background=TEAL, **slack)
@@ -295,7 +397,7 @@ def webps(out):
     out.ok("webp_opaque_background.webp", still, background=TEAL)
     out.ok("webp_trailing.webp", still + b"PK\3\4" + bytes(9000))
 
-    frames = [Image.fromarray(picture(40, 30, seed=n)[::1 - 2 * (n % 2)]) for n in range(3)]
+    frames = [Image.fromarray(picture(40, 30, seed=n)[:: 1 - 2 * (n % 2)]) for n in range(3)]
     animated = save(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
     out.ok("webp_animated.webp", animated, expected=np.asarray(frames[0]))
     # A first frame that covers part of the canvas; the rest is black, or the background asked for.
@@ -306,15 +408,20 @@ def webps(out):
     partial = webp_extended(0x12, 70, 50, body)
     out.ok("webp_animated_partial.webp", partial)
     out.ok("webp_animated_partial_background.webp", partial, background=TEAL)
-    out.bad("webp_animated_no_frame.webp",
-            webp_extended(0x12, 70, 50, body[:14]), UNDECODABLE)
+    out.bad("webp_animated_no_frame.webp", webp_extended(0x12, 70, 50, body[:14]), UNDECODABLE)
     out.bad("webp_animated_outside.webp", webp_extended(0x12, 50, 50, body), UNDECODABLE)
-    out.bad("webp_animated_cut.webp",
-            webp_extended(0x12, 70, 50, body[:14] + frame[:len(frame) // 2]), UNDECODABLE)
+    out.bad(
+        "webp_animated_cut.webp",
+        webp_extended(0x12, 70, 50, body[:14] + frame[: len(frame) // 2]),
+        UNDECODABLE,
+    )
 
     out.bad("webp_canvas_mismatch.webp", webp_extended(0, 48, 31, still[12:]), UNDECODABLE)
-    out.bad("webp_size_too_large.webp", still[:4] + struct.pack("<I", len(still)) + still[8:],
-            UNDECODABLE)
+    out.bad(
+        "webp_size_too_large.webp",
+        still[:4] + struct.pack("<I", len(still)) + still[8:],
+        UNDECODABLE,
+    )
     out.bad("webp_no_picture.webp", riff(b""), UNDECODABLE)
     out.bad("webp_unknown_chunk.webp", riff(riff_chunk(b"ABCD", bytes(40))), UNDECODABLE)
     out.bad("webp_claims_canvas.webp", webp_extended(0x02, 60000, 60000, b""), LIMIT)
@@ -322,12 +429,15 @@ def webps(out):
 
 # --- EXIF -------------------------------------------------------------------------------------
 
+
 def exifs(out):
     size = (37, 23)
     photo = Image.fromarray(picture(*size))
-    plain = {"jpeg": save(photo, "JPEG", quality=92, subsampling="4:4:4"),
-             "png": save(photo, "PNG"),
-             "webp": save(photo, "WEBP", lossless=True)}
+    plain = {
+        "jpeg": save(photo, "JPEG", quality=92, subsampling="4:4:4"),
+        "png": save(photo, "PNG"),
+        "webp": save(photo, "WEBP", lossless=True),
+    }
     for kind, data in plain.items():
         slack = {"largest": 2, "mean": 0.05} if kind == "jpeg" else {}
         for orientation in range(1, 9):
@@ -337,31 +447,68 @@ def exifs(out):
             out.ok(f"exif_{kind}_{orientation}_ignored", turned, exif=False, **slack)
         # Malformed blocks leave the picture as it is.
         for name, block in {
-                "zero": tiff(0), "nine": tiff(9), "huge": tiff(65535), "ascii": tiff(6, kind=2),
-                "many": tiff(6, count=0x7FFFFFFF), "past_end": tiff(6, offset=0xFFFFFFF0),
-                "at_end": tiff(6, offset=len(tiff(6))), "in_header": tiff(6, offset=4),
-                "self": tiff(6, offset=0), "no_magic": b"XX" + tiff(6)[2:], "empty": b"",
-                "short": tiff(6)[:9], "overlong": tiff(1)[:8] + b"\xff\xff" + bytes(50)}.items():
-            out.ok(f"exif_{kind}_bad_{name}", with_exif(kind, data, size, block),
-                   expected=pillow(data), **slack)
+            "zero": tiff(0),
+            "nine": tiff(9),
+            "huge": tiff(65535),
+            "ascii": tiff(6, kind=2),
+            "many": tiff(6, count=0x7FFFFFFF),
+            "past_end": tiff(6, offset=0xFFFFFFF0),
+            "at_end": tiff(6, offset=len(tiff(6))),
+            "in_header": tiff(6, offset=4),
+            "self": tiff(6, offset=0),
+            "no_magic": b"XX" + tiff(6)[2:],
+            "empty": b"",
+            "short": tiff(6)[:9],
+            "overlong": tiff(1)[:8] + b"\xff\xff" + bytes(50),
+        }.items():
+            out.ok(
+                f"exif_{kind}_bad_{name}",
+                with_exif(kind, data, size, block),
+                expected=pillow(data),
+                **slack,
+            )
         # The next-directory link of every block here points back at the directory: a cycle.
         out.ok(f"exif_{kind}_cycle", with_exif(kind, data, size, tiff(6, entries=5)), **slack)
     out.ok("exif_png_late", plain["png"][:-12] + chunk(b"eXIf", tiff(8)) + plain["png"][-12:])
     jpeg = plain["jpeg"]
     filler = segment(0xE1, b"Exif\0\0" + bytes(65000)) * 100
-    out.ok("exif_jpeg_100_blocks", jpeg[:2] + filler + jpeg[2:], expected=pillow(jpeg),
-           largest=2, mean=0.05)
+    out.ok(
+        "exif_jpeg_100_blocks",
+        jpeg[:2] + filler + jpeg[2:],
+        expected=pillow(jpeg),
+        largest=2,
+        mean=0.05,
+    )
     first = segment(0xE1, b"Exif\0\0" + tiff(6)) + segment(0xE1, b"Exif\0\0" + tiff(3))
-    out.ok("exif_jpeg_first_counts", jpeg[:2] + first + jpeg[2:], largest=2, mean=0.05,
-           expected=np.rot90(pillow(jpeg), -1))
+    out.ok(
+        "exif_jpeg_first_counts",
+        jpeg[:2] + first + jpeg[2:],
+        largest=2,
+        mean=0.05,
+        expected=np.rot90(pillow(jpeg), -1),
+    )
 
 
 # --- Other formats ----------------------------------------------------------------------------
 
+
 def others(out):
     photo = Image.fromarray(picture(32, 24))
-    for kind in ("GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "TGA", "PCX", "ICNS", "PDF",
-                 "SGI", "EPS", "DDS"):
+    for kind in (
+        "GIF",
+        "BMP",
+        "TIFF",
+        "JPEG2000",
+        "PPM",
+        "ICO",
+        "TGA",
+        "PCX",
+        "ICNS",
+        "PDF",
+        "SGI",
+        "EPS",
+        "DDS",
+    ):
         options = {"append_images": []} if kind == "ICNS" else {}
         out.bad("other_" + kind.lower(), save(photo, kind, **options), UNSUPPORTED)
     out.bad("other_avif", b"\0\0\0\x1cftypavif" + bytes(60), UNSUPPORTED)

@@ -2,8 +2,8 @@
 
     python make_model_goldens.py OUT
 
-resize.json, crop.json, sizes.json and heads.json describe the cases; the pixels and floats lie in data.bin beside
-them, at the offsets that the cases name.
+resize.json, crop.json, sizes.json and heads.json describe the cases; the pixels and floats lie in
+data.bin beside them, at the offsets that the cases name.
 """
 
 import itertools
@@ -126,7 +126,10 @@ def head_case(data, case, compute):
 
 def window_cases(data, maps):
     grid = itertools.product(
-        maps, [[1], [2], [3], [5], [2, 3], [9, 4]], [None, [1], [2], [3, 1], [7]], [[0], [1], [1, 2]]
+        maps,
+        [[1], [2], [3], [5], [2, 3], [9, 4]],
+        [None, [1], [2], [3, 1], [7]],
+        [[0], [1], [1, 2]],
     )
     for m, kernel, stride, padding in grid:
         x = m["tensor"][None]
@@ -146,7 +149,9 @@ def window_cases(data, maps):
                     )
                 ),
             )
-        for ceil, include, divisor in itertools.product([False, True], [False, True], [None, 3, -2]):
+        for ceil, include, divisor in itertools.product(
+            [False, True], [False, True], [None, 3, -2]
+        ):
             case = {**base, "kind": "avg_pool", "ceil_mode": ceil, "count_include_pad": include}
             if divisor is not None:
                 case["divisor_override"] = divisor
@@ -168,7 +173,9 @@ def global_cases(data, maps):
             case = {"map": name, "output_size": size}
             out = tuple(size) if len(size) == 2 else size[0]
             yield head_case(
-                data, {**case, "kind": "adaptive_avg"}, lambda: F.adaptive_avg_pool2d(x[None], out)[0]
+                data,
+                {**case, "kind": "adaptive_avg"},
+                lambda: F.adaptive_avg_pool2d(x[None], out)[0],
             )
             yield head_case(
                 data,

@@ -1,8 +1,9 @@
-"""Writes bundles whose network gives back its input: `make_pixels_bundle.py OUT` makes pixels-bilinear/1 and
-pixels-bicubic/1.
+"""Writes bundles whose network gives back its input: `make_pixels_bundle.py OUT` makes
+pixels-bilinear/1 and pixels-bicubic/1.
 
-The layer "pixels" (3 channels, stride 1) is the picture after decoding, resize and crop, 0 to 255, as float32: what a
-server does to pictures can be compared value by value. The recipe resizes to 32 x 32 with the filter of the name.
+The layer "pixels" (3 channels, stride 1) is the picture after decoding, resize and crop, 0 to 255,
+as float32: what a server does to pictures can be compared value by value. The recipe resizes to 32
+x 32 with the filter of the name.
 """
 
 import hashlib
@@ -50,7 +51,10 @@ def write_bundle(models: pathlib.Path, interpolation: str) -> str:
         "default_layer": "pixels",
         "engines": [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}],
         "files": [
-            {"path": "backbone.ts", "sha256": hashlib.sha256((folder / "backbone.ts").read_bytes()).hexdigest()}
+            {
+                "path": "backbone.ts",
+                "sha256": hashlib.sha256((folder / "backbone.ts").read_bytes()).hexdigest(),
+            }
         ],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

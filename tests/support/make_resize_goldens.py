@@ -1,7 +1,8 @@
 """Writes pictures and what Pillow makes of them: `make_resize_goldens.py OUT_FILE`.
 
-A case is nine little-endian int32 (width, height, new width, new height, left, top, region width, region height, filter: 0
-bilinear, 1 bicubic), the picture's RGB bytes, and those of the region of the resized picture.
+A case is nine little-endian int32 (width, height, new width, new height, left, top, region width,
+region height, filter: 0 bilinear, 1 bicubic), the picture's RGB bytes, and those of the region of
+the resized picture.
 """
 
 import struct
@@ -11,12 +12,26 @@ import numpy as np
 from PIL import Image
 
 FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
-# (width, height, new width, new height): shrinking, growing, one axis only, one pixel, extreme shapes, and both sides
-# of the rule that decides which pass is first.
+# (width, height, new width, new height): shrinking, growing, one axis only, one pixel, extreme
+# shapes, and both sides of the rule that decides which pass is first.
 CHOSEN = [
-    (60, 40, 38, 25), (25, 38, 40, 60), (50, 50, 50, 20), (50, 50, 20, 50), (50, 50, 50, 50), (1, 1, 64, 64),
-    (64, 64, 1, 1), (2, 900, 4, 50), (900, 2, 50, 4), (1, 300, 30, 7), (300, 1, 7, 30), (255, 257, 254, 256),
-    (40, 60, 30, 40), (40, 60, 30, 39), (40, 61, 30, 40), (200, 3, 199, 1), (640, 480, 17, 13),
+    (60, 40, 38, 25),
+    (25, 38, 40, 60),
+    (50, 50, 50, 20),
+    (50, 50, 20, 50),
+    (50, 50, 50, 50),
+    (1, 1, 64, 64),
+    (64, 64, 1, 1),
+    (2, 900, 4, 50),
+    (900, 2, 50, 4),
+    (1, 300, 30, 7),
+    (300, 1, 7, 30),
+    (255, 257, 254, 256),
+    (40, 60, 30, 40),
+    (40, 60, 30, 39),
+    (40, 61, 30, 40),
+    (200, 3, 199, 1),
+    (640, 480, 17, 13),
 ]
 
 

@@ -2,8 +2,9 @@
 
     python make_tiny_bundle.py OUT
 
-The layer "early" (6 channels, stride 4) has negative activations, "late" (10 channels, stride 8) has none; the
-classifier has 7 classes. The golden vector is computed here, by PyTorch and Pillow, without any code of the server.
+The layer "early" (6 channels, stride 4) has negative activations, "late" (10 channels, stride 8)
+has none; the classifier has 7 classes. The golden vector is computed here, by PyTorch and Pillow,
+without any code of the server.
 """
 
 import hashlib

@@ -1,6 +1,8 @@
-"""A gRPC server in this process whose failures follow a script: for what the real one does not do on command.
+"""A gRPC server in this process whose failures follow a script: for what the real one does not do
+on command.
 
-Features are a function of the image's bytes alone, so that a test knows them; `expected` is that function.
+Features are a function of the image's bytes alone, so that a test knows them; `expected` is that
+function.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Failure:
     def status(self) -> status_pb2.Status:
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
         if self.reason:
-            status.details.append(_pack(error_details_pb2.ErrorInfo(reason=self.reason, metadata={"limit": "7"})))
+            status.details.append(
+                _pack(error_details_pb2.ErrorInfo(reason=self.reason, metadata={"limit": "7"}))
+            )
         if self.fields:
             bad = error_details_pb2.BadRequest()
             for name, description in self.fields:
@@ -60,7 +64,9 @@ class Failure:
         return status
 
 
-SHED = Failure(grpc.StatusCode.UNAVAILABLE, "too many requests in flight", "OVERLOADED", retry_after_s=0.01)
+SHED = Failure(
+    grpc.StatusCode.UNAVAILABLE, "too many requests in flight", "OVERLOADED", retry_after_s=0.01
+)
 # What a script gives: an answer, a failure, or an answer once the event is set.
 Act = Failure | threading.Event | None
 
@@ -78,7 +84,9 @@ class Script:
     ended: int = 0  # calls that have had their answer or were cancelled
 
     def settle(self, quiet_s: float = 0.3) -> None:
-        """Waits until no call has begun for a while: one that its client has cancelled may still be on its way."""
+        """Waits until no call has begun for a while: one that its client has cancelled may still be
+        on its way.
+        """
         seen = -1
         while seen != (seen := len(self.requests)):
             time.sleep(quiet_s)
@@ -129,8 +137,13 @@ class Servicer(rpc.FeatureServiceServicer):
         features.stage_times.backbone.nanos = 5_000_000
         for head in request.heads or [pb.Head(global_avg=pb.GlobalAvg())]:
             features.head_results.add(
-                head_id=head.head_id or head.WhichOneof("kind"), kind=head.WhichOneof("kind"), layer="features",
-                space_id=self.script.space_id, shape=[DIMENSIONS], encoding=pb.ENCODING_FLOAT32, values=expected(data),
+                head_id=head.head_id or head.WhichOneof("kind"),
+                kind=head.WhichOneof("kind"),
+                layer="features",
+                space_id=self.script.space_id,
+                shape=[DIMENSIONS],
+                encoding=pb.ENCODING_FLOAT32,
+                values=expected(data),
             )
         return response
 

@@ -1,8 +1,9 @@
-"""Fixtures of the tests that run the real server: the built binaries, the default bundle, a running server, a client.
+"""Fixtures of the tests that run the real server: the built binaries, the default bundle, a running
+server, a client.
 
 A conftest.py puts this folder on the path and imports what it wants from here. Environment:
-PIXPOOL_TEST_BUILD_DIR, folder that holds bin/ (default build/release); PIXPOOL_TEST_MODELS_DIR, model
-repository (default models).
+PIXPOOL_TEST_BUILD_DIR, folder that holds bin/ (default build/release); PIXPOOL_TEST_MODELS_DIR,
+model repository (default models).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def models_dir() -> Path:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The four sample photographs, and each of them as a JPEG of quality 92."""
     from PIL import Image
+
     from pixpool.samples import copy_samples
 
     folder = tmp_path_factory.mktemp("photos")
@@ -68,7 +70,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Api:
 
 @pytest.fixture(scope="session")
 def start_server(bin_dir: Path, models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
-    """start_server(*flags) gives a ServerProcess on free ports (or on `target`), ready; all are stopped at the end."""
+    """start_server(*flags) gives a ServerProcess on free ports (or on `target`), ready; all are
+    stopped at the end.
+    """
     running: list[ServerProcess] = []
 
     def start(

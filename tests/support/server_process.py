@@ -21,12 +21,25 @@ def free_port() -> int:
 
 class ServerProcess:
     def __init__(
-        self, binary: Path, models: Path, log: Path, flags: tuple[str, ...] = (), target: str | None = None
+        self,
+        binary: Path,
+        models: Path,
+        log: Path,
+        flags: tuple[str, ...] = (),
+        target: str | None = None,
     ) -> None:
         self.target = target or f"127.0.0.1:{free_port()}"
         self.http = f"127.0.0.1:{free_port()}"
         self.log_path = log
-        arguments = [binary, "--models-dir", models, "--listen", self.target, "--http-listen", self.http]
+        arguments = [
+            binary,
+            "--models-dir",
+            models,
+            "--listen",
+            self.target,
+            "--http-listen",
+            self.http,
+        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXPOOL_")}
         with log.open("wb") as sink:
             self.process = subprocess.Popen(

@@ -291,9 +291,7 @@ class Client:
         while True:
             left = end - time.monotonic()
             try:
-                return method(
-                    request, timeout=None if math.isinf(left) else left, metadata=headers
-                )
+                return method(request, timeout=None if math.isinf(left) else left, metadata=headers)
             except grpc.RpcError as failure:
                 error = from_rpc_error(failure)
                 delay = schedule.next(error, end - time.monotonic())

@@ -1,8 +1,10 @@
-"""Sends a server pictures of its own making at a steady rate: several formats and sizes, several heads, some broken pictures.
+"""Sends a server pictures of its own making at a steady rate: several formats and sizes, several
+heads, some broken pictures.
 
     python load.py --target 127.0.0.1:50051 --rate 20 --seconds 60
 
-For dashboards to have something to show, not for measuring: bench/run does that. Needs the stubs of the API on its path.
+For dashboards to have something to show, not for measuring: bench/run does that. Needs the stubs of
+the API on its path.
 """
 
 import argparse
@@ -17,7 +19,6 @@ import time
 import grpc
 import numpy as np
 from PIL import Image
-
 from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
 
@@ -58,7 +59,10 @@ def run(target, rate, seconds, stop):
     """Sends until `seconds` are over or `stop` is set; gives how many calls ended with which code."""
     codes = collections.Counter()
     images, kinds, rng = pictures(), heads(), random.Random(11)
-    with grpc.insecure_channel(target) as channel, concurrent.futures.ThreadPoolExecutor(16) as pool:
+    with (
+        grpc.insecure_channel(target) as channel,
+        concurrent.futures.ThreadPoolExecutor(16) as pool,
+    ):
         stub = rpc.FeatureServiceStub(channel)
 
         def call(request):

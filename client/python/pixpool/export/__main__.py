@@ -97,7 +97,9 @@ def _export(args: argparse.Namespace) -> int:
         if args.model.startswith(ONNX_KIND + ":"):
             source = load_onnx(args.model, args.weights, args.random_weights)
         elif args.bgr:
-            raise ExportError("--bgr is for ONNX files; a module of your own can turn channels itself")
+            raise ExportError(
+                "--bgr is for ONNX files; a module of your own can turn channels itself"
+            )
         else:
             source = load_model(args.model, args.weights, args.random_weights)
         _say(f"model: {source.origin}")
@@ -143,9 +145,15 @@ def _engines(text: str | None) -> list[str] | None:
 def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
     options = _model_options(args)
     fixed = (
-        args.weights, args.random_weights, args.layers, args.labels, args.license, args.engines,
-        args.aotinductor, args.bgr,
-    )  # fmt: skip
+        args.weights,
+        args.random_weights,
+        args.layers,
+        args.labels,
+        args.license,
+        args.engines,
+        args.aotinductor,
+        args.bgr,
+    )
     if any(fixed) or options.recipe_changes:
         raise ExportError(
             f"with {PREFIX} the network stays as it is: weights, layers, labels, licence and recipe"
@@ -182,7 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
     add("--engines", metavar="NAME,...", help="torchscript, openvino (default: what can be had)")
-    add("--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below")
+    add(
+        "--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below"
+    )
     add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")

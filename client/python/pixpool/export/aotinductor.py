@@ -43,8 +43,9 @@ class _Opaque(nn.Module):
 def write_packages(trunk: Trunk, folder: Path, device: str) -> dict[str, Any]:
     """Compiles a prepared trunk for `device` and gives the manifest's entry.
 
-    backbone.DEVICE.pt2 takes pictures of any size from `min_side` up. Where SAME padding depends on the
-    size, backbone.DEVICE.aligned.pt2 has it folded into the convolutions and takes multiples only.
+    backbone.DEVICE.pt2 takes pictures of any size from `min_side` up. Where SAME padding depends on
+    the size, backbone.DEVICE.aligned.pt2 has it folded into the convolutions and takes multiples
+    only.
     """
     _check_machine(device)
     if device != "cpu":

@@ -1,4 +1,6 @@
-"""Adds to the files of a bundle what is made from the user's pictures or training: projections, filters, int8."""
+"""Adds to the files of a bundle what is made from the user's pictures or training: projections,
+filters, int8.
+"""
 
 from __future__ import annotations
 

@@ -55,8 +55,14 @@ def _fold(graph: Graph, convolution: Node) -> bool:
         grown.meta["val"] = _PAD(weight.meta["val"], amounts)
         weight = grown
     convolution.args = (
-        pad.args[0], weight, found["bias"], found["stride"], padding, dilation, found["groups"]
-    )  # fmt: skip
+        pad.args[0],
+        weight,
+        found["bias"],
+        found["stride"],
+        padding,
+        dilation,
+        found["groups"],
+    )
     convolution.kwargs = {}
     return True
 

@@ -26,8 +26,13 @@ from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
-    batches, describe_layers, lowest_values, pictures, report, smallest_side,
-)  # fmt: skip
+    batches,
+    describe_layers,
+    lowest_values,
+    pictures,
+    report,
+    smallest_side,
+)
 from pixpool.export.quiet import quiet_jit
 from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
 from pixpool.export.sign import non_negative_outputs

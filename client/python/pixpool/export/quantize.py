@@ -1,8 +1,8 @@
 """Int8 by post-training quantisation (NNCF), as fast as the promised fidelity allows.
 
-Quantising every layer hurts small networks: depthwise convolutions and the first layers have few values a channel and
-large ranges. So layers are left in float32 step by step, each step is measured on pictures that calibration has not
-seen, and the fastest step that keeps the promise is written.
+Quantising every layer hurts small networks: depthwise convolutions and the first layers have few
+values a channel and large ranges. So layers are left in float32 step by step, each step is measured
+on pictures that calibration has not seen, and the fastest step that keeps the promise is written.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.projection import list_pictures
 from pixpool.export.recipe import Recipe
 
-# What vectors of the default layer's average keep, against float32 on pictures not used for calibration.
+# What vectors of the default layer's average keep, against float32 on pictures not used for
+# calibration.
 MIN_COSINE_MEDIAN = 0.99
 MIN_COSINE_P5 = 0.97
 MIN_TOP1 = 0.95
 MIN_PICTURES = 30
 MAX_PICTURES = 600
 _HOLD_OUT = 3  # one of so many
-# How far the golden picture's cosine on the server may lie below the one measured here: another processor rounds
-# differently, but one without VNNI may saturate, which this finds.
+# How far the golden picture's cosine on the server may lie below the one measured here: another
+# processor rounds differently, but one without VNNI may saturate, which this finds.
 _GOLDEN_SLACK = 0.003
 
 
@@ -118,16 +119,23 @@ def write_int8(
     `judge_source` (None: others below `source`) and appends the entry to body["engines"].
     ExportError where no step keeps the promise, unless `accept_worse`."""
     nncf, ov = _packages()
-    row = next((e for e in body["engines"] if (e["engine"], e["precision"]) == ("openvino", "float32")), None)
+    row = next(
+        (e for e in body["engines"] if (e["engine"], e["precision"]) == ("openvino", "float32")),
+        None,
+    )
     if row is None:
-        raise ExportError("--int8 needs the engine openvino in float32, which this bundle does not have")
+        raise ExportError(
+            "--int8 needs the engine openvino in float32, which this bundle does not have"
+        )
     start = time.monotonic()
     pictures = Pictures(source, judge_source, Recipe.from_json(body["input"]), progress)
     judge = _Judge(ov, folder, body, row, pictures, threads)
     progress(
         f"int8: {len(pictures.calibration)} pictures to calibrate, {len(pictures.held_out)} others to judge"
     )
-    progress("  in float32             cosine median  5th percentile  top label  images/s x float32")
+    progress(
+        "  in float32             cosine median  5th percentile  top label  images/s x float32"
+    )
     done: list[tuple[Step, Any]] = []
     for step in _steps(judge.read()):
         model = _quantize(nncf, judge.read(), pictures.calibration, step.names)
@@ -161,7 +169,9 @@ def write_int8(
         }
     )
     kept = "" if step.good() else ", below the promise"
-    progress(f"int8: written with {step.float_layers} in float32{kept}; {time.monotonic() - start:.0f} s")
+    progress(
+        f"int8: written with {step.float_layers} in float32{kept}; {time.monotonic() - start:.0f} s"
+    )
 
 
 def _packages() -> tuple[Any, Any]:
@@ -171,7 +181,9 @@ def _packages() -> tuple[Any, Any]:
     except ImportError as error:
         raise ExportError(f"--int8: {error}; pip install 'pixpool[int8]'") from error
     if ov is None:
-        raise ExportError("--int8: the package openvino is not installed; pip install 'pixpool[int8]'")
+        raise ExportError(
+            "--int8: the package openvino is not installed; pip install 'pixpool[int8]'"
+        )
     nncf.set_log_level(logging.ERROR)
     return nncf, ov
 
@@ -187,7 +199,9 @@ def _steps(model: Any) -> list[Step]:
     if depthwise:
         base, label = depthwise, "depthwise and the first"
         steps.append(Step("depthwise", depthwise))
-    for count in sorted({1, max(2, len(names) // 8), max(3, len(names) // 4), max(4, len(names) // 3)}):
+    for count in sorted(
+        {1, max(2, len(names) // 8), max(3, len(names) // 4), max(4, len(names) // 3)}
+    ):
         if count < len(names) and (depthwise or count > 1):
             steps.append(Step(f"{label} {count}", sorted({*base, *names[:count]})))
     return steps
@@ -197,8 +211,8 @@ def _quantize(nncf: Any, model: Any, pictures: list[np.ndarray], float_names: li
     fix = nncf.OverflowFix if hasattr(nncf, "OverflowFix") else None
     if fix is None:
         from nncf.quantization.advanced_parameters import OverflowFix as fix
-    # Without VNNI, products of two int8 values saturate in 16 bits unless weights keep to half their range, which
-    # costs fidelity; with it there is nothing to fix.
+    # Without VNNI, products of two int8 values saturate in 16 bits unless weights keep to half
+    # their range, which costs fidelity; with it there is nothing to fix.
     overflow = fix.DISABLE if _has_vnni() else fix.ENABLE
     return nncf.quantize(
         model,
@@ -221,14 +235,22 @@ class _Judge:
     """Measures a quantised graph against the float32 one."""
 
     def __init__(
-        self, ov: Any, folder: Path, body: dict[str, Any], row: dict[str, Any], pictures: Pictures, threads: int
+        self,
+        ov: Any,
+        folder: Path,
+        body: dict[str, Any],
+        row: dict[str, Any],
+        pictures: Pictures,
+        threads: int,
     ) -> None:
         self._ov, self._core = ov, ov.Core()
         self._path = folder / row["path"]
         self._threads = threads
         self._layer = [layer["name"] for layer in body["layers"]].index(body["default_layer"])
         self._pictures = pictures.held_out
-        self._golden = preprocess(load_image(folder / body["golden"]["image"]), Recipe.from_json(body["input"]))[None]
+        self._golden = preprocess(
+            load_image(folder / body["golden"]["image"]), Recipe.from_json(body["input"])
+        )[None]
         self._golden_vector = np.fromfile(folder / body["golden"]["values"], "<f4")
         self._head = None
         classifier = body.get("classifier")
@@ -249,7 +271,9 @@ class _Judge:
         top1 = None
         if self._head:
             weight, bias = self._head
-            same = (vectors @ weight.T + bias).argmax(1) == (self._reference @ weight.T + bias).argmax(1)
+            same = (vectors @ weight.T + bias).argmax(1) == (
+                self._reference @ weight.T + bias
+            ).argmax(1)
             top1 = float(same.mean())
         # In turns, and each at its best: what else the machine does is not to be measured.
         float_times, times = [], []
@@ -271,7 +295,12 @@ class _Judge:
     def _compile(self, model: Any) -> Any:
         """The default layer alone, as most requests want it."""
         model = self._ov.Model([model.outputs[self._layer].node], model.get_parameters())
-        config = {**FLOAT32, "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(self._threads), "ENABLE_CPU_PINNING": False}
+        config = {
+            **FLOAT32,
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(self._threads),
+            "ENABLE_CPU_PINNING": False,
+        }
         return self._core.compile_model(model, "CPU", config)
 
     def _vectors(self, compiled: Any) -> np.ndarray:

@@ -8,9 +8,17 @@ import torch
 _NON_NEGATIVE = {"relu", "relu6", "sigmoid", "hardsigmoid", "softmax", "exp", "abs", "square"}
 # Operations that keep the sign of their first operand.
 _KEEP = {
-    "clone", "contiguous", "dropout", "feature_dropout", "to", "max_pool2d", "avg_pool2d",
-    "adaptive_avg_pool2d", "adaptive_max_pool2d", "alias",
-}  # fmt: skip
+    "clone",
+    "contiguous",
+    "dropout",
+    "feature_dropout",
+    "to",
+    "max_pool2d",
+    "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "alias",
+}
 
 
 def non_negative_outputs(traced: torch.jit.ScriptModule) -> list[bool]:

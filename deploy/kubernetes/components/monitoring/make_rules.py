@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes prometheusrule.yaml: the rules of deploy/prometheus, word for word, as the Prometheus operator wants them.
+"""Writes prometheusrule.yaml: the rules of deploy/prometheus, word for word, as the Prometheus
+operator wants them.
 
-    python3 deploy/kubernetes/components/monitoring/make_rules.py
+python3 deploy/kubernetes/components/monitoring/make_rules.py
 """
 
 import pathlib
@@ -24,7 +25,10 @@ spec:
 
 
 def text():
-    groups = [path.read_text(encoding="utf-8").split("groups:\n", 1)[1] for path in sorted(RULES.glob("*.yml"))]
+    groups = [
+        path.read_text(encoding="utf-8").split("groups:\n", 1)[1]
+        for path in sorted(RULES.glob("*.yml"))
+    ]
     return HEAD + "".join(textwrap.indent(group, "  ") for group in groups)
 
 

@@ -26,8 +26,13 @@ from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.openvino_graph import OpenVinoGraph, save
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
-    batches, describe_layers, lowest_values, pictures, report, smallest_side,
-)  # fmt: skip
+    batches,
+    describe_layers,
+    lowest_values,
+    pictures,
+    report,
+    smallest_side,
+)
 from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
 from pixpool.export.trunk import LayerRef, refuse_same_names
 

@@ -52,9 +52,7 @@ class OnnxModel:
         return weights_sha256(state, [(layer.name, str(layer)) for layer in layers])
 
 
-def load_onnx(
-    spec: str, weights: Path | None = None, random_weights: bool = False
-) -> OnnxModel:
+def load_onnx(spec: str, weights: Path | None = None, random_weights: bool = False) -> OnnxModel:
     """`onnx:FILE`. Refuses (ExportError) what OpenVINO does not read, what does not take one batch
     of pictures, and other weights than the file's."""
     if weights is not None or random_weights:
@@ -93,8 +91,12 @@ def reason_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     found = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
     places = (
-        "Exception from ", "Check '", "While validating", "FrontEnd API failed", "Shape inference",
-    )  # fmt: skip
+        "Exception from ",
+        "Check '",
+        "While validating",
+        "FrontEnd API failed",
+        "Shape inference",
+    )
     others = [line for line in lines if not line.startswith(places)]
     # A Check without any text behind it still says more than nothing.
     reason = (found or others or lines or [type(error).__name__])[0].rstrip(".")
