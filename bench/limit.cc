@@ -16,8 +16,8 @@
 #include "server/base/cpu_quota.h"
 #include "server/base/memory.h"
 #include "server/image/decode.h"
+#include "server/input/preprocess.h"
 #include "server/model/model.h"
-#include "server/model/preprocess.h"
 
 namespace pixpool {
 namespace {

@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "server/batching/batcher.h"
+#include "server/heads/heads.h"
+#include "server/heads/pool_tensor.h"
 #include "server/image/decode.h"
 #include "server/image/resize.h"
-#include "server/model/heads.h"
-#include "server/model/pool_tensor.h"
-#include "server/model/preprocess.h"
+#include "server/input/preprocess.h"
 #include "server/rpc/extract_convert.h"
 #include "server/rpc/head_convert.h"
 

@@ -1,7 +1,7 @@
 # pixpool_openvino: the OpenVINO runtime as an imported target of our own, with the macro PIXPOOL_HAS_OPENVINO. Where there
 # is none the target is empty and the server has no `openvino` engine. find_package(OpenVINO) is not used, because it brings
 # TBB's and pkg-config's settings into the whole build; one header folder and one library are all that is needed. Only
-# server/model links this target.
+# server/backbone links this target.
 #
 # Where it is looked for: OPENVINO_ROOT (a folder that holds include/ and libs/ or lib/), then the interpreter's openvino
 # package.

@@ -1,6 +1,6 @@
 # pixpool_torch: LibTorch as an imported target of our own. find_package(Torch) is not used, because it points
-# protobuf::libprotobuf of the whole build at the old protobuf headers that LibTorch carries. Only server/model
-# links this target.
+# protobuf::libprotobuf of the whole build at the old protobuf headers that LibTorch carries. Only the
+# folders that tests/style/layering.py names link this target.
 #
 # Where it is looked for: Torch_DIR (its share/cmake/Torch folder), CMAKE_PREFIX_PATH (a LibTorch folder, or the path that
 # `python3 -c "import torch; print(torch.utils.cmake_prefix_path)"` prints), then the interpreter's torch package.

@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
-#include "server/config.h"
-#include "server/serve.h"
+#include "server/app/serve.h"
+#include "server/config/config.h"
 
 extern char** environ;
 

@@ -7,9 +7,9 @@
 
 namespace pixpool {
 
-// What the engine knows of the call behind a piece of work: when it stops being worth doing.
+// What the pipeline knows of the call behind a piece of work: when it stops being worth doing.
 //
-// Thread-safe. Shared between the RPC layer, which may cancel, and the engine's stages, which ask
+// Thread-safe. Shared between the RPC layer, which may cancel, and the pipeline's stages, which ask
 // before they start something expensive.
 class CallContext {
  public:

@@ -40,4 +40,9 @@ std::string Concat(const Args&... args) {
   return absl::StrCat(text_internal::Piece(args)...);
 }
 
+// The text up to the first line break: of an error of a library that puts its stack trace below.
+inline std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
+
 }  // namespace pixpool

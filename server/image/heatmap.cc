@@ -103,15 +103,15 @@ const std::array<uint8_t, 3>& ColorOf(float heat) {
 
 template <typename Visit>
 void VisitPicture(const ActivationView& map, int height, int width, Visit visit) {
-  const PictureArea& area = map.area;
+  const RegionF& area = map.area;
   VisitHeat(Heat(map), map.width, SampleAxis(height, map.height, area.top, area.bottom),
             SampleAxis(width, map.width, area.left, area.right), visit);
 }
 
 }  // namespace
 
-PixelBox EvidenceBox(const ActivationView& map, int input_height, int input_width,
-                     int picture_height, int picture_width) {
+Region EvidenceBox(const ActivationView& map, int input_height, int input_width, int picture_height,
+                   int picture_width) {
   std::vector<uint8_t> mask(static_cast<size_t>(input_height) * static_cast<size_t>(input_width));
   VisitHeat(Heat(map), map.width, SampleAxis(input_height, map.height, 0, input_height),
             SampleAxis(input_width, map.width, 0, input_width),
@@ -120,12 +120,12 @@ PixelBox EvidenceBox(const ActivationView& map, int input_height, int input_widt
             });
   const Component part = LargestComponent(mask, input_height, input_width);
   if (part.cells.empty()) return {};
-  PixelBox box{input_width, input_height, 0, 0};
+  int left = input_width, top = input_height, right = 0, bottom = 0;
   for (const int cell : part.cells) {
-    box.left = std::min(box.left, cell % input_width);
-    box.right = std::max(box.right, cell % input_width + 1);
-    box.top = std::min(box.top, cell / input_width);
-    box.bottom = std::max(box.bottom, cell / input_width + 1);
+    left = std::min(left, cell % input_width);
+    right = std::max(right, cell % input_width + 1);
+    top = std::min(top, cell / input_width);
+    bottom = std::max(bottom, cell / input_width + 1);
   }
   const double scale_x = (map.area.right - map.area.left) / input_width;
   const double scale_y = (map.area.bottom - map.area.top) / input_height;
@@ -135,12 +135,13 @@ PixelBox EvidenceBox(const ActivationView& map, int input_height, int input_widt
   const auto upper = [](double edge, int limit) {
     return std::clamp(static_cast<int>(std::ceil(edge - kRounding)), 0, limit);
   };
-  const PixelBox scaled = {lower(map.area.left + box.left * scale_x, picture_width),
-                           lower(map.area.top + box.top * scale_y, picture_height),
-                           upper(map.area.left + box.right * scale_x, picture_width),
-                           upper(map.area.top + box.bottom * scale_y, picture_height)};
+  const int from_x = lower(map.area.left + left * scale_x, picture_width);
+  const int from_y = lower(map.area.top + top * scale_y, picture_height);
+  const int to_x = upper(map.area.left + right * scale_x, picture_width);
+  const int to_y = upper(map.area.top + bottom * scale_y, picture_height);
   // Evidence may lie in the padding of a small picture alone.
-  return scaled.left < scaled.right && scaled.top < scaled.bottom ? scaled : PixelBox{};
+  if (from_x >= to_x || from_y >= to_y) return {};
+  return {.left = from_x, .top = from_y, .width = to_x - from_x, .height = to_y - from_y};
 }
 
 Image DrawHeatmap(const ActivationView& map, int picture_height, int picture_width) {

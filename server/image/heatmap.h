@@ -8,38 +8,22 @@
 
 namespace pixpool {
 
-// Edges in pixels; left and top inside, right and bottom just outside.
-struct PixelBox {
-  int left = 0;
-  int top = 0;
-  int right = 0;
-  int bottom = 0;
-  bool operator==(const PixelBox&) const = default;
-};
-
-// The part of a picture that the network saw, in pixels of the picture. It may reach beyond the
-// picture where that was padded.
-struct PictureArea {
-  double left = 0;
-  double top = 0;
-  double right = 0;
-  double bottom = 0;
-};
-
 // Evidence for a class, [height, width], over an area of a picture. What is shown of it is its
 // heat: negative values clipped, divided by the maximum; 0 everywhere where no value is positive.
 struct ActivationView {
   absl::Span<const float> values;
   int height = 0;
   int width = 0;
-  PictureArea area;
+  // The part of the picture that the network saw. It may reach beyond the picture where that was
+  // padded.
+  RegionF area;
 };
 
 // Box around the largest 8-connected part with a heat above 0.2 (Zhou et al., "Learning Deep
 // Features for Discriminative Localization", 2016), the heat being resized bilinearly to the
-// network's input and the box clipped to the picture; all zeros where there is none. Sizes are
+// network's input and the box clipped to the picture; empty where there is none. Sizes are
 // [height, width].
-PixelBox EvidenceBox(const ActivationView& map, int input_height, int input_width,
+Region EvidenceBox(const ActivationView& map, int input_height, int input_width,
                      int picture_height, int picture_width);
 
 // The heat in colours, resized bilinearly over its area; without evidence the colour is black.

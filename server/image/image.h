@@ -13,7 +13,7 @@ struct Size {
   bool operator==(const Size&) const = default;
 };
 
-// A rectangle in pixels.
+// A rectangle of whole pixels, or of cells of a feature map.
 struct Region {
   int left = 0;
   int top = 0;
@@ -22,6 +22,14 @@ struct Region {
   int right() const { return left + width; }   // just outside
   int bottom() const { return top + height; }  // likewise
   bool operator==(const Region&) const = default;
+};
+
+// A rectangle whose edges lie anywhere, in pixels.
+struct RegionF {
+  double left = 0;
+  double top = 0;
+  double right = 0;
+  double bottom = 0;
 };
 
 // A decoded picture: uint8 RGB, rows from the top, no padding between rows; stride is 3 * width.

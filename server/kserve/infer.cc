@@ -37,19 +37,19 @@ class UnaryInfer final
  public:
   UnaryInfer(const InferDeps& deps, grpc::CallbackServerContext* context,
              const inference::ModelInferRequest* request, inference::ModelInferResponse* response)
-      : UnaryReactor(RpcMethod::kModelInfer, deps.call, deps.engine, deps.metrics, deps.clock,
+      : UnaryReactor(RpcMethod::kModelInfer, deps.call, deps.pipeline, deps.metrics, deps.clock,
                      context, request, response),
         deps_(deps) {}
 
   void Start() {
     const TimePoint start = clock_->Now();
-    auto request = ExtractRequestFromInfer(*request_, engine_->options());
+    auto request = ExtractRequestFromInfer(*request_, pipeline_->options());
     if (!request.ok()) return End(request.status());
     if (!request_->id().empty()) record_.Note("request_id", request_->id());
     record_.Note("images", request->images.size());
     record_.Note("heads", request->heads.size());
     request->context = call_;
-    engine_->Extract(*std::move(request), [this, start](ExtractResult result) {
+    pipeline_->Extract(*std::move(request), [this, start](ExtractResult result) {
       if (result.status.ok()) NoteResult(result, &record_);
       End(Answer(deps_, start, *request_, std::move(result), response_));
     });
@@ -78,7 +78,7 @@ class StreamInfer final : public BidiReactor<inference::ModelInferRequest,
 
   void Submit(Item item) override {
     const TimePoint start = deps_.clock->Now();
-    auto request = ExtractRequestFromInfer(*item.message, deps_.engine->options());
+    auto request = ExtractRequestFromInfer(*item.message, deps_.pipeline->options());
     if (!request.ok()) {
       ExtractResult failed;
       failed.status = request.status();
@@ -89,7 +89,7 @@ class StreamInfer final : public BidiReactor<inference::ModelInferRequest,
         std::pair<std::shared_ptr<const void>, std::shared_ptr<inference::ModelInferRequest>>>(
         request->owner, item.message);
     request->context = std::move(item.call);
-    deps_.engine->Extract(
+    deps_.pipeline->Extract(
         *std::move(request),
         [this, keep = shared_from_this(), start, index = item.index, message = item.message](
             ExtractResult result) { Answered(index, *message, start, std::move(result)); });

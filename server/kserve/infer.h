@@ -1,10 +1,10 @@
-// ModelInfer and ModelStreamInfer: conversion on both sides of Engine::Extract.
+// ModelInfer and ModelStreamInfer: conversion on both sides of Pipeline::Extract.
 #pragma once
 
 #include "grpcpp/grpcpp.h"
 #include "inference/grpc_service.grpc.pb.h"
-#include "server/engine/engine.h"
 #include "server/kserve/statistics.h"
+#include "server/pipeline/pipeline.h"
 #include "server/rpc/call.h"
 
 namespace pixpool::kserve {
@@ -13,7 +13,7 @@ namespace pixpool::kserve {
 struct InferDeps {
   CallOptions call;
   int max_stream_in_flight = 32;
-  Engine* engine = nullptr;
+  Pipeline* pipeline = nullptr;
   Metrics* metrics = nullptr;
   const Clock* clock = nullptr;
   Statistics* statistics = nullptr;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "server/base/text.h"
-#include "server/model/preprocess.h"
+#include "server/input/preprocess.h"
 
 namespace pixpool::kserve {
 namespace {

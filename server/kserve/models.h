@@ -2,7 +2,7 @@
 #pragma once
 
 #include "inference/grpc_service.pb.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 
 namespace pixpool::kserve {
 

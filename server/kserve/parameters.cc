@@ -169,7 +169,7 @@ absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
     }
     auto head = HeadFromOutput(output);
     if (!head.ok()) return PrependField(head.status(), path);
-    // Ids are for the engine's messages alone: responses are by position.
+    // Ids are for the pipeline's messages alone: responses are by position.
     head->id = Concat("output_", i);
     heads.push_back(*std::move(head));
   }

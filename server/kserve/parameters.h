@@ -6,8 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "inference/grpc_service.pb.h"
-#include "server/model/heads.h"
-#include "server/model/preprocess.h"
+#include "server/heads/heads.h"
+#include "server/input/preprocess.h"
 
 namespace pixpool::kserve {
 

@@ -8,9 +8,9 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
-#include "server/engine/limits.h"
 #include "server/kserve/parameters.h"
 #include "server/kserve/tensor_bytes.h"
+#include "server/pipeline/limits.h"
 #include "server/rpc/extract_convert.h"
 
 namespace pixpool::kserve {
@@ -146,7 +146,7 @@ absl::Status PixelsFromRequest(const inference::ModelInferRequest& request, Extr
 }  // namespace
 
 absl::StatusOr<ExtractRequest> ExtractRequestFromInfer(const inference::ModelInferRequest& request,
-                                                       const EngineOptions& options) {
+                                                       const PipelineOptions& options) {
   PIXPOOL_RETURN_IF_ERROR(CheckRequestId("id", request.id()));
   PIXPOOL_RETURN_IF_ERROR(CheckInput(request, options.max_images_per_request));
   if (request.outputs_size() > options.max_heads_per_request) {

@@ -2,7 +2,7 @@
 
 #include "absl/status/statusor.h"
 #include "inference/grpc_service.pb.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 
 namespace pixpool::kserve {
 
@@ -13,6 +13,6 @@ namespace pixpool::kserve {
 // than the options allow. A single malformed image cannot
 // fail alone in this protocol.
 absl::StatusOr<ExtractRequest> ExtractRequestFromInfer(const inference::ModelInferRequest& request,
-                                                       const EngineOptions& options);
+                                                       const PipelineOptions& options);
 
 }  // namespace pixpool::kserve

@@ -69,8 +69,8 @@ void AppendValues(const HeadSpec& head, const std::vector<std::string>& labels,
   }
 }
 
-std::string BoxText(const PixelBox& box) {
-  return absl::StrJoin({box.left, box.top, box.right, box.bottom}, ",");
+std::string BoxText(const Region& box) {
+  return absl::StrJoin({box.left, box.top, box.right(), box.bottom()}, ",");
 }
 
 void SetParameters(const Column& column, const std::vector<std::string>& labels,

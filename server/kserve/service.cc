@@ -13,13 +13,13 @@ constexpr const char* kExtensions[] = {"classification", "model_configuration", 
 
 }  // namespace
 
-Service::Service(ServiceOptions options, Engine* engine, const ModelRegistry* registry,
+Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
                  Metrics* metrics, const Clock* clock)
     : options_(std::move(options)),
       registry_(registry),
       deps_({.call = options_.call,
              .max_stream_in_flight = options_.max_stream_in_flight,
-             .engine = engine,
+             .pipeline = pipeline,
              .metrics = metrics,
              .clock = clock,
              .statistics = &statistics_}) {}
@@ -70,7 +70,7 @@ grpc::ServerUnaryReactor* Service::ModelMetadata(grpc::CallbackServerContext* co
   const auto model = registry_->Get(request->name(), request->version());
   if (model.ok()) {
     const ModelInfo& info = (*model)->info();
-    MetadataToProto(info, deps_.engine->options().max_input_side, response);
+    MetadataToProto(info, deps_.pipeline->options().max_input_side, response);
     for (const ModelEntry& entry : registry_->List()) {
       const bool loaded = entry.name == info.name && entry.state == ModelState::kReady;
       if (loaded) response->add_versions(entry.version);
@@ -85,7 +85,7 @@ grpc::ServerUnaryReactor* Service::ModelConfig(grpc::CallbackServerContext* cont
   CallRecord record = Record(RpcMethod::kModelConfig, context);
   const auto model = registry_->Get(request->name(), request->version());
   if (model.ok()) {
-    const EngineOptions& options = deps_.engine->options();
+    const PipelineOptions& options = deps_.pipeline->options();
     ConfigToProto((*model)->info(), options.max_input_side, options.max_images_per_request,
                   response->mutable_config());
   }

@@ -15,13 +15,13 @@ struct ServiceOptions {
   std::function<bool()> ready;    // whether the server takes work; called on any thread
 };
 
-// inference.GRPCInferenceService: the Open Inference Protocol over the engine of
+// inference.GRPCInferenceService: the Open Inference Protocol over the pipeline of
 // pixpool.v1.FeatureService, with its limits, admission, metrics and errors. Thread-safe; no call
 // blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
 class Service final : public inference::GRPCInferenceService::CallbackService {
  public:
-  Service(ServiceOptions options, Engine* engine, const ModelRegistry* registry, Metrics* metrics,
-          const Clock* clock);
+  Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
+          Metrics* metrics, const Clock* clock);
 
   grpc::ServerUnaryReactor* ServerLive(grpc::CallbackServerContext* context,
                                        const inference::ServerLiveRequest* request,

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "inference/grpc_service.pb.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 
 namespace pixpool::kserve {
 

@@ -7,9 +7,9 @@
 
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/bundle/bundle_data.h"
 #include "server/image/decode.h"
-#include "server/model/bundle_data.h"
-#include "server/model/preprocess.h"
+#include "server/input/preprocess.h"
 
 namespace pixpool {
 namespace {

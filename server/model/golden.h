@@ -3,7 +3,7 @@
 #pragma once
 
 #include "absl/status/status.h"
-#include "server/model/manifest.h"
+#include "server/bundle/manifest.h"
 #include "server/model/model.h"
 
 namespace pixpool {

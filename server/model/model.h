@@ -1,4 +1,4 @@
-// A loaded model as the engine sees it. No torch here, so that the engine and its tests build
+// A loaded model as the pipeline sees it. No torch here, so that the pipeline and its tests build
 // without it.
 #pragma once
 
@@ -9,9 +9,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/base/clock.h"
+#include "server/bundle/manifest.h"
+#include "server/heads/heads.h"
 #include "server/image/image.h"
-#include "server/model/heads.h"
-#include "server/model/manifest.h"
 
 namespace pixpool {
 
@@ -105,12 +105,6 @@ struct ModelOptions {
 // Loads a bundle, warms it up and checks its golden picture through the whole path (decode,
 // preprocess, backbone, head). FAILED_PRECONDITION names what differs. Blocks for seconds.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options);
-
-// Resolves a device option: "auto" to what is there. NOT_FOUND for a device that is not.
-absl::StatusOr<std::string> ResolveDevice(const std::string& device);
-
-// Version of LibTorch, for build_info.
-std::string TorchVersion();
 
 // Space id of a head under an input plan: hash of weights, recipe's normalisation, plan, head,
 // engine precision.

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "server/base/status_macros.h"
-#include "server/model/bundle_data.h"
+#include "server/bundle/bundle_data.h"
 
 namespace pixpool {
 namespace {

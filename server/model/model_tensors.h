@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/model/head_compute.h"
-#include "server/model/manifest.h"
+#include "server/bundle/manifest.h"
+#include "server/heads/head_compute.h"
 
 namespace pixpool {
 

@@ -13,7 +13,7 @@
 
 #include "server/base/error.h"
 #include "server/base/text.h"
-#include "server/model/head_params.h"
+#include "server/heads/head_params.h"
 
 namespace pixpool {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "server/model/head_compute.h"
+#include "server/heads/head_compute.h"
 #include "server/model/model.h"
 
 namespace pixpool {

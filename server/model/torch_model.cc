@@ -10,16 +10,17 @@
 #include <numeric>
 #include <utility>
 
+#include "server/backbone/backbone.h"
 #include "server/base/error.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
-#include "server/model/backbone.h"
-#include "server/model/bundle_data.h"
+#include "server/bundle/bundle_data.h"
 #include "server/model/golden.h"
 #include "server/model/model_tensors.h"
+#include "server/model/projections.h"
 #include "server/model/run_batch.h"
-#include "server/model/torch_env.h"
+#include "server/torch/torch_env.h"
 
 namespace pixpool {
 namespace {

@@ -1,4 +1,4 @@
-// What the bidirectional streams that go through the engine share.
+// What the bidirectional streams that go through the pipeline share.
 #pragma once
 
 #include <chrono>
@@ -99,7 +99,7 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   void OnDone() override { self_.reset(); }
 
  protected:
-  // One message on its way to the engine.
+  // One message on its way to the pipeline.
   struct Item {
     std::shared_ptr<Request> message;
     Settings settings;  // those in force
@@ -111,8 +111,8 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   // order of the messages.
   virtual bool Takes(const Request& message, Settings* settings) = 0;
 
-  // Hands one message to the engine and sees to it that Reply is called once. No lock is held: the
-  // engine may answer at once, on this thread.
+  // Hands one message to the pipeline and sees to it that Reply is called once. No lock is held:
+  // the pipeline may answer at once, on this thread.
   virtual void Submit(Item item) = 0;
 
   void Reply(int64_t index, std::unique_ptr<Response> response, bool failed) {

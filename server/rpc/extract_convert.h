@@ -1,9 +1,9 @@
-// Requests and results of ExtractFeatures and StreamFeatures between the wire and the engine.
+// Requests and results of ExtractFeatures and StreamFeatures between the wire and the pipeline.
 #pragma once
 
 #include "absl/status/statusor.h"
 #include "pixpool/v1/feature_service.pb.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 #include "server/rpc/call.h"
 
 namespace pixpool {

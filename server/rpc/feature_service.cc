@@ -13,19 +13,19 @@ namespace pixpool {
 grpc::ServerUnaryReactor* FeatureService::ExtractFeatures(grpc::CallbackServerContext* context,
                                                           const v1::ExtractFeaturesRequest* request,
                                                           v1::ExtractFeaturesResponse* response) {
-  return StartUnaryExtract(options_.call, engine_, metrics_, clock_, context, request, response);
+  return StartUnaryExtract(options_.call, pipeline_, metrics_, clock_, context, request, response);
 }
 
 grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>*
 FeatureService::StreamFeatures(grpc::CallbackServerContext* context) {
-  return StartStream(options_.call, options_.max_stream_in_flight, engine_, metrics_, clock_,
+  return StartStream(options_.call, options_.max_stream_in_flight, pipeline_, metrics_, clock_,
                      context);
 }
 
 grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext* context,
                                                      const v1::PoolTensorRequest* request,
                                                      v1::PoolTensorResponse* response) {
-  return StartUnaryPool(options_.call, engine_, metrics_, clock_, context, request, response);
+  return StartUnaryPool(options_.call, pipeline_, metrics_, clock_, context, request, response);
 }
 
 grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext* context,
@@ -34,7 +34,7 @@ grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext
   CallRecord record(RpcMethod::kListModels, OriginOf(*context), metrics_, clock_);
   for (const ModelEntry& entry : registry_->List()) {
     v1::Model* model = response->add_models();
-    ModelToProto(entry, engine_->options(), options_.max_message_bytes, model);
+    ModelToProto(entry, pipeline_->options(), options_.max_message_bytes, model);
     model->clear_labels();
   }
   return FinishNow(&record, context, absl::OkStatus());
@@ -46,7 +46,8 @@ grpc::ServerUnaryReactor* FeatureService::GetModel(grpc::CallbackServerContext* 
   CallRecord record(RpcMethod::kGetModel, OriginOf(*context), metrics_, clock_);
   const auto entry = registry_->Find(request->model(), request->model_version());
   if (entry.ok()) {
-    ModelToProto(*entry, engine_->options(), options_.max_message_bytes, response->mutable_model());
+    ModelToProto(*entry, pipeline_->options(), options_.max_message_bytes,
+                 response->mutable_model());
   }
   return FinishNow(&record, context, entry.status());
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "pixpool/v1/feature_service.grpc.pb.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 #include "server/rpc/call.h"
 
 namespace pixpool {
@@ -12,13 +12,17 @@ struct FeatureServiceOptions {
   int64_t max_message_bytes = 0;  // for GetModel
 };
 
-// pixpool.v1.FeatureService: converts, and leaves the work to the engine. Thread-safe; no call
+// pixpool.v1.FeatureService: converts, and leaves the work to the pipeline. Thread-safe; no call
 // blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
 class FeatureService final : public v1::FeatureService::CallbackService {
  public:
-  FeatureService(FeatureServiceOptions options, Engine* engine, const ModelRegistry* registry,
+  FeatureService(FeatureServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
                  Metrics* metrics, const Clock* clock)
-      : options_(options), engine_(engine), registry_(registry), metrics_(metrics), clock_(clock) {}
+      : options_(options),
+        pipeline_(pipeline),
+        registry_(registry),
+        metrics_(metrics),
+        clock_(clock) {}
 
   grpc::ServerUnaryReactor* ExtractFeatures(grpc::CallbackServerContext* context,
                                             const v1::ExtractFeaturesRequest* request,
@@ -37,7 +41,7 @@ class FeatureService final : public v1::FeatureService::CallbackService {
 
  private:
   const FeatureServiceOptions options_;
-  Engine* const engine_;
+  Pipeline* const pipeline_;
   const ModelRegistry* const registry_;
   Metrics* const metrics_;
   const Clock* const clock_;

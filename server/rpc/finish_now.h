@@ -1,4 +1,4 @@
-// The end of a call that needs no engine.
+// The end of a call that needs no pipeline.
 #pragma once
 
 #include "absl/status/status.h"

@@ -140,8 +140,8 @@ void ActivationMapToProto(const std::vector<std::string>& labels, HeadOutput&& o
   v1::Box* box = out->mutable_box();
   box->set_left_px(output.box.left);
   box->set_top_px(output.box.top);
-  box->set_right_px(output.box.right);
-  box->set_bottom_px(output.box.bottom);
+  box->set_right_px(output.box.right());
+  box->set_bottom_px(output.box.bottom());
 }
 
 std::string_view ParamTypeName(ParamType type) {

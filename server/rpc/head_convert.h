@@ -1,4 +1,4 @@
-// Heads between the wire and the engine. Parameters are read by reflection, so a new kind of head
+// Heads between the wire and the pipeline. Parameters are read by reflection, so a new kind of head
 // needs no code here.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "google/protobuf/repeated_field.h"
 #include "pixpool/v1/feature_service.pb.h"
-#include "server/model/heads.h"
+#include "server/heads/heads.h"
 
 namespace pixpool {
 

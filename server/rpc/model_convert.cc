@@ -43,7 +43,7 @@ void RecipeToProto(const InputRecipe& recipe, v1::InputRecipe* out) {
   out->mutable_std()->Add(recipe.std.begin(), recipe.std.end());
 }
 
-void LimitsToProto(const EngineOptions& options, int64_t max_message_bytes, v1::Limits* out) {
+void LimitsToProto(const PipelineOptions& options, int64_t max_message_bytes, v1::Limits* out) {
   out->set_max_images_per_request(options.max_images_per_request);
   out->set_max_heads_per_request(options.max_heads_per_request);
   out->set_max_image_bytes(options.image.max_bytes);
@@ -92,8 +92,8 @@ void HeadTypesToProto(const ModelInfo& info, const InputPlan& plan, v1::Model* o
 
 }  // namespace
 
-void ModelToProto(const ModelEntry& entry, const EngineOptions& options, int64_t max_message_bytes,
-                  v1::Model* out) {
+void ModelToProto(const ModelEntry& entry, const PipelineOptions& options,
+                  int64_t max_message_bytes, v1::Model* out) {
   out->set_name(entry.name);
   out->set_version(entry.version);
   out->set_state(StateToProto(entry.state));

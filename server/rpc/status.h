@@ -1,4 +1,4 @@
-// absl::Status of the engine to the gRPC status of the API. The one place where that happens.
+// absl::Status of the pipeline to the gRPC status of the API. The one place where that happens.
 #pragma once
 
 #include <string>

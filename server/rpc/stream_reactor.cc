@@ -13,14 +13,14 @@ namespace {
 class StreamReactor final
     : public BidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse, v1::StreamConfig> {
  public:
-  StreamReactor(const CallOptions& options, int max_in_flight, Engine* engine, Metrics* metrics,
+  StreamReactor(const CallOptions& options, int max_in_flight, Pipeline* pipeline, Metrics* metrics,
                 const Clock* clock, grpc::CallbackServerContext* context)
       : BidiReactor({.method = RpcMethod::kStreamFeatures,
                      .call = options,
                      .max_in_flight = max_in_flight,
                      .unit = "images"},
                     metrics, clock, context),
-        engine_(engine) {}
+        pipeline_(pipeline) {}
 
  private:
   bool Takes(const v1::StreamFeaturesRequest& message, v1::StreamConfig* config) override {
@@ -38,9 +38,9 @@ class StreamReactor final
     }
     request->owner = item.message;
     request->context = std::move(item.call);
-    engine_->Extract(*std::move(request),
-                     [this, keep = shared_from_this(), index = item.index,
-                      id](ExtractResult result) { Answer(index, id, std::move(result)); });
+    pipeline_->Extract(*std::move(request),
+                       [this, keep = shared_from_this(), index = item.index,
+                        id](ExtractResult result) { Answer(index, id, std::move(result)); });
   }
 
   void Answer(int64_t index, const std::string& image_id, ExtractResult result) {
@@ -59,16 +59,16 @@ class StreamReactor final
     Reply(index, std::move(response), failed);
   }
 
-  Engine* const engine_;
+  Pipeline* const pipeline_;
 };
 
 }  // namespace
 
 grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>* StartStream(
-    const CallOptions& options, int max_in_flight, Engine* engine, Metrics* metrics,
+    const CallOptions& options, int max_in_flight, Pipeline* pipeline, Metrics* metrics,
     const Clock* clock, grpc::CallbackServerContext* context) {
   const auto stream =
-      std::make_shared<StreamReactor>(options, max_in_flight, engine, metrics, clock, context);
+      std::make_shared<StreamReactor>(options, max_in_flight, pipeline, metrics, clock, context);
   stream->Start();
   return stream.get();
 }

@@ -2,16 +2,16 @@
 #pragma once
 
 #include "pixpool/v1/feature_service.grpc.pb.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 #include "server/rpc/call.h"
 
 namespace pixpool {
 
 // Starts the stream and returns its reactor, which deletes itself when gRPC is done with it. At
-// most `max_in_flight` images of the stream are in the engine or waiting to be written; beyond that
-// the server stops reading, and HTTP/2 flow control holds the client back.
+// most `max_in_flight` images of the stream are in the pipeline or waiting to be written; beyond
+// that the server stops reading, and HTTP/2 flow control holds the client back.
 grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>* StartStream(
-    const CallOptions& options, int max_in_flight, Engine* engine, Metrics* metrics,
+    const CallOptions& options, int max_in_flight, Pipeline* pipeline, Metrics* metrics,
     const Clock* clock, grpc::CallbackServerContext* context);
 
 }  // namespace pixpool

@@ -22,7 +22,7 @@ class UnaryExtract final
     record_.Note("heads", request_->heads_size());
     if (!request.ok()) return End(request.status());
     request->context = call_;
-    engine_->Extract(*std::move(request), [this](ExtractResult result) {
+    pipeline_->Extract(*std::move(request), [this](ExtractResult result) {
       if (!result.status.ok()) return End(result.status);
       NoteResult(result, &record_);
       EndWithReply([&] { ExtractResultToProto(*request_, std::move(result), response_); });
@@ -32,12 +32,12 @@ class UnaryExtract final
 
 }  // namespace
 
-grpc::ServerUnaryReactor* StartUnaryExtract(const CallOptions& options, Engine* engine,
+grpc::ServerUnaryReactor* StartUnaryExtract(const CallOptions& options, Pipeline* pipeline,
                                             Metrics* metrics, const Clock* clock,
                                             grpc::CallbackServerContext* context,
                                             const v1::ExtractFeaturesRequest* request,
                                             v1::ExtractFeaturesResponse* response) {
-  auto* call = new UnaryExtract(RpcMethod::kExtractFeatures, options, engine, metrics, clock,
+  auto* call = new UnaryExtract(RpcMethod::kExtractFeatures, options, pipeline, metrics, clock,
                                 context, request, response);
   call->Start();
   return call;

@@ -40,7 +40,7 @@ class UnaryPool final : public UnaryReactor<v1::PoolTensorRequest, v1::PoolTenso
     record_.Note("values", request_->tensor().values_size());
     if (!request.ok()) return End(request.status());
     request->context = call_;
-    engine_->Pool(*std::move(request), [this](PoolResult result) {
+    pipeline_->Pool(*std::move(request), [this](PoolResult result) {
       if (!result.status.ok()) return End(result.status);
       EndWithReply([&] { PoolResultToProto(std::move(result), response_); });
     });
@@ -49,12 +49,12 @@ class UnaryPool final : public UnaryReactor<v1::PoolTensorRequest, v1::PoolTenso
 
 }  // namespace
 
-grpc::ServerUnaryReactor* StartUnaryPool(const CallOptions& options, Engine* engine,
+grpc::ServerUnaryReactor* StartUnaryPool(const CallOptions& options, Pipeline* pipeline,
                                          Metrics* metrics, const Clock* clock,
                                          grpc::CallbackServerContext* context,
                                          const v1::PoolTensorRequest* request,
                                          v1::PoolTensorResponse* response) {
-  auto* call = new UnaryPool(RpcMethod::kPoolTensor, options, engine, metrics, clock, context,
+  auto* call = new UnaryPool(RpcMethod::kPoolTensor, options, pipeline, metrics, clock, context,
                              request, response);
   call->Start();
   return call;

@@ -1,11 +1,11 @@
-// What the unary calls that go through the engine share.
+// What the unary calls that go through the pipeline share.
 #pragma once
 
 #include <chrono>
 #include <memory>
 
 #include "grpcpp/grpcpp.h"
-#include "server/engine/engine.h"
+#include "server/pipeline/pipeline.h"
 #include "server/rpc/call.h"
 #include "server/rpc/status.h"
 
@@ -17,10 +17,10 @@ namespace pixpool {
 template <typename Request, typename Response>
 class UnaryReactor : public grpc::ServerUnaryReactor {
  public:
-  UnaryReactor(RpcMethod method, const CallOptions& options, Engine* engine, Metrics* metrics,
+  UnaryReactor(RpcMethod method, const CallOptions& options, Pipeline* pipeline, Metrics* metrics,
                const Clock* clock, grpc::CallbackServerContext* context, const Request* request,
                Response* response)
-      : engine_(engine),
+      : pipeline_(pipeline),
         metrics_(metrics),
         clock_(clock),
         request_(request),
@@ -52,7 +52,7 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
     Finish(ToGrpcStatus(status));
   }
 
-  Engine* const engine_;
+  Pipeline* const pipeline_;
   Metrics* const metrics_;
   const Clock* const clock_;
   const Request* const request_;

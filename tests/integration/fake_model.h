@@ -11,8 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/error.h"
-#include "server/engine/model_registry.h"
 #include "server/model/model.h"
+#include "server/pipeline/model_registry.h"
 
 namespace pixpool {
 

@@ -57,11 +57,12 @@ std::string FieldOf(const grpc::Status& status) {
 
 class ServiceTest : public ::testing::Test {
  protected:
-  void Make(EngineOptions engine_options = {}, FeatureServiceOptions service_options = {},
+  void Make(PipelineOptions pipeline_options = {}, FeatureServiceOptions service_options = {},
             GrpcServerOptions server_options = {}) {
     fake_ = std::make_unique<FakeRegistry>();
-    engine_ = std::make_unique<Engine>(engine_options, &fake_->registry, &metrics_, Clock::Real());
-    service_ = std::make_unique<FeatureService>(service_options, engine_.get(), &fake_->registry,
+    pipeline_ =
+        std::make_unique<Pipeline>(pipeline_options, &fake_->registry, &metrics_, Clock::Real());
+    service_ = std::make_unique<FeatureService>(service_options, pipeline_.get(), &fake_->registry,
                                                 &metrics_, Clock::Real());
     server_options.listen = "127.0.0.1:0";
     auto server = StartGrpcServer(server_options, {service_.get()});
@@ -76,7 +77,7 @@ class ServiceTest : public ::testing::Test {
 
   void TearDown() override {
     if (fake_) fake_->model->Release();
-    if (engine_) engine_->Drain(absl::Seconds(20));
+    if (pipeline_) pipeline_->Drain(absl::Seconds(20));
     if (server_) server_->Shutdown(absl::ZeroDuration());
   }
 
@@ -99,7 +100,7 @@ class ServiceTest : public ::testing::Test {
 
   Metrics metrics_;
   std::unique_ptr<FakeRegistry> fake_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<FeatureService> service_;
   std::unique_ptr<GrpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -279,14 +280,14 @@ TEST_F(ServiceTest, CancelledCallFreesItsPlaceAndSkipsTheBackbone) {
   v1::ExtractFeaturesResponse response;
   grpc::Status status;
   std::thread second([&] { status = Extract(request, &response, &context); });
-  while (engine_->Gauges().requests_in_flight < 2) std::this_thread::yield();
+  while (pipeline_->Gauges().requests_in_flight < 2) std::this_thread::yield();
   context.TryCancel();
   second.join();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
   LetTheServerCatchUp();
   fake_->model->Release();
   first.join();
-  EXPECT_TRUE(engine_->Drain(absl::Seconds(20)));
+  EXPECT_TRUE(pipeline_->Drain(absl::Seconds(20)));
   EXPECT_EQ(fake_->model->batch_sizes(), std::vector<int>{1});
 }
 
@@ -305,7 +306,7 @@ TEST_F(ServiceTest, DeadlineOfTheClientIsHonoured) {
   LetTheServerCatchUp();
   fake_->model->Release();
   first.join();
-  EXPECT_TRUE(engine_->Drain(absl::Seconds(20)));
+  EXPECT_TRUE(pipeline_->Drain(absl::Seconds(20)));
   EXPECT_EQ(fake_->model->batch_sizes(), std::vector<int>{1});
 }
 
@@ -355,9 +356,9 @@ TEST_F(ServiceTest, StreamHoldsTheClientBackBeyondItsBound) {
     *request.mutable_image() = RawImage(32, static_cast<char>(i));
     ASSERT_TRUE(stream->Write(request));
   }
-  while (engine_->Gauges().requests_in_flight < 3) std::this_thread::yield();
+  while (pipeline_->Gauges().requests_in_flight < 3) std::this_thread::yield();
   fake_->model->AwaitBatches(1);
-  EXPECT_EQ(engine_->Gauges().requests_in_flight, 3);
+  EXPECT_EQ(pipeline_->Gauges().requests_in_flight, 3);
   fake_->model->Release();
   stream->WritesDone();
   int answers = 0;
@@ -378,8 +379,8 @@ TEST_F(ServiceTest, AbandonedStreamLeavesNothingBehind) {
     context.TryCancel();
     EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }
-  EXPECT_TRUE(engine_->Drain(absl::Seconds(20)));
-  EXPECT_EQ(engine_->Gauges().requests_in_flight, 0);
+  EXPECT_TRUE(pipeline_->Drain(absl::Seconds(20)));
+  EXPECT_EQ(pipeline_->Gauges().requests_in_flight, 0);
 }
 
 TEST_F(ServiceTest, ModelsDescribeThemselves) {

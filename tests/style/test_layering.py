@@ -1,8 +1,10 @@
 """The include rules hold, and break when they should."""
 
-import pytest
+import re
 
 import layering
+import pytest
+from project_tree import ROOT
 
 
 def test_tree():
@@ -33,17 +35,15 @@ def small_tree(tmp_path):
         return [str(problem) for problem in layering.check_tree(tmp_path)]
 
     add("server/base/clock.h", "#include <chrono>", "#include <sys/types.h>")
-    add("server/model/heads.h", '#include "absl/status/status.h"', '#include "server/base/clock.h"')
-    add("server/engine/engine.h", '#include "server/model/heads.h"')
-    add("server/config.h", "#include <string>")
+    add("server/heads/heads.h", '#include "absl/status/status.h"', '#include "server/base/clock.h"')
+    add("server/pipeline/pipeline.h", '#include "server/heads/heads.h"')
+    add("server/config/config.h", "#include <string>")
     add(
         "server/rpc/reactor.h",
         '#include "grpcpp/grpcpp.h"',
         '#include "pixpool/v1/feature_service.pb.h"',
     )
-    assert (
-        add("server/main.cc", '#include "server/rpc/reactor.h"', '#include "server/config.h"') == []
-    )
+    assert add("server/main.cc", '#include "server/config/config.h"') == []
     return add
 
 
@@ -51,32 +51,33 @@ def small_tree(tmp_path):
     ("path", "include", "complaint"),
     [
         (
-            "server/model/a.cc",
-            '"server/engine/engine.h"',
-            "server/model may use server/base, server/image",
+            "server/heads/a.cc",
+            '"server/pipeline/pipeline.h"',
+            "server/heads may use server/base, server/image",
         ),
-        ("server/base/a.cc", '"server/model/heads.h"', "server/base may use no other folder"),
-        ("server/metrics/a.h", '"server/model/heads.h"', "server/metrics may use server/base"),
-        ("server/rpc/a.cc", '"server/config.h"', "server/rpc may use"),
+        ("server/base/a.cc", '"server/heads/heads.h"', "server/base may use no other folder"),
+        ("server/metrics/a.h", '"server/heads/heads.h"', "server/metrics may use server/base"),
+        ("server/rpc/a.cc", '"server/config/config.h"', "server/rpc may use"),
         ("client/cpp/a.cc", '"server/base/clock.h"', "client/cpp may use proto"),
-        ("server/engine/a.cc", "<torch/torch.h>", "LibTorch belongs in server/model"),
-        ("server/engine/a.cc", '"ATen/ATen.h"', "LibTorch belongs in server/model"),
-        ("server/model/a.cc", '"pixpool/v1/feature_service.pb.h"', "Protobuf belongs in"),
-        ("server/engine/a.cc", "<google/protobuf/message.h>", "Protobuf belongs in"),
-        ("server/engine/a.cc", "<grpcpp/grpcpp.h>", "gRPC belongs in"),
-        ("server/model/a.cc", "<opencv2/core.hpp>", "OpenCV belongs in server/image"),
-        ("server/model/a.cc", "<png.h>", "libpng belongs in server/image"),
-        (
-            "server/engine/a.cc",
-            "<prometheus/counter.h>",
-            "prometheus-cpp belongs in server/metrics",
-        ),
+        ("bench/a.cc", '"server/pipeline/pipeline.h"', "bench may use server/base"),
+        ("bench/peers/a.cc", "<torch/torch.h>", "LibTorch belongs in server/backbone"),
+        ("server/pipeline/a.cc", "<torch/torch.h>", "LibTorch belongs in server/backbone"),
+        ("server/heads/a.cc", "<torch/script.h>", "LibTorch belongs in server/backbone"),
+        ("server/pipeline/a.cc", '"ATen/ATen.h"', "ATen belongs in server/torch, server/heads"),
+        ("server/model/a.cc", "<openvino/openvino.hpp>", "OpenVINO belongs in server/backbone"),
+        ("server/backbone/a.cc", "<openvino/openvino.hpp>", "OpenVINO belongs in server/backbone"),
+        ("server/heads/a.cc", '"pixpool/v1/feature_service.pb.h"', "Protobuf belongs in"),
+        ("server/pipeline/a.cc", "<google/protobuf/message.h>", "Protobuf belongs in"),
+        ("server/pipeline/a.cc", "<grpcpp/grpcpp.h>", "gRPC belongs in"),
+        ("server/heads/a.cc", "<opencv2/core.hpp>", "OpenCV belongs in server/image"),
+        ("server/input/a.cc", "<png.h>", "libpng belongs in server/image"),
+        ("server/pipeline/a.cc", "<prometheus/counter.h>", "prometheus-cpp belongs in"),
         ("server/rpc/a.cc", "<boost/beast.hpp>", "Boost belongs in server/metrics"),
         ("server/rpc/a.cc", "<spdlog/spdlog.h>", "spdlog belongs in server/base"),
-        ("server/main.cc", "<CLI/CLI.hpp>", "CLI11 belongs in server/config*.cc, client/cli"),
-        ("server/model/a.cc", '"heads.h"', "not a file below the root"),
-        ("server/model/a.cc", '"../base/clock.h"', "not a file below the root"),
-        ("server/model/a.cc", "<zlib.h>", "not a file below the root, and not of a library"),
+        ("server/main.cc", "<CLI/CLI.hpp>", "CLI11 belongs in client/cli"),
+        ("server/heads/a.cc", '"heads.h"', "not a file below the root"),
+        ("server/heads/a.cc", '"../base/clock.h"', "not a file below the root"),
+        ("server/heads/a.cc", "<zlib.h>", "not a file below the root, and not of a library"),
     ],
 )
 def test_wrong_include_is_found(tree, path, include, complaint):
@@ -87,14 +88,17 @@ def test_wrong_include_is_found(tree, path, include, complaint):
 
 
 def test_sub_folder_follows_the_rules_of_its_folder(tree):
-    assert (
-        tree(
-            "server/model/torch/a.cc", "#include <torch/torch.h>", '#include "server/model/heads.h"'
-        )
-        == []
-    )
-    assert len(tree("server/engine/detail/a.cc", '#include "server/rpc/reactor.h"')) == 1
+    lines = ("#include <ATen/ATen.h>", '#include "server/base/clock.h"')
+    assert tree("server/heads/kinds/a.cc", *lines) == []
+    assert len(tree("server/pipeline/detail/a.cc", '#include "server/rpc/reactor.h"')) == 1
 
 
 def test_unknown_folder_is_found(tree):
     assert "not a folder that" in tree("server/extras/a.cc", "#include <string>")[0]
+
+
+def test_the_table_of_the_readme_is_this_one():
+    """server/README.md's table of folders has exactly the folders of the server, in their order."""
+    rows = re.findall(r"^\| `([a-z_]+)/` \|", (ROOT / "server/README.md").read_text(), re.M)
+    ours = [name.removeprefix("server/") for name in layering.FOLDERS if "server/" in name]
+    assert rows == ours

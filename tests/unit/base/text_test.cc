@@ -18,5 +18,11 @@ TEST(TextTest, ConcatTakesAllThatStrCatTakesAndStdViews) {
   EXPECT_EQ(Concat(), "");
 }
 
+TEST(FirstLine, CutsTheStackTrace) {
+  EXPECT_EQ(FirstLine("what went wrong\nframe #0\nframe #1"), "what went wrong");
+  EXPECT_EQ(FirstLine("one line"), "one line");
+  EXPECT_EQ(FirstLine(""), "");
+}
+
 }  // namespace
 }  // namespace pixpool

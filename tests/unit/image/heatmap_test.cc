@@ -44,23 +44,23 @@ ActivationView Left(int picture_height, int picture_width) {
 
 TEST(EvidenceBox, GoesRoundWhatIsAboveAFifth) {
   // Over 8 pixels the heat is 1, 1, .875, .625, .375, .125, 0, 0.
-  EXPECT_EQ(EvidenceBox(Left(4, 8), 4, 8, 4, 8), (PixelBox{0, 0, 5, 4}));
+  EXPECT_EQ(EvidenceBox(Left(4, 8), 4, 8, 4, 8), (Region{0, 0, 5, 4}));
   // The picture is three times as large as the network's input.
-  EXPECT_EQ(EvidenceBox(Left(12, 24), 4, 8, 12, 24), (PixelBox{0, 0, 15, 12}));
+  EXPECT_EQ(EvidenceBox(Left(12, 24), 4, 8, 12, 24), (Region{0, 0, 15, 12}));
 }
 
 TEST(EvidenceBox, FollowsTheCropAndStaysInThePicture) {
   ActivationView map = Left(0, 0);
   map.area = {20, 10, 36, 18};  // of a picture of 100 x 50
-  EXPECT_EQ(EvidenceBox(map, 4, 8, 50, 100), (PixelBox{20, 10, 30, 18}));
+  EXPECT_EQ(EvidenceBox(map, 4, 8, 50, 100), (Region{20, 10, 10, 8}));
   map.area = {-8, -4, 8, 12};  // a picture of 4 x 6 that was padded
-  EXPECT_EQ(EvidenceBox(map, 4, 8, 6, 4), (PixelBox{0, 0, 2, 6}));
+  EXPECT_EQ(EvidenceBox(map, 4, 8, 6, 4), (Region{0, 0, 2, 6}));
 }
 
 TEST(EvidenceBox, WithoutEvidenceThereIsNone) {
   const std::vector<float> none = {-1, 0, -3, -2};
   const ActivationView map = {.values = none, .height = 2, .width = 2, .area = {0, 0, 8, 8}};
-  EXPECT_EQ(EvidenceBox(map, 8, 8, 8, 8), PixelBox());
+  EXPECT_EQ(EvidenceBox(map, 8, 8, 8, 8), Region());
 }
 
 int Brightness(const Image& image, int y, int x) {

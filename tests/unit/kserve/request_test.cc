@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kMaxImages = 32;
 
-EngineOptions Options() {
-  EngineOptions options;
+PipelineOptions Options() {
+  PipelineOptions options;
   options.max_images_per_request = kMaxImages;
   options.max_heads_per_request = 4;
   return options;

@@ -1,4 +1,4 @@
-// Shared by the tests of server/model.
+// Shared by the tests of the folders from server/bundle to server/model.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 #include "nlohmann/json.hpp"
 #include "server/base/error.h"
+#include "server/bundle/manifest.h"
+#include "server/heads/heads.h"
+#include "server/heads/pool_tensor.h"
 #include "server/image/image.h"
-#include "server/model/heads.h"
-#include "server/model/manifest.h"
 #include "server/model/model.h"
-#include "server/model/pool_tensor.h"
 
 namespace pixpool {
 

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <thread>
 
+#include "server/heads/pool_tensor.h"
 #include "server/model/model.h"
-#include "server/model/pool_tensor.h"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {

@@ -10,7 +10,7 @@ namespace {
 TEST(ModelConvertTest, ReadyModelIsDescribedInFull) {
   FakeRegistry fake;
   v1::Model model;
-  ModelToProto(fake.registry.List()[0], EngineOptions{.max_images_per_request = 7}, 1234, &model);
+  ModelToProto(fake.registry.List()[0], PipelineOptions{.max_images_per_request = 7}, 1234, &model);
   EXPECT_EQ(model.name(), "fake");
   EXPECT_EQ(model.version(), "1");
   EXPECT_EQ(model.state(), v1::MODEL_STATE_READY);
@@ -23,7 +23,7 @@ TEST(ModelConvertTest, ReadyModelIsDescribedInFull) {
   EXPECT_EQ(model.class_count(), 3);
   EXPECT_EQ(model.limits().max_images_per_request(), 7);
   EXPECT_EQ(model.limits().max_message_bytes(), 1234);
-  EXPECT_EQ(model.limits().max_head_operations(), EngineOptions().max_head_operations);
+  EXPECT_EQ(model.limits().max_head_operations(), PipelineOptions().max_head_operations);
   ASSERT_EQ(model.warnings_size(), 1);  // of layer "early", which has negative activations
   ASSERT_EQ(model.head_types_size(), static_cast<int>(HeadTypes().size()));
   for (const v1::HeadType& type : model.head_types()) {

@@ -1,0 +1,14 @@
+// The life of the process, from a valid configuration to its exit code.
+#pragma once
+
+#include "server/config/config.h"
+
+namespace pixpool {
+
+// Listens, loads the models, serves until SIGTERM or SIGINT, drains. Returns the exit code: 0 after
+// a drain that finished all admitted work, 1 for anything that keeps the server from serving (with
+// one clear line on standard error) or a drain that ran out of time. A second signal ends the
+// process at once. Call from the main thread, before any other thread exists.
+int Serve(const Config& config);
+
+}  // namespace pixpool

@@ -1,0 +1,92 @@
+// A backbone in some engine's format, and the table of engines. For files that include
+// torch anyway.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace pixpool {
+
+// One pass over a batch.
+struct BackbonePass {
+  int instance = 0;
+  // uint8 [N, H, W, 3] on the CPU; stays alive and unchanged until the maps are no longer used.
+  at::Tensor images;
+  // Positions of the layers whose maps are wanted: rising, at least one.
+  std::vector<int> layers;
+  // CPU threads that may work on it. A backbone may take fewer.
+  int threads = 1;
+};
+
+// A loaded network: uint8 pictures in, one map for each layer out.
+//
+// Run may be called by several instances at the same time, each from its own thread. It blocks,
+// never throws, and returns maps on the model's device.
+class Backbone {
+ public:
+  virtual ~Backbone() = default;
+
+  // Prepares the calling thread for Run on `instance`.
+  virtual void EnterThread(int instance) = 0;
+
+  // The maps are float32 [N, C, h, w], one for each layer of the manifest in its order; those that
+  // were not asked for may be undefined. They may be the backbone's own memory: they hold until the
+  // next Run of the same instance. The status carries the engine's own words, for the log.
+  virtual absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) = 0;
+
+  // The checks after loading are over; what only they needed may go. No Run is under way.
+  virtual void EndWarmUp() {}
+};
+
+struct BackboneOptions {
+  std::string path;    // the main file
+  std::string device;  // "cpu" or "cuda:N"
+  int layer_count = 1;
+  int default_layer = 0;   // position; the one that most requests want
+  int usual_height = 224;  // of the network's input, likewise
+  int usual_width = 224;
+  int instances = 1;
+  int threads_per_instance = 1;
+  int max_threads = 1;  // of a pass that has the machine for itself; at least threads_per_instance
+  // Of compiled engines, see EngineFile.
+  std::string instruction_set;
+  int min_side = 1;
+  std::string aligned_path;  // empty: there is none
+  int aligned_multiple = 1;
+};
+
+// An engine, a row of the table in backbone.cc.
+struct BackboneEngine {
+  std::string_view name;
+  bool (*runs_on)(std::string_view device);
+  absl::StatusOr<std::unique_ptr<Backbone>> (*load)(const BackboneOptions& options);
+  // On a CPU: whether an instance is one thread, as many of them as there are cores, and takes more
+  // threads for a pass when the others have nothing to do. Otherwise one instance has all cores.
+  bool widens_when_alone = false;
+  // "auto" passes it over: it runs what nobody asked for by name.
+  bool only_by_name = false;
+};
+
+// All engines of this build; "auto" takes the first that fits device and bundle and may be taken
+// unasked.
+absl::Span<const BackboneEngine> BackboneEngines();
+
+// torchscript_backbone.cc
+absl::StatusOr<std::unique_ptr<Backbone>> LoadTorchScript(const BackboneOptions& options);
+
+// aotinductor_backbone.cc
+absl::StatusOr<std::unique_ptr<Backbone>> LoadAotInductor(const BackboneOptions& options);
+
+#ifdef PIXPOOL_HAS_OPENVINO
+// openvino_backbone.cc
+absl::StatusOr<std::unique_ptr<Backbone>> LoadOpenVino(const BackboneOptions& options);
+#endif
+
+}  // namespace pixpool

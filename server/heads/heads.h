@@ -1,0 +1,183 @@
+// Pooling heads: the table of kinds with their parameters, and their validation. Torch-free; the
+// computation on plain floats is reached through pool_tensor.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "server/bundle/manifest.h"
+#include "server/heads/postprocess.h"
+#include "server/image/image.h"
+
+namespace pixpool {
+
+// Value of a head parameter: bool, int, float, list of ints, or text (an enum's value by name,
+// "softmax").
+using ParamValue = std::variant<bool, int64_t, double, std::vector<int64_t>, std::string>;
+using ParamMap = std::map<std::string, ParamValue, std::less<>>;
+
+enum class ParamType { kBool, kInt, kFloat, kIntList, kEnum, kText };
+
+// One parameter of a head kind.
+struct ParamSpec {
+  std::string_view name;
+  ParamType type;
+  // Default in text form ("3", "true", "softmax"); empty: none. With `required` false and no
+  // default the head derives it (stride from the kernel).
+  std::string_view default_value;
+  bool required = false;
+  // Bounds of numbers and of list elements; min_open and max_open exclude the bound itself.
+  double min = 0;
+  double max = 0;
+  bool min_open = false;
+  bool max_open = false;
+  // Allowed names of an enum, separated by '|'.
+  std::string_view enum_values;
+  // Whether the value decides the vector space (top_k and return_indices do not).
+  bool in_space = true;
+  // Most entries of a list; 0: it is a value for both axes, or one for height and one for width.
+  size_t max_entries = 0;
+
+  std::string RangeText() const;  // "(0, 100]", "softmax|logits", "true|false"
+};
+
+enum class HeadOutputKind { kVector, kMap, kScores, kActivationMap };
+
+// A head as a request words it.
+struct HeadRequest {
+  std::string id;     // empty: named after the kind
+  std::string kind;   // "gem"
+  std::string layer;  // empty: the default layer, or the classifier's
+  ParamMap params;    // only what the request set
+  bool l2_normalized = false;
+  std::string projection;             // empty: none
+  std::optional<int64_t> dimensions;  // of the projection; absent: all
+  Encoding encoding = Encoding::kFloat32;
+};
+
+// A validated head: all defaults filled in, layer resolved. Immutable from then on.
+struct HeadSpec {
+  std::string id;
+  std::string kind;
+  std::string layer;
+  int layer_index = 0;  // position in the manifest's layers
+  HeadOutputKind output = HeadOutputKind::kVector;
+  ParamMap params;
+  PostProcessing post;
+  // Layer, kind and parameters that decide the space: heads with the same text give the same values
+  // on the same map, unless only an in_space = false parameter differs.
+  std::string pooling;
+  // The same with the post-processing: one line of text that decides the vector space.
+  std::string canonical;
+  std::string space_id;   // filled in by whoever knows the input plan, with MakeSpaceId
+  int class_count = 0;    // of the classifier; 0 for heads that do not read it
+  int filter_index = -1;  // of conv_pool: position in the model's filters; -1: the mean filter
+  int64_t output_channels = 0;  // of conv_pool's filter
+  bool given_indices = false;   // of max_unpool: the caller has pooled already
+
+  bool Bool(std::string_view name) const;
+  int64_t Int(std::string_view name) const;
+  double Float(std::string_view name) const;
+  const std::vector<int64_t>& Ints(std::string_view name) const;  // empty if derived and not given
+  const std::string& Enum(std::string_view name) const;
+  const std::string& Text(std::string_view name) const;
+  bool Has(std::string_view name) const;
+};
+
+// What validation needs to know of the model, or of a tensor that comes without one. Views.
+struct HeadScope {
+  absl::Span<const LayerInfo> layers;
+  std::string_view default_layer;
+  std::string_view classifier_layer;  // empty: no classifier
+  int class_count = 0;
+  absl::Span<const std::shared_ptr<const Projection>> projections;
+  absl::Span<const FilterInfo> filters;
+  bool given_indices = false;  // max_unpool gets the caller's indices
+};
+
+struct HeadInput;    // head_compute.h
+struct HeadTensors;  // head_compute.h
+
+// A kind of head, a row of the table in heads.cc.
+struct HeadType {
+  std::string_view name;
+  std::string_view description;
+  HeadOutputKind output;
+  std::vector<ParamSpec> params;
+  // Fills the derived parameters and checks what spans parameters (padding against kernel) or needs
+  // the scope; may be null.
+  absl::Status (*check)(HeadSpec& spec, const HeadScope& scope) = nullptr;
+  // Whether the head can be applied to a map of this height and width; null: to any.
+  absl::Status (*check_map)(const HeadSpec& spec, int64_t h, int64_t w) = nullptr;
+  // Number of output values on a map [C, H, W], indices and scores included; 0 where check_map
+  // fails.
+  int64_t (*value_count)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
+  // The head itself, on a batch of maps.
+  HeadTensors (*compute)(const HeadSpec& spec, const HeadInput& input) = nullptr;
+  // Map values that the head reads, roughly, repetitions included; null: each one once.
+  double (*operations)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
+  // What becomes of negative activations, "lifts them to eps", where that deserves a warning on
+  // layers that have them; empty or null where it does not.
+  std::string (*negatives)(const HeadSpec& spec) = nullptr;
+
+  bool needs_classifier() const {
+    return output == HeadOutputKind::kScores || output == HeadOutputKind::kActivationMap;
+  }
+};
+
+// All kinds that this version computes, in the order of the API.
+absl::Span<const HeadType> HeadTypes();
+const HeadType* FindHeadType(std::string_view name);  // nullptr if there is none
+
+// Checks one head and fills in its defaults. `id` stays empty if it was. Errors: HEAD_INVALID with
+// the field relative to the head ("gem.p", "layer", "head_id"), LAYER_NOT_FOUND ("layer").
+absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScope& scope);
+
+// Whether a validated head can be applied to a map of this height and width. HEAD_INVALID with
+// field and sizes.
+absl::Status CheckHeadOnMap(const HeadSpec& spec, int64_t h, int64_t w);
+
+// Map values that a validated head reads on a map of this size, roughly.
+double HeadOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
+
+// The warning about a head on a map with negative activations; empty where there is none. `where`
+// names the map: "layer 'stage5'".
+std::string NegativesWarning(const HeadSpec& spec, std::string_view where);
+
+// Checks a list of heads: each one, unique ids, default ids ("gem", "gem_2"). Field paths start
+// with "heads[i]". An empty list gives one global_avg.
+absl::StatusOr<std::vector<HeadSpec>> ValidateHeads(absl::Span<const HeadRequest> requests,
+                                                    const HeadScope& scope);
+
+// One score of a classifier.
+struct ClassScore {
+  int class_index = 0;
+  float score = 0;
+};
+
+// Result of one head on one image.
+struct HeadOutput {
+  std::vector<int64_t> shape;
+  std::vector<float> values;       // empty for scores and where packed
+  std::vector<int64_t> indices;    // where asked for
+  std::vector<ClassScore> scores;  // class_scores; the one class of class_activation_map
+  std::string packed;              // the values in another encoding than float32
+  float scale = 0;                 // of int8
+  std::vector<std::string> warnings;
+  // Of class_activation_map, filled in by whoever knows the picture.
+  Region box;
+  std::string png;
+};
+
+// What follows the last pass over a picture: projection and encoding, in place.
+void FinishHead(const HeadSpec& spec, HeadOutput& output);
+
+}  // namespace pixpool

@@ -1,0 +1,54 @@
+#include "server/pipeline/draw.h"
+
+#include <string>
+
+#include "server/base/error.h"
+#include "server/image/heatmap.h"
+
+namespace pixpool {
+namespace {
+
+constexpr char kFloats[] = "floats";
+constexpr char kOverlay[] = "png_overlay";
+
+std::string DrawPng(const ActivationView& map, const HeadSpec& head, const Image& picture,
+                    Size size) {
+  if (!DrawsOnPicture(head)) return EncodePng(DrawHeatmap(map, size.height, size.width));
+  Image canvas = CopyImage(picture);
+  LayHeatmapOver(map, canvas);
+  return EncodePng(canvas);
+}
+
+}  // namespace
+
+bool Draws(const HeadSpec& head) { return head.output == HeadOutputKind::kActivationMap; }
+
+bool DrawsOnPicture(const HeadSpec& head) { return Draws(head) && head.Enum("format") == kOverlay; }
+
+absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image) {
+  ImageFeatures& features = image.features;
+  const Size picture = features.picture;
+  const InputPlan plan = ScaledPlan(work.plan, work.passes.front().scale);
+  for (size_t h = 0; h < features.outputs.size(); ++h) {
+    const HeadSpec& head = (*work.result.heads)[h];
+    if (!Draws(head)) continue;
+    HeadOutput& output = features.outputs[h];
+    const ActivationView map = {.values = output.values,
+                                .height = static_cast<int>(output.shape[0]),
+                                .width = static_cast<int>(output.shape[1]),
+                                .area = SeenArea(plan, picture)};
+    output.box = EvidenceBox(map, features.input.height, features.input.width, picture.height,
+                             picture.width);
+    if (output.box == Region()) output.warnings.push_back("no cell has evidence for the class");
+    if (head.Enum("format") == kFloats) continue;
+    output.png = DrawPng(map, head, image.picture, picture);
+    if (output.png.empty()) {
+      return MakeError(ErrorReason::kOverloaded, "there is no memory for the heatmap");
+    }
+    output.values.clear();
+    output.shape.clear();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace pixpool

@@ -1,0 +1,73 @@
+#include "server/pipeline/limits.h"
+
+#include <string>
+
+#include "server/base/error.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+double BytesAValue(Encoding encoding) {
+  switch (encoding) {
+    case Encoding::kFloat32:
+      return 4;
+    case Encoding::kFloat16:
+      return 2;
+    case Encoding::kInt8:
+      return 1;
+    case Encoding::kBinary:
+      return 0.125;
+  }
+  return 4;
+}
+
+// Beyond int64 the exact number does not matter.
+int64_t Rounded(double value) { return value < 9e18 ? static_cast<int64_t>(value) : INT64_MAX; }
+
+}  // namespace
+
+absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual, int64_t limit,
+                       std::string_view flag, std::string_view advice) {
+  ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
+  details.metadata = {
+      {"limit", Concat(limit)}, {"actual", Concat(actual)}, {"flag", std::string(flag)}};
+  return MakeError(details,
+                   Concat(what, ": ", actual, "; the limit is ", limit, " (", flag, "); ", advice));
+}
+
+absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads) {
+  if (heads <= static_cast<size_t>(options.max_heads_per_request)) return absl::OkStatus();
+  return OverLimit("heads", "too many heads in one request", static_cast<int64_t>(heads),
+                   options.max_heads_per_request, "--max-heads-per-request", "split the request");
+}
+
+void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps) {
+  const auto times = static_cast<double>(maps);
+  double values = static_cast<double>(FindHeadType(head.kind)->value_count(head, c, h, w));
+  if (head.post.projection) values = static_cast<double>(head.post.dimensions);
+  double bytes = values * BytesAValue(head.post.encoding);
+  // Half of the values are indices then, and of eight bytes.
+  if (head.Has("return_indices") && head.Bool("return_indices")) {
+    bytes = values / 2 * (BytesAValue(head.post.encoding) + 8);
+  }
+  response_bytes += times * bytes;
+  operations += times * HeadOperations(head, c, h, w);
+}
+
+absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost) {
+  if (cost.response_bytes > static_cast<double>(options.max_response_bytes)) {
+    return OverLimit("heads", "estimated bytes of the response", Rounded(cost.response_bytes),
+                     options.max_response_bytes, "--max-response-bytes",
+                     "ask for fewer images, smaller maps or pooled features");
+  }
+  if (cost.operations > static_cast<double>(options.max_head_operations)) {
+    return OverLimit("heads", "map values that the heads would read", Rounded(cost.operations),
+                     options.max_head_operations, "--max-head-operations",
+                     "use smaller windows, larger strides or fewer heads");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace pixpool

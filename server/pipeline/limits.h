@@ -1,0 +1,31 @@
+// Limits that requests with images and requests with a tensor share. Internal to server/pipeline.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "server/heads/heads.h"
+#include "server/pipeline/options.h"
+
+namespace pixpool {
+
+// LIMIT_EXCEEDED: what, how much, the limit and its flag, and what to do.
+absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual, int64_t limit,
+                       std::string_view flag, std::string_view advice);
+
+absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads);
+
+// What the heads of a request cost, as far as their maps' sizes tell.
+struct HeadCost {
+  double response_bytes = 0;
+  double operations = 0;  // map values read
+
+  // Adds one head on `maps` maps [c, h, w].
+  void Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps);
+};
+
+absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost);
+
+}  // namespace pixpool

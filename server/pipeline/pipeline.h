@@ -1,0 +1,42 @@
+// The pipeline: requests in, features out. The one file that knows the order of the stages is
+// pipeline.cc.
+#pragma once
+
+#include <memory>
+
+#include "absl/time/time.h"
+#include "server/base/clock.h"
+#include "server/metrics/metrics.h"
+#include "server/pipeline/model_registry.h"
+#include "server/pipeline/options.h"
+#include "server/pipeline/request.h"
+
+namespace pixpool {
+
+// Decodes, preprocesses, batches and runs what Extract is given.
+//
+// Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
+// `done` is called exactly once: on the reply pool, that of Pool on the decode pool, or on the
+// calling thread when the request is refused at once. The permit of a request is held until `done`
+// has returned. Destructor: Drain must have been called or nothing be in flight.
+class Pipeline {
+ public:
+  Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock);
+  ~Pipeline();
+
+  void Extract(ExtractRequest request, ExtractDone done);
+  void Pool(PoolRequest request, PoolDone done);
+
+  // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
+  // whether all finished.
+  bool Drain(absl::Duration timeout);
+
+  const PipelineOptions& options() const;
+  GaugeReadings Gauges() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pixpool

@@ -1,0 +1,158 @@
+#include "server/pipeline/plan_request.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
+#include "server/pipeline/draw.h"
+#include "server/pipeline/limits.h"
+
+namespace pixpool {
+namespace {
+
+absl::Status CheckCounts(const PipelineOptions& options, const ExtractRequest& request) {
+  if (request.images.empty()) {
+    return MakeError({.reason = ErrorReason::kRequestInvalid, .field = "images"},
+                     "the request has no image; send at least one");
+  }
+  const int64_t images = static_cast<int64_t>(request.images.size());
+  if (images > options.max_images_per_request) {
+    return OverLimit("images", "too many images in one request", images,
+                     options.max_images_per_request, "--max-images-per-request",
+                     "split the request");
+  }
+  return CheckHeadCount(options, request.heads.size());
+}
+
+absl::StatusOr<ImageHeader> CheckRaw(const ImageInput& image, const ImageLimits& limits) {
+  const int64_t width = image.raw_width;
+  const int64_t height = image.raw_height;
+  if (width < 1 || height < 1) {
+    return MakeError(
+        {.reason = ErrorReason::kRequestInvalid, .field = "raw"},
+        Concat("raw image of ", height, "x", width, " (height x width); both must be at least 1"));
+  }
+  if (width > limits.max_side || height > limits.max_side) {
+    return OverLimit("raw", "raw image side in pixels", std::max(width, height), limits.max_side,
+                     "--max-image-side", "resize it before sending");
+  }
+  if (width * height > limits.max_pixels) {
+    return OverLimit("raw", "raw image pixels", width * height, limits.max_pixels,
+                     "--max-image-pixels", "resize it before sending");
+  }
+  if (static_cast<int64_t>(image.raw.size()) != width * height * 3) {
+    return MakeError(
+        {.reason = ErrorReason::kRequestInvalid, .field = "raw.pixels"},
+        Concat("raw image of ", height, "x", width, " (height x width) needs ", width * height * 3,
+               " bytes of RGB pixels, but has ", image.raw.size()));
+  }
+  ImageHeader header;
+  header.width = image.raw_width;
+  header.height = image.raw_height;
+  return header;
+}
+
+// Checks one image from its header and notes header and sizes in its state.
+absl::Status PlanImage(const PipelineOptions& options, const InputPlan& plan, ImageState* image) {
+  const ImageInput& source = *image->source;
+  PIXPOOL_RETURN_IF_ERROR(source.invalid);
+  PIXPOOL_ASSIGN_OR_RETURN(image->header, source.is_raw
+                                              ? CheckRaw(source, options.image)
+                                              : ReadImageHeader(source.encoded, options.image));
+  const ImageHeader& header = image->header;
+  ImageFeatures& slot = image->features;
+  const bool swapped = plan.apply_exif && SwapsAxes(header.orientation);
+  slot.picture = swapped ? Size{header.height, header.width} : Size{header.width, header.height};
+  // Scales rise, so the last one's input is the largest; a scale may be too small as well.
+  for (const double scale : plan.scales) {
+    PIXPOOL_ASSIGN_OR_RETURN(slot.input, NetworkInputSize(ScaledPlan(plan, scale), slot.picture,
+                                                          options.max_input_side));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<HeadSpec>> ResolveHeads(const ExtractRequest& request,
+                                                   const ModelInfo& info, const InputPlan& plan) {
+  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ValidateHeads(request.heads, info.Scope()));
+  const std::string canonical_plan = plan.Canonical();
+  for (HeadSpec& head : heads) {
+    head.space_id = MakeSpaceId(info, canonical_plan, head.canonical);
+  }
+  return heads;
+}
+
+// Vectors of several passes can be summed; what has a place on the picture cannot.
+absl::Status CheckPasses(const std::vector<InputPass>& passes, const std::vector<HeadSpec>& heads) {
+  if (passes.size() == 1) return absl::OkStatus();
+  for (size_t i = 0; i < heads.size(); ++i) {
+    if (heads[i].output == HeadOutputKind::kVector) continue;
+    const std::string field = Concat("heads[", i, "].", heads[i].kind);
+    return MakeError({.reason = ErrorReason::kHeadInvalid, .field = field},
+                     Concat(field,
+                            " gives no vector; input_options.scales and flip sum the vectors "
+                            "of several passes, so ask for it in a request without them"));
+  }
+  return absl::OkStatus();
+}
+
+// Adds what the heads of one image cost in all passes.
+void AddImage(const std::vector<HeadSpec>& heads, const ModelInfo& info, size_t passes,
+              const ImageFeatures& slot, HeadCost* cost) {
+  for (const HeadSpec& head : heads) {
+    const LayerInfo& layer = info.layers[static_cast<size_t>(head.layer_index)];
+    // Backbones round their maps up or down; one cell more covers both.
+    const int64_t h = slot.input.height / layer.stride + 1;
+    const int64_t w = slot.input.width / layer.stride + 1;
+    cost->Add(head, layer.channels, h, w, 1);
+    cost->operations +=
+        static_cast<double>(passes - 1) * HeadOperations(head, layer.channels, h, w);
+    // A PNG file is hardly ever larger than its pixels.
+    if (Draws(head) && head.Enum("format") != "floats") {
+      cost->response_bytes += 3.0 * slot.picture.width * slot.picture.height;
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, RequestWork* work) {
+  const ExtractRequest& request = work->request;
+  const ModelInfo& info = work->result.model->info();
+  PIXPOOL_RETURN_IF_ERROR(CheckCounts(options, request));
+  auto plan = MakeInputPlan(info.input, request.input, options.max_input_side);
+  if (!plan.ok()) return PrependField(plan.status(), "input_options");
+  work->plan = *std::move(plan);
+  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ResolveHeads(request, info, work->plan));
+  work->passes = PassesOf(work->plan);
+  PIXPOOL_RETURN_IF_ERROR(CheckPasses(work->passes, heads));
+  work->draws = std::any_of(heads.begin(), heads.end(), Draws);
+  work->keeps_pictures = std::any_of(heads.begin(), heads.end(), DrawsOnPicture);
+
+  work->images = std::vector<ImageState>(request.images.size());
+  AdmissionCost cost;
+  HeadCost head_cost;
+  for (size_t i = 0; i < work->images.size(); ++i) {
+    ImageState& image = work->images[i];
+    image.source = &request.images[i];
+    if (absl::Status status = PlanImage(options, work->plan, &image); !status.ok()) {
+      image.features.status = PrependField(status, Concat("images[", i, "]"));
+      continue;
+    }
+    if (work->passes.size() > 1) image.passes = std::make_unique<PassGroup>(work->passes.size());
+    cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
+                                                            : image.source->encoded.size());
+    cost.pixels += static_cast<int64_t>(image.header.width) * image.header.height;
+    AddImage(heads, info, work->passes.size(), image.features, &head_cost);
+  }
+  PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
+  // At most max_response_bytes now. The answer is held as long as the images are.
+  cost.bytes += static_cast<int64_t>(head_cost.response_bytes);
+  work->result.heads = std::make_shared<const std::vector<HeadSpec>>(std::move(heads));
+  return cost;
+}
+
+}  // namespace pixpool

@@ -1,0 +1,83 @@
+// What goes into the pipeline and what comes out: the vocabulary that it shares with every
+// protocol. Native types only; protobuf, HTTP and JSON stop before it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
+#include "server/heads/heads.h"
+#include "server/image/image.h"
+#include "server/input/preprocess.h"
+#include "server/metrics/metrics.h"
+#include "server/pipeline/model_registry.h"
+
+namespace pixpool {
+
+// One picture of a request. Views into ExtractRequest::owner.
+struct ImageInput {
+  std::string_view encoded;  // a whole file; or
+  std::string_view raw;      // RGB pixels, with
+  int raw_width = 0;
+  int raw_height = 0;
+  bool is_raw = false;
+  absl::Status invalid;  // not OK: the image is malformed in a way that only it is to blame for
+};
+
+struct ExtractRequest {
+  std::shared_ptr<const void> owner;  // keeps the images' bytes alive
+  std::string model;                  // empty: the default model
+  std::string version;                // empty: the loaded one
+  std::vector<ImageInput> images;
+  std::vector<HeadRequest> heads;  // empty: one global_avg
+  InputOptions input;
+  std::shared_ptr<CallContext> context;
+};
+
+// Feature maps to pool without a model. Views into `owner`.
+struct PoolRequest {
+  std::shared_ptr<const void> owner;  // keeps the values alive
+  std::vector<int64_t> shape;         // [N, C, H, W]
+  absl::Span<const float> values;
+  absl::Span<const int64_t> indices;  // of max_unpool; else empty
+  std::vector<HeadRequest> heads;
+  std::shared_ptr<CallContext> context;
+};
+
+struct PoolResult {
+  absl::Status status;                        // not OK: the rest is empty
+  std::vector<HeadSpec> heads;                // as validated
+  std::vector<std::vector<HeadOutput>> maps;  // [map][head]
+};
+
+// Time of each stage of one image, by Stage; kConvert stays zero.
+using StageDurations = std::array<TimeDuration, kStageCount>;
+
+struct ImageFeatures {
+  absl::Status status;              // not OK: the rest is empty
+  std::vector<HeadOutput> outputs;  // in the order of the heads
+  Size picture;                     // as decoded
+  Size input;                       // of the network; of several passes the largest
+  StageDurations times{};
+};
+
+struct ExtractResult {
+  absl::Status status;                // not OK: the whole request failed, images is empty
+  std::vector<ImageFeatures> images;  // in the order of the request
+  std::shared_ptr<const LoadedModel> model;
+  std::shared_ptr<const std::vector<HeadSpec>> heads;  // as validated
+};
+
+// Where results go. Called exactly once per request.
+using ExtractDone = std::function<void(ExtractResult)>;
+using PoolDone = std::function<void(PoolResult)>;
+
+}  // namespace pixpool

@@ -1,0 +1,83 @@
+#include "server/backbone/network_choice.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace pixpool {
+namespace {
+
+const std::vector<int> kUsual = {3};
+const std::vector<int> kAll = {0, 1, 2, 3};
+const std::vector<int> kOther = {1, 3};
+const std::vector<int64_t> kRecipe = {1, 224, 224, 3};
+
+NetworkChoice MakeChoice() { return NetworkChoice({kUsual, kRecipe}, kAll); }
+
+std::vector<int64_t> Sized(int64_t side) { return {1, side, side, 3}; }
+
+TEST(NetworkChoice, TheUsualNetworkServesTheFirstPass) {
+  EXPECT_EQ(MakeChoice().Choose(kUsual, kRecipe), (NetworkKey{kUsual, kRecipe}));
+}
+
+TEST(NetworkChoice, AnotherShapeOfTheUsualLayersStartsWithTheOpenNetwork) {
+  NetworkChoice choice = MakeChoice();
+  for (int i = 1; i < NetworkChoice::kPassesBeforeFixed; ++i) {
+    EXPECT_EQ(choice.Choose(kUsual, Sized(320)), (NetworkKey{kUsual, {}}));
+  }
+  EXPECT_EQ(choice.Choose(kUsual, Sized(320)), (NetworkKey{kUsual, Sized(320)}));
+  EXPECT_EQ(choice.Choose(kUsual, Sized(320)), (NetworkKey{kUsual, Sized(320)}));
+}
+
+TEST(NetworkChoice, OtherLayersStartWithTheNetworkOfAllLayers) {
+  NetworkChoice choice = MakeChoice();
+  for (int i = 1; i < NetworkChoice::kPassesBeforeFixed; ++i) {
+    EXPECT_EQ(choice.Choose(kOther, kRecipe), (NetworkKey{kAll, {}}));
+  }
+  EXPECT_EQ(choice.Choose(kOther, kRecipe), (NetworkKey{kOther, kRecipe}));
+}
+
+TEST(NetworkChoice, OtherLayersInManyShapesGetAnOpenNetwork) {
+  NetworkChoice choice = MakeChoice();
+  for (int i = 1; i < NetworkChoice::kPassesBeforeOpen; ++i) {
+    EXPECT_EQ(choice.Choose(kOther, Sized(100 + i)), (NetworkKey{kAll, {}}));
+  }
+  EXPECT_EQ(choice.Choose(kOther, Sized(100)), (NetworkKey{kOther, {}}));
+  EXPECT_EQ(choice.Choose(kOther, Sized(99)), (NetworkKey{kOther, {}}));
+}
+
+TEST(NetworkChoice, NoMoreNetworksThanTheMemoryIsFor) {
+  NetworkChoice choice = MakeChoice();
+  size_t fixed = 0;
+  for (int side = 100; side < 120; ++side) {
+    NetworkKey key;
+    for (int i = 0; i < 2 * NetworkChoice::kPassesBeforeFixed; ++i) {
+      key = choice.Choose(kUsual, Sized(side));
+    }
+    if (!key.shape.empty()) ++fixed;
+  }
+  EXPECT_EQ(fixed, NetworkChoice::kMaxMore);
+  EXPECT_EQ(choice.Choose(kUsual, kRecipe), (NetworkKey{kUsual, kRecipe}));
+}
+
+// Sizes that come once each are forgotten, and then a size that comes often is still noticed.
+TEST(NetworkChoice, ThousandsOfOddShapesKeepNoFrequentOneOut) {
+  NetworkChoice choice = MakeChoice();
+  for (int side = 300; side < 5300; ++side) {
+    ASSERT_EQ(choice.Choose(kUsual, Sized(side)), (NetworkKey{kUsual, {}}));
+  }
+  NetworkKey key;
+  for (int i = 0; i < NetworkChoice::kPassesBeforeFixed; ++i) {
+    key = choice.Choose(kUsual, Sized(64));
+  }
+  EXPECT_EQ(key, (NetworkKey{kUsual, Sized(64)}));
+}
+
+TEST(NetworkChoice, ANetworkOfOneLayerIsAlsoThatOfAll) {
+  NetworkChoice choice({{0}, kRecipe}, {0});
+  EXPECT_EQ(choice.Choose({0}, kRecipe), (NetworkKey{{0}, kRecipe}));
+  EXPECT_EQ(choice.Choose({0}, Sized(96)), (NetworkKey{{0}, {}}));
+}
+
+}  // namespace
+}  // namespace pixpool

@@ -1,0 +1,148 @@
+#include "server/config/config_table.h"
+
+#include <gtest/gtest.h>
+
+#include <clocale>
+#include <set>
+
+namespace pixpool {
+namespace {
+
+const OptionRow& Row(std::string_view name) {
+  const OptionRow* row = FindOption(name);
+  EXPECT_NE(row, nullptr) << name;
+  return *row;
+}
+
+bool Accepts(std::string_view name, std::string_view text) {
+  Config config;
+  return !SetOption(Row(name), text, &config).has_value();
+}
+
+TEST(ConfigTableTest, NamesAreUniqueAndDefaultsAreInRange) {
+  std::set<std::string_view> names;
+  for (const OptionRow& row : OptionTable()) {
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+    EXPECT_FALSE(row.help.empty()) << row.name;
+    Config config;
+    std::string value = FormatOption(row, config);
+    if (value.front() == '"') value = value.substr(1, value.size() - 2);
+    EXPECT_EQ(SetOption(row, value, &config), std::nullopt) << row.name;
+    EXPECT_EQ(FormatOption(row, config), FormatOption(row, Config{})) << row.name;
+  }
+  EXPECT_EQ(FindOption("no-such-option"), nullptr);
+}
+
+// Every number at its bounds and one beyond them, and texts that are no number.
+TEST(ConfigTableTest, NumbersAreBounded) {
+  for (const OptionRow& row : OptionTable()) {
+    if (row.kind != OptionKind::kNumber && row.kind != OptionKind::kBytes) continue;
+    EXPECT_LT(row.min, row.max) << row.name;
+    EXPECT_TRUE(Accepts(row.name, std::to_string(row.min))) << row.name;
+    EXPECT_TRUE(Accepts(row.name, std::to_string(row.max))) << row.name;
+    for (const std::string& text : {std::to_string(row.min - 1), std::to_string(row.max + 1)}) {
+      Config config;
+      const auto problem = SetOption(row, text, &config);
+      ASSERT_TRUE(problem.has_value()) << row.name << " " << text;
+      EXPECT_NE(problem->find(RangeText(row)), std::string::npos) << *problem;
+      EXPECT_EQ(FormatOption(row, config), FormatOption(row, Config{})) << "left as it was";
+    }
+    for (const char* text : {"1e3", "0x10", "", " ", "1.0", "+1", " 1", "1 ", "1_0", "--1", "-",
+                             "one", "99999999999999999999999", "-99999999999999999999999", "1\n"}) {
+      EXPECT_FALSE(Accepts(row.name, text)) << row.name << " '" << text << "'";
+    }
+  }
+  EXPECT_FALSE(Accepts("max-batch-size", "99999999999"));
+}
+
+TEST(ConfigTableTest, ValuesReachTheirMember) {
+  Config config;
+  EXPECT_EQ(SetOption(Row("max-batch-size"), "17", &config), std::nullopt);
+  EXPECT_EQ(config.max_batch_size, 17);
+  EXPECT_EQ(SetOption(Row("max-in-flight-pixels"), "5000000000", &config), std::nullopt);
+  EXPECT_EQ(config.max_in_flight_pixels, 5'000'000'000);
+  EXPECT_EQ(SetOption(Row("reflection"), "false", &config), std::nullopt);
+  EXPECT_FALSE(config.reflection);
+  EXPECT_EQ(SetOption(Row("models-dir"), "some dir", &config), std::nullopt);
+  EXPECT_EQ(config.models_dir, "some dir");
+}
+
+TEST(ConfigTableTest, BytesTakeBinarySuffixes) {
+  Config config;
+  for (const auto& [text, value] : std::initializer_list<std::pair<const char*, int64_t>>{
+           {"2048", 2048}, {"2KiB", 2048}, {"3 MiB", 3 << 20}, {"1GiB", 1 << 30}}) {
+    EXPECT_EQ(SetOption(Row("max-image-bytes"), text, &config), std::nullopt) << text;
+    EXPECT_EQ(config.max_image_bytes, value) << text;
+  }
+  for (const char* text :
+       {"KiB", "1KB", "1K", "1kib", "1.5MiB", "9223372036854775807KiB", "-1KiB", "1MiBMiB"}) {
+    EXPECT_FALSE(Accepts("max-image-bytes", text)) << text;
+  }
+  EXPECT_FALSE(Accepts("max-batch-size", "1KiB")) << "a count has no suffix";
+}
+
+TEST(ConfigTableTest, SwitchesTakeTwoWords) {
+  EXPECT_TRUE(Accepts("reflection", "true"));
+  for (const char* text : {"", "1", "TRUE", "yes", "on"}) {
+    EXPECT_FALSE(Accepts("reflection", text)) << text;
+  }
+}
+
+TEST(ConfigTableTest, ChoicesAndDevices) {
+  for (const char* text : {"debug", "off"}) EXPECT_TRUE(Accepts("log-level", text)) << text;
+  for (const char* text : {"", "INFO", "debug|info", "trace"}) {
+    EXPECT_FALSE(Accepts("log-level", text)) << text;
+  }
+  for (const char* text : {"auto", "cpu", "cuda", "cuda:0", "cuda:15"}) {
+    EXPECT_TRUE(Accepts("device", text)) << text;
+  }
+  for (const char* text : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1000", "cpu:0"}) {
+    EXPECT_FALSE(Accepts("device", text)) << text;
+  }
+}
+
+TEST(ConfigTableTest, Addresses) {
+  for (const char* text : {"127.0.0.1:0", "localhost:65535", "[::1]:50051", "a-b.c:1"}) {
+    EXPECT_TRUE(Accepts("listen", text)) << text;
+  }
+  for (const char* text : {"", "127.0.0.1", ":1", "h:", "h:65536", "h:-1", "h:1e3", "::1:50051",
+                           "[]:1", "h :1", "http://h:1", "h:123456"}) {
+    EXPECT_FALSE(Accepts("listen", text)) << text;
+  }
+  EXPECT_TRUE(Accepts("http-listen", "")) << "turns the endpoint off";
+  EXPECT_EQ(ParseAddress("[::1]:80")->host, "::1");
+  EXPECT_EQ(ParseAddress("[::1]:80")->port, 80);
+}
+
+TEST(ConfigTableTest, TextsMustBePrintable) {
+  EXPECT_FALSE(Accepts("models-dir", ""));
+  EXPECT_FALSE(Accepts("models-dir", std::string_view("a\0b", 3)));
+  EXPECT_FALSE(Accepts("models-dir", "a\nb"));
+  EXPECT_TRUE(Accepts("default-model", ""));
+}
+
+TEST(ConfigTableTest, TheLocaleChangesNothing) {
+  const std::string before = std::setlocale(LC_ALL, nullptr);
+  if (std::setlocale(LC_ALL, "de_DE.UTF-8") == nullptr) std::setlocale(LC_ALL, "C.UTF-8");
+  EXPECT_TRUE(Accepts("max-in-flight-pixels", "5000000000"));
+  EXPECT_FALSE(Accepts("max-in-flight-pixels", "5.000.000.000"));
+  EXPECT_EQ(FormatOption(Row("max-in-flight-pixels"), Config{}), "400000000");
+  std::setlocale(LC_ALL, before.c_str());
+}
+
+TEST(ConfigTableTest, SuggestsOnlyWhatIsNear) {
+  const std::vector<std::string> names = {"max-batch-size", "listen", "device"};
+  EXPECT_EQ(DidYouMean("max-batchsize", names), ", did you mean max-batch-size?");
+  EXPECT_EQ(DidYouMean("max_batch_size", names), ", did you mean max-batch-size?");
+  EXPECT_EQ(DidYouMean("lisen", names), ", did you mean listen?");
+  EXPECT_EQ(DidYouMean("entirely-else", names), "");
+  EXPECT_EQ(DidYouMean(std::string(100'000, 'a'), names), "");
+}
+
+TEST(ConfigTableTest, EnvironmentNames) {
+  EXPECT_EQ(EnvironmentName("listen"), "PIXPOOL_LISTEN");
+  EXPECT_EQ(EnvironmentName("max-batch-delay-ms"), "PIXPOOL_MAX_BATCH_DELAY_MS");
+}
+
+}  // namespace
+}  // namespace pixpool

@@ -1,0 +1,205 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "server/input/preprocess.h"
+#include "tests/unit/model/fixtures.h"
+
+namespace pixpool {
+namespace {
+
+constexpr int kMaxSide = 2048;
+
+InputRecipe Recipe() { return {.resize_size = 256, .height = 224, .width = 224}; }
+
+InputPlan Plan(const InputOptions& options) {
+  const auto plan = MakeInputPlan(Recipe(), options, kMaxSide);
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  return *plan;
+}
+
+TEST(MakeInputPlan, WithoutOptionsIsTheRecipe) {
+  const InputPlan plan = Plan({});
+  EXPECT_EQ(plan.Canonical(),
+            "resize=shorter_side:256:bicubic;crop=center:224x224;exif=true;background=none");
+}
+
+TEST(MakeInputPlan, OneSideSetsBothAndScalesTheResize) {
+  InputPlan plan = Plan({.height = 448});
+  EXPECT_EQ(plan.height, 448);
+  EXPECT_EQ(plan.width, 448);
+  EXPECT_EQ(plan.resize_size, 512);
+  plan = Plan({.width = 100});
+  EXPECT_EQ(plan.height, 100);
+  EXPECT_EQ(plan.resize_size, 114);  // 114.28, rounded down
+  plan = Plan({.height = 224, .width = 320});
+  EXPECT_EQ(plan.resize_size, 365);  // the larger ratio, 365.7
+  plan = Plan({.height = 448, .resize_size = 460});
+  EXPECT_EQ(plan.resize_size, 460);
+}
+
+TEST(MakeInputPlan, TinyRecipeScaledDownStaysPositive) {
+  InputRecipe recipe = Recipe();
+  recipe.resize_size = 1;
+  const auto plan = MakeInputPlan(recipe, {.height = 16}, kMaxSide);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->resize_size, 1);
+}
+
+TEST(MakeInputPlan, BoundsNameTheField) {
+  struct Case {
+    InputOptions options;
+    std::string field;
+    ErrorReason reason;
+  };
+  const std::vector<Case> cases = {
+      {{.height = 15}, "input_height_px", ErrorReason::kRequestInvalid},
+      {{.height = -1}, "input_height_px", ErrorReason::kRequestInvalid},
+      {{.height = 2049}, "input_height_px", ErrorReason::kLimitExceeded},
+      {{.width = 15}, "input_width_px", ErrorReason::kRequestInvalid},
+      {{.width = 2049}, "input_width_px", ErrorReason::kLimitExceeded},
+      {{.resize_size = 0}, "resize_size_px", ErrorReason::kRequestInvalid},
+      {{.resize_size = 2049}, "resize_size_px", ErrorReason::kLimitExceeded},
+  };
+  for (const Case& c : cases) {
+    const ErrorDetails details = DetailsOf(MakeInputPlan(Recipe(), c.options, kMaxSide).status());
+    EXPECT_EQ(details.field, c.field);
+    EXPECT_EQ(details.reason, c.reason) << c.field;
+  }
+  EXPECT_TRUE(MakeInputPlan(Recipe(), {.height = 16, .width = 2048}, kMaxSide).ok());
+}
+
+TEST(Canonical, HoldsWhatDecidesPixelsAndNothingElse) {
+  std::set<std::string> texts;
+  const std::vector<InputOptions> different = {
+      {},
+      {.resize = ResizeMode::kExact},
+      {.resize = ResizeMode::kNone},
+      {.crop = CropMode::kNone},
+      {.height = 256},
+      {.height = 224, .width = 256, .resize_size = 256},
+      {.resize_size = 300},
+      {.apply_exif = false},
+      {.scaled_decode = true},
+      {.background = std::array<uint8_t, 3>{1, 2, 3}},
+      {.background = std::array<uint8_t, 3>{12, 3, 0}},
+  };
+  for (const InputOptions& options : different) texts.insert(Plan(options).Canonical());
+  EXPECT_EQ(texts.size(), different.size());
+  InputRecipe bilinear = Recipe();
+  bilinear.interpolation = Interpolation::kBilinear;
+  EXPECT_NE(MakeInputPlan(bilinear, {}, kMaxSide)->Canonical(), Plan({}).Canonical());
+
+  // Without a crop the input size only matters to an exact resize.
+  EXPECT_EQ(Plan({.crop = CropMode::kNone, .height = 300, .resize_size = 256}).Canonical(),
+            Plan({.crop = CropMode::kNone}).Canonical());
+  EXPECT_EQ(Plan({.resize = ResizeMode::kNone, .resize_size = 99}).Canonical(),
+            Plan({.resize = ResizeMode::kNone}).Canonical());
+  // Nor a scaled decode where the picture is not shrunk.
+  EXPECT_EQ(Plan({.resize = ResizeMode::kNone, .scaled_decode = true}).Canonical(),
+            Plan({.resize = ResizeMode::kNone}).Canonical());
+}
+
+TEST(DecodeFloor, IsTwiceTheLargestResizedSize) {
+  EXPECT_EQ(DecodeFloor(Plan({}), {4000, 3000}), (Size{0, 0}));
+  EXPECT_EQ(DecodeFloor(Plan({.scaled_decode = true}), {4000, 3000}), (Size{682, 512}));
+  EXPECT_EQ(DecodeFloor(Plan({.scaled_decode = true, .scales = {0.5, 2, 1}}), {4000, 3000}),
+            (Size{1364, 1024}));
+  EXPECT_EQ(DecodeFloor(Plan({.resize = ResizeMode::kExact, .scaled_decode = true}), {50, 70}),
+            (Size{448, 448}));
+  EXPECT_EQ(DecodeFloor(Plan({.resize = ResizeMode::kNone, .scaled_decode = true}), {50, 70}),
+            (Size{0, 0}));
+  EXPECT_EQ(DecodeFloor(Plan({.resize = ResizeMode::kNone, .scaled_decode = true, .scales = {.25}}),
+                        {400, 800}),
+            (Size{200, 400}));
+}
+
+TEST(ResizedSize, FollowsTheMode) {
+  EXPECT_EQ(ResizedSize(Plan({}), {500, 375}), (Size{341, 256}));
+  EXPECT_EQ(ResizedSize(Plan({}), {375, 500}), (Size{256, 341}));
+  EXPECT_EQ(ResizedSize(Plan({.resize = ResizeMode::kExact, .height = 96, .width = 64}), {5, 7}),
+            (Size{64, 96}));
+  EXPECT_EQ(ResizedSize(Plan({.resize = ResizeMode::kNone}), {5, 7}), (Size{5, 7}));
+}
+
+TEST(NetworkInputSize, IsTheCropOrTheResizedPicture) {
+  EXPECT_EQ(*NetworkInputSize(Plan({}), {500, 375}, kMaxSide), (Size{224, 224}));
+  EXPECT_EQ(*NetworkInputSize(Plan({.crop = CropMode::kNone}), {500, 375}, kMaxSide),
+            (Size{341, 256}));
+  const InputPlan as_it_is = Plan({.resize = ResizeMode::kNone, .crop = CropMode::kNone});
+  EXPECT_EQ(*NetworkInputSize(as_it_is, {2048, 16}, kMaxSide), (Size{2048, 16}));
+}
+
+TEST(NetworkInputSize, RefusesWhatIsTooLargeOrTooSmall) {
+  const InputPlan as_it_is = Plan({.resize = ResizeMode::kNone, .crop = CropMode::kNone});
+  EXPECT_EQ(DetailsOf(NetworkInputSize(as_it_is, {2049, 100}, kMaxSide).status()).reason,
+            ErrorReason::kLimitExceeded);
+  EXPECT_EQ(DetailsOf(NetworkInputSize(as_it_is, {100, 15}, kMaxSide).status()).reason,
+            ErrorReason::kRequestInvalid);
+  EXPECT_EQ(DetailsOf(NetworkInputSize(as_it_is, {0, 0}, kMaxSide).status()).reason,
+            ErrorReason::kRequestInvalid);
+  const InputPlan uncropped = Plan({.crop = CropMode::kNone});
+  EXPECT_EQ(DetailsOf(NetworkInputSize(uncropped, {2049, 256}, kMaxSide).status()).reason,
+            ErrorReason::kLimitExceeded);
+}
+
+// The crop of a long thin picture is all that is computed of it, so it needs no limit of its own.
+TEST(NetworkInputSize, ExtremeShapesAreFineUnderACrop) {
+  EXPECT_EQ(*NetworkInputSize(Plan({}), {16'384, 1}, kMaxSide), (Size{224, 224}));
+}
+
+TEST(Scales, OrderAndOneAloneDoNotChangeTheText) {
+  const std::string plain = Plan({}).Canonical();
+  EXPECT_EQ(Plan({.scales = {1}}).Canonical(), plain);
+  EXPECT_EQ(Plan({.scales = {1, 0.5}}).Canonical(), Plan({.scales = {0.5, 1}}).Canonical());
+  const std::set<std::string> texts = {
+      plain, Plan({.scales = {0.5}}).Canonical(), Plan({.scales = {0.5, 1}}).Canonical(),
+      Plan({.flip = true}).Canonical(), Plan({.scales = {0.5}, .flip = true}).Canonical()};
+  EXPECT_EQ(texts.size(), 5u);
+  // Neighbouring floats are two scales.
+  EXPECT_NE(Plan({.scales = {0.7071067}}).Canonical(), Plan({.scales = {0.7071068}}).Canonical());
+  // At another scale even an unresized picture is resized, so the filter counts.
+  EXPECT_THAT(Plan({.resize = ResizeMode::kNone, .scales = {0.5}}).Canonical(),
+              testing::HasSubstr("scales=0.5:bicubic"));
+}
+
+TEST(Scales, BoundsNameTheField) {
+  const auto field = [](const InputOptions& options) {
+    return DetailsOf(MakeInputPlan(Recipe(), options, kMaxSide).status()).field;
+  };
+  EXPECT_EQ(field({.scales = {1, 0.05}}), "scales[1]");
+  EXPECT_EQ(field({.scales = {4.5}}), "scales[0]");
+  EXPECT_EQ(field({.scales = {std::nan("")}}), "scales[0]");
+  EXPECT_EQ(field({.scales = {1, 0.5, 1}}), "scales[0]");
+  EXPECT_EQ(field({.scales = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}}), "scales");
+  EXPECT_EQ(field({.height = 100, .scales = {0.1}}), "scales[0]");  // an input of 10 pixels
+  const auto large = MakeInputPlan(Recipe(), {.height = 1000, .scales = {4}}, kMaxSide);
+  EXPECT_EQ(DetailsOf(large.status()).reason, ErrorReason::kLimitExceeded);
+}
+
+TEST(Scales, EachIsAResizeOfThePicture) {
+  const InputPlan plan = Plan({.scales = {0.5, 1, 1.5}});
+  const InputPlan half = ScaledPlan(plan, 0.5);
+  EXPECT_EQ(ResizedSize(half, {500, 375}), (Size{170, 128}));
+  EXPECT_EQ(*NetworkInputSize(half, {500, 375}, kMaxSide), (Size{112, 112}));
+  const InputPlan as_it_is =
+      Plan({.resize = ResizeMode::kNone, .crop = CropMode::kNone, .scales = {0.5}});
+  EXPECT_EQ(*NetworkInputSize(ScaledPlan(as_it_is, 0.5), {101, 60}, kMaxSide), (Size{51, 30}));
+  EXPECT_EQ(ScaledPlan(plan, 1).Canonical(), plan.Canonical());
+}
+
+TEST(PassesOf, AreEveryScalePlainAndMirrored) {
+  const std::vector<InputPass> passes = PassesOf(Plan({.scales = {1, 0.5}, .flip = true}));
+  ASSERT_EQ(passes.size(), 4u);
+  EXPECT_EQ(passes[0].scale, 0.5);
+  EXPECT_FALSE(passes[0].mirrored);
+  EXPECT_EQ(passes[1].scale, 0.5);
+  EXPECT_TRUE(passes[1].mirrored);
+  EXPECT_EQ(passes[3].scale, 1);
+  EXPECT_EQ(PassesOf(Plan({})).size(), 1u);
+}
+
+}  // namespace
+}  // namespace pixpool

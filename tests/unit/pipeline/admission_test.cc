@@ -1,0 +1,148 @@
+#include "server/pipeline/admission.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "server/base/error.h"
+
+namespace pixpool {
+namespace {
+
+using testing::HasSubstr;
+
+AdmissionLimits Limits() {
+  AdmissionLimits limits;
+  limits.max_requests = 3;
+  limits.max_bytes = 100;
+  limits.max_pixels = 1000;
+  limits.retry_after = absl::Milliseconds(70);
+  return limits;
+}
+
+void ExpectOverloaded(const absl::StatusOr<Permit>& permit, const char* flag) {
+  ASSERT_FALSE(permit.ok());
+  EXPECT_EQ(permit.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(permit.status().message()), HasSubstr(flag));
+  const auto details = GetErrorDetails(permit.status());
+  ASSERT_TRUE(details.has_value());
+  EXPECT_EQ(details->reason, ErrorReason::kOverloaded);
+  EXPECT_EQ(details->retry_after, absl::Milliseconds(70));
+}
+
+TEST(AdmissionTest, RequestsAreBounded) {
+  Admission admission(Limits());
+  std::vector<Permit> permits;
+  for (int i = 0; i < 3; ++i) permits.push_back(*admission.Acquire({}));
+  ExpectOverloaded(admission.Acquire({}), "--max-in-flight-requests 3");
+  permits.pop_back();
+  EXPECT_TRUE(admission.Acquire({}).ok());
+}
+
+TEST(AdmissionTest, BytesAndPixelsAreBoundedToTheLastOne) {
+  Admission admission(Limits());
+  const Permit first = *admission.Acquire({60, 600});
+  EXPECT_TRUE(admission.Acquire({40, 400}).ok());
+  ExpectOverloaded(admission.Acquire({41, 0}), "--max-in-flight-bytes 100");
+  ExpectOverloaded(admission.Acquire({0, 401}), "--max-in-flight-pixels 1000");
+  EXPECT_EQ(admission.usage().requests, 1) << "a refused request takes nothing";
+  EXPECT_EQ(admission.usage().bytes, 60);
+  EXPECT_EQ(admission.usage().pixels, 600);
+}
+
+TEST(AdmissionTest, ARequestOverTheBudgetIsAdmittedAlone) {
+  Admission admission(Limits());
+  {
+    const Permit giant = *admission.Acquire({500, 5000});
+    ExpectOverloaded(admission.Acquire({0, 0}), "--max-in-flight-bytes");
+  }
+  const Permit small = *admission.Acquire({1, 1});
+  ExpectOverloaded(admission.Acquire({500, 0}), "--max-in-flight-bytes");
+}
+
+TEST(AdmissionTest, CostsCannotOverflow) {
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  Admission admission(Limits());
+  {
+    const Permit giant = *admission.Acquire({kMax, kMax});
+    EXPECT_FALSE(admission.Acquire({kMax, kMax}).ok());
+  }
+  EXPECT_EQ(admission.usage().bytes, 0);
+  const Permit negative = *admission.Acquire({-5, -5});
+  EXPECT_EQ(admission.usage().bytes, 0) << "a negative cost buys no room";
+  EXPECT_EQ(admission.usage().pixels, 0);
+}
+
+TEST(AdmissionTest, APermitReturnsItsCostOnce) {
+  Admission admission(Limits());
+  Permit a = *admission.Acquire({10, 100});
+  Permit b = std::move(a);
+  a.Release();  // NOLINT(bugprone-use-after-move): what a moved-from permit does is the point
+  EXPECT_EQ(admission.usage().requests, 1) << "the moved-from permit holds nothing";
+  b.Release();
+  b.Release();
+  EXPECT_EQ(admission.usage().requests, 0);
+  EXPECT_EQ(admission.usage().bytes, 0);
+  EXPECT_EQ(admission.usage().pixels, 0);
+}
+
+TEST(AdmissionTest, AssignmentReturnsWhatThePermitHeld) {
+  Admission admission(Limits());
+  Permit a = *admission.Acquire({10, 100});
+  Permit b = *admission.Acquire({20, 200});
+  a = std::move(b);
+  EXPECT_EQ(admission.usage().requests, 1);
+  EXPECT_EQ(admission.usage().bytes, 20);
+  Permit& self = a;
+  a = std::move(self);
+  EXPECT_EQ(admission.usage().bytes, 20) << "self-assignment keeps it";
+}
+
+TEST(AdmissionTest, AfterCloseAllIsRefusedAsDraining) {
+  Admission admission(Limits());
+  const Permit held = *admission.Acquire({});
+  admission.Close();
+  const auto refused = admission.Acquire({});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(GetErrorDetails(refused.status())->reason, ErrorReason::kDraining);
+  EXPECT_EQ(admission.usage().requests, 1) << "what is in flight stays";
+}
+
+TEST(AdmissionTest, WaitUntilIdle) {
+  Admission admission(Limits());
+  EXPECT_TRUE(admission.WaitUntilIdle(absl::ZeroDuration()));
+  Permit held = *admission.Acquire({});
+  EXPECT_FALSE(admission.WaitUntilIdle(absl::ZeroDuration()));
+  std::thread finisher([permit = std::move(held)]() mutable { permit.Release(); });
+  EXPECT_TRUE(admission.WaitUntilIdle(absl::InfiniteDuration()));
+  finisher.join();
+}
+
+TEST(AdmissionTest, ManyThreadsNeverExceedTheBounds) {
+  Admission admission(Limits());
+  std::atomic<int> in_flight{0};
+  std::atomic<int> admitted{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5'000; ++i) {
+        const auto permit = admission.Acquire({30, 100});
+        if (!permit.ok()) continue;
+        admitted.fetch_add(1);
+        EXPECT_LE(in_flight.fetch_add(1) + 1, 3);
+        in_flight.fetch_sub(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(admitted.load(), 0);
+  EXPECT_EQ(admission.usage().requests, 0);
+  EXPECT_EQ(admission.usage().bytes, 0);
+}
+
+}  // namespace
+}  // namespace pixpool

@@ -1,0 +1,158 @@
+#include "server/pipeline/model_registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/base/error.h"
+
+namespace pixpool {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// A model that says when it is destroyed.
+class FakeModel final : public Model {
+ public:
+  explicit FakeModel(std::string version, bool* destroyed = nullptr) : destroyed_(destroyed) {
+    info_.version = std::move(version);
+  }
+  ~FakeModel() override {
+    if (destroyed_ != nullptr) *destroyed_ = true;
+  }
+  const ModelInfo& info() const override { return info_; }
+  int instance_count() const override { return 1; }
+  int useful_batch_size() const override { return 8; }
+  void EnterInstanceThread(int) override {}
+  void RunBatch(const BatchPlace&, absl::Span<const ModelTask>, absl::Span<ModelResult>,
+                ModelRunTimes*) override {}
+
+ private:
+  ModelInfo info_;
+  bool* const destroyed_;
+};
+
+void SetReady(ModelRegistry& registry, const std::string& name, const std::string& version) {
+  registry.SetReady(name, version, std::make_unique<FakeModel>(version));
+}
+
+ErrorReason ReasonOf(const absl::Status& status) { return GetErrorDetails(status)->reason; }
+
+TEST(ModelRegistryTest, EmptyHasNoModelAndIsNotReady) {
+  const ModelRegistry registry("");
+  EXPECT_EQ(ReasonOf(registry.Get("", "").status()), ErrorReason::kModelNotFound);
+  EXPECT_TRUE(registry.List().empty());
+  EXPECT_FALSE(registry.AllReady());
+}
+
+TEST(ModelRegistryTest, AModelLoadsAndThenServes) {
+  ModelRegistry registry("");
+  registry.AddLoading("net", "1");
+  const absl::Status loading = registry.Get("net", "1").status();
+  EXPECT_EQ(ReasonOf(loading), ErrorReason::kModelLoading);
+  EXPECT_EQ(loading.code(), absl::StatusCode::kUnavailable);
+  EXPECT_GT(GetErrorDetails(loading)->retry_after, absl::ZeroDuration());
+  EXPECT_FALSE(registry.AllReady());
+  SetReady(registry, "net", "1");
+  EXPECT_TRUE(registry.AllReady());
+  EXPECT_EQ((*registry.Get("net", "1"))->info().version, "1");
+  EXPECT_EQ(registry.List().size(), 1u) << "the same row";
+}
+
+TEST(ModelRegistryTest, AFailedModelSaysWhy) {
+  ModelRegistry registry("");
+  registry.AddLoading("net", "1");
+  registry.SetFailed("net", "1", "digest differs");
+  const absl::Status failed = registry.Get("net", "").status();
+  EXPECT_EQ(ReasonOf(failed), ErrorReason::kModelLoading);
+  EXPECT_THAT(std::string(failed.message()), HasSubstr("digest differs"));
+  EXPECT_FALSE(registry.AllReady());
+  EXPECT_EQ(registry.Find("net", "1")->state, ModelState::kFailed);
+  EXPECT_EQ(registry.Find("net", "1")->loaded, nullptr);
+}
+
+TEST(ModelRegistryTest, AllReadyNeedsEveryOne) {
+  ModelRegistry registry("");
+  SetReady(registry, "a", "1");
+  registry.AddLoading("b", "1");
+  EXPECT_FALSE(registry.AllReady());
+  SetReady(registry, "b", "1");
+  EXPECT_TRUE(registry.AllReady());
+}
+
+TEST(ModelRegistryTest, AnEmptyNameIsTheDefaultModel) {
+  ModelRegistry first("");
+  ModelRegistry chosen("b");
+  for (ModelRegistry* registry : {&first, &chosen}) {
+    SetReady(*registry, "b", "1");
+    SetReady(*registry, "a", "1");
+  }
+  EXPECT_EQ(first.Find("", "")->name, "a") << "the first by name";
+  EXPECT_EQ(chosen.Find("", "")->name, "b");
+  ModelRegistry missing("c");
+  SetReady(missing, "a", "1");
+  EXPECT_EQ(ReasonOf(missing.Find("", "").status()), ErrorReason::kModelNotFound);
+}
+
+TEST(ModelRegistryTest, VersionsAreOrderedByValueAndTheHighestIsTheDefault) {
+  ModelRegistry registry("");
+  for (const char* version : {"10", "9", "007", "beta", "18446744073709551617", "alpha"}) {
+    SetReady(registry, "net", version);
+  }
+  SetReady(registry, "a", "1");
+  std::vector<std::string> listed;
+  for (const ModelEntry& entry : registry.List()) listed.push_back(entry.name + entry.version);
+  EXPECT_THAT(listed, ElementsAre("a1", "net007", "net9", "net10", "net18446744073709551617",
+                                  "netalpha", "netbeta"));
+  EXPECT_EQ(registry.Find("net", "")->version, "beta");
+  EXPECT_EQ(registry.Find("net", "007")->version, "007");
+  EXPECT_FALSE(registry.Find("net", "7").ok()) << "versions are names, not numbers";
+}
+
+TEST(ModelRegistryTest, UnknownNamesAndVersionsAreNamed) {
+  ModelRegistry registry("");
+  SetReady(registry, "net", "1");
+  SetReady(registry, "net", "2");
+  const absl::Status name = registry.Find("nett", "").status();
+  EXPECT_EQ(name.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(GetErrorDetails(name)->field, "model");
+  EXPECT_THAT(std::string(name.message()), HasSubstr("\"nett\""));
+  const absl::Status version = registry.Find("net", "3").status();
+  EXPECT_EQ(GetErrorDetails(version)->field, "model_version");
+  EXPECT_THAT(std::string(version.message()), HasSubstr("it has: 1, 2"));
+}
+
+TEST(ModelRegistryTest, HostileNamesAreCutAndEscaped) {
+  ModelRegistry registry("");
+  SetReady(registry, "net", "1");
+  const absl::Status status = registry.Find(std::string(1 << 20, 'x') + "\n", "").status();
+  EXPECT_LT(status.message().size(), 300u);
+  const absl::Status escape = registry.Find("\x1b[2J\n", "").status();
+  EXPECT_EQ(escape.message().find('\x1b'), absl::string_view::npos);
+}
+
+TEST(ModelRegistryTest, ARequestKeepsItsModelWhenItIsReplaced) {
+  ModelRegistry registry("");
+  bool destroyed = false;
+  registry.SetReady("net", "1", std::make_unique<FakeModel>("old", &destroyed));
+  auto held = *registry.Get("net", "1");
+  registry.SetReady("net", "1", std::make_unique<FakeModel>("new"));
+  EXPECT_FALSE(destroyed);
+  EXPECT_EQ(held->info().version, "old");
+  EXPECT_EQ((*registry.Get("net", "1"))->info().version, "new");
+  held = nullptr;
+  EXPECT_TRUE(destroyed);
+}
+
+TEST(ModelRegistryTest, LongNamesAreCutBetweenCharacters) {
+  ModelRegistry registry("");
+  registry.AddLoading("a", "1");
+  std::string name(99, 'x');
+  name += "\xC3\xA9 and more";  // the character takes bytes 99 and 100
+  const auto details = GetErrorDetails(registry.Find(name, "").status());
+  ASSERT_TRUE(details.has_value());
+  EXPECT_EQ(details->metadata[0].second, std::string(99, 'x'));
+}
+
+}  // namespace
+}  // namespace pixpool

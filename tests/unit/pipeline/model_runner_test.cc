@@ -1,0 +1,89 @@
+#include "server/pipeline/model_runner.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "absl/synchronization/blocking_counter.h"
+#include "tests/integration/fake_model.h"
+
+namespace pixpool {
+namespace {
+
+class ModelRunnerTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<const LoadedModel> model() { return *fake_.registry.Get("", ""); }
+
+  // A request of one picture, as the pipeline would have prepared it.
+  std::shared_ptr<RequestWork> Work(TimeDuration left = std::chrono::seconds(60)) {
+    auto work = std::make_shared<RequestWork>();
+    work->request.context = std::make_shared<CallContext>(clock_.Now() + left);
+    HeadSpec head;
+    head.kind = "global_avg";
+    head.canonical = head.kind;
+    work->result.heads = std::make_shared<const std::vector<HeadSpec>>(1, head);
+    work->images = std::vector<ImageState>(1);
+    work->images[0].features.input = {32, 32};
+    return work;
+  }
+
+  ImageWork Picture(const std::shared_ptr<RequestWork>& work) {
+    ImageWork image{.work = work, .index = 0, .input = Image(32, 32), .ready = clock_.Now()};
+    std::memset(image.input.data(), 5, image.input.byte_size());
+    return image;
+  }
+
+  FakeRegistry fake_;
+  FakeClock clock_;
+  Metrics metrics_;
+  std::atomic<int> preparing_ = 0;
+};
+
+TEST_F(ModelRunnerTest, FillsTheSlotAndItsTimes) {
+  const auto work = Work();
+  absl::BlockingCounter done(1);
+  {
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+                       [&done](const auto&) { done.DecrementCount(); });
+    EXPECT_EQ(runner.thread_count(), 1);
+    runner.Submit(Picture(work));
+    done.Wait();
+  }
+  const ImageFeatures& slot = work->images[0].features;
+  EXPECT_TRUE(slot.status.ok());
+  const ImageWork same = Picture(work);
+  EXPECT_EQ(slot.outputs[0].values,
+            FakeModel::Expected(same.input, (*work->result.heads)[0]).values);
+  EXPECT_EQ(slot.times[static_cast<size_t>(Stage::kBackbone)], std::chrono::milliseconds(2));
+  EXPECT_EQ(slot.times[static_cast<size_t>(Stage::kHeads)], std::chrono::milliseconds(1));
+}
+
+TEST_F(ModelRunnerTest, DropsWhatIsOverBeforeTheBackbone) {
+  const auto expired = Work(-std::chrono::seconds(1));
+  const auto cancelled = Work();
+  cancelled->request.context->Cancel();
+  absl::BlockingCounter done(2);
+  {
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+                       [&done](const auto&) { done.DecrementCount(); });
+    runner.Submit(Picture(expired));
+    runner.Submit(Picture(cancelled));
+    done.Wait();
+  }
+  EXPECT_TRUE(absl::IsDeadlineExceeded(expired->images[0].features.status));
+  EXPECT_TRUE(absl::IsCancelled(cancelled->images[0].features.status));
+  EXPECT_TRUE(fake_.model->batch_sizes().empty());
+}
+
+TEST_F(ModelRunnerTest, DestructionFinishesWhatWasSubmitted) {
+  int completed = 0;
+  {
+    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+                       [&completed](const auto&) { ++completed; });
+    for (int i = 0; i < 20; ++i) runner.Submit(Picture(Work()));
+  }
+  EXPECT_EQ(completed, 20);
+}
+
+}  // namespace
+}  // namespace pixpool
