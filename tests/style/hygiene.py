@@ -8,8 +8,8 @@ from project_tree import ROOT, project_files
 SOURCES = {".cc", ".h", ".proto", ".cmake", ".py", ".sh"}
 MAX_LINES = 400
 
-# Marks of unfinished work, put together here so that this file does not find itself; by +, since the
-# formatter joins adjacent literals.
+# Marks of unfinished work, put together here so that this file does not find itself. By +, since
+# the formatter joins adjacent literals.
 MARKS = re.compile(
     r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK", "for n" + "ow")) + r")\b"
 )
