@@ -1,5 +1,6 @@
-"""Rules on the files that services and tools read: workflows and issue forms of .github, and the
-hooks of pre-commit. They run elsewhere, so what they call is looked for here.
+"""Rules on the files that services and tools read, workflows and issue forms of .github and the
+hooks of pre-commit, and on the commands in the pages for contributors. They are run elsewhere, so
+what they call is looked for here.
 """
 
 import os
@@ -15,6 +16,7 @@ from project_tree import ROOT, project_files
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@(v\d+(\.\d+)*|[0-9a-f]{40})")
 # What looks like a file of the tree in a command.
 FOLDERS = ("./", ".ci/", "bench/", "deploy/", "scripts/", "tests/")
+PAGES = {"CONTRIBUTING.md", "HACKING.md", "PULL_REQUEST_TEMPLATE.md"}
 FORM_PARTS = {"markdown", "textarea", "input", "dropdown", "checkboxes"}
 
 
@@ -24,18 +26,36 @@ def suites():
     return {*done.stdout.split(), "default"}
 
 
-def check_command(root, command):
+def simple_commands(script):
+    """The words of each command of a script."""
+    for line in script.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+        lexer.whitespace_split = True
+        words = []
+        for word in lexer:
+            if word.strip("&|;"):
+                words.append(word)
+            else:
+                yield words
+                words = []
+        yield words
+
+
+def check_script(root, script):
+    for words in simple_commands(script):
+        yield from check_command(root, words)
+
+
+def check_command(root, words):
     """What is wrong with the files and suites that a command names."""
-    words = shlex.split(command, comments=True)
     for i, word in enumerate(words):
         path = root / word
         if not word.startswith(FOLDERS):
             continue
         if not path.exists():
             yield f"{word} does not exist"
-        elif (i == 0 or not words[i - 1].startswith("-")) and path.is_file():
-            if path.suffix != ".py" and not os.access(path, os.X_OK):
-                yield f"{word} cannot be run"
+        elif path.is_file() and not path.suffix and not os.access(path, os.X_OK):
+            yield f"{word} cannot be run"
         if word == "./test":
             for suite in words[i + 1 :]:
                 if not suite.startswith("-") and suite not in suites():
@@ -66,7 +86,7 @@ def check_workflow(root, workflow):
                 yield f"{name}: a step either uses an action or runs a command"
             if "uses" in step and not PINNED.fullmatch(step["uses"]):
                 yield f"{name}: {step['uses']} has no version"
-            for problem in check_command(root, step.get("run", "")):
+            for problem in check_script(root, step.get("run", "")):
                 yield f"{name}: {problem}"
 
 
@@ -100,12 +120,27 @@ def check_hooks(root, config):
         for hook in repository["hooks"]:
             if hook.get("language") != "system":
                 yield f"{hook['id']}: pre-commit makes an environment for it"
-            for problem in check_command(root, hook.get("entry", "")):
+            for problem in check_script(root, hook.get("entry", "")):
                 yield f"{hook['id']}: {problem}"
+
+
+def commands_of(page):
+    """The blocks of shell in a page of Markdown, and what else is set as code."""
+    block = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return block.findall(page) + re.findall(r"`([^`\n]+)`", re.sub(r"(?ms)^```.*?^```$", "", page))
+
+
+def check_page(root, page):
+    """What is wrong with the commands of a page."""
+    for command in commands_of(page):
+        yield from check_script(root, command)
 
 
 def check_file(root, path):
     """All problems of a file; none if it is of no kind that is known here."""
+    if path.name in PAGES:
+        for problem in check_page(root, (root / path).read_text(encoding="utf-8")):
+            yield f"{path}: {problem}"
     if path.suffix not in (".yml", ".yaml"):
         return
     if path.parts[0] != ".github" and path.name != ".pre-commit-config.yaml":

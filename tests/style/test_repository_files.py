@@ -22,7 +22,7 @@ jobs:
       - uses: actions/checkout@v4
       - run: ./test style tidy
       - run: |
-          scripts/go --from "scripts/ready"  # says when
+          scripts/go --from "scripts/when.txt"  # says when
 """
 FORM = """\
 name: Bug
@@ -44,7 +44,17 @@ repos:
         language: system
         entry: scripts/go
 """
+PAGE = """\
+# Hacking
+
+Run `./test style && scripts/go`, or `else`:
+
+```sh
+scripts/go  # goes
+```
+"""
 FILES = {
+    "HACKING.md": PAGE,
     ".github/workflows/test.yml": WORKFLOW,
     ".github/ISSUE_TEMPLATE/bug.yml": FORM,
     ".pre-commit-config.yaml": HOOKS,
@@ -55,7 +65,12 @@ FILES = {
 def small_tree(tmp_path):
     """Checks a file in a tree that has ./test, scripts/go and a file that cannot be run."""
     (tmp_path / "scripts").mkdir()
-    for name, mode in (("test", 0o755), ("scripts/go", 0o755), ("scripts/ready", 0o644)):
+    for name, mode in (
+        ("test", 0o755),
+        ("scripts/go", 0o755),
+        ("scripts/ready", 0o644),
+        ("scripts/when.txt", 0o644),
+    ):
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(mode)
 
@@ -87,6 +102,9 @@ def test_a_right_file_passes(check, name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "complaint"),
     [
+        ("HACKING.md", "./test style", "./test stile", "no suite is called stile"),
+        ("HACKING.md", "scripts/go ", "scripts/gone ", "gone does not exist"),
+        ("HACKING.md", "scripts/go`", "scripts/gone`", "gone does not exist"),
         (".github/workflows/test.yml", "jobs:", "jobs: {", "expected"),
         (".github/workflows/test.yml", "scripts/**", "script/**", "no file is like script/**"),
         (".github/workflows/test.yml", "contents: read", "contents: write", "may only read"),
