@@ -205,7 +205,8 @@ def measure(
                 cpu, serving = server.cpu_seconds() - cpu, server.serving_seconds() - serving
                 if abs(got.answer_bytes - length[server.name]) > 0.05 * length[server.name]:
                     raise SystemExit(
-                        f"{server.name}: answers of {got.answer_bytes} bytes in place of {length[server.name]}"
+                        f"{server.name}: answers of {got.answer_bytes} bytes "
+                        f"in place of {length[server.name]}"
                     )
                 keep(
                     results,

@@ -217,7 +217,8 @@ def table(results: dict[str, Any]) -> str:
         ),
         (
             "refused there",
-            f"{load[2.0]['shed']:.0%}, and {load[2.0]['late']:.1%} past their deadline of {PATIENCE} s",
+            f"{load[2.0]['shed']:.0%}, and {load[2.0]['late']:.1%} "
+            f"past their deadline of {PATIENCE} s",
         ),
         (
             "12 megapixels, exact / scaled decode, images/s",
@@ -226,7 +227,8 @@ def table(results: dict[str, Any]) -> str:
     ]
     has = ", ".join(machine["instructions"]) or "no AVX2"
     lines = [
-        f"| {results['model']}, {results['precision']}, {machine['cores']} cores ({machine['processor']}; {has}) | |",
+        f"| {results['model']}, {results['precision']}, {machine['cores']} cores "
+        f"({machine['processor']}; {has}) | |",
         "|---|---|",
     ]
     return "\n".join([*lines, *(f"| {what} | {value} |" for what, value in rows)]) + "\n"

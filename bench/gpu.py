@@ -46,7 +46,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
         print(
-            "bench/gpu.py: no CUDA device, or a PyTorch without CUDA: nothing to measure (--device cpu?)",
+            "bench/gpu.py: no CUDA device, or a PyTorch without CUDA: nothing to measure "
+            "(--device cpu?)",
             file=sys.stderr,
         )
         return 2
@@ -57,7 +58,8 @@ def main() -> int:
     )
     print(f"PyTorch {torch.__version__} on {name}")
     print(
-        f"{'model':<20} {'precision':<9} {'engine':<12} {'batch':>5} {'images/s':>10} {'ms':>9} {'cosine':>9}"
+        f"{'model':<20} {'precision':<9} {'engine':<12} {'batch':>5} "
+        f"{'images/s':>10} {'ms':>9} {'cosine':>9}"
     )
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
         rows = [row for model in args.model for row in measure(model, Path(folder), args)]
@@ -90,7 +92,8 @@ def measure(model: str, folder: Path, args: argparse.Namespace) -> Iterator[dict
                 cosine = nn.functional.cosine_similarity(got, exact, dim=1).min().item()
                 rate = batch / timed(run, args.seconds)
                 print(
-                    f"{model:<20} {precision:<9} {engine:<12} {batch:>5} {rate:10.1f} {1e3 * batch / rate:9.3f} {cosine:9.6f}",
+                    f"{model:<20} {precision:<9} {engine:<12} {batch:>5} "
+                    f"{rate:10.1f} {1e3 * batch / rate:9.3f} {cosine:9.6f}",
                     flush=True,
                 )
                 yield {
@@ -116,7 +119,7 @@ def engines(network: nn.Module, pictures: Tensor, folder: Path) -> Iterator[tupl
 
 
 def timed(run: Run, seconds: float) -> float:
-    """Seconds of a run: the best of three measurements, the device waited for at the end of each."""
+    """Seconds of a run: the best of three measurements, each until the device is done."""
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     for _ in range(5):
         run()

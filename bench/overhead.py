@@ -55,10 +55,12 @@ def main() -> None:
             values = len(server.wait_ready(picture))
             body = server.body(picture, "padded")
             print(
-                f"requests of {body.stat().st_size} bytes for {values} values; medians of {args.rounds} rounds of {args.seconds:g} s"
+                f"requests of {body.stat().st_size} bytes for {values} values; "
+                f"medians of {args.rounds} rounds of {args.seconds:g} s"
             )
             print(
-                f"{'at':>3} {'calls/s':>9} {'cpu ms':>7} {'in process':>11} {'of it head':>11} {'outside ms':>11} {'(range)':>16} {'serving':>8}"
+                f"{'at':>3} {'calls/s':>9} {'cpu ms':>7} {'in process':>11} {'of it head':>11} "
+                f"{'outside ms':>11} {'(range)':>16} {'serving':>8}"
             )
             for concurrency in args.concurrency:
                 row(server, body, file, concurrency, args)
@@ -99,8 +101,8 @@ def row(
     middle = [statistics.median(values) for values in (rate, cpu, limit, heads, outside)]
     spread = f"{min(outside):.3f} to {max(outside):.3f}"
     print(
-        f"{concurrency:>3} {middle[0]:9,.0f} {middle[1]:7.3f} {middle[2]:11.3f} {middle[3]:11.3f} {middle[4]:11.3f} {spread:>16}"
-        f" {statistics.median(serving):8.3f}",
+        f"{concurrency:>3} {middle[0]:9,.0f} {middle[1]:7.3f} {middle[2]:11.3f} {middle[3]:11.3f} "
+        f"{middle[4]:11.3f} {spread:>16} {statistics.median(serving):8.3f}",
         flush=True,
     )
 

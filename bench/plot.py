@@ -16,7 +16,9 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 
 def bars(models: dict[str, Any], path: Path, title: str) -> None:
-    """Images a second: a panel for each model, a group of bars for each number of calls in flight."""
+    """Images a second: a panel a model, and in it a group of bars for each number of calls in
+    flight.
+    """
     figure, panels = plt.subplots(
         len(models), figsize=(8.5, 3.6 * len(models)), layout="constrained", squeeze=False
     )

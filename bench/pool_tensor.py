@@ -48,8 +48,9 @@ def main() -> None:
                 got = load.run(server.target, METHOD, body, concurrency, args.requests)
                 cpu = 1e6 * (server.cpu_seconds() - before) / args.requests
                 print(
-                    f"{args.head} of {args.shape} at {concurrency:>2}: {got.rate:8,.0f} calls/s, p50 {got.p50:.3f} ms, "
-                    f"p99 {got.p99:.3f} ms, {cpu:.0f} us of processor time a call"
+                    f"{args.head} of {args.shape} at {concurrency:>2}: {got.rate:8,.0f} calls/s, "
+                    f"p50 {got.p50:.3f} ms, p99 {got.p99:.3f} ms, "
+                    f"{cpu:.0f} us of processor time a call"
                 )
         finally:
             server.stop()

@@ -57,14 +57,14 @@ def table(model: str, run: dict[str, Any], picture_bytes: int, args: argparse.Na
         f"medians of {args.rounds} rounds of {args.seconds:g} s\n"
     )
     print(
-        f"{'':<30} {'at':>3} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms':>7} {'MB':>6} {'x best peer':>12} {'of limit':>9}"
+        f"{'':<30} {'at':>3} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms':>7} {'MB':>6} "
+        f"{'x best peer':>12} {'of limit':>9}"
     )
     for concurrency in map(str, args.concurrency):
         best = max((middle[p][concurrency]["rate"] for p in run["peers"]), default=math.nan)
         for name, by in middle.items():
-            print(
-                f"{name:<30} {concurrency:>3} {_cells(by[concurrency], best, limit_of(run, middle, name, concurrency))}"
-            )
+            limit = limit_of(run, middle, name, concurrency)
+            print(f"{name:<30} {concurrency:>3} {_cells(by[concurrency], best, limit)}")
     _ratios(run, middle, args)
     for name, settings in run["settings"].items():
         print(f"{name}: {settings}; cosine with the reference {run['cosines'][name]:.6f}")
@@ -106,7 +106,8 @@ def _ratios(run: dict[str, Any], middle: dict[str, Any], args: argparse.Namespac
             + ", ".join(f"{p['heads']:.2f}" for p in parts)
         )
         print(
-            "    outside decode, resize and backbone, as the difference to the limit (bench/overhead has it without the noise): "
+            "    outside decode, resize and backbone, as the difference to the limit "
+            "(bench/overhead has it without the noise): "
             + ", ".join(
                 f"{p['outside']:.2f} ({p['outside_low']:.2f} to {p['outside_high']:.2f})"
                 for p in parts
@@ -116,11 +117,15 @@ def _ratios(run: dict[str, Any], middle: dict[str, Any], args: argparse.Namespac
 
 def _int8(run: dict[str, Any]) -> None:
     got = run["int8"]
-    what = f"cosine {got['cosine_median']:.4f} at the median, {got['cosine_p5']:.4f} at the 5th percentile"
+    what = (
+        f"cosine {got['cosine_median']:.4f} at the median, "
+        f"{got['cosine_p5']:.4f} at the 5th percentile"
+    )
     if "top1_agreement" in got:
         what += f", the same top label on {got['top1_agreement']:.1%}"
     print(
-        f"int8 ({got['float_layers']} in float32) against float32, on {got['pictures']} pictures not calibrated on: {what}"
+        f"int8 ({got['float_layers']} in float32) against float32, "
+        f"on {got['pictures']} pictures not calibrated on: {what}"
     )
     if not run["learnt"]:
         print("  The weights are random: speed is that of learnt ones, fidelity is not.")

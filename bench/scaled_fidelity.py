@@ -43,13 +43,15 @@ def main() -> None:
                 continue  # too small to be scaled
             cosines.append(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
             print(
-                f"{cosines[-1]:.5f}  {times['exact'][-1] * 1e3:7.1f} ms  {times['scaled'][-1] * 1e3:7.1f} ms  {path.name}"
+                f"{cosines[-1]:.5f}  {times['exact'][-1] * 1e3:7.1f} ms  "
+                f"{times['scaled'][-1] * 1e3:7.1f} ms  {path.name}"
             )
     if not cosines:
         raise SystemExit("no picture was large enough to be scaled")
     worst = min(cosines)
     print(
-        f"{len(cosines)} of {len(files)} pictures were scaled: cosine {statistics.median(cosines):.5f} (median), {worst:.5f} (worst)"
+        f"{len(cosines)} of {len(files)} pictures were scaled: "
+        f"cosine {statistics.median(cosines):.5f} (median), {worst:.5f} (worst)"
     )
     print(
         f"decode and resize: {sum(times['exact']):.2f} s exact, {sum(times['scaled']):.2f} s scaled"

@@ -47,7 +47,8 @@ def read_lock(path):
 
 
 def platform_line():
-    return f"# Platform: Python {sys.version_info[0]}.{sys.version_info[1]}, {platform.machine()}, {platform.system()}"
+    major, minor = sys.version_info[:2]
+    return f"# Platform: Python {major}.{minor}, {platform.machine()}, {platform.system()}"
 
 
 def problems(folder=REQUIREMENTS):
@@ -111,7 +112,10 @@ def main(arguments):
     lines += resolve(
         [*options, "--no-deps"], [f"{name}=={version}" for name, version in nodeps.items()]
     )
-    head = f"# Made by scripts/lock.py {kind}; installed with --no-deps --require-hashes, since every dependency is here."
+    head = (
+        f"# Made by scripts/lock.py {kind}; installed with --no-deps --require-hashes, "
+        "since every dependency is here."
+    )
     text = "\n".join([head, platform_line(), *sorted(lines)]) + "\n"
     (REQUIREMENTS / f"lock-{kind}.txt").write_text(text, encoding="utf-8")
     print(f"requirements/lock-{kind}.txt: {len(lines)} packages")

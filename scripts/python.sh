@@ -19,12 +19,20 @@ python_interpreter() {
 # python_hash FILE...: 12 hexadecimal digits over the files.
 python_hash() { cat -- "$@" | sha256sum | cut -c 1-12; }
 
+# python_key REQUIREMENTS_DIR INTERPRETER: the name of the environment after "venv-".
+python_key() {
+  { "$2" -c 'import sys, platform; print(sys.version, platform.machine(), sys.executable)'
+    cat -- "$1/runtime.txt" "$1/nodeps.txt"; printf '%s' "${PIXPOOL_LOCK:-}"; } | sha256sum | cut -c 1-12
+}
+
+# python_test_mark VENV REQUIREMENTS_DIR: the file that says that the environment has what the tests need.
+python_test_mark() { printf '%s\n' "$1/complete-test-$(python_hash "$2/test.txt" "$2/test-nodeps.txt")"; }
+
 # python_setup CACHE REQUIREMENTS_DIR [test]: makes the environment and sets `python` to its interpreter.
 python_setup() {
   local cache=$1 req=$2 with_tests=${3:-} base key venv marks=()
   base=$(python_interpreter)
-  key=$({ "$base" -c 'import sys, platform; print(sys.version, platform.machine(), sys.executable)'
-    cat -- "$req/runtime.txt" "$req/nodeps.txt"; printf '%s' "${PIXPOOL_LOCK:-}"; } | sha256sum | cut -c 1-12)
+  key=$(python_key "$req" "$base")
   venv=$cache/venv-$key
   python=$venv/bin/python
   local log=$cache/python-$key.log
@@ -36,7 +44,7 @@ python_setup() {
   fi
 
   marks=("$venv/complete-runtime")
-  [[ -z $with_tests ]] || marks+=("$venv/complete-test-$(python_hash "$req/test.txt" "$req/test-nodeps.txt")")
+  [[ -z $with_tests ]] || marks+=("$(python_test_mark "$venv" "$req")")
   if [[ ! -e ${marks[0]} ]]; then
     ui_step "Python environment" "$log" progress_pip python_install_runtime "$base" "$venv" "$req" "${marks[0]}"
   elif [[ -z $with_tests || -e ${marks[1]} ]]; then

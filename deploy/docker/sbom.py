@@ -29,7 +29,7 @@ from sbom_parts import (
 
 
 class Licenses:
-    """The folder of licence texts: one folder for each component, made when its first text comes."""
+    """The folder of licence texts: a folder for each component, made when its first text comes."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -86,7 +86,8 @@ def main():
         sys.exit(1)
     count = sum(1 for _ in elf_files(root))
     print(
-        f"all {count} programs and libraries are in the bill of materials or a Debian package, and all licences are there"
+        f"all {count} programs and libraries are in the bill of materials or a Debian package, "
+        "and all licences are there"
     )
 
 

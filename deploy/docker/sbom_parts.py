@@ -289,7 +289,8 @@ def debian_packages(root):
 
 def debian_component(package, docs):
     name, version = package["Package"], package["Version"]
-    purl = f"pkg:deb/debian/{name}@{urllib.parse.quote(version, safe='.-~')}?arch={package['Architecture']}&distro=debian-12"
+    quoted = urllib.parse.quote(version, safe=".-~")
+    purl = f"pkg:deb/debian/{name}@{quoted}?arch={package['Architecture']}&distro=debian-12"
     source = (package["Source"] or name).split()[0]
     return {
         "type": "library",

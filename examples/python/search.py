@@ -69,7 +69,8 @@ def main() -> None:
         got = client.extract(args.query, HEAD)
     if got.space_ids["gem"] != space:
         raise SystemExit(
-            f"{args.output} is of vector space {space}, the server's is {got.space_ids['gem']}: extract anew"
+            f"{args.output} is of vector space {space}, "
+            f"the server's is {got.space_ids['gem']}: extract anew"
         )
     for row, score in STORES[args.store](vectors, got.array[0], min(args.count, len(names))):
         print(f"{score:.4f}  {names[row]}")

@@ -61,7 +61,8 @@ def main() -> None:
             client = api.client(server.target)
             call = client.channel.unary_unary(METHOD)  # bytes in, bytes out
             print(
-                f"{'heads':<10} {'at':>3} {'':>8} {'p50 ms':>8} {'images/s':>9} {'cpu ms':>7} {'heads ms':>9}"
+                f"{'heads':<10} {'at':>3} {'':>8} {'p50 ms':>8} {'images/s':>9} {'cpu ms':>7} "
+                f"{'heads ms':>9}"
             )
             for name in args.heads:
                 for concurrency in args.concurrency:

@@ -13,7 +13,7 @@ from server_process import free_port
 
 
 class Edge:
-    """Envoy with the shipped configuration, on free ports and in front of servers on this machine."""
+    """Envoy with the shipped configuration, on free ports, in front of servers on this machine."""
 
     def __init__(
         self,

@@ -23,7 +23,11 @@ import sbom_check  # noqa: E402
 import sbom_parts  # noqa: E402
 
 ELF = b"\x7fELF"
-COPYRIGHT = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: GPL-2+\n\nLicense: MIT\n text\n"
+COPYRIGHT = (
+    "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
+    "Files: *\nLicense: GPL-2+\n\n"
+    "License: MIT\n text\n"
+)
 
 
 def write(path, data):
@@ -36,7 +40,10 @@ def add_package(root, name, version="1:2.0-1", files=(), copyright_text=COPYRIGH
     write(root / f"usr/share/doc/{name}/copyright", copyright_text)
     write(root / f"var/lib/dpkg/info/{name}.list", "".join(f"{file}\n" for file in files))
     old = status.read_text() if status.exists() else ""
-    entry = f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\nDescription: a\n b\n"
+    entry = (
+        f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\n"
+        f"Version: {version}\nDescription: a\n b\n"
+    )
     write(status, old + entry + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The edge's spans reach an OTLP collector, and the server's log lines belong to the same traces."""
+"""The edge's spans reach an OTLP collector; the server's log lines belong to the same traces."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def test_stream_gives_the_same_as_single_calls(cli, photos):
     single = cli("extract", "--format", "json", *paths)
     stream = cli("extract", "--format", "json", "--stream", *paths)
     assert single.returncode == stream.returncode == 0
-    for a, b in zip(single.stdout.splitlines(), stream.stdout.splitlines()):
+    for a, b in zip(single.stdout.splitlines(), stream.stdout.splitlines(), strict=True):
         np.testing.assert_allclose(
             _values(json.loads(a)), _values(json.loads(b)), rtol=2e-4, atol=2e-5
         )

@@ -184,8 +184,8 @@ def test_parameters_of_outputs_and_of_the_request(stub, client, photos):
     gem.parameters["l2_normalized"].bool_param = True
     spp = request.outputs.add(name="spatial_pyramid")
     spp.parameters["levels"].string_param = "1x3"
-    half = request.outputs.add(name="global_avg:encoding=float16")
-    binary = request.outputs.add(name="global_avg:encoding=binary")
+    request.outputs.add(name="global_avg:encoding=float16")
+    request.outputs.add(name="global_avg:encoding=binary")
     heatmap = request.outputs.add(name="class_activation_map")
     heatmap.parameters["format"].string_param = "png"
     request.parameters["input_height_px"].int64_param = 256

@@ -136,7 +136,7 @@ def test_sigterm_while_the_model_loads_ends_with_zero(start_server):
 
 
 def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos):
-    """Calls either succeed or are told to go elsewhere; none is lost, and the server ends with 0."""
+    """Calls succeed or are told to go elsewhere; none is lost, and the server ends with 0."""
     server = start_server()
     client = api.client(server.target)
     outcomes, lock = [], threading.Lock()

@@ -28,7 +28,9 @@ def assert_parity(
     """Every head of the server agrees with the reference run through `pipeline`."""
     features = reference.features(pipeline(path))
     got = client.features(path, *heads)
-    measured = {h: cosine(a, HEADS[h](features)[0].numpy()) for h, a in zip(heads, got)}
+    measured = {
+        h: cosine(a, HEADS[h](features)[0].numpy()) for h, a in zip(heads, got, strict=True)
+    }
     floor = FLOORS[path.suffix]
     assert min(measured.values()) >= floor, measured
     return measured
@@ -67,7 +69,7 @@ def test_the_photographs_are_named(client, photos, photo, labels):
 
 def test_shapes_are_those_of_the_map(client, reference, photos):
     features = reference.features(EXACT(photos["cat.png"]))
-    for head, got in zip(HEADS, client.features(photos["cat.png"], *HEADS)):
+    for head, got in zip(HEADS, client.features(photos["cat.png"], *HEADS), strict=True):
         assert got.shape == tuple(HEADS[head](features).shape[1:]), head
 
 
@@ -153,7 +155,7 @@ def test_l2_normalised_vectors_have_norm_one(client, photos):
 def test_heads_together_equal_heads_alone_bit_for_bit(client, photos):
     heads = [*HEADS, "gem:layer=stage3", "global_max:layer=stem"]
     together = client.features(photos["coffee.png"], *heads)
-    for head, got in zip(heads, together):
+    for head, got in zip(heads, together, strict=True):
         np.testing.assert_array_equal(
             client.features(photos["coffee.png"], head)[0], got, err_msg=head
         )
@@ -162,7 +164,7 @@ def test_heads_together_equal_heads_alone_bit_for_bit(client, photos):
 def test_a_batch_equals_its_images_alone(client, photos):
     paths = [photos[p] for p in PHOTOS]
     batch = client.extract(paths, ["global_avg", "gem"])
-    for path, result in zip(paths, batch.results):
+    for path, result in zip(paths, batch.results, strict=True):
         alone = client.features(path, "global_avg", "gem")
-        for together, single in zip(result.features.head_results, alone):
+        for together, single in zip(result.features.head_results, alone, strict=True):
             np.testing.assert_allclose(together.values, single, rtol=2e-4, atol=2e-5)

@@ -75,7 +75,7 @@ def wait_for_share(client: Balanced, servers: list) -> None:
     """Calls until every server has been given one: connections are made one after the other."""
     before = [answered(server) for server in servers]
     end = time.monotonic() + 20
-    while any(answered(server) == old for server, old in zip(servers, before)):
+    while any(answered(server) == old for server, old in zip(servers, before, strict=True)):
         assert time.monotonic() < end, "a replica gets no calls"
         assert client.calls(6) == {"OK": 6}
 
@@ -102,7 +102,7 @@ def test_even_spread_then_a_replica_dies_and_comes_back(api, start_server, three
     # Calls go round, so the shares differ by little, whichever takes longer.
     before = [answered(server) for server in three]
     assert client.calls(90) == {"OK": 90}
-    shares = [answered(server) - old for server, old in zip(three, before)]
+    shares = [answered(server) - old for server, old in zip(three, before, strict=True)]
     assert sum(shares) == 90
     assert max(shares) - min(shares) <= CALLERS, shares
 
@@ -123,7 +123,7 @@ def test_even_spread_then_a_replica_dies_and_comes_back(api, start_server, three
     wait_for_share(client, servers)
     before = [answered(server) for server in servers]
     assert client.calls(60) == {"OK": 60}
-    shares = [answered(server) - old for server, old in zip(servers, before)]
+    shares = [answered(server) - old for server, old in zip(servers, before, strict=True)]
     assert max(shares) - min(shares) <= CALLERS, shares
     client.channel.close()
     for server in servers:

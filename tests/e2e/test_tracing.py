@@ -47,12 +47,18 @@ def test_the_python_client(server, api, photos):
     assert extract["backbone_seconds"] > 0 and extract["code"] == "OK"
 
 
-@pytest.mark.parametrize("arguments, method", [
-    (["extract"], "ExtractFeatures"),
-    (["extract", "--stream"], "StreamFeatures"),
-    (["bench", "--requests", "2", "--warm-up", "0"], "ExtractFeatures"),
-    (["bench", "--requests", "2", "--warm-up", "0", "--stream", "--api", "kserve"], "ModelStreamInfer"),
-])  # fmt: skip
+BENCH = ["bench", "--requests", "2", "--warm-up", "0"]
+
+
+@pytest.mark.parametrize(
+    "arguments, method",
+    [
+        (["extract"], "ExtractFeatures"),
+        (["extract", "--stream"], "StreamFeatures"),
+        (BENCH, "ExtractFeatures"),
+        ([*BENCH, "--stream", "--api", "kserve"], "ModelStreamInfer"),
+    ],
+)
 def test_the_command_hands_on_the_trace_of_its_environment(
     server, bin_dir, photos, arguments, method
 ):

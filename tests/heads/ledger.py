@@ -124,7 +124,10 @@ def difference(got: np.ndarray, want: np.ndarray) -> str:
     if not len(wrong):
         return "equal"
     at = tuple(wrong[0])
-    return f"{len(wrong)} of {got.size} values differ, first at {list(map(int, at))}: {got[at]!r}, wanted {want[at]!r}"
+    return (
+        f"{len(wrong)} of {got.size} values differ, first at {list(map(int, at))}: "
+        f"{got[at]!r}, wanted {want[at]!r}"
+    )
 
 
 class Ledger:

@@ -102,7 +102,10 @@ def left_out_reason(name: str) -> str:
     if name.startswith("lppool"):
         return "windowed Lp pooling: the head lp pools the whole map"
     if name == "maxunpool_export_with_output_shape":
-        return "unpools at the size that the window gives and then pads; torch's output size moves no index"
+        return (
+            "unpools at the size that the window gives and then pads; "
+            "torch's output size moves no index"
+        )
     return ""
 
 

@@ -59,7 +59,7 @@ def _starts(count: int, room: int) -> list[int]:
 
 
 def rmac(x: np.ndarray, levels: int = 3, overlap: float = 0.4) -> np.ndarray:
-    """Sum of the normalised maxima of all regions, and of the whole map; Tolias, Sicre, Jegou 2015."""
+    """Sum of the normalised maxima of all regions and the whole map; Tolias, Sicre, Jegou 2015."""
     x = np.float64(x)
     _, height, width = x.shape
     vectors = [x.max((1, 2))]

@@ -1,4 +1,4 @@
-"""Scaled decoding over gRPC: Pillow's Image.draft with twice the wanted size, then Pillow's resize."""
+"""Scaled decoding over gRPC: Pillow's Image.draft with twice the wanted size, and its resize."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scales and flip: the vectors of single passes, summed and normalised; and what may not be summed."""
+"""Scales and flip: the vectors of single passes, summed and normalised; what may not be summed."""
 
 from __future__ import annotations
 

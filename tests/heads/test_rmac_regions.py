@@ -34,7 +34,7 @@ def test_the_oracles_regions_are_the_references(ledger):
 
 
 def test_the_servers_rmac_pools_those_regions(pool, ledger):
-    """On random maps a region too many, too few or elsewhere shows: each brings a vector of norm 1."""
+    """On random maps a region too many, too few or elsewhere shows: each has a vector of norm 1."""
     rng = np.random.default_rng(8)
     with ledger("R-MAC: vectors on all maps to 32 x 32") as row:
         for (height, width, levels, overlap), regions in golden().items():

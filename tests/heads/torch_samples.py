@@ -177,7 +177,10 @@ def left_out_reason(name: str) -> str:
     if "1d" in lower or "3d" in lower:
         return "not 2-D: a feature map here is [C, H, W]"
     if "fractional" in lower:
-        return "fractional max pooling draws its windows at random, which a feature must not do; there is no such head"
+        return (
+            "fractional max pooling draws its windows at random, which a feature must not do; "
+            "there is no such head"
+        )
     if lower.startswith(("lp_pool", "lppool")):
         return "windowed Lp pooling: the head lp pools the whole map"
     return ""

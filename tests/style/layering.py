@@ -162,7 +162,7 @@ def may_use(path, homes):
 
 
 def is_ours(root, name):
-    """Whether `name` is a file of the project, or is made from one (version.h from version.h.in)."""
+    """Whether `name` is a file of the project or is made from one (version.h from version.h.in)."""
     return "/" in name and ((root / name).is_file() or (root / (name + ".in")).is_file())
 
 
@@ -182,7 +182,10 @@ def check_include(root, path, quote, name):
         return f"includes {name}: {folder} may use {allowed}"
     if quote == "<" and SYSTEM.match(name):
         return None
-    return f"includes {name}: not a file below the root, and not of a library that tests/style/layering.py knows"
+    return (
+        f"includes {name}: not a file below the root, "
+        "and not of a library that tests/style/layering.py knows"
+    )
 
 
 def check_tree(root=ROOT):

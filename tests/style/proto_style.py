@@ -134,7 +134,8 @@ class Checker:
                 if kind != f".{self.file.package}.{method.name}{wanted}":
                     self.report(
                         where,
-                        f"rpc {method.name} takes or gives {kind}, not its own {method.name}{wanted}",
+                        f"rpc {method.name} takes or gives {kind}, "
+                        f"not its own {method.name}{wanted}",
                     )
 
     def check_message(self, path, message):
@@ -145,8 +146,8 @@ class Checker:
             self.check_field([*path, 2, i], message.name, field)
         for i, oneof in enumerate(message.oneof_decl):
             # A oneof of an optional field is made by protoc and has no place of its own.
-            if any(field.oneof_index == i and field.HasField("oneof_index") and not field.proto3_optional
-                   for field in message.field):  # fmt: skip
+            members = (field for field in message.field if field.HasField("oneof_index"))
+            if any(field.oneof_index == i and not field.proto3_optional for field in members):
                 self.check_comment([*path, 8, i], f"oneof {message.name}.{oneof.name}")
                 self.check_name([*path, 8, i], f"{message.name}.{oneof.name}", oneof.name)
         for i, nested in enumerate(message.nested_type):
@@ -202,7 +203,8 @@ class Checker:
                 if not field.options.Extensions[field_behavior_pb2.field_behavior]:
                     self.report(
                         [*path, 2, i],
-                        f"{message.name}.{field.name} is part of a request and has no field_behavior",
+                        f"{message.name}.{field.name} is part of a request "
+                        "and has no field_behavior",
                     )
 
     def reachable(self, names):

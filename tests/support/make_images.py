@@ -253,65 +253,70 @@ def jpegs(out):
 # --- PNG --------------------------------------------------------------------------------------
 
 
+def png_kinds(out, rng, interlaced):
+    """Every colour type and depth, with and without transparency."""
+    tail = "_interlaced.png" if interlaced else ".png"
+
+    def emit(name, samples, depth, color, expected=None, alpha=False, **options):
+        data = png(samples, depth, color, interlaced, **options)
+        out.ok(f"png_{name}{tail}", data, expected=expected)
+        out.ok(
+            f"png_{name}_background{tail}",
+            data,
+            background=TEAL,
+            expected=None if alpha else expected,
+        )
+
+    for depth in (1, 2, 4, 8):
+        emit(f"grey{depth}", rng.integers(0, 2**depth, (19, 29, 1)), depth, GREY)
+        table = rng.integers(0, 256, (2**depth, 3), dtype=np.uint8)
+        palette = chunk(b"PLTE", table.tobytes())
+        indices = rng.integers(0, 2**depth, (19, 29, 1))
+        emit(f"palette{depth}", indices, depth, PALETTE, extra=palette)
+        shades = rng.integers(0, 256, 2**depth, dtype=np.uint8).tobytes()
+        emit(
+            f"palette{depth}_trns",
+            indices,
+            depth,
+            PALETTE,
+            alpha=True,
+            extra=palette + chunk(b"tRNS", shades),
+        )
+    grey8 = picture(29, 19, 1)
+    emit(
+        "grey8_trns",
+        grey8,
+        8,
+        GREY,
+        alpha=True,
+        extra=chunk(b"tRNS", struct.pack(">H", int(grey8[3, 4, 0]))),
+    )
+    rgb8 = picture(29, 19)
+    emit("rgb8", rgb8, 8, RGB)
+    emit(
+        "rgb8_trns",
+        rgb8,
+        8,
+        RGB,
+        alpha=True,
+        extra=chunk(b"tRNS", struct.pack(">HHH", *map(int, rgb8[5, 6]))),
+    )
+    emit("grey_alpha8", picture(29, 19, 2), 8, GREY_ALPHA, alpha=True)
+    emit("rgba8", rng.integers(0, 256, (19, 29, 4)), 8, RGBA, alpha=True)
+    # Pillow clips 16-bit grey; the upper byte is what is wanted.
+    grey16 = rng.integers(0, 65536, (19, 29, 1))
+    emit("grey16", grey16, 16, GREY, expected=np.repeat(grey16 >> 8, 3, axis=2))
+    emit("rgb16", rng.integers(0, 65536, (19, 29, 3)), 16, RGB)
+    emit("grey_alpha16", rng.integers(0, 65536, (19, 29, 2)), 16, GREY_ALPHA, alpha=True)
+    emit("rgba16", rng.integers(0, 65536, (19, 29, 4)), 16, RGBA, alpha=True)
+    gamma = chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"bKGD", bytes(6))
+    emit("gamma", rng.integers(0, 256, (19, 29, 4)), 8, RGBA, alpha=True, extra=gamma)
+
+
 def pngs(out):
     rng = np.random.default_rng(7)
     for interlaced in (False, True):
-        tail = "_interlaced.png" if interlaced else ".png"
-
-        def emit(name, samples, depth, color, expected=None, alpha=False, **options):
-            data = png(samples, depth, color, interlaced, **options)
-            out.ok(f"png_{name}{tail}", data, expected=expected)
-            out.ok(
-                f"png_{name}_background{tail}",
-                data,
-                background=TEAL,
-                expected=None if alpha else expected,
-            )
-
-        for depth in (1, 2, 4, 8):
-            emit(f"grey{depth}", rng.integers(0, 2**depth, (19, 29, 1)), depth, GREY)
-            table = rng.integers(0, 256, (2**depth, 3), dtype=np.uint8)
-            palette = chunk(b"PLTE", table.tobytes())
-            indices = rng.integers(0, 2**depth, (19, 29, 1))
-            emit(f"palette{depth}", indices, depth, PALETTE, extra=palette)
-            shades = rng.integers(0, 256, 2**depth, dtype=np.uint8).tobytes()
-            emit(
-                f"palette{depth}_trns",
-                indices,
-                depth,
-                PALETTE,
-                alpha=True,
-                extra=palette + chunk(b"tRNS", shades),
-            )
-        grey8 = picture(29, 19, 1)
-        emit(
-            "grey8_trns",
-            grey8,
-            8,
-            GREY,
-            alpha=True,
-            extra=chunk(b"tRNS", struct.pack(">H", int(grey8[3, 4, 0]))),
-        )
-        rgb8 = picture(29, 19)
-        emit("rgb8", rgb8, 8, RGB)
-        emit(
-            "rgb8_trns",
-            rgb8,
-            8,
-            RGB,
-            alpha=True,
-            extra=chunk(b"tRNS", struct.pack(">HHH", *map(int, rgb8[5, 6]))),
-        )
-        emit("grey_alpha8", picture(29, 19, 2), 8, GREY_ALPHA, alpha=True)
-        emit("rgba8", rng.integers(0, 256, (19, 29, 4)), 8, RGBA, alpha=True)
-        # Pillow clips 16-bit grey; the upper byte is what is wanted.
-        grey16 = rng.integers(0, 65536, (19, 29, 1))
-        emit("grey16", grey16, 16, GREY, expected=np.repeat(grey16 >> 8, 3, axis=2))
-        emit("rgb16", rng.integers(0, 65536, (19, 29, 3)), 16, RGB)
-        emit("grey_alpha16", rng.integers(0, 65536, (19, 29, 2)), 16, GREY_ALPHA, alpha=True)
-        emit("rgba16", rng.integers(0, 65536, (19, 29, 4)), 16, RGBA, alpha=True)
-        gamma = chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"bKGD", bytes(6))
-        emit("gamma", rng.integers(0, 256, (19, 29, 4)), 8, RGBA, alpha=True, extra=gamma)
+        png_kinds(out, rng, interlaced)
 
     photo = Image.fromarray(picture(70, 50))
     whole = save(photo, "PNG")  # Pillow's writer uses all row filters

@@ -107,10 +107,14 @@ def gem(x, p, eps):
     return x.clamp(min=eps).pow(p).mean((1, 2)).pow(1.0 / p)
 
 
-def head_case(data, case, compute):
-    """Adds what torch gives, or that it refuses."""
+def gem_in_double(x, p, eps):
+    return gem(x.double(), p, eps).float()
+
+
+def head_case(data, case, compute, *args):
+    """Adds what torch gives for these arguments, or that it refuses."""
     try:
-        result = compute()
+        result = compute(*args)
     except RuntimeError as error:
         return {**case, "refused": str(error).splitlines()[0]}
     values, indices = result if isinstance(result, tuple) else (result, None)
@@ -122,6 +126,30 @@ def head_case(data, case, compute):
     if indices is not None:
         case["indices"] = data.add(indices.numpy(), np.int64)
     return case
+
+
+def pair(values):
+    return tuple(values) if len(values) == 2 else (values[0], values[0])
+
+
+def max_pool(x, kernel, stride, padding, dilation, ceil):
+    values, indices = F.max_pool2d(
+        x, kernel, stride, padding, dilation, ceil_mode=ceil, return_indices=True
+    )
+    return values[0], indices[0]
+
+
+def avg_pool(*args):
+    return F.avg_pool2d(*args)[0]
+
+
+def adaptive_avg(x, size):
+    return F.adaptive_avg_pool2d(x, size)[0]
+
+
+def adaptive_max(x, size):
+    values, indices = F.adaptive_max_pool2d(x, size, True)
+    return values[0], indices[0]
 
 
 def window_cases(data, maps):
@@ -136,52 +164,32 @@ def window_cases(data, maps):
         base = {"map": m["name"], "kernel_size": kernel, "padding": padding}
         if stride is not None:
             base["stride"] = stride
-        pair = lambda v: tuple(v) if len(v) == 2 else (v[0], v[0])  # noqa: E731
         k, p, s = pair(kernel), pair(padding), pair(stride) if stride else None
         for ceil, dilation in itertools.product([False, True], [[1], [2], [1, 3]]):
-            yield head_case(
-                data,
-                {**base, "kind": "max_pool", "ceil_mode": ceil, "dilation": dilation},
-                lambda: tuple(
-                    t[0]
-                    for t in F.max_pool2d(
-                        x, k, s, p, pair(dilation), ceil_mode=ceil, return_indices=True
-                    )
-                ),
-            )
+            case = {**base, "kind": "max_pool", "ceil_mode": ceil, "dilation": dilation}
+            yield head_case(data, case, max_pool, x, k, s, p, pair(dilation), ceil)
         for ceil, include, divisor in itertools.product(
             [False, True], [False, True], [None, 3, -2]
         ):
             case = {**base, "kind": "avg_pool", "ceil_mode": ceil, "count_include_pad": include}
             if divisor is not None:
                 case["divisor_override"] = divisor
-            yield head_case(data, case, lambda: F.avg_pool2d(x, k, s, p, ceil, include, divisor)[0])
+            yield head_case(data, case, avg_pool, x, k, s, p, ceil, include, divisor)
 
 
 def global_cases(data, maps):
     for m in maps:
         x, name = m["tensor"], m["name"]
-        yield head_case(data, {"map": name, "kind": "global_avg"}, lambda: x.mean((1, 2)))
-        yield head_case(data, {"map": name, "kind": "global_max"}, lambda: x.amax((1, 2)))
+        yield head_case(data, {"map": name, "kind": "global_avg"}, torch.mean, x, (1, 2))
+        yield head_case(data, {"map": name, "kind": "global_max"}, torch.amax, x, (1, 2))
         for p, eps in [(3, 1e-6), (1, 1e-6), (2.5, 1e-3), (0.5, 0.1), (10, 1e-6)]:
-            yield head_case(
-                data,
-                {"map": name, "kind": "gem", "p": p, "eps": eps},
-                lambda: gem(x.double(), p, eps).float(),
-            )
+            case = {"map": name, "kind": "gem", "p": p, "eps": eps}
+            yield head_case(data, case, gem_in_double, x, p, eps)
         for size in ([1], [2, 3], [4], [7, 5], [9, 12]):
             case = {"map": name, "output_size": size}
             out = tuple(size) if len(size) == 2 else size[0]
-            yield head_case(
-                data,
-                {**case, "kind": "adaptive_avg"},
-                lambda: F.adaptive_avg_pool2d(x[None], out)[0],
-            )
-            yield head_case(
-                data,
-                {**case, "kind": "adaptive_max"},
-                lambda: tuple(t[0] for t in F.adaptive_max_pool2d(x[None], out, True)),
-            )
+            yield head_case(data, {**case, "kind": "adaptive_avg"}, adaptive_avg, x[None], out)
+            yield head_case(data, {**case, "kind": "adaptive_max"}, adaptive_max, x[None], out)
 
 
 def make_maps(data):

@@ -56,7 +56,7 @@ def one_request(rng, images, kinds):
 
 
 def run(target, rate, seconds, stop):
-    """Sends until `seconds` are over or `stop` is set; gives how many calls ended with which code."""
+    """Sends until `seconds` are over or `stop` is set; returns the number of calls by code."""
     codes = collections.Counter()
     images, kinds, rng = pictures(), heads(), random.Random(11)
     with (
