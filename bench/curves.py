@@ -228,8 +228,8 @@ def table(results: dict[str, Any]) -> str:
     has = ", ".join(machine["instructions"]) or "no AVX2"
     lines = [
         f"| {results['model']}, {results['precision']}, {machine['cores']} cores "
-        f"({machine['processor']}; {has}) | |",
-        "|---|---|",
+        f"({machine['processor']}; {has}) |  |",
+        "| -- | -- |",
     ]
     return "\n".join([*lines, *(f"| {what} | {value} |" for what, value in rows)]) + "\n"
 
@@ -239,7 +239,7 @@ def write_docs(results: dict[str, Any]) -> None:
     page = ROOT / "docs" / "scaling.md"
     before, rest = page.read_text().split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}{table(results)}{MARKS[1]}{after}")
+    page.write_text(f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{after}")
     print(f"wrote {page} and its figures")
 
 

@@ -48,9 +48,9 @@ PANEL = (300, 200)
 GAP, TITLE, COLUMNS = 10, 22, 4
 
 
-def influence(client: Client, x: np.ndarray) -> dict[str, np.ndarray]:
+def influence(client: Client, x: np.ndarray, named_heads: dict[str, str]) -> dict[str, np.ndarray]:
     """[H, W] for each head: how far its vector moves, relative to its norm, without the cell."""
-    heads = [client.head(text) for text in HEADS.values()]
+    heads = [client.head(text) for text in named_heads.values()]
     _, height, width = x.shape
 
     def pool(maps: np.ndarray) -> list[list[np.ndarray]]:
@@ -69,7 +69,7 @@ def influence(client: Client, x: np.ndarray) -> dict[str, np.ndarray]:
         for cell, vectors in zip(cells, pool(maps), strict=True):
             for k, (vector, whole) in enumerate(zip(vectors, full, strict=True)):
                 moved[k, cell] = np.linalg.norm(vector - whole) / np.linalg.norm(whole)
-    return dict(zip(HEADS, moved.reshape(-1, height, width), strict=True))
+    return dict(zip(named_heads, moved.reshape(-1, height, width), strict=True))
 
 
 def half_share(weights: np.ndarray) -> float:
@@ -86,10 +86,10 @@ def colours(values: np.ndarray) -> np.ndarray:
     ).astype(np.uint8)
 
 
-def overlay(photo: Image.Image, weights: np.ndarray) -> Image.Image:
+def overlay(photo: Image.Image, weights: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """The photograph in grey under the weights, scaled to the largest; cells are squares."""
-    tint = Image.fromarray(colours(weights / weights.max())).resize(PANEL, Image.Resampling.NEAREST)
-    grey = photo.resize(PANEL, Image.Resampling.LANCZOS).convert("L").convert("RGB")
+    tint = Image.fromarray(colours(weights / weights.max())).resize(size, Image.Resampling.NEAREST)
+    grey = photo.resize(size, Image.Resampling.LANCZOS).convert("L").convert("RGB")
     return Image.blend(grey, tint, 0.68)
 
 
@@ -110,17 +110,22 @@ def sheet(panels: list[tuple[str, str, Image.Image]], columns: int) -> Image.Ima
     return page
 
 
-def draw_influence(client: Client) -> Image.Image:
-    photo = samples()[PHOTO]
+def network_map(client: Client, photo: Image.Image) -> np.ndarray:
+    """The last feature map of the photograph, whole and with its shorter side at SIDE pixels."""
     wanted = (round(SIDE * photo.width / photo.height), SIDE)
     (x,) = as_input(photo.resize(wanted, Image.Resampling.BICUBIC), client, ("feature_map",))
     print(f"{PHOTO}: input {wanted[1]} x {wanted[0]}, map {x.shape[1]} x {x.shape[2]}")
+    return x
+
+
+def draw_influence(client: Client) -> Image.Image:
+    photo = samples()[PHOTO]
     panels = [("the photograph", "", photo.resize(PANEL, Image.Resampling.LANCZOS))]
-    for name, weights in influence(client, x).items():
+    for name, weights in influence(client, network_map(client, photo), HEADS).items():
         share = half_share(weights)
         print(f"{name:16} largest {weights.max():.4f}, half of it in {share:.1%} of the cells")
         remark = f"half in {share:.0%} of the cells"
-        panels.append((name, remark, overlay(photo, weights)))
+        panels.append((name, remark, overlay(photo, weights, PANEL)))
     return sheet(panels, COLUMNS)
 
 
