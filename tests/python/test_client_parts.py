@@ -15,10 +15,10 @@ from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
 
 from pixpool import ImageError, PixpoolError, RetryPolicy, channel_options
-from pixpool.channel import service_config
-from pixpool.errors import FieldViolation
-from pixpool.retry import RetrySchedule
-from pixpool.values import decode_values
+from pixpool._channel import service_config
+from pixpool._errors import FieldViolation
+from pixpool._retry import RetrySchedule
+from pixpool._values import decode_values
 from scripted_server import Failure
 
 PACKAGE = Path(__file__).parents[2] / "client" / "python"

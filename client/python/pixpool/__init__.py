@@ -16,36 +16,38 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixpool.aio import AsyncClient as AsyncClient
-    from pixpool.channel import channel_options as channel_options
-    from pixpool.client import Client as Client
-    from pixpool.errors import ImageError as ImageError
-    from pixpool.errors import PixpoolError as PixpoolError
-    from pixpool.images import Image as Image
-    from pixpool.options import InputOptions as InputOptions
-    from pixpool.results import ClassScore as ClassScore
-    from pixpool.results import Extraction as Extraction
-    from pixpool.results import HeadResult as HeadResult
-    from pixpool.results import Heatmap as Heatmap
-    from pixpool.results import ImageResult as ImageResult
-    from pixpool.retry import RetryPolicy as RetryPolicy
+    from pixpool._aio import AsyncClient as AsyncClient
+    from pixpool._channel import channel_options as channel_options
+    from pixpool._client import Client as Client
+    from pixpool._errors import ImageError as ImageError
+    from pixpool._errors import PixpoolError as PixpoolError
+    from pixpool._head_text import parse_head as parse_head
+    from pixpool._images import Image as Image
+    from pixpool._options import InputOptions as InputOptions
+    from pixpool._results import ClassScore as ClassScore
+    from pixpool._results import Extraction as Extraction
+    from pixpool._results import HeadResult as HeadResult
+    from pixpool._results import Heatmap as Heatmap
+    from pixpool._results import ImageResult as ImageResult
+    from pixpool._retry import RetryPolicy as RetryPolicy
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AsyncClient": "aio",
-    "Client": "client",
-    "ClassScore": "results",
-    "Extraction": "results",
-    "HeadResult": "results",
-    "Heatmap": "results",
-    "Image": "images",
-    "ImageError": "errors",
-    "ImageResult": "results",
-    "InputOptions": "options",
-    "PixpoolError": "errors",
-    "RetryPolicy": "retry",
-    "channel_options": "channel",
+    "AsyncClient": "_aio",
+    "Client": "_client",
+    "ClassScore": "_results",
+    "Extraction": "_results",
+    "HeadResult": "_results",
+    "Heatmap": "_results",
+    "Image": "_images",
+    "ImageError": "_errors",
+    "ImageResult": "_results",
+    "InputOptions": "_options",
+    "PixpoolError": "_errors",
+    "RetryPolicy": "_retry",
+    "channel_options": "_channel",
+    "parse_head": "_head_text",
 }
 
 __all__ = sorted(_HOMES)

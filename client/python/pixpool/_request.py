@@ -10,11 +10,12 @@ import grpc
 import numpy as np
 
 from pixpool._api import pb
-from pixpool.errors import ImageError, PixpoolError, from_status
-from pixpool.heads import ClassActivationMap, ClassScores, HeadsLike, heads_to_proto
-from pixpool.images import ImageSource, image_name, image_to_proto
-from pixpool.options import InputOptions, options_to_proto
-from pixpool.results import Extraction, Heatmap, ImageResult, features_from_proto, head_from_proto
+from pixpool._errors import ImageError, PixpoolError, from_status
+from pixpool._head_base import HeadsLike, heads_to_proto
+from pixpool._images import ImageSource, image_name, image_to_proto
+from pixpool._options import InputOptions, options_to_proto
+from pixpool._results import Extraction, Heatmap, ImageResult, features_from_proto, head_from_proto
+from pixpool.heads import ClassActivationMap, ClassScores
 
 OnError: TypeAlias = Literal["raise", "return"]
 Options: TypeAlias = InputOptions | pb.InputOptions | None

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 import grpc
 
 from pixpool._api import pb
+from pixpool._errors import ImageError, from_rpc_error
+from pixpool._images import ImageSource, image_name
 from pixpool._request import RequestSpec, image_failure, result_of
-from pixpool.errors import ImageError, from_rpc_error
-from pixpool.images import ImageSource, image_name
-from pixpool.results import ImageResult
-from pixpool.retry import RetryPolicy, RetrySchedule
+from pixpool._results import ImageResult
+from pixpool._retry import RetryPolicy, RetrySchedule
 
 # Starts a call: (request, timeout in seconds or None) gives a grpc.Future.
 Start: TypeAlias = Callable[[pb.ExtractFeaturesRequest, float | None], Any]

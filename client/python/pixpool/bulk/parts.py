@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pixpool._results import HeadResult, ImageResult
 from pixpool.bulk.errors import BulkError
-from pixpool.results import HeadResult, ImageResult
 
 _PREFIX, _SUFFIX = "part-", ".npz"
 

@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 
 from pixpool._api import pb
-from pixpool.errors import PixpoolError
+from pixpool._errors import PixpoolError
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from pixpool._api import pb
-from pixpool.errors import ImageError
-from pixpool.values import decode_values, encoding_name
+from pixpool._errors import ImageError
+from pixpool._values import decode_values, encoding_name
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -1,4 +1,4 @@
-"""The client of a pixpool server for asyncio; `pixpool.client` has the one for threads."""
+"""The client of a pixpool server for asyncio; `_client` has the one for threads."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import numpy as np
 
 from pixpool import _request
 from pixpool._api import pb
-from pixpool._methods import Methods
-from pixpool._request import OnError, Options, RequestSpec
-from pixpool.channel import (
+from pixpool._channel import (
     DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_TARGET,
     Metadata,
     channel_options,
     headers_source,
 )
-from pixpool.client import DEFAULT
-from pixpool.errors import PixpoolError, from_rpc_error
-from pixpool.heads import HeadsLike
-from pixpool.images import ImageSource, image_name, list_images
-from pixpool.progress import Progress, ProgressLike
-from pixpool.results import ClassScore, Extraction, Heatmap, ImageResult
-from pixpool.retry import RetryPolicy, RetrySchedule
+from pixpool._client import DEFAULT
+from pixpool._errors import PixpoolError, from_rpc_error
+from pixpool._head_base import HeadsLike
+from pixpool._images import ImageSource, image_name, list_images
+from pixpool._methods import Methods
+from pixpool._progress import Progress, ProgressLike
+from pixpool._request import OnError, Options, RequestSpec
+from pixpool._results import ClassScore, Extraction, Heatmap, ImageResult
+from pixpool._retry import RetryPolicy, RetrySchedule
 
 
 class AsyncClient:

@@ -9,8 +9,8 @@ import grpc
 import numpy as np
 
 from pixpool._api import pb
-from pixpool.errors import PixpoolError
-from pixpool.head_text import enum_prefix
+from pixpool._errors import PixpoolError
+from pixpool._head_text import enum_prefix
 
 _PREFIX = enum_prefix(pb.Encoding.DESCRIPTOR)
 
