@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, Unpack
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
-from pixpool import _request
 from pixpool._api import pb
-from pixpool._channel import (
-    DEFAULT_MAX_RESPONSE_BYTES,
-    DEFAULT_TARGET,
-    Metadata,
-    channel_options,
-    headers_source,
+from pixpool._base import (
+    ClassifyOptions,
+    ClientBase,
+    HeatmapOptions,
+    MapForm,
+    Plan,
+    ScoreForm,
+    scores_of,
 )
-from pixpool._errors import PixpoolError, from_rpc_error
+from pixpool._call import Answer, Attempts, Call, Readiness
+from pixpool._errors import PixpoolError
 from pixpool._head_base import HeadsLike
 from pixpool._images import ImageSource, image_name, list_images
-from pixpool._methods import Methods
+from pixpool._models import ModelInfo
+from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import Progress, ProgressLike
-from pixpool._request import OnError, Options, RequestSpec
+from pixpool._request import (
+    OnError,
+    Options,
+    RealArray,
+    heatmaps_of,
+    image_failure,
+    map_head,
+    scores_head,
+)
 from pixpool._results import ClassScore, Extraction, Heatmap, ImageResult
-from pixpool._retry import RetryPolicy, RetrySchedule
 from pixpool._window import Window
 
-# Means the client's own timeout, since None means no limit.
-DEFAULT: Any = object()
 
-
-class Client:
+class Client(ClientBase):
     """A connection to a server, or with round_robin to several.
 
         with pixpool.Client("127.0.0.1:50051") as client:
@@ -42,49 +49,10 @@ class Client:
     Thread-safe: one client for a process is enough. Does not connect until the first call. After a
     fork, make a new one: gRPC does not survive it.
 
-    target: "host:port", "dns:///name:port" or "unix:/path".
-    timeout: seconds that a call may take for one image, retries and waits included; None: no limit.
-    retry: what is tried again, and when; `RetryPolicy(max_attempts=1)` turns retries off.
-    round_robin: spreads calls over all addresses of the target, for several servers behind a name.
-    credentials: default: no encryption; `grpc.ssl_channel_credentials()` for TLS.
-    metadata: headers of every call, such as (("authorization", "Bearer ..."),), or a function that
-        gives them. It runs where a method is called, in the caller's thread, so a tracing library
-        can put the caller's trace in (`traceparent`).
-    max_response_bytes: largest response accepted, 1 to 2^31 - 1; over it RESOURCE_EXHAUSTED.
-    options: more gRPC channel options; they win over the client's own.
-
     Errors: `PixpoolError` for a call that failed, `ImageError` for one image of it; both carry
     code, reason, fields and message. UNAVAILABLE without a reason means that no server was reached.
     ValueError and TypeError for arguments that cannot be sent.
     """
-
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        timeout: float | None = 10.0,
-        retry: RetryPolicy | None = None,
-        round_robin: bool = False,
-        credentials: grpc.ChannelCredentials | None = None,
-        metadata: Metadata = (),
-        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        options: Sequence[tuple[str, Any]] = (),
-    ) -> None:
-        _request.check_timeout(timeout)
-        self.target = target
-        self._timeout = timeout
-        self._retry = retry or RetryPolicy()
-        self._headers = headers_source(metadata)
-        settings = [
-            *channel_options(round_robin=round_robin, max_response_bytes=max_response_bytes),
-            *options,
-        ]
-        self._channel = (
-            grpc.insecure_channel(target, settings)
-            if credentials is None
-            else grpc.secure_channel(target, credentials, settings)
-        )
-        self._methods = Methods(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -106,7 +74,7 @@ class Client:
         input_options: Options = None,
         on_error: OnError = "raise",
         concurrency: int = 16,
-        timeout: float | None = DEFAULT,
+        timeout: float | None | NotGiven = NOT_GIVEN,
         progress: ProgressLike = False,
     ) -> Extraction:
         """Features of some images, held in memory; for more see `stream` and `pixpool.bulk`.
@@ -129,17 +97,14 @@ class Client:
         Raises ImageError, and PixpoolError where every image would fail: INVALID_ARGUMENT
         (HEAD_INVALID, LIMIT_EXCEEDED), NOT_FOUND (MODEL_NOT_FOUND, LAYER_NOT_FOUND), UNAVAILABLE.
         """
-        spec = RequestSpec.make(heads, model, model_version, input_options)
+        plan = self._plan(
+            heads, model, model_version, input_options, on_error, concurrency, timeout
+        )
         sources = list_images(images)
-        _request.check_on_error(on_error)
         if isinstance(sources, list) and len(sources) == 1 and not progress:
             # A single image needs no thread.
-            _request.check_concurrency(concurrency)
-            result = self._extract_one(spec, sources[0], self._seconds(timeout))
-            return Extraction([_request.kept(result, on_error)])
-        return Extraction(
-            list(self._stream(spec, sources, on_error, True, concurrency, timeout, progress))
-        )
+            return Extraction([plan.kept(self._extract_one(plan, sources[0], 0))])
+        return Extraction(list(self._stream(plan, sources, True, progress)))
 
     def stream(
         self,
@@ -152,7 +117,7 @@ class Client:
         on_error: OnError = "return",
         ordered: bool = True,
         concurrency: int = 16,
-        timeout: float | None = DEFAULT,
+        timeout: float | None | NotGiven = NOT_GIVEN,
         progress: ProgressLike = False,
     ) -> Iterator[ImageResult]:
         """Features of any number of images, in bounded memory, as they finish.
@@ -167,34 +132,34 @@ class Client:
         Everything else as in `extract`. Shed images are sent again within their timeout. A closed
         generator cancels what is under way.
         """
-        spec = RequestSpec.make(heads, model, model_version, input_options)
-        return self._stream(
-            spec, list_images(images), on_error, ordered, concurrency, timeout, progress
+        plan = self._plan(
+            heads, model, model_version, input_options, on_error, concurrency, timeout
         )
+        # Not a generator itself: what is wrong with the arguments is said at once.
+        return self._stream(plan, list_images(images), ordered, progress)
 
     def classify(
         self,
         images: ImageSource | Iterable[ImageSource],
         top_k: int = 5,
         *,
-        score_type: Literal["softmax", "logits"] = "softmax",
-        **options: Any,
+        score_type: ScoreForm = "softmax",
+        **options: Unpack[ClassifyOptions],
     ) -> list[list[ClassScore]]:
         """The highest scores of each image, highest first; 0 means all, in class order.
 
         One list an image, for one image too. Options, except heads, and errors as in `extract`; an
         image that fails under on_error="return" has an empty list.
         """
-        extraction = self.extract(images, _request.scores_head(top_k, score_type), **options)
-        return [list(r[0].class_scores) if r.ok else [] for r in extraction]
+        return scores_of(self.extract(images, scores_head(top_k, score_type), **options))
 
     def heatmap(
         self,
         images: ImageSource | Iterable[ImageSource],
         class_index: int | None = None,
         *,
-        format: Literal["png_overlay", "png", "floats"] = "png_overlay",
-        **options: Any,
+        format: MapForm = "png_overlay",
+        **options: Unpack[HeatmapOptions],
     ) -> list[Heatmap]:
         """Where the evidence for a class lies in each image; a `Heatmap` an image, in order.
 
@@ -202,141 +167,107 @@ class Client:
         format: a PNG laid over the picture, a PNG alone, or the map as float32 [H, W].
         Options, except heads and on_error, and errors as in `extract`.
         """
-        return _request.heatmaps_of(
-            self.extract(images, _request.map_head(class_index, format), **options)
-        )
+        return heatmaps_of(self.extract(images, map_head(class_index, format), **options))
 
     def pool(
         self,
-        tensor: np.ndarray[Any, Any],
+        tensor: RealArray,
         heads: HeadsLike,
         *,
-        indices: np.ndarray[Any, Any] | None = None,
-        timeout: float | None = DEFAULT,
+        indices: NDArray[np.integer[Any]] | None = None,
+        timeout: float | None | NotGiven = NOT_GIVEN,
     ) -> Extraction:
         """Heads applied to feature maps of the caller's; no model is involved.
 
-        tensor: float32 [N, C, H, W]. indices: for max_unpool, int64 of the same shape.
+        tensor: [N, C, H, W], sent as float32. indices: for max_unpool, of the same shape; sent as
+        int64.
         Returns a result a map. PixpoolError INVALID_ARGUMENT with the field path.
         """
-        request = _request.pool_request(tensor, heads, indices)
-        return _request.pooled(self._call(self._methods.pool_tensor, request, timeout))
+        return self._do(self._pooling(tensor, heads, indices, timeout))
 
     def extract_features(
-        self, request: pb.ExtractFeaturesRequest, *, timeout: float | None = DEFAULT
+        self,
+        request: pb.ExtractFeaturesRequest,
+        *,
+        timeout: float | None | NotGiven = NOT_GIVEN,
     ) -> pb.ExtractFeaturesResponse:
         """The API's own call: a message in, a message out, with the client's retries."""
-        response: pb.ExtractFeaturesResponse = self._call(
-            self._methods.extract_features, request, timeout
-        )
-        return response
+        return self._do(self._extracting(request, timeout))
 
-    def models(self) -> list[pb.Model]:
+    def models(self) -> list[ModelInfo]:
         """All models of the server, without labels."""
-        response = self._call(self._methods.list_models, pb.ListModelsRequest())
-        return list(response.models)
+        return self._do(self._listing())
 
-    def model(self, name: str = "", version: str = "") -> pb.Model:
+    def model(self, name: str = "", version: str = "") -> ModelInfo:
         """One model in full: layers, heads, labels, limits. Default: the server's default model.
 
         PixpoolError NOT_FOUND, reason MODEL_NOT_FOUND, where unknown.
         """
-        request = pb.GetModelRequest(model=name, model_version=version)
-        model: pb.Model = self._call(self._methods.get_model, request).model
-        return model
+        return self._do(self._describing(name, version))
 
-    def health(self, service: str = "", *, timeout: float | None = DEFAULT) -> bool:
+    def health(self, service: str = "", *, timeout: float | None | NotGiven = NOT_GIVEN) -> bool:
         """Whether the server (""), a service or a model by its name serves now; never retries.
 
         PixpoolError NOT_FOUND where the name is unknown, UNAVAILABLE where nothing answers.
         """
-        once = RetryPolicy(max_attempts=1)
-        return bool(self._call(self._methods.check_health, service, timeout, once))
+        return self._do(self._checking(service, timeout))
 
     def wait_until_ready(self, timeout: float = 60.0, service: str = "") -> None:
         """Blocks until `health` says serving. PixpoolError DEADLINE_EXCEEDED after `timeout` s."""
-        end = time.monotonic() + timeout
-        pause = 0.1
+        waiting = Readiness(timeout)
         while True:
-            state = "the server answers, and says that it does not serve"
+            failure = None
             try:
-                if self.health(service, timeout=max(end - time.monotonic(), 0.1)):
+                if self.health(service, timeout=waiting.timeout()):
                     return
             except PixpoolError as error:
-                if error.code not in _request.WORTH_WAITING:
-                    raise
-                state = str(error)
-            if time.monotonic() + pause >= end:
-                raise _request.not_ready(timeout, state)
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0)
+                failure = error
+            time.sleep(waiting.pause_after(failure))
 
-    def _seconds(self, timeout: float | None) -> float | None:
-        seconds = self._timeout if timeout is DEFAULT else timeout
-        _request.check_timeout(seconds)
-        return seconds
+    @staticmethod
+    def _open_channel(
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        settings: Sequence[tuple[str, Any]],
+    ) -> grpc.Channel:
+        if credentials is None:
+            return grpc.insecure_channel(target, settings)
+        return grpc.secure_channel(target, credentials, settings)
 
-    def _call(
-        self,
-        method: Callable[..., Any],
-        request: Any,
-        timeout: float | None = DEFAULT,
-        retry: RetryPolicy | None = None,
-    ) -> Any:
+    def _do(self, call: Call[Answer]) -> Answer:
         """Blocks until the answer is there; retries within the timeout."""
-        seconds = self._seconds(timeout)
-        end = math.inf if seconds is None else time.monotonic() + seconds
-        schedule = RetrySchedule(retry or self._retry)
         headers = self._headers()
+        attempts = Attempts(call)
         while True:
-            left = end - time.monotonic()
             try:
-                return method(request, timeout=None if math.isinf(left) else left, metadata=headers)
+                response = call.method(call.request, timeout=attempts.timeout(), metadata=headers)
+                return call.result(response)
             except grpc.RpcError as failure:
-                error = from_rpc_error(failure)
-                delay = schedule.next(error, end - time.monotonic())
-                if delay is None:
-                    raise error from failure
-            time.sleep(delay)
+                wait = attempts.wait_after(failure)
+            time.sleep(wait)
 
-    def _extract_one(
-        self, spec: RequestSpec, source: ImageSource, timeout: float | None
-    ) -> ImageResult:
-        name = image_name(source, 0)
+    def _extract_one(self, plan: Plan, source: ImageSource, index: int) -> ImageResult:
         try:
-            request = spec.request(source, 0)
-            response = self._call(self._methods.extract_features, request, timeout)
+            return self._do(self._extracting_one(plan, source, index))
         except PixpoolError as error:
-            return _request.image_failure(error, name, 0)
-        return _request.result_of(response, name, 0)
+            return image_failure(error, image_name(source, index), index)
 
     def _stream(
-        self,
-        spec: RequestSpec,
-        sources: Iterable[ImageSource],
-        on_error: OnError,
-        ordered: bool,
-        concurrency: int,
-        timeout: float | None,
-        progress: ProgressLike,
+        self, plan: Plan, sources: Iterable[ImageSource], ordered: bool, progress: ProgressLike
     ) -> Iterator[ImageResult]:
-        # Not a generator itself: what is wrong with the arguments is said at once.
-        _request.check_on_error(on_error)
-        _request.check_concurrency(concurrency)
-        seconds = self._seconds(timeout)
         total = len(sources) if isinstance(sources, Sized) else None
-        headers = self._headers()
+        headers = self._headers()  # here, since the generator may run in another thread
 
         def start(request: pb.ExtractFeaturesRequest, left: float | None) -> Any:
             return self._methods.extract_features.future(request, timeout=left, metadata=headers)
 
-        window = Window(start, spec, self._retry, seconds, concurrency)
+        window = Window(start, plan.spec, self._retry, plan.timeout, plan.concurrency)
 
         def results() -> Iterator[ImageResult]:
             bar = Progress(progress, total)
             try:
                 for result in window.run(sources, ordered):
-                    yield _request.kept(result, on_error)
+                    yield plan.kept(result)
                     bar.update()
             finally:
                 bar.close()

@@ -58,7 +58,9 @@ class HeadLayout:
         )
 
     def row(self, result: HeadResult) -> np.ndarray[Any, Any]:
-        return np.packbits(result.values) if self.bits else result.values
+        return (
+            np.packbits(result.values.astype(np.bool_, copy=False)) if self.bits else result.values
+        )
 
 
 @dataclasses.dataclass(frozen=True)
