@@ -28,7 +28,8 @@ def shape_and_type(array: NDArray[Any]) -> str:
 def html_table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table whose texts are escaped and cut to a length that a cell holds."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    lines = [f"<p>{html.escape(caption)}</p><table><thead><tr>{head}</tr></thead><tbody>"]
+    title = f"<p>{html.escape(caption)}</p>" if caption else ""
+    lines = [f"{title}<table><thead><tr>{head}</tr></thead><tbody>"]
     for row in rows:
         cells = "".join(f"<td>{html.escape(clipped(str(cell)))}</td>" for cell in row)
         lines.append(f"<tr>{cells}</tr>")

@@ -7,9 +7,9 @@ from typing import Final
 
 
 class NotGiven(enum.Enum):
-    """The type of `NOT_GIVEN`, for functions that hand such an argument on.
+    """The type of `NOT_GIVEN`, for functions of yours that hand such an argument on.
 
-    def fetch(client: Client, timeout: float | None | NotGiven = NOT_GIVEN) -> Extraction: ...
+    They declare it as the clients do: `timeout: float | None | NotGiven = NOT_GIVEN`.
     """
 
     NOT_GIVEN = "not given"
