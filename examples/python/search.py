@@ -16,21 +16,23 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pixpool import Client
 from pixpool.bulk import run
 
+Vectors = NDArray[np.float32]  # [N, D]; a query is [D]
 HEAD = "gem:p=3,l2"  # normalised: inner products are cosines
 
 
-def load(path: Path) -> tuple[list[str], np.ndarray, str]:
+def load(path: Path) -> tuple[list[str], Vectors, str]:
     """Names, float32 [N, D] and the space id of the pictures that have features."""
     table = pq.read_table(path, columns=["id", "gem", "gem_space_id"]).drop_null()
     vectors = np.stack([np.asarray(row, np.float32) for row in table["gem"].to_pylist()])
     return table["id"].to_pylist(), vectors, table["gem_space_id"][0].as_py()
 
 
-def faiss_search(vectors: np.ndarray, query: np.ndarray, count: int) -> list[tuple[int, float]]:
+def faiss_search(vectors: Vectors, query: Vectors, count: int) -> list[tuple[int, float]]:
     import faiss
 
     index = faiss.IndexFlatIP(vectors.shape[1])  # exact; IndexHNSWFlat for millions
@@ -39,7 +41,7 @@ def faiss_search(vectors: np.ndarray, query: np.ndarray, count: int) -> list[tup
     return list(zip(rows[0].tolist(), scores[0].tolist(), strict=True))
 
 
-def qdrant_search(vectors: np.ndarray, query: np.ndarray, count: int) -> list[tuple[int, float]]:
+def qdrant_search(vectors: Vectors, query: Vectors, count: int) -> list[tuple[int, float]]:
     from qdrant_client import QdrantClient, models
 
     client = QdrantClient(":memory:")  # or url="http://..." of a server
@@ -69,8 +71,8 @@ def main() -> None:
         got = client.extract(args.query, HEAD)
     if got.space_ids["gem"] != space:
         raise SystemExit(
-            f"{args.output} is of vector space {space}, "
-            f"the server's is {got.space_ids['gem']}: extract anew"
+            f"{args.output} is of vector space {space}, the server's is {got.space_ids['gem']}:"
+            " extract anew"
         )
     for row, score in STORES[args.store](vectors, got.array[0], min(args.count, len(names))):
         print(f"{score:.4f}  {names[row]}")

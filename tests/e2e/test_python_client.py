@@ -250,7 +250,12 @@ def test_pool_applies_heads_to_a_tensor(own):
 def test_models_and_health(own, pixpool, client, paths):
     assert [m.name for m in own.models()] == ["efficientnet-lite0"]
     model = own.model("efficientnet-lite0")
-    assert model == client.stub.GetModel(client.pb.GetModelRequest()).model
+    assert model.message == client.stub.GetModel(client.pb.GetModelRequest()).model
+    assert model.state == "ready" and len(model.labels) == model.class_count == 1000
+    assert model.default_layer in [layer.name for layer in model.layers]
+    gem = next(kind for kind in model.head_types if kind.name == "gem")
+    assert [(p.name, p.default_value, p.range) for p in gem.parameters][0] == ("p", "3", "(0, 100]")
+    assert own.extract(paths[0], "gem").space_ids["gem"] == gem.default_space_id
     assert own.extract(paths[0]).space_ids["global_avg"] == model.space_id
     assert own.health() and own.health("efficientnet-lite0")
     own.wait_until_ready(5)
@@ -305,7 +310,7 @@ def test_the_client_for_asyncio_gives_the_same(own, pixpool, server, paths, phot
     assert bad.ok.tolist() == [True, False] and bad.errors[0].reason == "IMAGE_UNSUPPORTED_FORMAT"
     assert sorted(seen) == list(range(4 * len(paths)))
     np.testing.assert_array_equal(pooled.array, [[1, 1]])
-    assert model.name == "efficientnet-lite0"
+    assert model == own.model()
 
 
 @pytest.mark.parametrize("suffix", ["npy", "parquet"])

@@ -11,7 +11,9 @@ from google.protobuf.descriptor import FieldDescriptor
 from pixpool.v1 import feature_service_pb2 as pb
 
 from pixpool import InputOptions, heads
-from pixpool.heads import Head, head_kinds, heads_to_proto, parse_head
+from pixpool._head_base import heads_to_proto
+from pixpool._head_text import head_kinds, parse_head
+from pixpool.heads import Head
 
 CLASSES = {c.KIND: c for c in Head.__subclasses__()}
 COMMON = {f.name for f in dataclasses.fields(Head)}

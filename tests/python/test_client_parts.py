@@ -15,10 +15,11 @@ from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
 
 from pixpool import ImageError, PixpoolError, RetryPolicy, channel_options
-from pixpool.channel import service_config
-from pixpool.errors import FieldViolation
-from pixpool.retry import RetrySchedule
-from pixpool.values import decode_values
+from pixpool._call import Readiness
+from pixpool._channel import service_config
+from pixpool._errors import FieldViolation
+from pixpool._retry import RetrySchedule
+from pixpool._values import decode_values
 from scripted_server import Failure
 
 PACKAGE = Path(__file__).parents[2] / "client" / "python"
@@ -47,6 +48,26 @@ def test_what_the_server_states_is_only_ever_lengthened():
 def test_a_wait_beyond_the_time_left_is_not_begun():
     assert RetrySchedule(RetryPolicy()).next(unavailable(2), 1.9, 0.0) is None
     assert RetrySchedule(RetryPolicy()).next(unavailable(2), 2.1, 0.0) == 2
+
+
+def test_pauses_between_health_checks_grow_within_the_time(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("pixpool._call.time.monotonic", lambda: now)
+    waiting = Readiness(3.0)
+    pauses = []
+    with pytest.raises(PixpoolError, match="not ready after 3 s: .* does not serve") as caught:
+        while True:
+            assert waiting.timeout() == pytest.approx(103 - now)
+            pauses.append(waiting.pause_after(None))
+            now += pauses[-1]
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0])
+    with pytest.raises(PixpoolError, match="not ready after 3 s: UNAVAILABLE"):
+        waiting.pause_after(unavailable())
+    unknown = PixpoolError(grpc.StatusCode.NOT_FOUND, "no such service")
+    with pytest.raises(PixpoolError) as caught:
+        Readiness(3.0).pause_after(unknown)
+    assert caught.value is unknown  # no time mends that
 
 
 @pytest.mark.parametrize(
@@ -88,8 +109,10 @@ def test_values_in_every_encoding():
     for result, expected in (
         (head(pb.ENCODING_FLOAT32, [2, 3], values=flat), values),
         (head(pb.ENCODING_UNSPECIFIED, [2, 3], values=flat), values),
-        (head(pb.ENCODING_FLOAT16, [2, 3], packed_values=flat.astype("<f2").tobytes()), values.astype(np.float16)),
-        (head(pb.ENCODING_INT8, [3], packed_values=b"\x01\xff\x7f", scale=0.5), np.float32([0.5, -0.5, 63.5])),
+        (head(pb.ENCODING_FLOAT16, [2, 3], packed_values=flat.astype("<f2").tobytes()),
+         values.astype(np.float16)),
+        (head(pb.ENCODING_INT8, [3], packed_values=b"\x01\xff\x7f", scale=0.5),
+         np.float32([0.5, -0.5, 63.5])),
         (head(pb.ENCODING_BINARY, [2, 5], packed_values=b"\xa1\x40"),
          np.array([[1, 0, 1, 0, 0], [0, 0, 1, 0, 1]], bool)),
         (head(pb.ENCODING_FLOAT32, [0], class_scores=[pb.ClassScore()]), np.empty(0, np.float32)),

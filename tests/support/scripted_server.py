@@ -77,6 +77,7 @@ class Script:
 
     act: Callable[[str, int], Act] = lambda name, attempt: None
     space_id: str = "0" * 32
+    models: list = field(default_factory=list)  # pb.Model; the first is the default one
     attempts: Counter = field(default_factory=Counter)
     requests: list = field(default_factory=list)
     metadata: list = field(default_factory=list)
@@ -119,6 +120,15 @@ class Servicer(rpc.FeatureServiceServicer):
         finally:
             with self._lock:
                 self._running -= 1
+
+    def ListModels(self, request, context):
+        return pb.ListModelsResponse(models=self.script.models)
+
+    def GetModel(self, request, context):
+        for model in self.script.models:
+            if request.model in ("", model.name):
+                return pb.GetModelResponse(model=model)
+        _abort(context, Failure(grpc.StatusCode.NOT_FOUND, "no such model", "MODEL_NOT_FOUND"))
 
     def _count_ended(self) -> None:
         with self._lock:

@@ -5,6 +5,11 @@
     with Client("127.0.0.1:50051") as client:
         vectors = client.extract(["a.jpg", "b.jpg"], heads="gem:p=3,l2").array  # [2, C]
 
+What is meant to be imported is here and in `pixpool.heads` (heads as objects), `pixpool.bulk`
+(features of a folder or a Parquet file), `pixpool.samples` (sample photographs), `pixpool.export`
+(model bundles) and `pixpool.v1` (the generated code of the API). Modules whose names begin with an
+underscore may change in any version.
+
 `Client` and `AsyncClient` need grpcio, protobuf and the generated code of the API, which wheels
 hold. The package is light on purpose: names are imported when they are used, `pixpool.export` alone
 needs PyTorch and Pillow (the extra `pixpool[export]`), and nothing here imports it.
@@ -16,46 +21,86 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixpool.aio import AsyncClient as AsyncClient
-    from pixpool.channel import channel_options as channel_options
-    from pixpool.client import Client as Client
-    from pixpool.errors import ImageError as ImageError
-    from pixpool.errors import PixpoolError as PixpoolError
-    from pixpool.images import Image as Image
-    from pixpool.options import InputOptions as InputOptions
-    from pixpool.results import ClassScore as ClassScore
-    from pixpool.results import Extraction as Extraction
-    from pixpool.results import HeadResult as HeadResult
-    from pixpool.results import Heatmap as Heatmap
-    from pixpool.results import ImageResult as ImageResult
-    from pixpool.retry import RetryPolicy as RetryPolicy
+    from pixpool import heads as heads
+    from pixpool._aio import AsyncClient as AsyncClient
+    from pixpool._channel import channel_options as channel_options
+    from pixpool._client import Client as Client
+    from pixpool._errors import FieldViolation as FieldViolation
+    from pixpool._errors import ImageError as ImageError
+    from pixpool._errors import PixpoolError as PixpoolError
+    from pixpool._head_base import HeadLike as HeadLike
+    from pixpool._head_base import HeadsLike as HeadsLike
+    from pixpool._head_text import parse_head as parse_head
+    from pixpool._images import Image as Image
+    from pixpool._images import ImageSource as ImageSource
+    from pixpool._models import ConvFilter as ConvFilter
+    from pixpool._models import HeadParameter as HeadParameter
+    from pixpool._models import HeadType as HeadType
+    from pixpool._models import InputRecipe as InputRecipe
+    from pixpool._models import Layer as Layer
+    from pixpool._models import Limits as Limits
+    from pixpool._models import ModelInfo as ModelInfo
+    from pixpool._models import Projection as Projection
+    from pixpool._not_given import NOT_GIVEN as NOT_GIVEN
+    from pixpool._not_given import NotGiven as NotGiven
+    from pixpool._options import InputOptions as InputOptions
+    from pixpool._results import Box as Box
+    from pixpool._results import ClassScore as ClassScore
+    from pixpool._results import Extraction as Extraction
+    from pixpool._results import HeadResult as HeadResult
+    from pixpool._results import Heatmap as Heatmap
+    from pixpool._results import ImageResult as ImageResult
+    from pixpool._results import ModelReference as ModelReference
+    from pixpool._results import StageTimes as StageTimes
+    from pixpool._retry import RetryPolicy as RetryPolicy
 
 __version__ = "0.1.0"
 
+# The module that each public name comes from.
 _HOMES = {
-    "AsyncClient": "aio",
-    "Client": "client",
-    "ClassScore": "results",
-    "Extraction": "results",
-    "HeadResult": "results",
-    "Heatmap": "results",
-    "Image": "images",
-    "ImageError": "errors",
-    "ImageResult": "results",
-    "InputOptions": "options",
-    "PixpoolError": "errors",
-    "RetryPolicy": "retry",
-    "channel_options": "channel",
+    "AsyncClient": "_aio",
+    "Box": "_results",
+    "ClassScore": "_results",
+    "Client": "_client",
+    "ConvFilter": "_models",
+    "Extraction": "_results",
+    "FieldViolation": "_errors",
+    "HeadLike": "_head_base",
+    "HeadParameter": "_models",
+    "HeadResult": "_results",
+    "HeadType": "_models",
+    "HeadsLike": "_head_base",
+    "Heatmap": "_results",
+    "Image": "_images",
+    "ImageError": "_errors",
+    "ImageResult": "_results",
+    "ImageSource": "_images",
+    "InputOptions": "_options",
+    "InputRecipe": "_models",
+    "Layer": "_models",
+    "Limits": "_models",
+    "ModelInfo": "_models",
+    "ModelReference": "_results",
+    "NOT_GIVEN": "_not_given",
+    "NotGiven": "_not_given",
+    "PixpoolError": "_errors",
+    "Projection": "_models",
+    "RetryPolicy": "_retry",
+    "StageTimes": "_results",
+    "channel_options": "_channel",
+    "parse_head": "_head_text",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "heads"])
 
 
 def __getattr__(name: str) -> object:
+    if name == "heads":
+        return importlib.import_module("pixpool.heads")
     if name not in _HOMES:
         raise AttributeError(f"module 'pixpool' has no attribute '{name}'")
     return getattr(importlib.import_module(f"pixpool.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

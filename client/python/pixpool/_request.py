@@ -8,16 +8,21 @@ from typing import Any, Literal, TypeAlias
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from pixpool._api import pb
-from pixpool.errors import ImageError, PixpoolError, from_status
-from pixpool.heads import ClassActivationMap, ClassScores, HeadsLike, heads_to_proto
-from pixpool.images import ImageSource, image_name, image_to_proto
-from pixpool.options import InputOptions, options_to_proto
-from pixpool.results import Extraction, Heatmap, ImageResult, features_from_proto, head_from_proto
+from pixpool._decode import features_from_proto, head_from_proto
+from pixpool._errors import ImageError, PixpoolError, from_status
+from pixpool._head_base import HeadsLike, heads_to_proto
+from pixpool._images import ImageSource, image_name, image_to_proto
+from pixpool._options import InputOptions, options_to_proto
+from pixpool._results import Extraction, Heatmap, ImageResult
+from pixpool.heads import ClassActivationMap, ClassScores
 
 OnError: TypeAlias = Literal["raise", "return"]
 Options: TypeAlias = InputOptions | pb.InputOptions | None
+# What can be sent as float32.
+RealArray: TypeAlias = NDArray[np.bool_ | np.integer[Any] | np.floating[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,13 +102,6 @@ def check_timeout(timeout: float | None) -> None:
         raise ValueError(f"timeout must be above 0 seconds, or None for no limit, is {timeout}")
 
 
-def kept(result: ImageResult, on_error: str) -> ImageResult:
-    """The result, unless it is an error that is to be raised."""
-    if result.error is not None and on_error == "raise":
-        raise result.error
-    return result
-
-
 def scores_head(top_k: int, score_type: Literal["softmax", "logits"]) -> pb.Head:
     return ClassScores(top_k=top_k, score_type=score_type).to_proto()
 
@@ -120,7 +118,7 @@ def heatmaps_of(extraction: Extraction) -> list[Heatmap]:
 
 
 def pool_request(
-    tensor: np.ndarray[Any, Any], heads: HeadsLike, indices: np.ndarray[Any, Any] | None
+    tensor: RealArray, heads: HeadsLike, indices: NDArray[np.integer[Any]] | None
 ) -> pb.PoolTensorRequest:
     """ValueError for a tensor that is no [N, C, H, W]."""
     array = np.ascontiguousarray(tensor, np.float32)
@@ -142,14 +140,4 @@ def pooled(response: pb.PoolTensorResponse) -> Extraction:
             )
             for i, one in enumerate(response.results)
         ]
-    )
-
-
-# Failures of a health check that time may mend.
-WORTH_WAITING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-
-
-def not_ready(timeout: float, state: str) -> PixpoolError:
-    return PixpoolError(
-        grpc.StatusCode.DEADLINE_EXCEEDED, f"not ready after {timeout:g} s: {state}"
     )

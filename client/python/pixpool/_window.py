@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import grpc
 
 from pixpool._api import pb
+from pixpool._errors import ImageError, from_rpc_error
+from pixpool._images import ImageSource, image_name
+from pixpool._order import ResultOrder
 from pixpool._request import RequestSpec, image_failure, result_of
-from pixpool.errors import ImageError, from_rpc_error
-from pixpool.images import ImageSource, image_name
-from pixpool.results import ImageResult
-from pixpool.retry import RetryPolicy, RetrySchedule
+from pixpool._results import ImageResult
+from pixpool._retry import RetryPolicy, RetrySchedule
 
 # Starts a call: (request, timeout in seconds or None) gives a grpc.Future.
 Start: TypeAlias = Callable[[pb.ExtractFeaturesRequest, float | None], Any]
@@ -85,21 +86,17 @@ class Window:
         threading.Thread(
             target=self._read, args=(source,), name="pixpool-source", daemon=True
         ).start()
-        held: dict[int, ImageResult] = {}  # results before their turn
-        total: int | None = None  # images in all, once the source has ended
-        yielded = 0
+        order = ResultOrder(ordered)
         try:
-            while total is None or yielded < total:
+            while not order.complete:
                 event = self._next_event()
                 if isinstance(event, int):
-                    total = event
+                    order.total = event
                 elif isinstance(event, BaseException) and not isinstance(event, ImageError):
                     raise event
-                elif (result := self._handle(event)) is not None:
-                    held[result.index if ordered else yielded] = result
-                while yielded in held:
-                    result = held.pop(yielded)
-                    yielded += 1
+                elif (ended := self._handle(event)) is not None:
+                    order.add(ended)
+                while (result := order.take()) is not None:
                     self._room.release()
                     yield result
         finally:

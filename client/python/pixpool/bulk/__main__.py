@@ -7,11 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from pixpool._channel import DEFAULT_TARGET
+from pixpool._errors import PixpoolError
+from pixpool._options import InputOptions
 from pixpool.bulk.errors import BulkError
 from pixpool.bulk.job import run
-from pixpool.channel import DEFAULT_TARGET
-from pixpool.errors import PixpoolError
-from pixpool.options import InputOptions
 
 EPILOG = """\
 SOURCE is a folder of pictures (with all below it), a text file of paths (one a line), or a Parquet

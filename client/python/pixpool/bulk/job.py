@@ -12,19 +12,19 @@ from typing import Any, TextIO
 import grpc
 from google.protobuf.json_format import MessageToDict
 
+from pixpool._channel import DEFAULT_TARGET
+from pixpool._client import Client
+from pixpool._errors import PixpoolError
+from pixpool._head_base import HeadsLike
+from pixpool._images import Image
 from pixpool._request import Options, RequestSpec
+from pixpool._results import ImageResult
+from pixpool._retry import RetryPolicy
 from pixpool.bulk.errors import BulkError
 from pixpool.bulk.outputs import Output, open_output
 from pixpool.bulk.parts import HeadLayout, Part, Work
 from pixpool.bulk.report import Report
 from pixpool.bulk.sources import Source, open_source
-from pixpool.channel import DEFAULT_TARGET
-from pixpool.client import Client
-from pixpool.errors import PixpoolError
-from pixpool.heads import HeadsLike
-from pixpool.images import Image
-from pixpool.results import ImageResult
-from pixpool.retry import RetryPolicy
 
 # Failures that say nothing about the image: the job stops, and a later run goes on there.
 _STOPS = (

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pixpool._results import HeadResult, ImageResult
 from pixpool.bulk.errors import BulkError
-from pixpool.results import HeadResult, ImageResult
 
 _PREFIX, _SUFFIX = "part-", ".npz"
 
@@ -58,7 +58,9 @@ class HeadLayout:
         )
 
     def row(self, result: HeadResult) -> np.ndarray[Any, Any]:
-        return np.packbits(result.values) if self.bits else result.values
+        return (
+            np.packbits(result.values.astype(np.bool_, copy=False)) if self.bits else result.values
+        )
 
 
 @dataclasses.dataclass(frozen=True)

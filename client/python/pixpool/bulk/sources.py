@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pixpool._images import Image
 from pixpool.bulk.errors import BulkError
-from pixpool.images import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png", ".webp")
 # The end of a Parquet file holds its schema, and place and statistics of all of its data.

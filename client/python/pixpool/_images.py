@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from pixpool._api import pb
-from pixpool.errors import PixpoolError
+from pixpool._display import clipped, shape_and_type
+from pixpool._errors import PixpoolError
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -30,7 +32,7 @@ ImageSource: TypeAlias = Union[
     bytes,
     bytearray,
     memoryview,
-    "np.ndarray[Any, Any]",
+    NDArray[np.uint8],
     "PIL.Image.Image",
     "Image",
     pb.Image,
@@ -49,6 +51,20 @@ class Image:
 
     source: ImageSource
     name: str
+
+    def __repr__(self) -> str:
+        return f"Image({_described(self.source)}, {clipped(self.name)!r})"
+
+
+def _described(source: ImageSource) -> str:
+    """What a source is, without its pixels or bytes."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"<{memoryview(source).nbytes} bytes>"
+    if isinstance(source, np.ndarray):
+        return f"<{shape_and_type(source)}>"
+    if isinstance(source, pb.Image):
+        return f"<message of {source.ByteSize()} bytes>"
+    return clipped(repr(source))
 
 
 def list_images(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
@@ -131,7 +147,7 @@ def _checked(data: bytes) -> bytes:
     return data
 
 
-def _set_array(image: pb.Image, array: np.ndarray[Any, Any]) -> None:
+def _set_array(image: pb.Image, array: NDArray[np.uint8]) -> None:
     if array.dtype != np.uint8:
         raise _invalid(
             f"an array of pixels must be uint8, 0 to 255, not {array.dtype}; scale and convert it"

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypeAlias
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from pixpool._api import pb
-from pixpool.errors import PixpoolError
-from pixpool.head_text import enum_prefix
+from pixpool._errors import PixpoolError
+from pixpool._head_text import enum_name
 
-_PREFIX = enum_prefix(pb.Encoding.DESCRIPTOR)
+# float32, float16 for that encoding, bool for "binary".
+FeatureArray: TypeAlias = NDArray[np.float32 | np.float16 | np.bool_]
 
 
 def encoding_name(encoding: int) -> str:
     """ "float16" of ENCODING_FLOAT16; "float32" where none is given."""
-    value = pb.Encoding.DESCRIPTOR.values_by_number.get(encoding or pb.ENCODING_FLOAT32)
-    return value.name.removeprefix(_PREFIX).lower() if value else f"encoding {encoding}"
+    return enum_name(pb.Encoding.DESCRIPTOR, encoding or pb.ENCODING_FLOAT32)
 
 
-def decode_values(result: pb.HeadResult) -> np.ndarray[Any, Any]:
+def decode_values(result: pb.HeadResult) -> FeatureArray:
     """The values in the shape of the result, a read-only array.
 
     float32 for FLOAT32, and for INT8 times its scale; float16 for FLOAT16; bool for BINARY. Shape
@@ -54,7 +55,7 @@ def decode_values(result: pb.HeadResult) -> np.ndarray[Any, Any]:
     return _frozen(_unpack(result, encoding, count).reshape(shape))
 
 
-def _unpack(result: pb.HeadResult, encoding: int, count: int) -> np.ndarray[Any, Any]:
+def _unpack(result: pb.HeadResult, encoding: int, count: int) -> FeatureArray:
     packed = result.packed_values
     if encoding == pb.ENCODING_FLOAT16:
         return np.frombuffer(packed, "<f2").astype(np.float16, copy=False)
@@ -70,7 +71,7 @@ def _unpack(result: pb.HeadResult, encoding: int, count: int) -> np.ndarray[Any,
     return np.array(result.values, np.float32)
 
 
-def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _frozen(array: FeatureArray) -> FeatureArray:
     array.flags.writeable = False
     return array
 

@@ -154,6 +154,12 @@ def enum_prefix(enum: EnumDescriptor) -> str:
     return str(enum.values[0].name).removesuffix("UNSPECIFIED")
 
 
+def enum_name(enum: EnumDescriptor, number: int) -> str:
+    """ "softmax" of SCORE_TYPE_SOFTMAX; of a number that this client does not know, the number."""
+    value = enum.values_by_number.get(number)
+    return str(value.name).removeprefix(enum_prefix(enum)).lower() if value else str(number)
+
+
 def _enum_number(enum: EnumDescriptor, value: object) -> int:
     prefix = enum_prefix(enum)
     if isinstance(value, str):

@@ -8,13 +8,18 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from pixpool._api import pb
-from pixpool.errors import ImageError
-from pixpool.values import decode_values, encoding_name
+from pixpool._display import clipped, first_values, html_table, shape_and_type
+from pixpool._errors import ImageError
+from pixpool._values import FeatureArray
 
 if TYPE_CHECKING:
     import PIL.Image
+
+# Of the tables for notebooks.
+_COLUMNS = ("head", "layer", "space id", "values")
+_SHOWN_IMAGES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,12 @@ class Heatmap:
     class_score: ClassScore
     box: Box
     png: bytes
-    values: np.ndarray[Any, Any]
+    values: FeatureArray
+
+    def __repr__(self) -> str:
+        form = f"PNG of {len(self.png)} bytes" if self.png else shape_and_type(self.values)
+        shown = f"{self.class_score.label or self.class_score.class_index}"
+        return f"<Heatmap of {clipped(shown)} {self.class_score.score:.4g}: {form}, {self.box}>"
 
     def image(self) -> PIL.Image.Image:
         """The PNG as a PIL image; needs Pillow. ValueError where the map came in floats."""
@@ -100,11 +110,31 @@ class HeadResult:
     layer: str
     space_id: str
     encoding: str
-    values: np.ndarray[Any, Any]
-    indices: np.ndarray[Any, Any] | None
+    values: FeatureArray
+    indices: NDArray[np.int64] | None
     class_scores: tuple[ClassScore, ...]
     heatmap: Heatmap | None
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<HeadResult {self._line(shape_and_type(self.values))}>"
+
+    def _line(self, extent: str) -> str:
+        """The result in a line; extent: type and shape of the array that is described."""
+        layer = f" of {clipped(self.layer)}" if self.layer else ""
+        space = f", space {self.space_id}" if self.space_id else ""
+        return f"{clipped(self.head_id)}{layer}{space}: {self._content(extent)}"
+
+    def _cells(self, extent: str) -> tuple[str, ...]:
+        return self.head_id, self.layer, self.space_id, self._content(extent)
+
+    def _content(self, extent: str) -> str:
+        if self.class_scores:
+            best = [f"{clipped(s.label) or s.class_index} {s.score:.4g}" for s in self.class_scores]
+            return ", ".join(best[:3] + ["..."] * (len(best) > 3))
+        if self.heatmap is not None:
+            return repr(self.heatmap)
+        return f"{extent} = {first_values(self.values)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +155,21 @@ class ImageResult:
     input_size: tuple[int, int] = (0, 0)
     stage_times: StageTimes = StageTimes()
 
+    def __repr__(self) -> str:
+        text = f"<ImageResult {self.index}, {clipped(self.name)!r}"
+        if self.error is not None:
+            return f"{text}: {clipped(str(self.error), 200)}>"
+        lines = [r._line(shape_and_type(r.values)) for r in self.head_results]
+        return "\n  ".join([text, *lines]) + ">"
+
+    def _repr_html_(self) -> str:
+        """The results of the heads in a table, for notebooks."""
+        caption = f"{self.index}, {clipped(self.name)}"
+        if self.error is not None:
+            return html_table(caption, ("error",), [(self.error,)])
+        rows = [r._cells(shape_and_type(r.values)) for r in self.head_results]
+        return html_table(caption, _COLUMNS, rows)
+
     @property
     def ok(self) -> bool:
         """Whether there are features."""
@@ -143,7 +188,7 @@ class ImageResult:
         raise KeyError(f'no head "{head}"; the heads are {ids}')
 
     @property
-    def values(self) -> np.ndarray[Any, Any]:
+    def values(self) -> FeatureArray:
         """The values of the only head; raises the image's error, ValueError for several heads."""
         if self.error is None and len(self.head_results) != 1:
             ids = [r.head_id for r in self.head_results]
@@ -170,7 +215,7 @@ class Extraction(Sequence[ImageResult]):
     @overload
     def __getitem__(self, key: slice) -> Extraction: ...
     @overload
-    def __getitem__(self, key: str) -> np.ndarray[Any, Any]: ...
+    def __getitem__(self, key: str) -> FeatureArray: ...
     def __getitem__(self, key: int | slice | str) -> Any:
         """An image's result by position, some images by a slice, a head's array by its id."""
         if isinstance(key, str):
@@ -186,11 +231,37 @@ class Extraction(Sequence[ImageResult]):
         return iter(self._results)
 
     def __repr__(self) -> str:
-        heads = ", ".join(f"{r.head_id} {list(r.values.shape)}" for r in self._heads())
-        return f"<Extraction of {len(self)} images, {len(self.errors)} failed; heads: {heads}>"
+        lines = [r._line(self._extent(i)) for i, r in enumerate(self._heads())]
+        return "\n  ".join([f"<Extraction of {self._summary()}", *lines]) + ">"
+
+    def _repr_html_(self) -> str:
+        """The heads and the first images in tables, for notebooks."""
+        rows = [r._cells(self._extent(i)) for i, r in enumerate(self._heads())]
+        shown = self._results[:_SHOWN_IMAGES]
+        rest = f"and {len(self) - len(shown)} more" if len(self) > len(shown) else ""
+        images = [(r.index, r.name, r.error or "") for r in shown]
+        return "\n".join(
+            [
+                html_table(self._summary(), _COLUMNS, rows),
+                html_table(rest, ("index", "image", "error"), images),
+            ]
+        )
+
+    def _summary(self) -> str:
+        model = self.model
+        by = f" by {clipped(model.name)}/{clipped(model.version)}" if model is not None else ""
+        count = f"{len(self)} image" + "s" * (len(self) != 1)
+        return f"{count}{by}, {len(self.errors)} failed"
+
+    def _extent(self, head: int) -> str:
+        """Type and shape of the array of the head at a position, without making the array."""
+        values = [r.head_results[head].values for r in self._results if r.ok]
+        if len({one.shape for one in values}) > 1:
+            return f"{values[0].dtype}, shapes differ; of the first {list(values[0].shape)}"
+        return f"{values[0].dtype} {[len(self), *values[0].shape]}"
 
     @property
-    def array(self) -> np.ndarray[Any, Any]:
+    def array(self) -> FeatureArray:
         """The only head's values, [N, ...]: float32, float16 or bool, as in `HeadResult.values`.
 
         ValueError where there are several heads, no image with features, images of different
@@ -204,11 +275,11 @@ class Extraction(Sequence[ImageResult]):
             )
         return self._stack(heads[0].head_id if heads else "")
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self.array, dtype)
 
     @property
-    def ok(self) -> np.ndarray[Any, Any]:
+    def ok(self) -> NDArray[np.bool_]:
         """Which images have features: bool, [N]."""
         return np.array([r.ok for r in self._results], bool)
 
@@ -246,7 +317,7 @@ class Extraction(Sequence[ImageResult]):
     def _heads(self) -> tuple[HeadResult, ...]:
         return next((r.head_results for r in self._results if r.ok), ())
 
-    def _stack(self, head_id: str) -> np.ndarray[Any, Any]:
+    def _stack(self, head_id: str) -> FeatureArray:
         good = [r for r in self._results if r.ok]
         if not good:
             raise ValueError(f"no array: none of the {len(self)} images has features")
@@ -272,52 +343,3 @@ class Extraction(Sequence[ImageResult]):
         array = np.full((len(self), *rows[0].shape), np.nan, rows[0].dtype)
         array[self.ok] = rows
         return array
-
-
-def head_from_proto(result: pb.HeadResult) -> HeadResult:
-    """Raises PixpoolError INTERNAL for a result that contradicts itself."""
-    values = decode_values(result)
-    indices = None
-    if len(result.indices):
-        indices = np.array(result.indices, np.int64).reshape(values.shape)
-    heatmap = None
-    if result.HasField("activation_map"):
-        found = result.activation_map
-        box = Box(found.box.left_px, found.box.top_px, found.box.right_px, found.box.bottom_px)
-        heatmap = Heatmap(_score(found.class_score), box, found.png, values)
-    return HeadResult(
-        head_id=result.head_id,
-        kind=result.kind,
-        layer=result.layer,
-        space_id=result.space_id,
-        encoding=encoding_name(result.encoding),
-        values=values,
-        indices=indices,
-        class_scores=tuple(_score(s) for s in result.class_scores),
-        heatmap=heatmap,
-        warnings=tuple(result.warnings),
-    )
-
-
-def features_from_proto(
-    features: pb.Features, model: pb.ModelReference, name: str, index: int
-) -> ImageResult:
-    """The result of an image that has features. Raises PixpoolError as head_from_proto does."""
-    times = features.stage_times
-    seconds = {
-        field.name: getattr(times, field.name).seconds + getattr(times, field.name).nanos / 1e9
-        for field in dataclasses.fields(StageTimes)
-    }
-    return ImageResult(
-        name=name,
-        index=index,
-        model=ModelReference(model.name, model.version),
-        head_results=tuple(head_from_proto(r) for r in features.head_results),
-        size=(features.height_px, features.width_px),
-        input_size=(features.input_height_px, features.input_width_px),
-        stage_times=StageTimes(**seconds),
-    )
-
-
-def _score(score: pb.ClassScore) -> ClassScore:
-    return ClassScore(score.class_index, score.label, score.score)

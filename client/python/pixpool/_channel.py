@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from pixpool._api import SERVICE
-from pixpool.retry import RetryPolicy
+from pixpool._retry import RetryPolicy
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_MAX_RESPONSE_BYTES = 256 << 20

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pixpool._api import pb
-from pixpool.head_text import set_field
+from pixpool._head_text import set_field
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

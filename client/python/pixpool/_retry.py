@@ -8,7 +8,7 @@ import random
 
 import grpc
 
-from pixpool.errors import PixpoolError
+from pixpool._errors import PixpoolError
 
 # "" stands for failures below the server: no connection, connection lost.
 _RETRYABLE_REASONS = ("", "OVERLOADED", "MODEL_LOADING", "DRAINING")

@@ -1,0 +1,83 @@
+"""Many calls with a bound on how many are under way: the engine of `AsyncClient`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
+
+from pixpool._images import ImageSource
+from pixpool._order import ResultOrder
+from pixpool._results import ImageResult
+
+# Does all that an image takes: (image, index) gives its result, or raises what ends the run.
+Extract: TypeAlias = Callable[[ImageSource, int], Awaitable[ImageResult]]
+
+
+class AsyncWindow:
+    """Extracts the images of an iterable and yields their results; used once.
+
+    A task reads the source, and a task an image does the rest; at most `limit` of these.
+    """
+
+    def __init__(self, extract: Extract, limit: int) -> None:
+        self._extract_image = extract
+        # A permit an image, from when it is taken from the source until its result is yielded.
+        self._room = asyncio.Semaphore(limit)
+        # Results; the number of images once the source has ended; what ended the run early.
+        self._events: asyncio.Queue[ImageResult | int | BaseException] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(
+        self, sources: Iterable[ImageSource] | AsyncIterable[ImageSource], ordered: bool
+    ) -> AsyncIterator[ImageResult]:
+        self._spawn(self._read(sources))
+        order = ResultOrder(ordered)
+        try:
+            while not order.complete:
+                event = await self._events.get()
+                if isinstance(event, int):
+                    order.total = event
+                elif isinstance(event, BaseException):
+                    raise event
+                else:
+                    order.add(event)
+                while (result := order.take()) is not None:
+                    self._room.release()
+                    yield result
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the event loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, sources: Iterable[ImageSource] | AsyncIterable[ImageSource]) -> None:
+        index = 0
+        images = sources if isinstance(sources, AsyncIterable) else _as_async(sources)
+        source = aiter(images)
+        try:
+            while True:
+                await self._room.acquire()
+                try:
+                    image = await anext(source)
+                except StopAsyncIteration:
+                    break
+                self._spawn(self._extract(image, index))
+                index += 1
+            await self._events.put(index)
+        except Exception as error:  # raised where the results are awaited
+            await self._events.put(error)
+
+    async def _extract(self, image: ImageSource, index: int) -> None:
+        try:
+            await self._events.put(await self._extract_image(image, index))
+        except Exception as error:
+            await self._events.put(error)
+
+
+async def _as_async(images: Iterable[ImageSource]) -> AsyncIterator[ImageSource]:
+    for image in images:
+        yield image
