@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from pixpool.bulk.errors import BulkError
-from pixpool.bulk.job import run
+from pixpool.bulk.launch import run
 from pixpool.channel import DEFAULT_TARGET
 from pixpool.errors import PixpoolError
 from pixpool.options import InputOptions

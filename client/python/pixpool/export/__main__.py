@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixpool.export.bundle import DEVICES, ENGINES, BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
+from pixpool.export.folder import bundle_dir, existing_bundle
 from pixpool.export.names import ONNX_KIND, default_name
+from pixpool.export.options import DEVICES, ENGINES, BundleOptions
 from pixpool.export.recipe import CROP_MODES, INTERPOLATIONS, RESIZE_MODES
 from pixpool.export.specs import FilterSpec, PcaSpec
 

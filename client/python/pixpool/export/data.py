@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixpool.export.bundle import Progress
 from pixpool.export.classifier import Classifier
 from pixpool.export.errors import ExportError
 from pixpool.export.labels import imagenet_labels, read_labels
 from pixpool.export.models import SourceModel
 from pixpool.export.onnx.source import OnnxModel
+from pixpool.export.options import Progress
 from pixpool.export.probes import Run
 
 GOLDEN_MIN_COSINE = 0.9999

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pixpool.export.bundle import BundleOptions, Progress, bundle_dir, existing_bundle, publish
 from pixpool.export.errors import ExportError
+from pixpool.export.folder import bundle_dir, existing_bundle, publish
+from pixpool.export.options import BundleOptions, Progress
 
 PREFIX = "bundle:"
 # Files that an entry of `projections` or `filters` names.

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter, write_filter
 from pixpool.export.head_spec import HeadSpec
+from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.probes import load_backbone
 from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
 from pixpool.export.recipe import Recipe

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from pixpool.export import discover, verify
 from pixpool.export.aotinductor import AotInductorGraph, write_packages
-from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.digest import weights_sha256
@@ -23,6 +22,7 @@ from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
 from pixpool.export.models import SourceModel
 from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
+from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from pixpool.export import discover, verify
-from pixpool.export.bundle import Progress
 from pixpool.export.errors import ExportError
 from pixpool.export.golden import golden_picture
 from pixpool.export.openvino_graph import OpenVinoGraph
+from pixpool.export.options import Progress
 from pixpool.export.recipe import MIN_SIDE
 
 # uint8 [N, H, W, 3] to the maps of the layers.

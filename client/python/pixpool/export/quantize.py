@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from pixpool.export.bundle import Progress
 from pixpool.export.errors import ExportError
 from pixpool.export.openvino_graph import FLOAT32, openvino_package, save
+from pixpool.export.options import Progress
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.projection import list_pictures
 from pixpool.export.recipe import Recipe

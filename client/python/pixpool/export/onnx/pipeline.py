@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from pixpool.export import verify
-from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.classifier import Classifier, FullRun, find_classifier
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.errors import ExportError
@@ -24,6 +23,7 @@ from pixpool.export.onnx.reference import Reference, reference_name
 from pixpool.export.onnx.sign import non_negative_outputs
 from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.openvino_graph import OpenVinoGraph, save
+from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
     batches,
