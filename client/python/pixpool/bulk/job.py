@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from pixpool._request import RequestSpec
 from pixpool.bulk.errors import BulkError
-from pixpool.bulk.outputs import Output
+from pixpool.bulk.outputs import About, Output
 from pixpool.bulk.parts import HeadLayout, Part, Work
 from pixpool.bulk.report import Report
 from pixpool.bulk.sources import Source
@@ -237,7 +237,7 @@ class Job:
         parts = (self.work.read(number, rows=False) for number in range(count))
         model = next((part.model for part in parts if part.model), "")
         spaces = {layout.head_id: layout.space_id for layout in self.layouts}
-        about = {
+        about: About = {
             "images": len(self.source),
             "failed": failed,
             "space_ids": spaces,

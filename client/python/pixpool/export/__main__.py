@@ -67,7 +67,7 @@ def _export(args: argparse.Namespace) -> int:
     start = time.monotonic()
     base = base_bundle(args.model) if args.model.startswith(PREFIX) else None
     options = _base_options(args, base) if base else _model_options(args)
-    folder = bundle_dir(options.out, options.name, options.version)
+    folder = bundle_dir(options.out, options.name or default_name(args.model), options.version)
     if not args.force and existing_bundle(folder):
         if options.pca or options.filters or options.int8:
             raise ExportError(
@@ -82,8 +82,8 @@ def _export(args: argparse.Namespace) -> int:
         import torch
 
         from pixpool.export.bundle import write_bundle
-        from pixpool.export.models import load_model
-        from pixpool.export.onnx.source import load_onnx
+        from pixpool.export.models import SourceModel, load_model
+        from pixpool.export.onnx.source import OnnxModel, load_onnx
     except ImportError as error:
         raise ExportError(
             f"{error}; the exporter needs the extra: pip install pixpool[export]"
@@ -96,7 +96,9 @@ def _export(args: argparse.Namespace) -> int:
         written = extend_bundle(base, options, _say)
     else:
         if args.model.startswith(ONNX_KIND + ":"):
-            source = load_onnx(args.model, args.weights, args.random_weights)
+            source: SourceModel | OnnxModel = load_onnx(
+                args.model, args.weights, args.random_weights
+            )
         elif args.bgr:
             raise ExportError(
                 "--bgr is for ONNX files; a module of your own can turn channels itself"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pixpool.export import pipeline
 from pixpool.export.folder import bundle_dir, publish
+from pixpool.export.manifest import Body
 from pixpool.export.models import SourceModel
 from pixpool.export.onnx import pipeline as onnx_pipeline
 from pixpool.export.onnx.source import OnnxModel
@@ -26,7 +26,7 @@ def write_bundle(
     PyTorch or ONNX Runtime, and an existing bundle without `force`.
     """
 
-    def build_contents(contents: Path) -> dict[str, Any]:
+    def build_contents(contents: Path) -> Body:
         if isinstance(source, OnnxModel):
             return onnx_pipeline.build_contents(source, options, contents, progress)
         return pipeline.build_contents(source, options, contents, progress)

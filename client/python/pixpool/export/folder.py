@@ -7,10 +7,10 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pixpool.export.digest import file_sha256
 from pixpool.export.errors import ExportError
+from pixpool.export.manifest import Body, Manifest
 
 FORMAT_VERSION = 1
 
@@ -31,7 +31,7 @@ def existing_bundle(folder: Path, remedy: str = "--force writes it anew") -> boo
     if not folder.exists():
         return False
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest: Manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         damaged = [
             entry["path"]
             for entry in manifest["files"]
@@ -47,7 +47,7 @@ def existing_bundle(folder: Path, remedy: str = "--force writes it anew") -> boo
     return True
 
 
-def publish(folder: Path, force: bool, fill: Callable[[Path], dict[str, Any]]) -> Path:
+def publish(folder: Path, force: bool, fill: Callable[[Path], Body]) -> Path:
     """Makes the bundle `folder`: `fill` writes its files and gives the manifest's keys about them.
 
     The folder appears whole or not at all; one that is there is replaced under `force`, else
@@ -62,7 +62,7 @@ def publish(folder: Path, force: bool, fill: Callable[[Path], dict[str, Any]]) -
         contents = Path(scratch) / "new" / folder.name
         contents.mkdir(parents=True)
         body = fill(contents)
-        manifest = {
+        manifest: Manifest = {
             "format_version": FORMAT_VERSION,
             "name": folder.parent.name,
             "version": folder.name,

@@ -129,4 +129,5 @@ class HeadSpec:
     @torch.no_grad()
     def __call__(self, maps: Tensor) -> Tensor:
         """Vectors of feature maps [N, C, H, W]: float32 [N, D], computed in double precision."""
-        return getattr(heads, self.kind)(maps.double(), **self.parameters).float()
+        vectors: Tensor = getattr(heads, self.kind)(maps.double(), **self.parameters)
+        return vectors.float()

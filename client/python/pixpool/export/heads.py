@@ -64,7 +64,8 @@ def lp(x: Tensor, p: float = 2.0) -> Tensor:
     # Taken out against overflow; a power of two, so that sums which cancel still do.
     exponent = torch.frexp(x.abs().amax((2, 3), keepdim=True)).exponent
     root = torch.ldexp(x, -exponent).pow(p).sum((2, 3)).pow(1 / p)
-    return torch.ldexp(root, exponent.flatten(1))
+    powers: Tensor = torch.ldexp(root, exponent.flatten(1))
+    return powers
 
 
 def rmac(x: Tensor, levels: int = 3, overlap: float = 0.4) -> Tensor:
@@ -110,7 +111,8 @@ def _starts(room: int, count: int) -> list[int]:
 
 def _region_vector(region: Tensor) -> Tensor:
     peak = region.amax((2, 3))
-    return peak / (torch.linalg.vector_norm(peak, dim=1, keepdim=True) + _RMAC_EPS)
+    norm: Tensor = torch.linalg.vector_norm(peak, dim=1, keepdim=True)
+    return peak / (norm + _RMAC_EPS)
 
 
 def crow(x: Tensor, a: float = 2.0, b: float = 2.0) -> Tensor:
