@@ -23,29 +23,33 @@ models:
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
   onnx:FILE                        as OpenVINO reads it, for CPUs; compared with ONNX Runtime
-  bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as its next
-                                   version; its network is copied, not exported again
+  bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as
+                                   its next version; its network is copied, not exported again
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
 runs several times; the last one named is the default layer. Without --layers the last map
 before pooling is found, and one layer a stride before it. Of an ONNX file they are name=tensor, a
 node's output; how its pixels are normalised say --mean, --std (default: ImageNet's) and --bgr.
 
---pca NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the
-pictures below FOLDER (default: global_avg, the default layer, all that can be fitted):
+--pca NAME=FOLDER[,head=HEAD][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the pictures
+below FOLDER (default: global_avg, the default layer, all that can be fitted). HEAD is written as in
+requests, kind[:parameter=value,...]; it ends at ",layer=", ",dimensions=" or the end, so any other
+comma is its own:
   --pca whiten512=photos/,head=gem:p=3,dimensions=512
+  --pca corners=photos/,head=rmac:levels=2,overlap=0.3,layer=stage5
 --filter NAME=FILE[,layer=LAYER][,stride=N|HxW] stores a trained convolution, a .npz or state dict
 with weight and perhaps bias (default: the default layer, the window's size):
   --filter learnt=conv.pt,layer=stage5,stride=2
 
---int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER and
-judged on the rest, or on those below --int8-judge FOLDER instead, where parts of one photograph must not
-be on both sides: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
-the 5th percentile, and the same top label on 95 % of them. The server takes it with --precision int8.
+--int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER
+and judged on the rest, or on those below --int8-judge FOLDER instead, where parts of one photograph
+must not be on both sides: layers stay in float32 until vectors keep a cosine of 0.99 at the median
+and 0.97 at the 5th percentile, and the same top label on 95 % of them. The server takes it with
+--precision int8.
 
---aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler, and a
-minute or two). The server runs it with --engine aotinductor, on a CPU with AVX2; a package for cuda is
-compiled where there is such a device.
+--aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler,
+and a minute or two). The server runs it with --engine aotinductor, on a CPU with AVX2; a package
+for cuda is compiled where there is such a device.
 
 exit status: 0 written or already there, 1 refused, 2 wrong usage
 """
@@ -72,7 +76,8 @@ def _export(args: argparse.Namespace) -> int:
         if options.pca or options.filters or options.int8:
             raise ExportError(
                 f"bundle {folder} is there, and bundles do not change. {PREFIX}{folder} in place of"
-                f" {args.model} adds --pca, --filter and --int8 as a new version; --force writes it anew"
+                f" {args.model} adds --pca, --filter and --int8 as a new version; --force writes it"
+                " anew"
             )
         print(f"bundle {folder} is there and whole; --force writes it anew")
         return 0

@@ -1,4 +1,4 @@
-"""Makes a new version of a bundle with other projections, filters or int8, without exporting again."""
+"""Makes a new version of a bundle with other projections, filters or int8, without a new export."""
 
 from __future__ import annotations
 

@@ -6,22 +6,25 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter, write_filter
-from pixpool.export.head_spec import HeadSpec
 from pixpool.export.manifest import Body, ProjectionEntry
 from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.probes import load_backbone
 from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
 from pixpool.export.recipe import Recipe
 from pixpool.export.specs import PcaSpec
+
+if TYPE_CHECKING:
+    from pixpool.export.head_spec import HeadSpec
 
 
 class _Paths(TypedDict):
@@ -39,7 +42,7 @@ class Extras:
             for name, count in counts.items():
                 if count > 1:
                     raise ExportError(f"{flag}: name '{name}' is used {count} times")
-        self._pca = [(spec, HeadSpec.parse(spec.head)) for spec in options.pca]
+        self._pca = [_with_head(spec) for spec in options.pca]
         self._pictures = {spec.folder: list_pictures(spec.folder) for spec in options.pca}
         self._filters = [(spec, read_filter(spec.file)) for spec in options.filters]
         self._threads = options.threads
@@ -125,6 +128,28 @@ class Extras:
             }
             entries.append(entry)
         return entries
+
+
+def _with_head(spec: PcaSpec) -> tuple[PcaSpec, HeadSpec]:
+    """What `--pca` asks for with its head; layer and dimensions may stand in either."""
+    try:
+        # Late, because it needs the generated code of the API, which a checkout may lack.
+        from pixpool.export.head_spec import HeadSpec
+    except ImportError as error:
+        raise ExportError(f"--pca: {error}") from error
+    try:
+        head = HeadSpec.parse(spec.head)
+    except ExportError as error:
+        raise ExportError(f"--pca {spec.name}: {error}") from error
+    for name in ("layer", "dimensions"):
+        if getattr(head, name) is not None and getattr(spec, name) is not None:
+            raise ExportError(f"--pca {spec.name}: give {name} once, in the head or after it")
+    if head.dimensions is not None and head.dimensions < 1:
+        raise ExportError(
+            f"--pca {spec.name}: dimensions is {head.dimensions}; it must be 1 or more"
+        )
+    layer, dimensions = spec.layer or head.layer, spec.dimensions or head.dimensions
+    return dataclasses.replace(spec, layer=layer, dimensions=dimensions), head
 
 
 def _write_whitening(name: str, fitted: Whitening, folder: Path) -> _Paths:

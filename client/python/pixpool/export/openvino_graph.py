@@ -1,4 +1,4 @@
-"""The backbone as OpenVINO's IR: the same graph as the TorchScript file, for OpenVINO's CPU plugin."""
+"""The backbone as OpenVINO's IR: the graph of the TorchScript file, for OpenVINO's CPU plugin."""
 
 from __future__ import annotations
 

@@ -96,8 +96,8 @@ class Pictures:
         least = MIN_PICTURES // _HOLD_OUT
         if judge is not None and len(self.held_out) < least:
             raise ExportError(
-                f"--int8-judge: {judge} holds {len(self.held_out)} usable pictures; at least {least}"
-                " are needed, like those that will be served"
+                f"--int8-judge: {judge} holds {len(self.held_out)} usable pictures; at least"
+                f" {least} are needed, like those that will be served"
             )
         wanted = MIN_PICTURES if judge is None else MIN_PICTURES - least
         if count < wanted:
