@@ -77,6 +77,73 @@ def test_the_wheel_holds_the_generated_code_and_wants_its_runtimes(installed):
     }
 
 
+def test_the_metadata_of_the_wheel(installed):
+    said = metadata(installed)
+    head, _, description = said.partition("\n\n")
+    lines = head.splitlines()
+    for wanted in (
+        "License-Expression: Apache-2.0",
+        "License-File: LICENSE",
+        "Description-Content-Type: text/markdown",
+        "Requires-Python: >=3.11",
+        "Classifier: Typing :: Typed",
+    ):
+        assert wanted in lines
+    assert any(line.startswith("Keywords: ") for line in lines)
+    assert description.strip() == (ROOT / "client" / "python" / "README.md").read_text().strip()
+    # A package cannot hold a file from outside of its folder, so the licence is there twice.
+    licence = next(installed.glob("*.dist-info/licenses/LICENSE"))
+    assert licence.read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel, tmp_path_factory) -> Path:
+    """The wheel as pip installs it, in a folder of its own: with console scripts."""
+    pytest.importorskip("pip")
+    folder = tmp_path_factory.mktemp("installed")
+    options = ("--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check")
+    run(sys.executable, "-m", "pip", "install", *options, "--target", folder, wheel, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("package", "refused", "status"),
+    [
+        ("bulk", ["nowhere", "--output", "f.csv"], 3),
+        ("export", ["bundle:nowhere"], 1),
+    ],
+)
+def test_console_scripts_are_the_modules(scripts, tmp_path, package, refused, status):
+    script, module = f"pixpool-{package}", f"python -m pixpool.{package}"
+    commands = {
+        script: [str(scripts / "bin" / script)],
+        module: [sys.executable, "-P", "-m", f"pixpool.{package}"],
+    }
+    helps = {}
+    for name, command in commands.items():
+
+        def call(*arguments, command=command):
+            environment = {"PYTHONPATH": str(scripts)}
+            return subprocess.run(
+                [*command, *arguments],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+
+        shown = call("--help")
+        assert shown.returncode == 0 and shown.stdout.startswith(f"usage: {name} "), shown
+        helps[name] = shown.stdout
+        wrong = call("--no-such-option")
+        assert wrong.returncode == 2 and f"{name}: error: " in wrong.stderr
+        done = call(*refused)
+        assert done.returncode == status and done.stderr.startswith(f"pixpool.{package}: "), done
+    # Examples are those of the way it was called; apart from the name both say the same.
+    assert module not in helps[script]
+    assert helps[module].replace(module, script).split() == helps[script].split()
+
+
 def test_the_wheel_works_with_its_requirements_alone(installed, serve):
     """What is not required is hidden, so that an import of it would fail."""
     server = serve()

@@ -1,4 +1,6 @@
-"""`python -m pixpool.export MODEL --out DIR`: writes a bundle and says what it measured."""
+"""`pixpool-export MODEL --out DIR`, or `python -m pixpool.export`: writes a bundle and says what it
+measured.
+"""
 
 from __future__ import annotations
 
@@ -180,9 +182,15 @@ def _say(line: str) -> None:
     print(f"  {line}", flush=True)
 
 
+def _prog() -> str:
+    """The name by which this was called: that of the console script, or of the module."""
+    script = "pixpool-export"
+    return script if Path(sys.argv[0]).stem == script else "python -m pixpool.export"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pixpool.export",
+        prog=_prog(),
         description="Writes a model bundle for the pixpool server (docs/bundle.md).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
