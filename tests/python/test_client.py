@@ -381,7 +381,7 @@ def test_metadata_model_and_options_reach_the_server(connect):
 
 
 def test_metadata_of_a_function_is_that_of_the_thread_that_calls(connect):
-    """As a tracing library needs it: what it would say on another thread is not the caller's trace."""
+    """As a tracing library needs it: on another thread it would not say the caller's trace."""
     here = threading.local()
     here.span = "a"
     client, script = connect(

@@ -88,8 +88,10 @@ def test_values_in_every_encoding():
     for result, expected in (
         (head(pb.ENCODING_FLOAT32, [2, 3], values=flat), values),
         (head(pb.ENCODING_UNSPECIFIED, [2, 3], values=flat), values),
-        (head(pb.ENCODING_FLOAT16, [2, 3], packed_values=flat.astype("<f2").tobytes()), values.astype(np.float16)),
-        (head(pb.ENCODING_INT8, [3], packed_values=b"\x01\xff\x7f", scale=0.5), np.float32([0.5, -0.5, 63.5])),
+        (head(pb.ENCODING_FLOAT16, [2, 3], packed_values=flat.astype("<f2").tobytes()),
+         values.astype(np.float16)),
+        (head(pb.ENCODING_INT8, [3], packed_values=b"\x01\xff\x7f", scale=0.5),
+         np.float32([0.5, -0.5, 63.5])),
         (head(pb.ENCODING_BINARY, [2, 5], packed_values=b"\xa1\x40"),
          np.array([[1, 0, 1, 0, 0], [0, 0, 1, 0, 1]], bool)),
         (head(pb.ENCODING_FLOAT32, [0], class_scores=[pb.ClassScore()]), np.empty(0, np.float32)),
