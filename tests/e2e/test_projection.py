@@ -25,33 +25,37 @@ FITTED = {
     "gem": ("gem:p=2", "features", 8),
     "both": ("cat_avg_max", "stage5", 12),
 }
-# Vector heads as the exporter writes them; the API's own form differs in the commas.
 VECTOR_HEADS = [
     "global_avg",
     "global_max",
     "avg_max",
     "cat_avg_max",
     "gem",
-    "gem:p=6.5:eps=0.01",
+    "gem:p=6.5,eps=0.01",
     "lse",
     "lse:r=0.5",
     "lp",
     "lp:p=4",
     "rmac",
-    "rmac:levels=5:overlap=0.1",
+    "rmac:levels=5,overlap=0.1",
     "crow",
-    "crow:a=1:b=3",
+    "crow:a=1,b=3",
     "spoc",
     "spoc:sigma=2.5",
     "scda",
     "spatial_pyramid",
-    "spatial_pyramid:levels=3x1:pooling=avg",
+    "spatial_pyramid:levels=3x1,pooling=avg",
 ]
 
 
-def export(*arguments: object) -> str:
+def export(api, *arguments: object) -> str:
+    # `python -m pixpool.export`, which takes the generated code of the API from where it is here.
+    program = (
+        f"import sys, pixpool; pixpool.__path__.append({str(Path(api.pb.__file__).parents[1])!r});"
+        "from pixpool.export.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "pixpool.export", *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -87,7 +91,7 @@ def convolutions() -> dict[str, torch.nn.Conv2d]:
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory, photos, convolutions) -> Path:
+def bundles(api, tmp_path_factory, photos, convolutions) -> Path:
     """A repository with version 1 of the default model, and version 2 with avg16 fitted on other
     pictures.
     """
@@ -103,10 +107,10 @@ def bundles(tmp_path_factory, photos, convolutions) -> Path:
         f"--filter=full={folder / 'full.pt'},layer=stage5,stride=2",
         f"--filter=deep={folder / 'deep.npz'}",
     ]
-    export("efficientnet-lite0", "--out", folder / "models", *fits, *filters)
+    export(api, "efficientnet-lite0", "--out", folder / "models", *fits, *filters)
     others = crops(photos, folder / "others", 2, 5)
     base = folder / "models" / "efficientnet-lite0" / "1"
-    assert "version 2" in export(f"bundle:{base}", f"--pca=avg16={others},dimensions=16")
+    assert "version 2" in export(api, f"bundle:{base}", f"--pca=avg16={others},dimensions=16")
     return folder / "models"
 
 
@@ -256,8 +260,7 @@ def test_heads_of_the_exporter_are_those_of_the_server(client, photos, text, lay
     """A fit on one head and a request for another would go unnoticed."""
     from pixpool.export.head_spec import HeadSpec
 
-    request = text.replace(":", ",").replace(",", ":", 1)
-    request = request.replace("pooling=avg", "pooling=WINDOW_POOLING_AVG")
+    request = text.replace("pooling=avg", "pooling=WINDOW_POOLING_AVG")
     for photo in ("cat.png", "coffee.png"):
         feature_map, got = ask(
             client, photos[photo], head(client, "feature_map", layer), head(client, request, layer)

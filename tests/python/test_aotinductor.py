@@ -1,4 +1,4 @@
-"""The engine aotinductor: graphs for torch.export, folded pads, packages that give PyTorch's maps."""
+"""The engine aotinductor: graphs for torch.export, folded pads, packages with PyTorch's maps."""
 
 import json
 import re

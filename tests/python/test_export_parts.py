@@ -53,6 +53,25 @@ def test_imports_no_heavy_package(light):
     assert result.stdout.strip() == "[]"
 
 
+def test_only_pca_needs_the_generated_code_of_the_api(tmp_path):
+    """A model can be exported in a checkout where that code was not made."""
+    root = Path(labels.__file__).parents[2]
+    code = (
+        "import sys; sys.modules['pixpool.v1'] = None\n"
+        "from pathlib import Path\n"
+        "from pixpool.export import bundle, extras\n"
+        "from pixpool.export.specs import PcaSpec\n"
+        "options = bundle.BundleOptions(out=Path('out'))\n"
+        "extras.Extras(options)\n"
+        "options.pca.append(PcaSpec('w', Path('photos')))\n"
+        "try:\n    extras.Extras(options)\n"
+        "except extras.ExportError as error:\n    print(error)\n"
+    )
+    run = [sys.executable, "-c", code]
+    result = subprocess.run(run, capture_output=True, text=True, check=True, cwd=root)
+    assert result.stdout.startswith("--pca: the generated code of the pixpool API is missing")
+
+
 def same_reference(x, kernel, stride, dilation, value):
     """TensorFlow's rule, by hand: ceil(size / stride) outputs, the odd pixel at the end."""
     pads = []

@@ -81,7 +81,7 @@ def test_bundle_with_projections_and_filters(tmp_path, pictures, capsys):
     folder = export(
         tmp_path / "models",
         *("--pca", f"plain={pictures}"),
-        *("--pca", f"gem-7.x={pictures},head=gem:p=2.5,layer=mid,dimensions=7"),
+        *("--pca", f"gem-7.x={pictures},head=gem:layer=mid,p=2.5,eps=1e-6,dimensions=7"),
         *("--filter", f"full={tmp_path / 'full.pt'},stride=2x1"),
         *("--filter", f"deep={tmp_path / 'deep.npz'},layer=mid"),
     )
@@ -197,7 +197,20 @@ def test_left_out_pictures_are_named_and_not_counted(tmp_path, pictures, capsys)
             ("--pca", "a={pictures},layer=none"),
             "--pca a: the model has no layer 'none'; it has mid, top",
         ),
-        (("--pca", "a={pictures},head=max_pool"), "head 'max_pool' is not known"),
+        (("--pca", "a={pictures},head=max_pool"), "--pca a: head 'max_pool' is not known"),
+        (
+            ("--pca", "a={pictures},head=gem:p=3,epsilon=1,dimensions=4"),
+            '--pca a: head "gem:p=3,epsilon=1": no parameter "epsilon"; gem takes p, eps;',
+        ),
+        (
+            ("--pca", "a={pictures},head=gem:layer=mid,p=3,layer=top"),
+            "--pca a: give layer once, in the head or after it",
+        ),
+        (
+            ("--pca", "a={pictures},head=gem:dimensions=0,p=3"),
+            "--pca a: dimensions is 0; it must be 1 or more",
+        ),
+        (("--pca", "a={pictures},dimensions=4,eps=1"), "--pca a: dimensions is '4,eps=1'"),
         (("--pca", "a={pictures}/nowhere"), "does not exist"),
         (("--pca", "a={pictures},dimension=3"), "dimension=3' does not exist"),
         (("--pca", "a={pictures}", "--pca", "a={pictures}"), "--pca: name 'a' is used 2 times"),
@@ -351,9 +364,11 @@ def test_versions_that_cannot_be_made(tmp_path, pictures, capsys):
 
 
 def test_specs():
-    spec = PcaSpec.parse("w.1-x_=a,b/c=d,dimensions=12,head=gem:p=3:eps=0.1,layer=l")
-    assert (spec.name, str(spec.folder), spec.head) == ("w.1-x_", "a,b/c=d", "gem:p=3:eps=0.1")
+    spec = PcaSpec.parse("w.1-x_=a,b/c=d,dimensions=12,head=gem:p=3,eps=0.1,layer=l")
+    assert (spec.name, str(spec.folder), spec.head) == ("w.1-x_", "a,b/c=d", "gem:p=3,eps=0.1")
     assert (spec.layer, spec.dimensions) == ("l", 12)
+    assert PcaSpec.parse("w=p,head=gem:p=3,eps=0.1,l2").head == "gem:p=3,eps=0.1,l2"
+    assert PcaSpec.parse("w=p,head=gem:layer=l,dimensions=3").head == "gem:layer=l"
     assert PcaSpec.parse("w=photos") == PcaSpec("w", Path("photos"))
     assert FilterSpec.parse("f=x.pt,stride=2x3").stride == (2, 3)
     assert FilterSpec.parse("f=x.pt,stride=2,layer=l").stride == (2, 2)

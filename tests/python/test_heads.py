@@ -1,4 +1,4 @@
-"""Each vector head against the formula written out in plain loops, and R-MAC's regions by its rule."""
+"""Each vector head against the formula written out in plain loops, R-MAC's regions by its rule."""
 
 import itertools
 import math
@@ -8,8 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import pixpool.heads
 from pixpool.export import heads
 from pixpool.export.errors import ExportError
+from pixpool.export.head_limits import parameters_of
 from pixpool.export.head_spec import HeadSpec
 
 SIZES = [(1, 1), (1, 9), (6, 1), (7, 7), (7, 10), (14, 5)]
@@ -104,26 +106,26 @@ ORACLES = {
     "cat_avg_max": lambda x: np.concatenate([x.mean(axis=(1, 2)), x.max(axis=(1, 2))]),
     "gem": gem,
     "gem:p=1": lambda x: gem(x, 1.0),
-    "gem:p=6.5:eps=0.01": lambda x: gem(x, 6.5, 0.01),
+    "gem:p=6.5,eps=0.01": lambda x: gem(x, 6.5, 0.01),
     "gem:p=0.25": lambda x: gem(x, 0.25),
     "lse": lse,
     "lse:r=0.5": lambda x: lse(x, 0.5),
     "lp": lambda x: np.sqrt((x**2).sum(axis=(1, 2))),
     "lp:p=4": lambda x: (x**4).sum(axis=(1, 2)) ** 0.25,
     "rmac": rmac,
-    "rmac:levels=5:overlap=0.1": lambda x: rmac(x, 5, 0.1),
+    "rmac:levels=5,overlap=0.1": lambda x: rmac(x, 5, 0.1),
     "spoc": spoc,
     "spoc:sigma=2.5": lambda x: spoc(x, 2.5),
     "scda": scda,
     "spatial_pyramid": spatial_pyramid,
-    "spatial_pyramid:levels=3x1:pooling=avg": lambda x: spatial_pyramid(x, (3, 1), "avg"),
+    "spatial_pyramid:levels=3x1,pooling=avg": lambda x: spatial_pyramid(x, (3, 1), "avg"),
     # Meant for maps without negative values.
     "lp:p=1.5": lambda x: (x**1.5).sum(axis=(1, 2)) ** (1 / 1.5),
     "crow": crow,
-    "crow:a=1:b=1": lambda x: crow(x, 1.0, 1.0),
-    "crow:a=3:b=0.5": lambda x: crow(x, 3.0, 0.5),
+    "crow:a=1,b=1": lambda x: crow(x, 1.0, 1.0),
+    "crow:a=3,b=0.5": lambda x: crow(x, 3.0, 0.5),
 }
-NON_NEGATIVE = ("lp:p=1.5", "crow", "crow:a=1:b=1", "crow:a=3:b=0.5")
+NON_NEGATIVE = ("lp:p=1.5", "crow", "crow:a=1,b=1", "crow:a=3,b=0.5")
 
 
 def maps(height, width, non_negative):
@@ -151,7 +153,7 @@ def test_head_equals_its_formula(text, size):
 @pytest.mark.parametrize("text", ORACLES)
 def test_zero_map(text):
     got = HeadSpec.parse(text)(torch.zeros(2, 4, 7, 10)).numpy()
-    lifted = {"gem": 1e-6, "gem:p=1": 1e-6, "gem:p=6.5:eps=0.01": 0.01, "gem:p=0.25": 1e-6}
+    lifted = {"gem": 1e-6, "gem:p=1": 1e-6, "gem:p=6.5,eps=0.01": 0.01, "gem:p=0.25": 1e-6}
     np.testing.assert_allclose(got, np.full_like(got, lifted.get(text, 0)), rtol=1e-6)
 
 
@@ -176,7 +178,7 @@ def test_large_and_small_exponents_stay_finite_and_in_order():
     torch.testing.assert_close(HeadSpec.parse("lse:r=1000")(x), peak, rtol=1e-4, atol=0)
     torch.testing.assert_close(HeadSpec.parse("lse:r=1e-30")(x), mean)
     assert torch.isfinite(HeadSpec.parse("lp:p=100")(x)).all()
-    assert torch.isfinite(HeadSpec.parse("crow:a=100:b=0.01")(x)).all()
+    assert torch.isfinite(HeadSpec.parse("crow:a=100,b=0.01")(x)).all()
 
 
 def test_crow_counts_negative_sums_as_zero():
@@ -248,7 +250,7 @@ def assert_spaced(starts, count, room):
     ("size", "count"), [((1, 1), 1), ((7, 7), 14), ((7, 10), 20), ((10, 7), 20), ((5, 9), 20)]
 )
 def test_rmac_region_counts(size, count):
-    assert len(heads.rmac_regions(*size)) == count
+    assert len(heads.rmac_regions(*size, 3, 0.4)) == count
 
 
 def test_rmac_regions_of_7_by_10():
@@ -256,21 +258,24 @@ def test_rmac_regions_of_7_by_10():
     wanted = [(0, left, 7) for left in (0, 3)]
     wanted += [(top, left, 4) for top in (0, 3) for left in (0, 3, 6)]
     wanted += [(top, left, 3) for top in (0, 2, 4) for left in (0, 2, 4, 7)]
-    assert heads.rmac_regions(7, 10) == wanted
+    assert heads.rmac_regions(7, 10, 3, 0.4) == wanted
 
 
 def test_rmac_ties_take_the_smaller_step_and_0_4_is_two_fifths():
     """At 5 x 9 steps 1 and 2 overlap by 0.2 and 0.6: as close to 2/5. The float32 nearest to 0.4 is
     above 2/5 and would prefer the second."""
-    assert heads.rmac_regions(5, 9)[:2] == [(0, 0, 5), (0, 4, 5)]
-    assert heads.rmac_regions(5, 9, overlap=float(np.float32(0.4))) == heads.rmac_regions(5, 9)
-    assert heads.rmac_regions(5, 9, overlap=0.41) != heads.rmac_regions(5, 9)
+    regions = heads.rmac_regions(5, 9, 3, 0.4)
+    assert regions[:2] == [(0, 0, 5), (0, 4, 5)]
+    assert heads.rmac_regions(5, 9, 3, float(np.float32(0.4))) == regions
+    assert heads.rmac_regions(5, 9, 3, 0.41) != regions
 
 
 def test_parameters_are_resolved():
     assert HeadSpec.parse("gem:p=2.5").parameters == {"p": 2.5, "eps": 1e-6}
     assert HeadSpec.parse("rmac").parameters == {"levels": 3, "overlap": 0.4}
+    assert HeadSpec.parse("rmac:overlap=0").parameters == {"levels": 3, "overlap": 0}
     assert HeadSpec.parse("spoc").parameters == {}
+    assert HeadSpec.parse("spatial_pyramid").parameters == {"levels": [1, 2, 4], "pooling": "max"}
     assert HeadSpec.parse("spatial_pyramid:levels=6x3").parameters == {
         "levels": [6, 3],
         "pooling": "max",
@@ -278,24 +283,73 @@ def test_parameters_are_resolved():
     assert HeadSpec.parse("gem:p=2.5000000001").parameters["p"] == 2.5  # as float32
 
 
+def test_a_head_is_read_as_in_a_request():
+    plain = HeadSpec.parse("gem:p=2.5,eps=0.01")
+    assert (plain.layer, plain.dimensions) == (None, None)
+    for text in ("gem:eps=0.01,p=2.5", "gem: p = 2.5, eps = 0.01", "gem:p=2.5,eps=0.01,l2"):
+        assert HeadSpec.parse(text) == plain
+    assert HeadSpec.parse("gem:p=2.5:eps=0.01") == plain  # as --pca was written before
+    assert HeadSpec.parse("spatial_pyramid:pooling=AVG").parameters["pooling"] == "avg"
+    named = HeadSpec.parse("gem:layer=stage5,p=2.5,eps=0.01,dimensions=7")
+    assert (named.layer, named.dimensions) == ("stage5", 7)
+    assert named.parameters == plain.parameters
+
+
+def test_limits_are_those_of_the_classes():
+    """Of every head that gives a vector; a class whose sentences are not understood shows here."""
+    limits = {kind: parameters_of(kind) for kind in heads.VECTOR_HEADS}
+    said = {
+        f"{kind}.{name}": (str(p.range), p.most, p.default)
+        for kind, known in limits.items()
+        for name, p in known.items()
+    }
+    assert said == {
+        "gem.p": ("(0, 100]", None, "3"),
+        "gem.eps": ("(0, 1]", None, "1e-6"),
+        "lse.r": ("(0, 1000]", None, "10"),
+        "lp.p": ("[1, 100]", None, "2"),
+        "rmac.levels": ("[1, 8]", None, "3"),
+        "rmac.overlap": ("[0, 1)", None, "0.4"),
+        "crow.a": ("(0, 100]", None, "2"),
+        "crow.b": ("(0, 100]", None, "2"),
+        "spoc.sigma": ("(0, 10000]", None, None),
+        "spatial_pyramid.levels": ("[1, 32]", 8, "1x2x4"),
+        "spatial_pyramid.pooling": ("None", None, "max"),
+    }
+
+
+def test_limits_without_docstrings(monkeypatch):
+    monkeypatch.setattr(pixpool.heads.Gem, "__doc__", None)
+    with pytest.raises(ExportError, match="run Python without -OO"):
+        HeadSpec.parse("gem")
+    assert HeadSpec.parse("lp").parameters == {"p": 2}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("max_pool", "head 'max_pool' is not known or gives no vector; take one of global_avg, "),
         ("", "head '' is not known"),
-        ("gem:q=1", "'q=1' is no parameter of gem .it has: p, eps."),
-        ("global_avg:p=1", "'p=1' is no parameter of global_avg .it has: none."),
-        ("gem:p", "'p' is no parameter of gem"),
-        ("gem:p=0", r"p is '0'; it must be within \(0, 100\]"),
-        ("gem:p=nan", r"p is 'nan'; it must be within"),
-        ("gem:p=many", "p is 'many'; it must be a number"),
+        ("gem:q=1", 'no parameter "q"; gem takes p, eps;'),
+        ("global_avg:p=1", 'no parameter "p"; global_avg takes no parameters of its own'),
+        ("gem:p", '"p" needs a value'),
+        ("gem:", "nothing follows the colon"),
+        ("gem:p=0", r"p is 0.0; it must be within \(0, 100\]"),
+        ("gem:p=100.1", r"p is 100.1; it must be within \(0, 100\]"),
+        ("gem:p=nan", '"p" must be a number, not "nan"'),
+        ("gem:p=many", '"p" must be a number, not "many"'),
+        ("gem:p=1,p=2", '"p" is given twice'),
         ("lp:p=0.5", r"it must be within \[1, 100\]"),
         ("rmac:levels=9", r"it must be within \[1, 8\]"),
-        ("rmac:levels=2.5", "it must be a whole number"),
+        ("rmac:levels=0", r"levels is 0; it must be within \[1, 8\]"),
+        ("rmac:levels=2.5", '"levels" must be a whole number'),
         ("rmac:overlap=1", r"it must be within \[0, 1\)"),
-        ("spatial_pyramid:levels=1x33", r"it must be within \[1, 32\]"),
+        ("spatial_pyramid:levels=1x33", r"levels is 1x33; it must be within \[1, 32\]"),
         ("spatial_pyramid:levels=1x1x1x1x1x1x1x1x1", "it must be at most 8 numbers"),
-        ("spatial_pyramid:pooling=sum", "it must be max or avg"),
+        ("spatial_pyramid:pooling=sum", '"pooling" must be one of avg, max'),
+        ("gem:encoding=int8", "encoding is for requests"),
+        ("gem:projection=white", "projection is for requests"),
+        ("gem:id=mine", "head_id is for requests"),
     ],
 )
 def test_refused(text, message):

@@ -104,9 +104,7 @@ def test_bundle_of_a_torchvision_model_gives_pytorchs_maps_at_any_size(zoo):
         images, wanted, handles = random_images(*size), {}, []
         for layer, (_, _, path) in FOUND[name].items():
             module = model.get_submodule(path)
-            handles.append(
-                module.register_forward_hook(lambda _m, _i, out, at=layer: wanted.update({at: out}))
-            )
+            handles.append(module.register_forward_hook(keep(wanted, layer)))
         with torch.no_grad():
             model(normalised(images))
         for handle in handles:
@@ -114,6 +112,11 @@ def test_bundle_of_a_torchvision_model_gives_pytorchs_maps_at_any_size(zoo):
         got = maps_of(folder, manifest, images)
         for layer in FOUND[name]:
             assert_close(got[layer], wanted[layer])
+
+
+def keep(outputs, layer):
+    """A hook that puts what a module gives under the layer's name."""
+    return lambda _module, _inputs, output: outputs.update({layer: output})
 
 
 def test_classifier_of_a_torchvision_model_is_its_linear_layer(zoo):
@@ -314,16 +317,22 @@ def test_classifiers_that_are_found(end, softmax, tmp_path):
     )
 
 
+# A square root between pooling and classifier.
+ROOT = [
+    node("Sqrt", "flat", "root"),
+    node("Gemm", "root fc.weight fc.bias", "logits", transB=1),
+]
+
+
 @pytest.mark.parametrize(
     ("nodes", "why"),
     [
         ([node("GlobalMaxPool", "map", "pooled"), *HEAD[1:]], "misses the model's own logits"),
-        ([*HEAD[:2], node("Sqrt", "flat", "root"), node("Gemm", "root fc.weight fc.bias", "logits", transB=1)],
-         "misses the model's own logits"),
+        ([*HEAD[:2], *ROOT], "misses the model's own logits"),
         ([*HEAD[:1], node("Relu", "pooled", "logits")], "does not end in a linear layer"),
         ([*HEAD, node("Sigmoid", "logits", "scores")], "does not end in a linear layer"),
     ],
-)  # fmt: skip
+)
 def test_other_ends_have_no_classifier_and_it_is_said(nodes, why, tmp_path, capsys):
     file = write(
         tmp_path / "small.onnx", [*TRUNK, *nodes], outputs=[value(nodes[-1].output[0], None)]

@@ -77,7 +77,8 @@ FILES = {
             "nodes": [*TRUNK, helper.make_node("SplitToSequence", ["map"], ["parts"], axis=1)],
             "outputs": [SEQUENCE],
         },
-        "OpenVINO does not read {file}: No conversion rule found for operations: util::SequenceMark",
+        "OpenVINO does not read {file}: No conversion rule found for operations:"
+        " util::SequenceMark",
     ),
     "no map": (
         {"nodes": FLAT, "constants": {"wide": np.zeros((3 * 64 * 64, 5), np.float32)}},
@@ -97,9 +98,10 @@ FILES = {
             "constants": SHUFFLE_SIZES,
             "outputs": [value("deep6", None)],
         },
-        "'map' is the last map [N, C, h, w] that follows the input size and that all after it is made from, but 6"
-        " convolutions and matrix products come after it (node 'groups_node': Requested output shape [1,2,6,16,16] is"
-        " incompatible with input shape), so it is not the map before pooling. Export the file with dynamic batch",
+        "'map' is the last map [N, C, h, w] that follows the input size and that all after it is"
+        " made from, but 6 convolutions and matrix products come after it (node 'groups_node':"
+        " Requested output shape [1,2,6,16,16] is incompatible with input shape), so it is not the"
+        " map before pooling. Export the file with dynamic batch",
     ),
 }
 
@@ -137,7 +139,8 @@ def test_what_is_no_onnx_file(content, tmp_path, capsys):
         ("a=stem.weight", "has no tensor 'stem.weight'"),
         (
             "a=flat",
-            "layer 'a': tensor 'flat' is [1,12], not a feature map [N, C, h, w]; name one before it",
+            "layer 'a': tensor 'flat' is [1,12], not a feature map [N, C, h, w]; name one before"
+            " it",
         ),
         ("a=map,b=map", "layers 'a' and 'b' are the same map; name it once"),
         ("a=stem,a=map", "layer name 'a' is used twice"),

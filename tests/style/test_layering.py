@@ -2,8 +2,9 @@
 
 import re
 
-import layering
 import pytest
+
+import layering
 from project_tree import ROOT
 
 

@@ -8,6 +8,7 @@ is killed at any moment loses a part of work at most, and no image is lost or co
 """
 
 from pixpool.bulk.errors import BulkError
-from pixpool.bulk.job import Summary, run
+from pixpool.bulk.job import Summary
+from pixpool.bulk.launch import run
 
 __all__ = ["BulkError", "Summary", "run"]

@@ -1,4 +1,4 @@
-"""`python -m pixpool.bulk`: see --help."""
+"""`pixpool-bulk`, or `python -m pixpool.bulk`: see --help."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pixpool._channel import DEFAULT_TARGET
 from pixpool._errors import PixpoolError
 from pixpool._options import InputOptions
 from pixpool.bulk.errors import BulkError
-from pixpool.bulk.job import run
+from pixpool.bulk.launch import run
 
 EPILOG = """\
 SOURCE is a folder of pictures (with all below it), a text file of paths (one a line), or a Parquet
 file or folder of them. FILE ends in .npy (an index of rows and failed images is written beside it)
 or in .parquet (id, a column a head, its space id, and errors).
 
-  python -m pixpool.bulk photos/ --output features.npy --head gem:l2
-  python -m pixpool.bulk list.txt --output features.parquet --head gem --head rmac:encoding=float16
-  python -m pixpool.bulk images.parquet --column image --id-column id --output features.parquet
+  %(prog)s photos/ --output features.npy --head gem:l2
+  %(prog)s list.txt --output features.parquet --head gem --head rmac:encoding=float16
+  %(prog)s images.parquet --column image --id-column id --output features.parquet
 
 A run that was stopped or killed goes on with the same command. Until a job is done, its work lies
 in FILE.work.
@@ -30,9 +30,15 @@ same command goes on, 130 interrupted
 """
 
 
+def _prog() -> str:
+    """The name by which this was called: that of the console script, or of the module."""
+    script = "pixpool-bulk"
+    return script if Path(sys.argv[0]).stem == script else "python -m pixpool.bulk"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pixpool.bulk",
+        prog=_prog(),
         description="Features of any number of images into one file.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

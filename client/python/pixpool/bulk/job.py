@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,16 +13,15 @@ from google.protobuf.json_format import MessageToDict
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._client import Client
 from pixpool._errors import PixpoolError
-from pixpool._head_base import HeadsLike
 from pixpool._images import Image
-from pixpool._request import Options, RequestSpec
+from pixpool._request import RequestSpec
 from pixpool._results import ImageResult
 from pixpool._retry import RetryPolicy
 from pixpool.bulk.errors import BulkError
-from pixpool.bulk.outputs import Output, open_output
+from pixpool.bulk.outputs import About, Output
 from pixpool.bulk.parts import HeadLayout, Part, Work
 from pixpool.bulk.report import Report
-from pixpool.bulk.sources import Source, open_source
+from pixpool.bulk.sources import Source
 
 # Failures that say nothing about the image: the job stops, and a later run goes on there.
 _STOPS = (
@@ -72,76 +69,8 @@ class Server:
         )
 
 
-def run(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    heads: HeadsLike = None,
-    *,
-    target: str = DEFAULT_TARGET,
-    model: str = "",
-    model_version: str = "",
-    input_options: Options = None,
-    column: str = "",
-    id_column: str = "",
-    concurrency: int = 32,
-    timeout: float = 300.0,
-    round_robin: bool = False,
-    part_size: int = 512,
-    progress: bool | TextIO = True,
-    ray: bool = False,
-) -> Summary:
-    """Extracts features of all images of a source into a file; goes on where an earlier run ended.
-
-    source: a folder of pictures, with all below it; a text file of paths, one a line; a Parquet
-        file, or a folder of them.
-    output: `NAME.npy` (one head; of several, `NAME.<head_id>.npy`) with `NAME.index.json`, or
-        `NAME.parquet`. Appears when it is complete; until then the work lies in `<output>.work`,
-        which takes as much space.
-    heads, model, model_version, input_options: as in `Client.extract`; heads must give vectors or
-        maps of one size.
-    column, id_column: of Parquet, the column of images (bytes, paths, or structs of them; default
-        "image") and of ids (default: the row's position).
-    concurrency: images under way at once, 1 to 1024.
-    timeout: seconds for an image, in which an overloaded or restarted server is waited for.
-    round_robin: spreads calls over all addresses of the target.
-    part_size: images in a part, 1 to 100000: what a kill may cost. Fixed when the job begins.
-    progress: True: lines on standard error; False: none; or a text file.
-    ray: whether Ray Data does the parts, on the cluster that RAY_ADDRESS names or on this machine;
-        the folder of the output, and paths, must then be on storage that all nodes share.
-
-    An image that cannot be used has its error in the output and does not stop the job. Memory does
-    not grow with the number of images. One run at a time works on an output.
-
-    BulkError: the source, heads or options are others than those that the job was begun with; the
-    server's vectors are of another space than those that are there; the server is gone for longer
-    than the timeout. What is done is kept, and the same call goes on.
-    """
-    if not 1 <= part_size <= 100_000:
-        raise ValueError(f"part_size must be 1 to 100000, is {part_size}")
-    spec = RequestSpec.make(heads, model, model_version, input_options)
-    server = Server(target, timeout, concurrency, round_robin)
-    out = sys.stderr if progress is True else progress or None
-    result = open_output(Path(output))
-    result.path.parent.mkdir(parents=True, exist_ok=True)
-    work = Work(result.path.with_name(result.path.name + ".work"))
-    work.lock()
-    try:
-        work.forget_if_empty()
-        images = open_source(Path(source), work.listing, column, id_column)
-        job = Job(images, spec, work, result, server)
-        return job.run(part_size, out, _ray_runner() if ray else None)
-    finally:
-        work.unlock()
-
-
 # Does the missing parts elsewhere: (job, numbers) gives (number, images, failed) as they finish.
 Runner = Callable[["Job", list[int]], Iterator[tuple[int, int, int]]]
-
-
-def _ray_runner() -> Runner:
-    from pixpool.bulk.on_ray import run_parts
-
-    return run_parts
 
 
 class Job:
@@ -308,7 +237,7 @@ class Job:
         parts = (self.work.read(number, rows=False) for number in range(count))
         model = next((part.model for part in parts if part.model), "")
         spaces = {layout.head_id: layout.space_id for layout in self.layouts}
-        about = {
+        about: About = {
             "images": len(self.source),
             "failed": failed,
             "space_ids": spaces,

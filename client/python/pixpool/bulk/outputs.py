@@ -6,9 +6,8 @@ import abc
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypedDict, cast
 
 import numpy as np
 
@@ -19,6 +18,16 @@ from pixpool.bulk.parts import HeadLayout, Part, Work, publish
 _OTHER_COLUMNS = ("id", "error_code", "error_reason", "error")
 
 
+class About(TypedDict):
+    """What an output says about itself; `settings` are those of the job that made it."""
+
+    images: int
+    failed: int
+    space_ids: dict[str, str]
+    model: str
+    settings: dict[str, Any]
+
+
 class Output(abc.ABC):
     """A file to be made; appears under its name when it is complete."""
 
@@ -26,7 +35,7 @@ class Output(abc.ABC):
         self.path = path
 
     @abc.abstractmethod
-    def about(self) -> dict[str, Any] | None:
+    def about(self) -> About | None:
         """What `write` was given, of an output that is there and complete; else None."""
 
     @abc.abstractmethod
@@ -34,9 +43,7 @@ class Output(abc.ABC):
         """BulkError where these heads cannot share this output."""
 
     @abc.abstractmethod
-    def write(
-        self, work: Work, parts: int, layouts: list[HeadLayout], about: Mapping[str, Any]
-    ) -> None:
+    def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
         """Reads one part at a time, so needs the memory of one."""
 
 
@@ -56,13 +63,13 @@ class NpyOutput(Output):
     def _index(self) -> Path:
         return self._stem.with_name(self._stem.name + ".index.json")
 
-    def about(self) -> dict[str, Any] | None:
+    def about(self) -> About | None:
         try:
             with open(self._index) as file:
                 # The first line is the object's opening, the second holds what is wanted.
                 file.readline()
                 line = file.readline().strip().rstrip(",")
-            return dict(json.loads("{" + line + "}")["about"])
+            return cast(About, dict(json.loads("{" + line + "}")["about"]))
         except FileNotFoundError:
             if self.path.exists():
                 raise BulkError(f"{self.path} is of another program; name another output") from None
@@ -83,9 +90,7 @@ class NpyOutput(Output):
         )
         return self._stem.with_name(f"{self._stem.name}.{safe}.npy")
 
-    def write(
-        self, work: Work, parts: int, layouts: list[HeadLayout], about: Mapping[str, Any]
-    ) -> None:
+    def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
         count = about["images"] - about["failed"]
         paths = [self._path(layout, len(layouts)) for layout in layouts]
         for i, (layout, path) in enumerate(zip(layouts, paths, strict=True)):
@@ -111,7 +116,7 @@ class NpyOutput(Output):
         parts: int,
         layouts: list[HeadLayout],
         paths: list[Path],
-        about: Mapping[str, Any],
+        about: About,
     ) -> None:
         count = about["images"] - about["failed"]
         heads = []
@@ -160,12 +165,12 @@ class ParquetOutput(Output):
             raise BulkError("Parquet needs pyarrow: pip install 'pixpool[bulk]'") from error
         self._arrow = pyarrow
 
-    def about(self) -> dict[str, Any] | None:
+    def about(self) -> About | None:
         if not self.path.exists():
             return None
         try:
             metadata = self._arrow.parquet.read_metadata(self.path).metadata or {}
-            return dict(json.loads(metadata[b"pixpool"])["about"])
+            return cast(About, dict(json.loads(metadata[b"pixpool"])["about"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BulkError(f"{self.path} is of another program; name another output") from error
 
@@ -174,9 +179,7 @@ class ParquetOutput(Output):
         if len({*names, *_OTHER_COLUMNS}) < len(names) + len(_OTHER_COLUMNS):
             raise BulkError(f"head ids must differ from each other and {', '.join(_OTHER_COLUMNS)}")
 
-    def write(
-        self, work: Work, parts: int, layouts: list[HeadLayout], about: Mapping[str, Any]
-    ) -> None:
+    def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
         pa = self._arrow
         text = pa.string()
         fields = [pa.field("id", text)]
@@ -237,6 +240,6 @@ def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _sync(file: Any) -> None:
+def _sync(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixpool._results import HeadResult, ImageResult
 from pixpool.bulk.errors import BulkError
@@ -57,7 +58,7 @@ class HeadLayout:
             result.head_id, result.kind, result.layer, result.space_id, result.encoding, shape
         )
 
-    def row(self, result: HeadResult) -> np.ndarray[Any, Any]:
+    def row(self, result: HeadResult) -> NDArray[Any]:
         return (
             np.packbits(result.values.astype(np.bool_, copy=False)) if self.bits else result.values
         )
@@ -87,7 +88,7 @@ class Part:
     failed: Mapping[int, Failed]
     layouts: list[HeadLayout]
     model: str
-    rows: list[np.ndarray[Any, Any]]
+    rows: list[NDArray[Any]]
 
     @staticmethod
     def of(results: list[ImageResult], layouts: list[HeadLayout]) -> Part:

@@ -1,4 +1,6 @@
-"""`python -m pixpool.export MODEL --out DIR`: writes a bundle and says what it measured."""
+"""`pixpool-export MODEL --out DIR`, or `python -m pixpool.export`: writes a bundle and says what it
+measured.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixpool.export.bundle import DEVICES, ENGINES, BundleOptions, bundle_dir, existing_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
+from pixpool.export.folder import bundle_dir, existing_bundle
 from pixpool.export.names import ONNX_KIND, default_name
+from pixpool.export.options import DEVICES, ENGINES, BundleOptions
 from pixpool.export.recipe import CROP_MODES, INTERPOLATIONS, RESIZE_MODES
 from pixpool.export.specs import FilterSpec, PcaSpec
 
@@ -22,29 +25,33 @@ models:
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
   onnx:FILE                        as OpenVINO reads it, for CPUs; compared with ONNX Runtime
-  bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as its next
-                                   version; its network is copied, not exported again
+  bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as
+                                   its next version; its network is copied, not exported again
 
 layers are written name=module.path, or name=module.path#k for the k-th call of a module that
 runs several times; the last one named is the default layer. Without --layers the last map
 before pooling is found, and one layer a stride before it. Of an ONNX file they are name=tensor, a
 node's output; how its pixels are normalised say --mean, --std (default: ImageNet's) and --bgr.
 
---pca NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the
-pictures below FOLDER (default: global_avg, the default layer, all that can be fitted):
+--pca NAME=FOLDER[,head=HEAD][,layer=LAYER][,dimensions=N] fits a PCA-whitening on the pictures
+below FOLDER (default: global_avg, the default layer, all that can be fitted). HEAD is written as in
+requests, kind[:parameter=value,...]; it ends at ",layer=", ",dimensions=" or the end, so any other
+comma is its own:
   --pca whiten512=photos/,head=gem:p=3,dimensions=512
+  --pca corners=photos/,head=rmac:levels=2,overlap=0.3,layer=stage5
 --filter NAME=FILE[,layer=LAYER][,stride=N|HxW] stores a trained convolution, a .npz or state dict
 with weight and perhaps bias (default: the default layer, the window's size):
   --filter learnt=conv.pt,layer=stage5,stride=2
 
---int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER and
-judged on the rest, or on those below --int8-judge FOLDER instead, where parts of one photograph must not
-be on both sides: layers stay in float32 until vectors keep a cosine of 0.99 at the median and 0.97 at
-the 5th percentile, and the same top label on 95 % of them. The server takes it with --precision int8.
+--int8 FOLDER adds the network in int8 (NNCF), calibrated on two thirds of the pictures below FOLDER
+and judged on the rest, or on those below --int8-judge FOLDER instead, where parts of one photograph
+must not be on both sides: layers stay in float32 until vectors keep a cosine of 0.99 at the median
+and 0.97 at the 5th percentile, and the same top label on 95 % of them. The server takes it with
+--precision int8.
 
---aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler, and a
-minute or two). The server runs it with --engine aotinductor, on a CPU with AVX2; a package for cuda is
-compiled where there is such a device.
+--aotinductor cpu compiles the network to machine code as well (AOTInductor; needs a C++ compiler,
+and a minute or two). The server runs it with --engine aotinductor, on a CPU with AVX2; a package
+for cuda is compiled where there is such a device.
 
 exit status: 0 written or already there, 1 refused, 2 wrong usage
 """
@@ -66,12 +73,13 @@ def _export(args: argparse.Namespace) -> int:
     start = time.monotonic()
     base = base_bundle(args.model) if args.model.startswith(PREFIX) else None
     options = _base_options(args, base) if base else _model_options(args)
-    folder = bundle_dir(options.out, options.name, options.version)
+    folder = bundle_dir(options.out, options.name or default_name(args.model), options.version)
     if not args.force and existing_bundle(folder):
         if options.pca or options.filters or options.int8:
             raise ExportError(
                 f"bundle {folder} is there, and bundles do not change. {PREFIX}{folder} in place of"
-                f" {args.model} adds --pca, --filter and --int8 as a new version; --force writes it anew"
+                f" {args.model} adds --pca, --filter and --int8 as a new version; --force writes it"
+                " anew"
             )
         print(f"bundle {folder} is there and whole; --force writes it anew")
         return 0
@@ -81,8 +89,8 @@ def _export(args: argparse.Namespace) -> int:
         import torch
 
         from pixpool.export.bundle import write_bundle
-        from pixpool.export.models import load_model
-        from pixpool.export.onnx.source import load_onnx
+        from pixpool.export.models import SourceModel, load_model
+        from pixpool.export.onnx.source import OnnxModel, load_onnx
     except ImportError as error:
         raise ExportError(
             f"{error}; the exporter needs the extra: pip install pixpool[export]"
@@ -95,7 +103,9 @@ def _export(args: argparse.Namespace) -> int:
         written = extend_bundle(base, options, _say)
     else:
         if args.model.startswith(ONNX_KIND + ":"):
-            source = load_onnx(args.model, args.weights, args.random_weights)
+            source: SourceModel | OnnxModel = load_onnx(
+                args.model, args.weights, args.random_weights
+            )
         elif args.bgr:
             raise ExportError(
                 "--bgr is for ONNX files; a module of your own can turn channels itself"
@@ -172,9 +182,15 @@ def _say(line: str) -> None:
     print(f"  {line}", flush=True)
 
 
+def _prog() -> str:
+    """The name by which this was called: that of the console script, or of the module."""
+    script = "pixpool-export"
+    return script if Path(sys.argv[0]).stem == script else "python -m pixpool.export"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pixpool.export",
+        prog=_prog(),
         description="Writes a model bundle for the pixpool server (docs/bundle.md).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

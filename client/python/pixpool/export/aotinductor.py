@@ -8,15 +8,17 @@ import ctypes
 import logging
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.fold_pads import fold_pads
+from pixpool.export.manifest import EngineEntry
 from pixpool.export.padding import exported_same_padding, same_layers
 from pixpool.export.recipe import MIN_SIDE
 from pixpool.export.trunk import Trunk
@@ -26,6 +28,9 @@ from pixpool.export.trunk import Trunk
 INSTRUCTION_SET = "x86-64-v3"
 _MAX_SIDE = 16_384
 _MULTIPLES = (2, 4, 8, 16, 32, 64)
+_T = TypeVar("_T")
+# What a package gives for pictures: its maps.
+_Package = Callable[[Tensor], Sequence[Tensor]]
 
 
 class _Opaque(nn.Module):
@@ -37,10 +42,11 @@ class _Opaque(nn.Module):
         self._held = (trunk,)  # not a module of this one
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self._held[0](images)
+        maps: tuple[Tensor, ...] = self._held[0](images)
+        return maps
 
 
-def write_packages(trunk: Trunk, folder: Path, device: str) -> dict[str, Any]:
+def write_packages(trunk: Trunk, folder: Path, device: str) -> EngineEntry:
     """Compiles a prepared trunk for `device` and gives the manifest's entry.
 
     backbone.DEVICE.pt2 takes pictures of any size from `min_side` up. Where SAME padding depends on
@@ -54,7 +60,7 @@ def write_packages(trunk: Trunk, folder: Path, device: str) -> dict[str, Any]:
     min_side, program = _export_any(trunk, stride, device)
     name = f"backbone.{device}.pt2"
     _compile(program, folder / name, device)
-    entry: dict[str, Any] = {
+    entry: EngineEntry = {
         "engine": "aotinductor",
         "precision": "float32",
         "path": name,
@@ -78,7 +84,7 @@ def write_packages(trunk: Trunk, folder: Path, device: str) -> dict[str, Any]:
 class AotInductorGraph:
     """Written packages with the calls of a TorchScript graph."""
 
-    def __init__(self, folder: Path, entry: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, entry: EngineEntry) -> None:
         self._device = entry["device"]
         self._any = _load(folder / entry["path"])
         aligned = entry.get("aligned")
@@ -87,8 +93,9 @@ class AotInductorGraph:
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         sides = images.shape[1:3]
-        aligned = self._aligned is not None and not any(side % self._multiple for side in sides)
-        graph = self._aligned if aligned else self._any
+        graph = self._any
+        if self._aligned is not None and not any(side % self._multiple for side in sides):
+            graph = self._aligned
         if self._device == "cpu":
             return tuple(graph(images))
         # cuDNN rounds to TF32 unless told otherwise, which would hide what the graph itself does.
@@ -115,10 +122,10 @@ def _check_machine(device: str) -> None:
 def _deepest_stride(trunk: Trunk, device: str) -> int:
     side = 256
     maps = trunk(torch.zeros(1, side, side, 3, dtype=torch.uint8, device=device))
-    return max(-(-side // min(m.shape[2:])) for m in maps)
+    return max(-(-side // int(min(m.shape[2:]))) for m in maps)
 
 
-def _export_any(trunk: Trunk, stride: int, device: str) -> tuple[int, Any]:
+def _export_any(trunk: Trunk, stride: int, device: str) -> tuple[int, ExportedProgram]:
     """The graph for any size, and the smallest side: torch.export wants maps of two cells or more,
     and how many pixels those take depends on the model's padding."""
     sides = sorted({max(MIN_SIDE, side) for side in (stride + 1, 2 * stride, 3 * stride)})
@@ -128,7 +135,7 @@ def _export_any(trunk: Trunk, stride: int, device: str) -> tuple[int, Any]:
     return sides[-1], _wrapped(lambda: _export(trunk, sides[-1], 1, device))
 
 
-def _export(trunk: Trunk, min_side: int, multiple: int, device: str) -> Any:
+def _export(trunk: Trunk, min_side: int, multiple: int, device: str) -> ExportedProgram:
     from torch.fx.experimental import _config
 
     def side(name: str) -> Any:
@@ -143,7 +150,7 @@ def _export(trunk: Trunk, min_side: int, multiple: int, device: str) -> Any:
         exported_same_padding(trunk, exact=multiple > 1),
         torch.no_grad(),
         # Sizes of 0 and 1 follow the rules of others, or a batch of 1 would be another graph.
-        _config.patch(backed_size_oblivious=True),
+        _config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
     ):
         return torch.export.export(_Opaque(trunk), (images,), dynamic_shapes=(sizes,), strict=False)
 
@@ -157,7 +164,7 @@ def _multiple(trunk: Trunk, device: str) -> int:
         return 0
     seen: list[bool] = []
 
-    def look(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         steps = layer.stride if isinstance(layer.stride, tuple) else (layer.stride,) * 2
         seen.append(not any(s % step for s, step in zip(inputs[0].shape[2:], steps, strict=True)))
 
@@ -175,7 +182,7 @@ def _multiple(trunk: Trunk, device: str) -> int:
     return 0
 
 
-def _compile(program: Any, path: Path, device: str) -> None:
+def _compile(program: ExportedProgram, path: Path, device: str) -> None:
     from torch._inductor import aoti_compile_and_package
 
     settings: dict[str, Any] = {
@@ -200,18 +207,19 @@ def _compile(program: Any, path: Path, device: str) -> None:
         )
 
 
-def _wrapped(step: Any) -> Any:
+def _wrapped(step: Callable[[], _T]) -> _T:
     try:
         return step()
     except Exception as error:
         raise ExportError(f"AOTInductor cannot have the graph: {brief(error)}") from error
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> _Package:
     # Python loads libtorch for itself alone, the packages look for it among what all may use.
     ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"), ctypes.RTLD_GLOBAL)
     with _quiet("torch.export.pt2_archive._package"):  # that the CPU has more than the package uses
-        return torch._inductor.aoti_load_package(str(path))
+        package: _Package = torch._inductor.aoti_load_package(str(path))
+    return package
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _TOLERANCE = 1e-3  # of the largest logit; the two ways of pooling differ by rounding
@@ -17,8 +18,8 @@ class Classifier:
     """`weight` [classes, channels] and `bias` [classes], float32."""
 
     layer: str
-    weight: np.ndarray
-    bias: np.ndarray
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
 
     @property
     def class_count(self) -> int:

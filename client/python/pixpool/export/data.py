@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pixpool.export.bundle import Progress
 from pixpool.export.classifier import Classifier
 from pixpool.export.errors import ExportError
 from pixpool.export.labels import imagenet_labels, read_labels
+from pixpool.export.manifest import ClassifierEntry
 from pixpool.export.models import SourceModel
 from pixpool.export.onnx.source import OnnxModel
+from pixpool.export.options import Progress
 from pixpool.export.probes import Run
 
 GOLDEN_MIN_COSINE = 0.9999
@@ -42,11 +42,11 @@ def write_classifier(
     labels_option: str | None,
     folder: Path,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ClassifierEntry:
     """Writes weights, bias and labels; returns `classifier` of the manifest."""
     classifier.weight.astype("<f4").tofile(folder / "classifier.weight.f32")
     classifier.bias.astype("<f4").tofile(folder / "classifier.bias.f32")
-    entry = {
+    entry: ClassifierEntry = {
         "layer": classifier.layer,
         "class_count": classifier.class_count,
         "weight": "classifier.weight.f32",

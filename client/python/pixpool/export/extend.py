@@ -1,18 +1,19 @@
-"""Makes a new version of a bundle with other projections, filters or int8, without exporting again."""
+"""Makes a new version of a bundle with other projections, filters or int8, without a new export."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
-from pixpool.export.bundle import BundleOptions, Progress, bundle_dir, existing_bundle, publish
 from pixpool.export.errors import ExportError
+from pixpool.export.folder import bundle_dir, existing_bundle, publish
+from pixpool.export.manifest import Body, FilterEntry, Manifest, ProjectionEntry
+from pixpool.export.options import BundleOptions, Progress
 
 PREFIX = "bundle:"
-# Files that an entry of `projections` or `filters` names.
-_FILE_KEYS = ("mean", "matrix", "weight", "bias")
+_Entry = TypeVar("_Entry", ProjectionEntry, FilterEntry)
 
 
 def base_bundle(spec: str) -> Path:
@@ -49,15 +50,20 @@ def extend_bundle(
     folder = bundle_dir(options.out, options.name or base.parent.name, options.version)
     extras = Extras(options)
 
-    def fill(contents: Path) -> dict[str, Any]:
-        manifest = json.loads((base / "manifest.json").read_text(encoding="utf-8"))
-        body = {
-            key: value
-            for key, value in manifest.items()
-            if key not in ("format_version", "name", "version", "files")
-        }
-        replaced = _drop(body, "projections", {spec.name for spec in options.pca})
-        replaced |= _drop(body, "filters", {spec.name for spec in options.filters})
+    def fill(contents: Path) -> Body:
+        manifest: Manifest = json.loads((base / "manifest.json").read_text(encoding="utf-8"))
+        own = ("format_version", "name", "version", "files", "projections", "filters")
+        body = cast(Body, {key: value for key, value in manifest.items() if key not in own})
+        names = {spec.name for spec in options.pca}
+        projections, dropped = _split(manifest.get("projections", []), names)
+        replaced = {path for entry in dropped for path in (entry["mean"], entry["matrix"])}
+        if projections:
+            body["projections"] = projections
+        names = {spec.name for spec in options.filters}
+        filters, old = _split(manifest.get("filters", []), names)
+        replaced |= {path for entry in old for path in (entry["weight"], entry.get("bias")) if path}
+        if filters:
+            body["filters"] = filters
         if options.int8 is not None:
             replaced |= {"backbone.int8.xml", "backbone.int8.bin"}
             body["engines"] = [e for e in body["engines"] if e["precision"] != "int8"]
@@ -72,11 +78,7 @@ def extend_bundle(
     return publish(folder, options.force, fill)
 
 
-def _drop(body: dict[str, Any], key: str, names: set[str]) -> set[str]:
-    """Takes the entries of these names out of `body[key]`; gives the files that go with them."""
-    entries = body.pop(key, [])
+def _split(entries: list[_Entry], names: set[str]) -> tuple[list[_Entry], list[_Entry]]:
+    """The entries that stay, and those of these names."""
     kept = [entry for entry in entries if entry["name"] not in names]
-    if kept:
-        body[key] = kept
-    dropped = [entry for entry in entries if entry["name"] in names]
-    return {entry[k] for entry in dropped for k in _FILE_KEYS if k in entry}
+    return kept, [entry for entry in entries if entry["name"] in names]

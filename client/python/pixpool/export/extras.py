@@ -6,21 +6,30 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
-from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter, write_filter
-from pixpool.export.head_spec import HeadSpec
+from pixpool.export.manifest import Body, ProjectionEntry
+from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.probes import load_backbone
 from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
 from pixpool.export.recipe import Recipe
 from pixpool.export.specs import PcaSpec
+
+if TYPE_CHECKING:
+    from pixpool.export.head_spec import HeadSpec
+
+
+class _Paths(TypedDict):
+    mean: str
+    matrix: str
 
 
 class Extras:
@@ -33,7 +42,7 @@ class Extras:
             for name, count in counts.items():
                 if count > 1:
                     raise ExportError(f"{flag}: name '{name}' is used {count} times")
-        self._pca = [(spec, HeadSpec.parse(spec.head)) for spec in options.pca]
+        self._pca = [_with_head(spec) for spec in options.pca]
         self._pictures = {spec.folder: list_pictures(spec.folder) for spec in options.pca}
         self._filters = [(spec, read_filter(spec.file)) for spec in options.filters]
         self._threads = options.threads
@@ -43,7 +52,7 @@ class Extras:
             for source in filter(None, (self._int8, self._judge)):
                 list_pictures(source)  # refuses a folder without any
 
-    def write(self, folder: Path, body: dict[str, Any], progress: Progress) -> None:
+    def write(self, folder: Path, body: Body, progress: Progress) -> None:
         """Writes the files into the bundle's `folder` and appends the entries to `body`, the
         manifest's keys. Refuses (ExportError) unknown layers, filters that do not fit theirs, and
         what fit_whitening refuses."""
@@ -60,8 +69,9 @@ class Extras:
             entry = write_filter(spec, stored, layer, folder)
             body.setdefault("filters", []).append(entry)
             progress(
-                "filter {name}: {output_channels} channels from layer {layer}, groups {groups},"
-                " window {kernel_size}, stride {stride}".format(**entry)
+                f"filter {entry['name']}: {entry['output_channels']} channels from layer"
+                f" {entry['layer']}, groups {entry['groups']}, window {entry['kernel_size']},"
+                f" stride {entry['stride']}"
             )
         if self._int8 is not None:
             from pixpool.export.quantize import write_int8  # late: NNCF is an extra of its own
@@ -76,9 +86,9 @@ class Extras:
         self,
         wanted: list[tuple[PcaSpec, HeadSpec]],
         folder: Path,
-        body: dict[str, Any],
+        body: Body,
         progress: Progress,
-    ) -> list[dict[str, Any]]:
+    ) -> list[ProjectionEntry]:
         """Fits the projections that share a folder of pictures, which are read once."""
         start = time.monotonic()
         graph = load_backbone(folder, body["engines"][0], self._threads or torch.get_num_threads())
@@ -93,7 +103,7 @@ class Extras:
             f"pictures: {len(collected[0])} of {wanted[0][0].folder} in"
             f" {time.monotonic() - start:.1f} s"
         )
-        entries = []
+        entries: list[ProjectionEntry] = []
         for (spec, head), layer, vectors in zip(wanted, layers, collected, strict=True):
             start = time.monotonic()
             try:
@@ -105,7 +115,7 @@ class Extras:
                 f" of {head.kind} on {layer} keep {100 * fitted.explained_variance:.1f} % of the"
                 f" variance; fitted in {time.monotonic() - start:.1f} s"
             )
-            entry = {
+            entry: ProjectionEntry = {
                 "name": spec.name,
                 "layer": layer,
                 "head": head.kind,
@@ -120,8 +130,33 @@ class Extras:
         return entries
 
 
-def _write_whitening(name: str, fitted: Whitening, folder: Path) -> dict[str, str]:
-    paths = {key: f"projection.{name}.{key}.f32" for key in ("mean", "matrix")}
+def _with_head(spec: PcaSpec) -> tuple[PcaSpec, HeadSpec]:
+    """What `--pca` asks for with its head; layer and dimensions may stand in either."""
+    try:
+        # Late, because it needs the generated code of the API, which a checkout may lack.
+        from pixpool.export.head_spec import HeadSpec
+    except ImportError as error:
+        raise ExportError(f"--pca: {error}") from error
+    try:
+        head = HeadSpec.parse(spec.head)
+    except ExportError as error:
+        raise ExportError(f"--pca {spec.name}: {error}") from error
+    for name in ("layer", "dimensions"):
+        if getattr(head, name) is not None and getattr(spec, name) is not None:
+            raise ExportError(f"--pca {spec.name}: give {name} once, in the head or after it")
+    if head.dimensions is not None and head.dimensions < 1:
+        raise ExportError(
+            f"--pca {spec.name}: dimensions is {head.dimensions}; it must be 1 or more"
+        )
+    layer, dimensions = spec.layer or head.layer, spec.dimensions or head.dimensions
+    return dataclasses.replace(spec, layer=layer, dimensions=dimensions), head
+
+
+def _write_whitening(name: str, fitted: Whitening, folder: Path) -> _Paths:
+    paths: _Paths = {
+        "mean": f"projection.{name}.mean.f32",
+        "matrix": f"projection.{name}.matrix.f32",
+    }
     fitted.mean.astype("<f4").tofile(folder / paths["mean"])
     fitted.matrix.astype("<f4").tofile(folder / paths["matrix"])
     return paths

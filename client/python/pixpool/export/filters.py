@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixpool.export.errors import ExportError, brief
+from pixpool.export.manifest import FilterEntry, LayerEntry
 from pixpool.export.specs import MAX_WINDOW, FilterSpec
 from pixpool.export.weights import read_state_dict
 
@@ -18,8 +20,8 @@ from pixpool.export.weights import read_state_dict
 class Filter:
     """`weight` [output channels, channels / groups, h, w] and `bias` [output channels], float32."""
 
-    weight: np.ndarray
-    bias: np.ndarray | None
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
 
 
 def read_filter(path: Path) -> Filter:
@@ -50,9 +52,7 @@ def read_filter(path: Path) -> Filter:
     return Filter(weight, bias)
 
 
-def write_filter(
-    spec: FilterSpec, stored: Filter, layer: dict[str, Any], folder: Path
-) -> dict[str, Any]:
+def write_filter(spec: FilterSpec, stored: Filter, layer: LayerEntry, folder: Path) -> FilterEntry:
     """Writes weight and bias; returns the entry of the manifest. `layer` is the manifest's own.
 
     Refuses (ExportError) a shape that no number of groups makes fit the layer's channels.
@@ -65,7 +65,7 @@ def write_filter(
             f" {channels} channels of layer '{layer['name']}': its second number must be {channels}"
             f" divided by the groups (1 for a depthwise filter), its first a multiple of the groups"
         )
-    entry = {
+    entry: FilterEntry = {
         "name": spec.name,
         "layer": layer["name"],
         "kernel_size": [height, width],
@@ -81,7 +81,7 @@ def write_filter(
     return entry
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -89,7 +89,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise ExportError(f"filter file {path} cannot be read: {brief(error)}") from error
 
 
-def _read_state(path: Path) -> dict[str, np.ndarray]:
+def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     return {
         # Through float32, since NumPy lacks bfloat16; integers stay what they are, to be refused.
         name: (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
 _PAD = torch.ops.aten.pad.default
@@ -79,6 +80,7 @@ def _zeros(pad: Node) -> tuple[int, int, int, int] | None:
 
 
 def _arguments(node: Node, **defaults: Any) -> dict[str, Any]:
+    assert isinstance(node.target, OpOverload)  # what the graph's operations are
     names = [argument.name for argument in node.target._schema.arguments]
     return {**defaults, **dict(zip(names, node.args, strict=False)), **node.kwargs}
 

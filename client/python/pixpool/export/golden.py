@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 320, 240
 
 
-def golden_picture() -> np.ndarray:
+def golden_picture() -> NDArray[np.uint8]:
     """A picture [240, 320, 3] that punishes the usual mistakes: colours (swapped channels), fine
     texture (a resize without antialiasing), off-centre shapes (a wrong crop or flip), a wide
     range of brightness (a wrong mean)."""
@@ -28,12 +29,14 @@ def golden_picture() -> np.ndarray:
     grain = np.where(v > 0.9, _grain(), 0)  # noise does not compress, so only a strip of it
     ring = np.abs(np.sqrt((x - 235) ** 2 + (y - 112) ** 2) - 28)
     picture = np.where((ring < 6)[..., None], np.array([235, 230, 210]), picture)
-    return np.clip(np.rint(picture + grain[..., None]), 0, 255).astype(np.uint8)
+    drawn: NDArray[np.uint8] = np.clip(np.rint(picture + grain[..., None]), 0, 255).astype(np.uint8)
+    return drawn
 
 
-def _grain() -> np.ndarray:
+def _grain() -> NDArray[np.int64]:
     """Noise of -8 to 7 from integer arithmetic, the same on every machine."""
     at = np.arange(HEIGHT * WIDTH, dtype=np.uint64)
     at = (at * np.uint64(2654435761) + np.uint64(97)) & np.uint64(0xFFFFFFFF)
     at = ((at ^ (at >> np.uint64(15))) * np.uint64(2246822519)) & np.uint64(0xFFFFFFFF)
-    return ((at >> np.uint64(28)).astype(np.int64) - 8).reshape(HEIGHT, WIDTH)
+    noise: NDArray[np.int64] = (at >> np.uint64(28)).astype(np.int64) - 8
+    return noise.reshape(HEIGHT, WIDTH)

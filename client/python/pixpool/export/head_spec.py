@@ -1,132 +1,100 @@
-"""Names a vector head with its parameters, as `--pca` and the manifest do."""
+"""A vector head that `--pca` fits on: read as every head of the package, computed by heads.py."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 from torch import Tensor
 
-from pixpool.export import heads
+from pixpool._head_text import enum_prefix, parse_head
 from pixpool.export.errors import ExportError
-
-# Reads a parameter; ValueError says what it must be.
-_Parser = Callable[[str], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Range:
-    """Numbers that the API allows for a parameter."""
-
-    low: float
-    high: float
-    low_open: bool = False
-    high_open: bool = False
-
-    def check(self, value: Any) -> Any:
-        above = value > self.low if self.low_open else value >= self.low
-        below = value < self.high if self.high_open else value <= self.high
-        if not (above and below):
-            left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
-            raise ValueError(f"within {left}{self.low:g}, {self.high:g}{right}")
-        return value
-
-
-def _number(span: _Range) -> _Parser:
-    # Rounded as it travels in a request: float32, in its shortest decimal.
-    return lambda text: span.check(float(str(np.float32(_convert(float, text, "a number")))))
-
-
-def _integer(span: _Range) -> _Parser:
-    return lambda text: span.check(_convert(int, text, "a whole number"))
-
-
-def _sides(span: _Range, most: int) -> _Parser:
-    def parse(text: str) -> list[int]:
-        sides = [_integer(span)(part) for part in text.split("x")]
-        if len(sides) > most:
-            raise ValueError(f"at most {most} numbers")
-        return sides
-
-    return parse
-
-
-def _choice(*names: str) -> _Parser:
-    def parse(text: str) -> str:
-        if text not in names:
-            raise ValueError(" or ".join(names))
-        return text
-
-    return parse
-
-
-def _convert(cast: Callable[[str], Any], text: str, what: str) -> Any:
-    try:
-        return cast(text)
-    except ValueError:
-        raise ValueError(what) from None
-
-
-_TO_100 = _number(_Range(0, 100, low_open=True))
-# Kind -> parameters; the defaults are those of the functions in heads.py.
-_PARAMETERS: dict[str, dict[str, _Parser]] = {
-    "global_avg": {},
-    "global_max": {},
-    "avg_max": {},
-    "cat_avg_max": {},
-    "gem": {"p": _TO_100, "eps": _number(_Range(0, 1, low_open=True))},
-    "lse": {"r": _number(_Range(0, 1000, low_open=True))},
-    "lp": {"p": _number(_Range(1, 100))},
-    "rmac": {"levels": _integer(_Range(1, 8)), "overlap": _number(_Range(0, 1, high_open=True))},
-    "crow": {"a": _TO_100, "b": _TO_100},
-    "spoc": {"sigma": _number(_Range(0, 10_000, low_open=True))},
-    "scda": {},
-    "spatial_pyramid": {"levels": _sides(_Range(1, 32), most=8), "pooling": _choice("max", "avg")},
-}
+from pixpool.export.head_limits import Parameter, parameters_of
+from pixpool.export.heads import VECTOR_HEADS
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadSpec:
-    """A vector head. `parameters` holds all that have a value, defaults included."""
+    """A vector head. `parameters` holds all that have a value, defaults included; `layer` and
+    `dimensions` are None where the text does not name them.
+    """
 
     kind: str
     parameters: dict[str, Any]
+    layer: str | None = None
+    dimensions: int | None = None
 
     @staticmethod
     def parse(text: str) -> HeadSpec:
-        """`kind` or `kind:name=value:name=value`; lists as 1x2x4."""
-        kind, *parts = text.split(":")
-        known = _PARAMETERS.get(kind)
-        if known is None:
+        """`kind[:parameter=value,...]`, see pixpool.heads.parse_head; its commas may be colons.
+
+        ExportError for what is no head, gives no vector, or is out of range, and for what only a
+        request can ask for. `l2` changes nothing: a fit is on vectors of length 1.
+        """
+        kind, colon, rest = text.partition(":")
+        kind = kind.strip()
+        if kind not in VECTOR_HEADS:
             raise ExportError(
                 f"head '{kind}' is not known or gives no vector; take one of"
-                f" {', '.join(_PARAMETERS)}"
+                f" {', '.join(VECTOR_HEADS)}"
             )
-        parameters = {
-            name: list(p.default) if isinstance(p.default, tuple) else p.default
-            for name, p in inspect.signature(getattr(heads, kind)).parameters.items()
-            if name in known and p.default is not None
-        }
-        for part in parts:
-            name, equals, value = part.partition("=")
-            if not equals or name not in known:
-                raise ExportError(
-                    f"head '{text}': '{part}' is no parameter of {kind} (it has:"
-                    f" {', '.join(known) or 'none'}); write kind:name=value:name=value"
-                )
-            try:
-                parameters[name] = known[name](value)
-            except ValueError as error:
-                raise ExportError(
-                    f"head '{text}': {name} is '{value}'; it must be {error}"
-                ) from error
-        return HeadSpec(kind, parameters)
+        try:
+            head = parse_head(kind + colon + rest.replace(":", ","))
+        except ValueError as error:
+            raise ExportError(str(error)) from error
+        given = {field.name for field, _ in head.ListFields()}
+        for name in sorted(given - {kind, "layer", "dimensions", "l2_normalized"}):
+            raise ExportError(f'head "{text}": {name} is for requests; a fit has no use for it')
+        known = parameters_of(kind)
+        parameters = _values(getattr(head, kind))
+        for name, value in parameters.items():
+            if problem := _problem(known[name], value):
+                raise ExportError(f'head "{text}": {name} is {_shown(value)}; it must be {problem}')
+        defaults = [f"{name}={p.default}" for name, p in known.items() if p.default is not None]
+        if defaults:
+            by_default = parse_head(f"{kind}:{','.join(defaults)}")
+            parameters = _values(getattr(by_default, kind)) | parameters
+        return HeadSpec(
+            kind,
+            {name: parameters[name] for name in known if name in parameters},
+            head.layer if "layer" in given else None,
+            head.dimensions if "dimensions" in given else None,
+        )
 
     @torch.no_grad()
     def __call__(self, maps: Tensor) -> Tensor:
         """Vectors of feature maps [N, C, H, W]: float32 [N, D], computed in double precision."""
-        return getattr(heads, self.kind)(maps.double(), **self.parameters).float()
+        return VECTOR_HEADS[self.kind](maps.double(), **self.parameters).float()
+
+
+def _values(kind: Message) -> dict[str, Any]:
+    """The parameters that a message has, as the manifest holds them."""
+    values: dict[str, Any] = {}
+    for field, value in kind.ListFields():
+        if field.enum_type is not None:
+            name = field.enum_type.values_by_number[value].name
+            values[field.name] = name.removeprefix(enum_prefix(field.enum_type)).lower()
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+            # As it travels in a request: float32, in its shortest decimal.
+            values[field.name] = float(str(np.float32(value)))
+        else:
+            values[field.name] = list(value) if field.is_repeated else value
+    return values
+
+
+def _problem(known: Parameter, value: Any) -> str | None:
+    """What a value must be where it is not; None where it is."""
+    values = value if isinstance(value, list) else [value]
+    if known.most is not None and len(values) > known.most:
+        return f"at most {known.most} numbers"
+    if known.range is not None and not all(known.range.holds(v) for v in values):
+        return f"within {known.range}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,12 +1,13 @@
 """The server's vector heads in PyTorch: what a projection is fitted on must be what it will get.
 
 Each function takes feature maps x, [N, C, H, W], and gives [N, D] in the type of x; `HeadSpec` in
-head_spec.py runs them in double precision. Formulas are per picture and channel c.
+head_spec.py runs them in double precision, with the ranges and defaults of their parameters that
+pixpool.heads has. Formulas are per picture and channel c.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -40,7 +41,7 @@ def cat_avg_max(x: Tensor) -> Tensor:
     return torch.cat([global_avg(x), global_max(x)], 1)
 
 
-def gem(x: Tensor, p: float = 3.0, eps: float = 1e-6) -> Tensor:
+def gem(x: Tensor, p: float, eps: float) -> Tensor:
     """mean(max(x_c, eps)^p)^(1/p), the generalised mean; D = C. Radenovic, Tolias, Chum,
     "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018."""
     lifted = x.clamp(min=eps)
@@ -50,7 +51,7 @@ def gem(x: Tensor, p: float = 3.0, eps: float = 1e-6) -> Tensor:
     return peak.flatten(1) * torch.exp(torch.log1p(mean) / p)
 
 
-def lse(x: Tensor, r: float = 10.0) -> Tensor:
+def lse(x: Tensor, r: float) -> Tensor:
     """m + log(mean(exp(r * (x_c - m)))) / r with m = max(x_c), log-sum-exp; D = C. Pinheiro,
     Collobert, "From Image-level to Pixel-level Labeling with Convolutional Networks", 2015."""
     peak = x.amax((2, 3), keepdim=True)
@@ -58,16 +59,17 @@ def lse(x: Tensor, r: float = 10.0) -> Tensor:
     return peak.flatten(1) + torch.log1p(mean) / r
 
 
-def lp(x: Tensor, p: float = 2.0) -> Tensor:
+def lp(x: Tensor, p: float) -> Tensor:
     """(sum(x_c^p))^(1/p); D = C. torch.nn.LPPool2d over the whole map: a sum, and x^p rather than
     |x|^p, so NaN where a negative value meets a p that has no power or root for it."""
     # Taken out against overflow; a power of two, so that sums which cancel still do.
     exponent = torch.frexp(x.abs().amax((2, 3), keepdim=True)).exponent
     root = torch.ldexp(x, -exponent).pow(p).sum((2, 3)).pow(1 / p)
-    return torch.ldexp(root, exponent.flatten(1))
+    powers: Tensor = torch.ldexp(root, exponent.flatten(1))
+    return powers
 
 
-def rmac(x: Tensor, levels: int = 3, overlap: float = 0.4) -> Tensor:
+def rmac(x: Tensor, levels: int, overlap: float) -> Tensor:
     """n(max(x)) + sum over regions of n(max(region)) with n(v) = v / (|v| + 1e-6), v over the
     channels; D = C. Regions: see rmac_regions. Tolias, Sicre, Jegou, 2015, as in cirtorch."""
     total = _region_vector(x)
@@ -77,7 +79,7 @@ def rmac(x: Tensor, levels: int = 3, overlap: float = 0.4) -> Tensor:
 
 
 def rmac_regions(
-    height: int, width: int, levels: int = 3, overlap: float = 0.4
+    height: int, width: int, levels: int, overlap: float
 ) -> list[tuple[int, int, int]]:
     """Square regions (top, left, side) of R-MAC, level by level, rows before columns.
 
@@ -110,10 +112,11 @@ def _starts(room: int, count: int) -> list[int]:
 
 def _region_vector(region: Tensor) -> Tensor:
     peak = region.amax((2, 3))
-    return peak / (torch.linalg.vector_norm(peak, dim=1, keepdim=True) + _RMAC_EPS)
+    norm: Tensor = torch.linalg.vector_norm(peak, dim=1, keepdim=True)
+    return peak / (norm + _RMAC_EPS)
 
 
-def crow(x: Tensor, a: float = 2.0, b: float = 2.0) -> Tensor:
+def crow(x: Tensor, a: float, b: float) -> Tensor:
     """C_c * sum(S * x_c), S = (s / |s|_a)^(1/b) with s the sum over channels (negative: 0), C_c =
     log(sum of Q / Q_c) with Q_c the share of non-zeros in channel c, 0 where Q_c = 0; an all-zero
     map gives zeros; D = C. Kalantidis, Mellina, Osindero, "Cross-dimensional Weighting for
@@ -175,9 +178,29 @@ def _largest_component(mask: Tensor) -> Tensor:
     return torch.stack(kept)
 
 
-def spatial_pyramid(x: Tensor, levels: Sequence[int] = (1, 2, 4), pooling: str = "max") -> Tensor:
+def spatial_pyramid(x: Tensor, levels: Sequence[int], pooling: str) -> Tensor:
     """Adaptive "max" or "avg" pooling to n x n for each n of `levels`, in that order, each
     flattened as C x n x n; D = C * sum of n^2. He, Zhang, Ren, Sun, "Spatial Pyramid Pooling in
     Deep Convolutional Networks for Visual Recognition", 2014."""
     pool = F.adaptive_max_pool2d if pooling == "max" else F.adaptive_avg_pool2d
     return torch.cat([pool(x, n).flatten(1) for n in levels], 1)
+
+
+# By the name of their kind.
+VECTOR_HEADS: dict[str, Callable[..., Tensor]] = {
+    function.__name__: function
+    for function in (
+        global_avg,
+        global_max,
+        avg_max,
+        cat_avg_max,
+        gem,
+        lse,
+        lp,
+        rmac,
+        crow,
+        spoc,
+        scda,
+        spatial_pyramid,
+    )
+}

@@ -1,8 +1,10 @@
-"""The backbone as OpenVINO's IR: the same graph as the TorchScript file, for OpenVINO's CPU plugin."""
+"""The backbone as OpenVINO's IR: the graph of the TorchScript file, for OpenVINO's CPU plugin."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,13 +20,12 @@ _MARKER = 97
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def openvino_package() -> Any:
+def openvino_package() -> ModuleType | None:
     """The openvino package, or None where it is not installed."""
     try:
-        import openvino
+        return importlib.import_module("openvino")
     except ImportError:
         return None
-    return openvino
 
 
 def convert(trunk: Trunk, images: Tensor, layers: list[LayerRef]) -> Any:
@@ -77,7 +78,8 @@ def set_names(model: Any, layers: list[LayerRef]) -> None:
 
 def save(model: Any, path: Path) -> None:
     """Writes path (.xml) and the .bin beside it, without notes of when and where it was made."""
-    ov = openvino_package()
+    import openvino as ov
+
     for key in list(model.rt_info):
         del model.rt_info[key]
     ov.save_model(model, str(path), compress_to_fp16=False)
@@ -87,7 +89,8 @@ class OpenVinoGraph:
     """An IR on the CPU with the calls of a TorchScript graph. `threads` 0: OpenVINO's choice."""
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        ov = openvino_package()
+        import openvino as ov
+
         config = {**FLOAT32, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads

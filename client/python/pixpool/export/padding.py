@@ -53,7 +53,7 @@ def _pad_symbolic(
         else:
             total = ((size + step - 1) // step - 1) * step + extent - size
             if extent < step:
-                total = torch.sym_max(total, 0)
+                total = torch.sym_max(total, 0)  # type: ignore[no-untyped-call]
         pads += [total // 2, total - total // 2]
     # A comparison of a symbol would be a condition on sizes.
     if all(isinstance(pad, int) and pad == 0 for pad in pads):
@@ -71,7 +71,8 @@ class _SameLayer:
         self, x: Tensor, kernel: list[int], stride: list[int], dilation: list[int], value: float
     ) -> Tensor:
         if self.exact is None:
-            return pad_same(x, kernel, stride, dilation, value)
+            padded: Tensor = pad_same(x, kernel, stride, dilation, value)
+            return padded
         return _pad_symbolic(x, kernel, stride, dilation, value, self.exact)
 
 

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -14,19 +13,22 @@ from torch import Tensor
 
 from pixpool.export import discover, verify
 from pixpool.export.aotinductor import AotInductorGraph, write_packages
-from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.digest import weights_sha256
 from pixpool.export.errors import ExportError
 from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
+from pixpool.export.manifest import Body, EngineEntry, OptionalParts
 from pixpool.export.models import SourceModel
 from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
+from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
+    Run,
     batches,
+    describe_layer,
     describe_layers,
     lowest_values,
     pictures,
@@ -41,7 +43,7 @@ from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names, trace
 
 def build_contents(
     source: SourceModel, options: BundleOptions, folder: Path, progress: Progress
-) -> dict[str, Any]:
+) -> Body:
     """Writes the files of a bundle into `folder`; returns the manifest's keys about them."""
     extras = Extras(options)
     recipe = apply_changes(source.recipe, options.recipe_changes)
@@ -66,7 +68,9 @@ def build_contents(
     checks.append(_check_original(graph, original, layers, source.recipe, recipe))
     for check in checks:
         report("", check, progress)
-    engines = [{"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}]
+    engines: list[EngineEntry] = [
+        {"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}
+    ]
     engines += _write_openvino(trunk, golden, layers, folder, options, progress)
     if options.aotinductor is not None:
         engines.append(_write_aotinductor(trunk, golden, layers, folder, options, progress))
@@ -76,26 +80,27 @@ def build_contents(
 
     default_layer = layers[-1].name
     progress(write_golden(trunk, golden, folder))
-    body: dict[str, Any] = {
+    names = [layer.name for layer in layers]
+    entries = describe_layers(trunk, golden, names, non_negative_outputs(graph), lowest)
+    for entry in entries:
+        progress(describe_layer(entry))
+    found: OptionalParts = {}
+    if classifier:
+        found["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
+    body: Body = {
         "license": options.license or source.license,
         "weights_sha256": digest,
         "input": recipe.to_json(),
-        "layers": describe_layers(
-            trunk, golden, [layer.name for layer in layers], non_negative_outputs(graph), lowest
-        ),
+        "layers": entries,
         "default_layer": default_layer,
         "engines": engines,
-    }
-    for layer in body["layers"]:
-        sign = ", never negative" if layer["non_negative"] else ""
-        progress("layer {name}: {channels} channels, stride {stride}".format(**layer) + sign)
-    if classifier:
-        body["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
-    body["golden"] = {
-        "image": "golden.png",
-        "layer": default_layer,
-        "values": "golden.f32",
-        "min_cosine": GOLDEN_MIN_COSINE,
+        **found,
+        "golden": {
+            "image": "golden.png",
+            "layer": default_layer,
+            "values": "golden.f32",
+            "min_cosine": GOLDEN_MIN_COSINE,
+        },
     }
     extras.write(folder, body, progress)
     return body
@@ -135,7 +140,7 @@ def _trace_and_check(
 
 
 def _compare(
-    graph: Any, trunk: Trunk, layers: list[LayerRef], many: Iterable[Tensor]
+    graph: Run, trunk: Trunk, layers: list[LayerRef], many: Iterable[Tensor]
 ) -> list[verify.Check]:
     """A written graph against PyTorch, on each batch of pictures."""
     names = [layer.name for layer in layers]
@@ -149,7 +154,7 @@ def _write_openvino(
     folder: Path,
     options: BundleOptions,
     progress: Progress,
-) -> list[dict[str, Any]]:
+) -> list[EngineEntry]:
     """The entry of the engine openvino, or none, with the reason as a remark, where it cannot be
     had and was not asked for by name."""
     if options.engines is not None and "openvino" not in options.engines:
@@ -178,7 +183,7 @@ def _write_aotinductor(
     folder: Path,
     options: BundleOptions,
     progress: Progress,
-) -> dict[str, Any]:
+) -> EngineEntry:
     """The entry of the engine aotinductor, which is made only where it was asked for."""
     assert options.aotinductor is not None
     progress(f"compiling for {options.aotinductor}: this takes a minute or two")

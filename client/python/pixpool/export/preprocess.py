@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pixpool.export.recipe import Recipe
@@ -54,7 +55,7 @@ def center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def preprocess(image: Image.Image, recipe: Recipe) -> np.ndarray:
+def preprocess(image: Image.Image, recipe: Recipe) -> NDArray[np.uint8]:
     """Network input of an RGB picture: uint8 [height, width, 3]. The graph normalises it."""
     size = image.size
     if recipe.resize == "shorter_side":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from pixpool.export import discover, verify
-from pixpool.export.bundle import Progress
 from pixpool.export.errors import ExportError
 from pixpool.export.golden import golden_picture
+from pixpool.export.manifest import EngineEntry, LayerEntry
 from pixpool.export.openvino_graph import OpenVinoGraph
+from pixpool.export.options import Progress
 from pixpool.export.recipe import MIN_SIDE
 
 # uint8 [N, H, W, 3] to the maps of the layers.
@@ -26,7 +26,7 @@ _OTHER_SIZES = ((2, 160, 288), (3, 131, 97))
 _GROWTH = 256
 
 
-def load_backbone(folder: Path, engine: dict[str, Any], threads: int) -> Run:
+def load_backbone(folder: Path, engine: EngineEntry, threads: int) -> Run:
     """The network of an entry of the manifest's `engines`."""
     path = folder / engine["path"]
     if engine["engine"] == "torchscript":
@@ -44,6 +44,12 @@ def report(engine: str, check: verify.Check, progress: Progress) -> None:
         f" {check.difference:.1e}, {1e3 * check.seconds:.0f} ms"
         f" (threads: {torch.get_num_threads()})"
     )
+
+
+def describe_layer(entry: LayerEntry) -> str:
+    """What is said of a layer in the exporter's lines."""
+    sign = ", never negative" if entry["non_negative"] else ""
+    return f"layer {entry['name']}: {entry['channels']} channels, stride {entry['stride']}{sign}"
 
 
 def pictures(count: int, height: int, width: int) -> Tensor:
@@ -76,13 +82,13 @@ def lowest_values(graph: Run, golden: Tensor) -> list[float]:
 @torch.no_grad()
 def describe_layers(
     run: Run, golden: Tensor, names: list[str], signs: list[bool], lowest: list[float]
-) -> list[dict[str, Any]]:
+) -> list[LayerEntry]:
     """`layers` of the manifest. `signs` says which layers' operations rule out negative values,
     `lowest` what was seen."""
     _, height, width, _ = golden.shape
     small = run(pictures(1, height, width))
     large = run(pictures(1, height + _GROWTH, width + _GROWTH))
-    described = []
+    described: list[LayerEntry] = []
     for name, a, b, sign, low in zip(names, small, large, signs, lowest, strict=True):
         stride = discover.stride_between(tuple(a.shape), tuple(b.shape), _GROWTH)
         if stride == 0:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from pixpool.export.errors import ExportError, brief
-from pixpool.export.head_spec import HeadSpec
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.recipe import Recipe
 
@@ -28,6 +30,15 @@ _MIN_VARIANCE = 1e-14
 _MIN_VARIANCE_RATIO = 1e-8
 
 
+class VectorHead(Protocol):
+    """What makes a vector of a feature map: maps [N, C, H, W] to float32 [N, D]."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def __call__(self, maps: Tensor, /) -> Tensor: ...
+
+
 @dataclasses.dataclass
 class Whitening:
     """matrix @ (x - mean) has unit covariance over the L2-normalised vectors it was fitted on.
@@ -35,12 +46,12 @@ class Whitening:
     `mean` [D] and `matrix` [K, D], float64; rows by falling variance.
     """
 
-    mean: np.ndarray
-    matrix: np.ndarray
+    mean: NDArray[np.float64]
+    matrix: NDArray[np.float64]
     explained_variance: float  # share of the total that the K directions hold, 0 to 1
 
 
-def fit_whitening(vectors: np.ndarray, dimensions: int | None = None) -> Whitening:
+def fit_whitening(vectors: NDArray[np.float32], dimensions: int | None = None) -> Whitening:
     """PCA-whitening of vectors [N, D] to `dimensions`, or to all that can be fitted.
 
     Rows are u / sqrt(lambda) for eigenvectors u and eigenvalues lambda of the covariance (divisor
@@ -81,7 +92,9 @@ def fit_whitening(vectors: np.ndarray, dimensions: int | None = None) -> Whiteni
     return Whitening(mean, matrix, min(float(variances.sum()) / total, 1.0))
 
 
-def _principal_axes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _principal_axes(
+    x: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Variances [K], falling, and unit axes [K, D] of centred vectors [N, D], K = min(N, D)."""
     count, size = x.shape
     if size <= count:
@@ -105,17 +118,17 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def vectors_of(
-    graph: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+    graph: Callable[[Tensor], tuple[Tensor, ...]],
     recipe: Recipe,
     pictures: list[Path],
-    wanted: list[tuple[int, HeadSpec]],
+    wanted: Sequence[tuple[int, VectorHead]],
     progress: Callable[[str], None],
-) -> list[np.ndarray]:
+) -> list[NDArray[np.float32]]:
     """For each wanted head, on the graph's output of that position, vectors [N, D], float32.
 
     One pass serves all heads. Pictures that cannot be read are named and left out.
     """
-    rows: list[list[np.ndarray]] = [[] for _ in wanted]
+    rows: list[list[NDArray[np.float32]]] = [[] for _ in wanted]
     seen = 0
     for names, images in _batches(recipe, pictures, progress):
         try:
@@ -143,7 +156,7 @@ def vectors_of(
 
 def _batches(
     recipe: Recipe, pictures: list[Path], progress: Callable[[str], None]
-) -> Iterator[tuple[list[Path], np.ndarray]]:
+) -> Iterator[tuple[list[Path], NDArray[np.uint8]]]:
     """Network input [N, H, W, 3] of neighbours that share a size, with their paths."""
     with ThreadPoolExecutor() as readers:
         for start in range(0, len(pictures), _CHUNK):
@@ -163,7 +176,7 @@ def _batches(
                     yield list(paths), np.stack(images)
 
 
-def _load(path: Path, recipe: Recipe) -> np.ndarray | str:
+def _load(path: Path, recipe: Recipe) -> NDArray[np.uint8] | str:
     """Network input of a picture, or why there is none."""
     try:
         return preprocess(load_image(path), recipe)

@@ -12,13 +12,16 @@ import hashlib
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pixpool.export.bundle import Progress
 from pixpool.export.errors import ExportError
+from pixpool.export.manifest import Body, EngineEntry, StepEntry
 from pixpool.export.openvino_graph import FLOAT32, openvino_package, save
+from pixpool.export.options import Progress
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.projection import list_pictures
 from pixpool.export.recipe import Recipe
@@ -34,6 +37,10 @@ _HOLD_OUT = 3  # one of so many
 # How far the golden picture's cosine on the server may lie below the one measured here: another
 # processor rounds differently, but one without VNNI may saturate, which this finds.
 _GOLDEN_SLACK = 0.003
+
+
+class _Top1(TypedDict, total=False):
+    top1_agreement: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +61,20 @@ class Step:
             and (self.top1_agreement is None or self.top1_agreement >= MIN_TOP1)
         )
 
-    def numbers(self) -> dict[str, float]:
-        fields = ("cosine_median", "cosine_p5", "top1_agreement", "speedup")
-        return {f: round(getattr(self, f), 4) for f in fields if getattr(self, f) is not None}
+    def entry(self) -> StepEntry:
+        entry: StepEntry = {
+            "float_layers": self.float_layers,
+            "cosine_median": round(self.cosine_median, 4),
+            "cosine_p5": round(self.cosine_p5, 4),
+            **self._top1(),
+            "speedup": round(self.speedup, 4),
+        }
+        return entry
+
+    def _top1(self) -> _Top1:
+        return (
+            {} if self.top1_agreement is None else {"top1_agreement": round(self.top1_agreement, 4)}
+        )
 
 
 class Pictures:
@@ -78,8 +96,8 @@ class Pictures:
         least = MIN_PICTURES // _HOLD_OUT
         if judge is not None and len(self.held_out) < least:
             raise ExportError(
-                f"--int8-judge: {judge} holds {len(self.held_out)} usable pictures; at least {least}"
-                " are needed, like those that will be served"
+                f"--int8-judge: {judge} holds {len(self.held_out)} usable pictures; at least"
+                f" {least} are needed, like those that will be served"
             )
         wanted = MIN_PICTURES if judge is None else MIN_PICTURES - least
         if count < wanted:
@@ -96,7 +114,7 @@ def _shuffled(folder: Path) -> list[Path]:
     return found[:MAX_PICTURES]
 
 
-def _load(paths: list[Path], recipe: Recipe, progress: Progress) -> list[np.ndarray]:
+def _load(paths: list[Path], recipe: Recipe, progress: Progress) -> list[NDArray[np.uint8]]:
     pictures = []
     for path in paths:
         try:
@@ -108,7 +126,7 @@ def _load(paths: list[Path], recipe: Recipe, progress: Progress) -> list[np.ndar
 
 def write_int8(
     folder: Path,
-    body: dict[str, Any],
+    body: Body,
     source: Path,
     judge_source: Path | None,
     accept_worse: bool,
@@ -131,7 +149,8 @@ def write_int8(
     pictures = Pictures(source, judge_source, Recipe.from_json(body["input"]), progress)
     judge = _Judge(ov, folder, body, row, pictures, threads)
     progress(
-        f"int8: {len(pictures.calibration)} pictures to calibrate, {len(pictures.held_out)} others to judge"
+        f"int8: {len(pictures.calibration)} pictures to calibrate, {len(pictures.held_out)} others"
+        " to judge"
     )
     progress(
         "  in float32             cosine median  5th percentile  top label  images/s x float32"
@@ -145,8 +164,8 @@ def write_int8(
     if not good and not accept_worse:
         raise ExportError(
             f"--int8: no step keeps the promise (cosine {MIN_COSINE_MEDIAN} at the median,"
-            f" {MIN_COSINE_P5} at the 5th percentile, the same top label on {MIN_TOP1:.0%}); the table"
-            " above has the best. --accept-worse-int8 writes it nevertheless"
+            f" {MIN_COSINE_P5} at the 5th percentile, the same top label on {MIN_TOP1:.0%}); the"
+            " table above has the best. --accept-worse-int8 writes it nevertheless"
         )
     if good:
         step, model = max(good, key=lambda pair: pair[0].speedup)
@@ -162,9 +181,8 @@ def write_int8(
             "golden_min_cosine": round(judge.golden_cosine(model) - _GOLDEN_SLACK, 4),
             "fidelity": {
                 "pictures": len(pictures.held_out),
-                "float_layers": step.float_layers,
-                **step.numbers(),
-                "curve": [{"float_layers": s.float_layers, **s.numbers()} for s, _ in done],
+                **step.entry(),
+                "curve": [s.entry() for s, _ in done],
             },
         }
     )
@@ -174,7 +192,7 @@ def write_int8(
     )
 
 
-def _packages() -> tuple[Any, Any]:
+def _packages() -> tuple[ModuleType, ModuleType]:
     ov = openvino_package()
     try:
         import nncf
@@ -207,10 +225,10 @@ def _steps(model: Any) -> list[Step]:
     return steps
 
 
-def _quantize(nncf: Any, model: Any, pictures: list[np.ndarray], float_names: list[str]) -> Any:
-    fix = nncf.OverflowFix if hasattr(nncf, "OverflowFix") else None
-    if fix is None:
-        from nncf.quantization.advanced_parameters import OverflowFix as fix
+def _quantize(
+    nncf: ModuleType, model: Any, pictures: list[NDArray[np.uint8]], float_names: list[str]
+) -> Any:
+    fix = _overflow_fix(nncf)
     # Without VNNI, products of two int8 values saturate in 16 bits unless weights keep to half
     # their range, which costs fidelity; with it there is nothing to fix.
     overflow = fix.DISABLE if _has_vnni() else fix.ENABLE
@@ -221,6 +239,15 @@ def _quantize(nncf: Any, model: Any, pictures: list[np.ndarray], float_names: li
         ignored_scope=nncf.IgnoredScope(names=float_names),
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
     )
+
+
+def _overflow_fix(nncf: ModuleType) -> Any:
+    """The enumeration, which has moved from one version to the next."""
+    if hasattr(nncf, "OverflowFix"):
+        return nncf.OverflowFix
+    from nncf.quantization.advanced_parameters import OverflowFix
+
+    return OverflowFix
 
 
 def _has_vnni() -> bool:
@@ -236,10 +263,10 @@ class _Judge:
 
     def __init__(
         self,
-        ov: Any,
+        ov: ModuleType,
         folder: Path,
-        body: dict[str, Any],
-        row: dict[str, Any],
+        body: Body,
+        row: EngineEntry,
         pictures: Pictures,
         threads: int,
     ) -> None:
@@ -303,7 +330,7 @@ class _Judge:
         }
         return self._core.compile_model(model, "CPU", config)
 
-    def _vectors(self, compiled: Any) -> np.ndarray:
+    def _vectors(self, compiled: Any) -> NDArray[np.float32]:
         return np.concatenate([compiled(picture)[0].mean((2, 3)) for picture in self._pictures])
 
     def _seconds(self, compiled: Any) -> float:
@@ -315,9 +342,10 @@ class _Judge:
         return time.perf_counter() - start
 
 
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return (a * b).sum(1) / np.maximum(norms, 1e-30)
+    cosines: NDArray[np.float32] = (a * b).sum(1) / np.maximum(norms, 1e-30)
+    return cosines
 
 
 def _report(step: Step, progress: Progress) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 
-import torch
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -15,5 +15,5 @@ def quiet_jit() -> Iterator[None]:
     warns where Python values look constant, which the exporter checks itself, at several sizes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=TracerWarning)
         yield

@@ -18,14 +18,15 @@ class PcaSpec:
 
     name: str
     folder: Path
-    head: str = "global_avg"  # see HeadSpec.parse
+    head: str = "global_avg"  # in the grammar of all heads, see HeadSpec.parse
     layer: str | None = None  # None: the default layer
     dimensions: int | None = None  # None: all that can be fitted
 
     @staticmethod
     def parse(text: str) -> PcaSpec:
-        """`NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N]`."""
-        usage = "NAME=FOLDER[,head=KIND:name=value][,layer=LAYER][,dimensions=N]"
+        """`NAME=FOLDER[,head=HEAD][,layer=LAYER][,dimensions=N]`; HEAD goes on to the next of these
+        three options, so that its own commas belong to it."""
+        usage = "NAME=FOLDER[,head=HEAD][,layer=LAYER][,dimensions=N]"
         name, folder, options = _split("--pca", text, usage, ("head", "layer", "dimensions"))
         dimensions = options.get("dimensions")
         if dimensions is not None and not (dimensions.isdecimal() and int(dimensions) > 0):

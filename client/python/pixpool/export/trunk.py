@@ -145,7 +145,10 @@ class Trunk(nn.Module):
 def trace(trunk: Trunk, images: Tensor) -> torch.jit.ScriptModule:
     """Traces a prepared trunk. Not frozen: the server does that on its own device."""
     with torch.no_grad(), quiet_jit():
-        return torch.jit.trace(trunk, images, check_trace=False)
+        traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+            trunk, images, check_trace=False
+        )
+    return traced
 
 
 def _unknown_module(layer: LayerRef, modules: dict[str, nn.Module]) -> str:

@@ -47,7 +47,10 @@ _TRACED = Wording()
 
 def load_graph(path: Path) -> torch.jit.ScriptModule:
     with quiet_jit():
-        return torch.jit.load(str(path), map_location="cpu")
+        loaded: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            str(path), map_location="cpu"
+        )
+    return loaded
 
 
 @torch.no_grad()

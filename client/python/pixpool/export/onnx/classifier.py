@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pixpool.export.onnx.flow import Flow, sources
-from pixpool.export.openvino_graph import FLOAT32, openvino_package
+from pixpool.export.openvino_graph import FLOAT32
+
+# Rows in, the rows that each end makes of them out.
+_Function = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 @dataclasses.dataclass
@@ -59,11 +64,11 @@ def find_linear_end(original: Any) -> LinearEnd | None:
     return LinearEnd(names[0], head.requires_grad_(False))
 
 
-def _compiled(product: Any, ends: list[Any], width: int) -> Any:
+def _compiled(product: Any, ends: list[Any], width: int) -> _Function:
     """The operations from `product` to `ends` as a function of its data, [N, width]."""
+    import openvino as ov
     from openvino import opset13 as ops
 
-    ov = openvino_package()
     data = ops.parameter([-1, width], np.float32)
     product.input(0).replace_source_output(data.output(0))
     model = ov.Model([ops.result(end.output(0)) for end in ends], [data])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from pixpool.export.errors import ExportError
 from pixpool.export.onnx.flow import tensors_of
 from pixpool.export.onnx.source import OnnxModel, reason_of
-from pixpool.export.openvino_graph import openvino_package, set_names
+from pixpool.export.openvino_graph import set_names
 from pixpool.export.recipe import Recipe
 from pixpool.export.trunk import LayerRef
 
@@ -17,10 +18,10 @@ from pixpool.export.trunk import LayerRef
 def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> Any:
     """An openvino.Model: uint8 [N, H, W, 3] of any N, H and W in, normalised inside, the layers
     out, float32 [N, C, h, w]. ExportError with the reason where the file does not allow it."""
+    import openvino as ov
     from openvino import opset13 as ops
     from openvino.passes import ConstantFolding, Manager
 
-    ov = openvino_package()
     clone = source.model.clone()
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     values = ops.convert(images, "f32")
@@ -50,6 +51,6 @@ def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> An
     return model
 
 
-def _float32(ops: Any, output: Any) -> Any:
+def _float32(ops: ModuleType, output: Any) -> Any:
     kind = output.get_element_type().get_type_name()
     return output if kind == "f32" else ops.convert(output, "f32").output(0)

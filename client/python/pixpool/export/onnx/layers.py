@@ -10,7 +10,6 @@ from pixpool.export.discover import stride_between
 from pixpool.export.errors import ExportError
 from pixpool.export.onnx.flow import Flow, tensors_of
 from pixpool.export.onnx.source import OnnxModel, reason_of
-from pixpool.export.openvino_graph import openvino_package
 from pixpool.export.recipe import Recipe
 from pixpool.export.trunk import LayerRef
 
@@ -138,7 +137,8 @@ def _two_sizes(
 def _shapes(
     source: OnnxModel, tensors: list[str], height: int, width: int
 ) -> dict[str, tuple[int, ...]]:
-    ov = openvino_package()
+    import openvino as ov
+
     clone = source.model.clone()
     outputs = tensors_of(clone)
     cut = ov.Model([outputs[t] for t in tensors], clone.get_parameters())

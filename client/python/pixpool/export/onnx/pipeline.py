@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from pixpool.export import verify
-from pixpool.export.bundle import BundleOptions, Progress
 from pixpool.export.classifier import Classifier, FullRun, find_classifier
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.errors import ExportError
 from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
+from pixpool.export.manifest import Body, OptionalParts
 from pixpool.export.onnx.classifier import find_linear_end
 from pixpool.export.onnx.graph import layer_graph
 from pixpool.export.onnx.layers import check_layers, find_layers
@@ -24,9 +23,11 @@ from pixpool.export.onnx.reference import Reference, reference_name
 from pixpool.export.onnx.sign import non_negative_outputs
 from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.openvino_graph import OpenVinoGraph, save
+from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
     batches,
+    describe_layer,
     describe_layers,
     lowest_values,
     pictures,
@@ -41,7 +42,7 @@ _OPEN = "export the file with dynamic batch, height and width"
 
 def build_contents(
     source: OnnxModel, options: BundleOptions, folder: Path, progress: Progress
-) -> dict[str, Any]:
+) -> Body:
     """Writes the files of a bundle into `folder`; returns the manifest's keys about them."""
     if options.engines is not None and options.engines != ["openvino"]:
         raise ExportError(
@@ -75,27 +76,26 @@ def build_contents(
 
     progress(write_golden(reference, golden, folder))
     signs, lowest = non_negative_outputs(model), lowest_values(graph, golden)
-    body: dict[str, Any] = {
+    entries = describe_layers(reference, golden, names, signs, lowest)
+    for entry, layer in zip(entries, layers, strict=True):
+        progress(f"{describe_layer(entry)}, {layer.path}")
+    found: OptionalParts = {}
+    if classifier:
+        found["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
+    body: Body = {
         "license": options.license or source.license,
         "weights_sha256": source.digest(layers),
         "input": recipe.to_json(),
-        "layers": describe_layers(reference, golden, names, signs, lowest),
+        "layers": entries,
         "default_layer": names[-1],
         "engines": [{"engine": "openvino", "precision": "float32", "path": path.name}],
-    }
-    for entry, layer in zip(body["layers"], layers, strict=True):
-        sign = ", never negative" if entry["non_negative"] else ""
-        progress(
-            "layer {name}: {channels} channels, stride {stride}".format(**entry)
-            + f"{sign}, {layer.path}"
-        )
-    if classifier:
-        body["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
-    body["golden"] = {
-        "image": "golden.png",
-        "layer": names[-1],
-        "values": "golden.f32",
-        "min_cosine": GOLDEN_MIN_COSINE,
+        **found,
+        "golden": {
+            "image": "golden.png",
+            "layer": names[-1],
+            "values": "golden.f32",
+            "min_cosine": GOLDEN_MIN_COSINE,
+        },
     }
     extras.write(folder, body, progress)
     return body

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.onnx.flow import tensors_of
 from pixpool.export.onnx.source import OnnxModel, reason_of
-from pixpool.export.openvino_graph import FLOAT32, openvino_package
+from pixpool.export.openvino_graph import FLOAT32
 from pixpool.export.recipe import Recipe
 
-Runner = Callable[[np.ndarray], list[np.ndarray]]
+_Array = NDArray[np.float32]
+Runner = Callable[[_Array], list[_Array]]
 
 
 class Reference:
@@ -78,7 +81,7 @@ def _onnx_runtime(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Ru
     return lambda values: session.run(tensors, {taken.name: values})
 
 
-def _want(onnx: Any, graph: Any, tensors: list[str], open_sizes: bool) -> None:
+def _want(onnx: ModuleType, graph: Any, tensors: list[str], open_sizes: bool) -> None:
     """Makes the tensors the graph's outputs, and drops what they do not need: it may hold for the
     file's own size alone."""
     needed, nodes = set(tensors), []
@@ -100,7 +103,7 @@ def _want(onnx: Any, graph: Any, tensors: list[str], open_sizes: bool) -> None:
                 dimension.dim_param = f"size{at}"
 
 
-def _inputs(onnx: Any, node: Any) -> set[str]:
+def _inputs(onnx: ModuleType, node: Any) -> set[str]:
     """What a node uses, its bodies (If, Loop) included."""
     used = set(node.input)
     for attribute in node.attribute:
@@ -114,14 +117,15 @@ def _inputs(onnx: Any, node: Any) -> set[str]:
 def _openvino(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Runner:
     """Each size gets the file anew, fixed to that size, so that the bundle's open sizes and its
     normalisation are checked; what OpenVINO computes wrong, it would not show."""
-    ov = openvino_package()
+    import openvino as ov
+
     config = {
         **FLOAT32,
         "EXECUTION_MODE_HINT": "ACCURACY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
 
-    def run(values: np.ndarray) -> list[np.ndarray]:
+    def run(values: _Array) -> list[_Array]:
         clone = source.model.clone()
         outputs = tensors_of(clone)
         model = ov.Model([outputs[t] for t in tensors], clone.get_parameters())

@@ -1,0 +1,79 @@
+"""The one call of this package: makes a job of what is asked for, and runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from pixpool._channel import DEFAULT_TARGET
+from pixpool._head_base import HeadsLike
+from pixpool._request import Options, RequestSpec
+from pixpool.bulk.job import Job, Server, Summary
+from pixpool.bulk.on_ray import run_parts
+from pixpool.bulk.outputs import open_output
+from pixpool.bulk.parts import Work
+from pixpool.bulk.sources import open_source
+
+
+def run(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    heads: HeadsLike = None,
+    *,
+    target: str = DEFAULT_TARGET,
+    model: str = "",
+    model_version: str = "",
+    input_options: Options = None,
+    column: str = "",
+    id_column: str = "",
+    concurrency: int = 32,
+    timeout: float = 300.0,
+    round_robin: bool = False,
+    part_size: int = 512,
+    progress: bool | TextIO = True,
+    ray: bool = False,
+) -> Summary:
+    """Extracts features of all images of a source into a file; goes on where an earlier run ended.
+
+    source: a folder of pictures, with all below it; a text file of paths, one a line; a Parquet
+        file, or a folder of them.
+    output: `NAME.npy` (one head; of several, `NAME.<head_id>.npy`) with `NAME.index.json`, or
+        `NAME.parquet`. Appears when it is complete; until then the work lies in `<output>.work`,
+        which takes as much space.
+    heads, model, model_version, input_options: as in `Client.extract`; heads must give vectors or
+        maps of one size.
+    column, id_column: of Parquet, the column of images (bytes, paths, or structs of them; default
+        "image") and of ids (default: the row's position).
+    concurrency: images under way at once, 1 to 1024.
+    timeout: seconds for an image, in which an overloaded or restarted server is waited for.
+    round_robin: spreads calls over all addresses of the target.
+    part_size: images in a part, 1 to 100000: what a kill may cost. Fixed when the job begins.
+    progress: True: lines on standard error; False: none; or a text file.
+    ray: whether Ray Data does the parts, on the cluster that RAY_ADDRESS names or on this machine;
+        the folder of the output, and paths, must then be on storage that all nodes share.
+
+    An image that cannot be used has its error in the output and does not stop the job. Memory does
+    not grow with the number of images. One run at a time works on an output.
+
+    BulkError: the source, heads or options are others than those that the job was begun with; the
+    server's vectors are of another space than those that are there; the server is gone for longer
+    than the timeout. What is done is kept, and the same call goes on.
+    """
+    if not 1 <= part_size <= 100_000:
+        raise ValueError(f"part_size must be 1 to 100000, is {part_size}")
+    spec = RequestSpec.make(heads, model, model_version, input_options)
+    server = Server(target, timeout, concurrency, round_robin)
+    out = sys.stderr if progress is True else progress or None
+    result = open_output(Path(output))
+    result.path.parent.mkdir(parents=True, exist_ok=True)
+    work = Work(result.path.with_name(result.path.name + ".work"))
+    work.lock()
+    try:
+        work.forget_if_empty()
+        images = open_source(Path(source), work.listing, column, id_column)
+        job = Job(images, spec, work, result, server)
+        return job.run(part_size, out, run_parts if ray else None)
+    finally:
+        work.unlock()

@@ -1,0 +1,121 @@
+"""The manifest of a bundle as types: what the exporter writes and reads, see docs/bundle.md."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+
+class LayerEntry(TypedDict):
+    name: str
+    channels: int
+    stride: int
+    non_negative: bool
+
+
+class AlignedEntry(TypedDict):
+    """A second package of the engine aotinductor, for sides that are multiples of a number."""
+
+    path: str
+    multiple: int
+
+
+class StepEntry(TypedDict):
+    """What one way to quantise gave."""
+
+    float_layers: str
+    cosine_median: float
+    cosine_p5: float
+    top1_agreement: NotRequired[float]
+    speedup: float
+
+
+class FidelityEntry(StepEntry):
+    """What the step that was written gave, and all steps that were tried."""
+
+    pictures: int
+    curve: list[StepEntry]
+
+
+class EngineEntry(TypedDict):
+    engine: str
+    precision: str
+    path: str
+    # Of aotinductor alone.
+    device: NotRequired[str]
+    min_side: NotRequired[int]
+    instruction_set: NotRequired[str]
+    aligned: NotRequired[AlignedEntry]
+    # Of int8 alone.
+    golden_min_cosine: NotRequired[float]
+    fidelity: NotRequired[FidelityEntry]
+
+
+class ClassifierEntry(TypedDict):
+    layer: str
+    class_count: int
+    weight: str
+    bias: str
+    labels: NotRequired[str]
+
+
+class GoldenEntry(TypedDict):
+    image: str
+    layer: str
+    values: str
+    min_cosine: float
+
+
+class ProjectionEntry(TypedDict):
+    name: str
+    layer: str
+    head: str
+    head_parameters: dict[str, Any]
+    input_dimensions: int
+    output_dimensions: int
+    mean: str
+    matrix: str
+    pictures: int
+    explained_variance: float
+
+
+class FilterEntry(TypedDict):
+    name: str
+    layer: str
+    kernel_size: list[int]
+    stride: list[int]
+    groups: int
+    output_channels: int
+    weight: str
+    bias: NotRequired[str]
+
+
+class FileEntry(TypedDict):
+    path: str
+    sha256: str
+
+
+class OptionalParts(TypedDict, total=False):
+    """Keys that are there only where the bundle has such files."""
+
+    classifier: ClassifierEntry
+    projections: list[ProjectionEntry]
+    filters: list[FilterEntry]
+
+
+class Body(OptionalParts):
+    """What a manifest says about the bundle's files; Manifest adds name, version and digests."""
+
+    license: str
+    weights_sha256: str
+    input: dict[str, Any]  # see Recipe
+    layers: list[LayerEntry]
+    default_layer: str
+    engines: list[EngineEntry]
+    golden: GoldenEntry
+
+
+class Manifest(Body):
+    format_version: int
+    name: str
+    version: str
+    files: list[FileEntry]

@@ -1,0 +1,38 @@
+"""What an export is asked for: the options of the command line as an object, without PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pixpool.export.specs import FilterSpec, PcaSpec
+
+DEVICES = ("cpu", "cuda")  # that a network can be compiled for
+# That are made unasked; aotinductor has an option of its own.
+ENGINES = ("torchscript", "openvino")
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass
+class BundleOptions:
+    """What the user asked for; None leaves it to the model."""
+
+    out: Path
+    version: str = "1"
+    name: str | None = None
+    layers: list[str] | None = None  # "name=module.path"
+    recipe_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    labels: str | None = None  # a file, "imagenet" or "none"
+    license: str | None = None
+    force: bool = False
+    pca: list[PcaSpec] = dataclasses.field(default_factory=list)
+    filters: list[FilterSpec] = dataclasses.field(default_factory=list)
+    engines: list[str] | None = None  # besides torchscript; None: those that can be had
+    aotinductor: str | None = None  # device to compile for: cpu, cuda
+    int8: Path | None = None  # pictures to calibrate on
+    int8_judge: Path | None = None  # pictures to judge it on; None: a third of those
+    accept_worse_int8: bool = False
+    bgr: bool = False  # an ONNX file takes blue, green, red
+    threads: int | None = None  # for the pictures of `pca`; None: as many as torch uses
