@@ -1,4 +1,5 @@
-// Line and bar charts as SVG.
+// Line and bar charts as SVG. Written here and not by matplotlib, as bench/ has it: the page of
+// --html comes from a program without Python, and its charts take the page's styles.
 #pragma once
 
 #include <string>

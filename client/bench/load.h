@@ -24,7 +24,7 @@ struct RunOptions {
   TransportOptions transport;
   Load load;
   // Where the server's Prometheus metrics are; empty: not asked for.
-  MetricsUrl metrics;
+  HttpUrl metrics;
   // Called about five times a second on a thread of the run; may be empty.
   std::function<void(const Status&)> progress;
 };

@@ -1,13 +1,7 @@
 #include "client/bench/metrics.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -36,49 +30,12 @@ double Sum(const Samples& samples, const std::string& name) {
   return sum;
 }
 
-// Connects and returns the socket; -1.
-int Connect(const MetricsUrl& url, absl::Duration timeout) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  if (getaddrinfo(url.host.c_str(), url.port.c_str(), &hints, &list) != 0) return -1;
-  int fd = -1;
-  for (const addrinfo* a = list; a != nullptr && fd < 0; a = a->ai_next) {
-    fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-    if (fd < 0) continue;
-    const timeval limit = absl::ToTimeval(timeout);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) break;
-    close(fd);
-    fd = -1;
-  }
-  freeaddrinfo(list);
-  return fd;
-}
-
-// HTTP/1.0, so that the answer is not chunked and ends with the connection. "" where it fails.
-std::string Get(int fd, const MetricsUrl& url) {
-  const std::string request =
-      absl::StrCat("GET ", url.path, " HTTP/1.0\r\nHost: ", url.host, "\r\n\r\n");
-  if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(request.size())) {
-    return "";
-  }
-  std::string answer;
-  std::vector<char> part(65536);
-  for (ssize_t n; answer.size() < kMaxBytes && (n = recv(fd, part.data(), part.size(), 0)) > 0;) {
-    answer.append(part.data(), static_cast<size_t>(n));
-  }
-  return answer;
-}
-
 }  // namespace
 
-absl::StatusOr<MetricsUrl> ParseMetricsUrl(std::string_view text) {
+absl::StatusOr<HttpUrl> ParseMetricsUrl(std::string_view text) {
   absl::string_view rest = ToAbsl(text);
   absl::ConsumePrefix(&rest, "http://");
-  MetricsUrl url;
+  HttpUrl url;
   const size_t slash = rest.find('/');
   url.path = slash == absl::string_view::npos ? "/metrics" : std::string(rest.substr(slash));
   const absl::string_view authority = rest.substr(0, slash);
@@ -117,20 +74,10 @@ Samples ParseSamples(std::string_view text) {
   return samples;
 }
 
-absl::StatusOr<Samples> FetchSamples(const MetricsUrl& url, absl::Duration timeout) {
-  const int fd = Connect(url, timeout);
-  std::string answer;
-  if (fd >= 0) {
-    answer = Get(fd, url);
-    close(fd);
-  }
-  const size_t body = answer.find("\r\n\r\n");
-  const bool good = answer.rfind("HTTP/1.", 0) == 0 && answer.find(" 200 ") == 8;
-  if (!good || body == std::string::npos) {
-    return absl::UnavailableError(
-        absl::StrCat("no metrics at http://", url.host, ":", url.port, url.path));
-  }
-  return ParseSamples(std::string_view(answer).substr(body + 4));
+absl::StatusOr<Samples> FetchSamples(const HttpUrl& url, absl::Duration timeout) {
+  const absl::StatusOr<std::string> text = HttpGet(url, timeout, kMaxBytes);
+  if (!text.ok()) return text.status();
+  return ParseSamples(*text);
 }
 
 ServerSide Difference(const Samples& before, const Samples& after) {
