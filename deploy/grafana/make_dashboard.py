@@ -224,13 +224,6 @@ ROWS = {
             {"stack": True},
         ),
         (
-            "Cache",
-            "ops",
-            "Look-ups in the cache of features.",
-            {"{{result}}": by("result", rate("pixpool_cache_lookups_total"))},
-            {"stack": True},
-        ),
-        (
             "Formats",
             "ops",
             "Images received, by file format.",

@@ -106,8 +106,6 @@ struct Metrics::Handles {
   Histogram* batch_size;
   Histogram* image_bytes;
   Histogram* image_pixels;
-  Counter* cache_hit;
-  Counter* cache_miss;
   Family<Counter>* head_family;
   std::map<std::string, Counter*, std::less<>> heads;  // constant once serving has begun
   Counter* heads_other;
@@ -191,10 +189,6 @@ struct Metrics::Handles {
                        .Add({}, BytesBuckets());
     image_pixels = &HistogramFamily("pixpool_image_pixels", "Pixels of an image, from its header.")
                         .Add({}, PixelsBuckets());
-    auto& cache =
-        CounterFamily("pixpool_cache_lookups_total", "Look-ups in the cache of features.");
-    cache_hit = &cache.Add({{"result", "hit"}});
-    cache_miss = &cache.Add({{"result", "miss"}});
     head_family = &CounterFamily("pixpool_head_runs_total", "Heads computed, one an image.");
     heads_other = &head_family->Add({{"kind", kOther}});
   }
@@ -276,10 +270,6 @@ void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
 void Metrics::HeadRun(std::string_view kind) {
   const auto found = handles_->heads.find(kind);
   (found != handles_->heads.end() ? found->second : handles_->heads_other)->Increment();
-}
-
-void Metrics::CacheLookup(bool hit) {
-  (hit ? handles_->cache_hit : handles_->cache_miss)->Increment();
 }
 
 void Metrics::DeclareHeads(const std::vector<std::string>& kinds) {

@@ -76,7 +76,6 @@ class Metrics {
   void ImageSeen(std::string_view format, double bytes,
                  double pixels);        // "jpeg", "png", "webp", "raw"
   void HeadRun(std::string_view kind);  // names outside the table count as "other"
-  void CacheLookup(bool hit);
 
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);

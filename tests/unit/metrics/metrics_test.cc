@@ -150,7 +150,6 @@ TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
   metrics.Cancelled(Stage::kBatchWait, ErrorReason::kDeadlineInQueue);
   metrics.Shed(ErrorReason::kOverloaded);
   metrics.Shed(ErrorReason::kHeadInvalid);
-  metrics.CacheLookup(true);
   const std::string text = metrics.Scrape();
   EXPECT_EQ(Value(text, R"(pixpool_stage_duration_seconds_count{stage="backbone"})"), 1);
   EXPECT_EQ(Value(text, R"(pixpool_batch_size_bucket{le="4"})"), 0);
@@ -162,8 +161,6 @@ TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
       1);
   EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OVERLOADED"})"), 1);
   EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OTHER"})"), 1);
-  EXPECT_EQ(Value(text, R"(pixpool_cache_lookups_total{result="hit"})"), 1);
-  EXPECT_EQ(Value(text, R"(pixpool_cache_lookups_total{result="miss"})"), 0);
 }
 
 TEST(MetricsTest, GaugesAreReadAtTheScrape) {
