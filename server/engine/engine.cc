@@ -102,7 +102,7 @@ class Engine::Impl {
     g.pixels_in_flight = static_cast<double>(usage.pixels);
     g.pixels_capacity = static_cast<double>(limits.max_pixels);
     g.queue_depth = cpu_pool_->queue_depth();
-    g.cpu_threads = cpu_pool_->thread_count();
+    g.decode_threads = cpu_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
     absl::MutexLock lock(&mu_);

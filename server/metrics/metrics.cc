@@ -210,7 +210,7 @@ struct Metrics::Handles {
     add("pixpool_in_flight_pixels_limit", "Most pixels that may be in flight.",
         &GaugeReadings::pixels_capacity);
     auto& threads = GaugeFamily("pixpool_threads", "Threads by pool.");
-    readings.push_back({&threads.Add({{"pool", "cpu"}}), &GaugeReadings::cpu_threads});
+    readings.push_back({&threads.Add({{"pool", "decode"}}), &GaugeReadings::decode_threads});
     readings.push_back({&threads.Add({{"pool", "instance"}}), &GaugeReadings::instance_threads});
     readings.push_back({&threads.Add({{"pool", "draw"}}), &GaugeReadings::draw_threads});
     readings.push_back({&threads.Add({{"pool", "reply"}}), &GaugeReadings::reply_threads});

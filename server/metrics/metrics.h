@@ -51,7 +51,7 @@ struct GaugeReadings {
   double bytes_capacity = 0;
   double pixels_in_flight = 0;
   double pixels_capacity = 0;
-  double cpu_threads = 0;
+  double decode_threads = 0;
   double instance_threads = 0;
   double draw_threads = 0;
   double reply_threads = 0;

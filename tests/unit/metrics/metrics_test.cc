@@ -170,7 +170,7 @@ TEST(MetricsTest, GaugesAreReadAtTheScrape) {
     GaugeReadings readings;
     readings.queue_depth = ++reads;
     readings.bytes_capacity = 1000;
-    readings.cpu_threads = 4;
+    readings.decode_threads = 4;
     return readings;
   });
   EXPECT_EQ(reads, 0);
@@ -178,7 +178,7 @@ TEST(MetricsTest, GaugesAreReadAtTheScrape) {
   const std::string text = metrics.Scrape();
   EXPECT_EQ(Value(text, "pixpool_queue_depth"), 2);
   EXPECT_EQ(Value(text, "pixpool_in_flight_bytes_limit"), 1000);
-  EXPECT_EQ(Value(text, R"(pixpool_threads{pool="cpu"})"), 4);
+  EXPECT_EQ(Value(text, R"(pixpool_threads{pool="decode"})"), 4);
   metrics.SetGaugeSource(nullptr);
   metrics.Scrape();
   EXPECT_EQ(reads, 2);
