@@ -1,0 +1,264 @@
+"""What the dashboard shows, row by row. A metric of the server has its place here, or tests/deploy
+says which has none.
+"""
+
+# Calls for work, and those of them whose time means something (a stream's is its client's): as in
+# prometheus/rules/slo.yml.
+WORK = ', method=~"ExtractFeatures|StreamFeatures|PoolTensor|ModelInfer|ModelStreamInfer"'
+UNARY = ', method=~"ExtractFeatures|PoolTensor|ModelInfer"'
+SELECT = 'job="$job", instance=~"$instance"'
+
+
+def rate(metric, more=""):
+    return f"rate({metric}{{{SELECT}{more}}}[$__rate_interval])"
+
+
+def by(labels, expression):
+    return f"sum by ({labels}) ({expression})"
+
+
+def quantile(q, metric, labels="", more=""):
+    grouping = f"{labels}, le" if labels else "le"
+    return f"histogram_quantile({q}, {by(grouping, rate(metric + '_bucket', more))})"
+
+
+def quantiles(*shares, metric, more=""):
+    """Legend -> query of each share: p50, p99."""
+    return {f"p{int(q * 100)}": quantile(q, metric, more=more) for q in shares}
+
+
+def now(metric, more=""):
+    return f"{metric}{{{SELECT}{more}}}"
+
+
+def share(part, whole):
+    """A ratio that is 0, not nothing, while there are no calls."""
+    return f"sum({part}) / clamp_min(sum({whole}), 1e-9)"
+
+
+# Row -> panels: title, unit, what it shows, {legend: query}, and options if it has any: stack, max,
+# line, kind.
+ROWS = {
+    "The service": [
+        (
+            "Calls",
+            "reqps",
+            "Finished calls by method.",
+            {"{{method}}": by("method", rate("pixpool_requests_total")) + " > 0"},
+        ),
+        (
+            "Calls that failed",
+            "reqps",
+            "By status code. UNAVAILABLE is shed, draining or loading; INVALID_ARGUMENT is the "
+            "client's.",
+            {"{{code}}": by("code", rate("pixpool_requests_total", ', code!="OK"'))},
+            {"stack": True},
+        ),
+        (
+            "Failed by our fault",
+            "percentunit",
+            "The availability objective allows 0.1 % over 30 days.",
+            {
+                "failed": share(
+                    rate(
+                        "pixpool_requests_total",
+                        WORK + ', code=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE|DEADLINE_EXCEEDED"',
+                    ),
+                    rate("pixpool_requests_total", WORK),
+                )
+            },
+            {"line": 0.001},
+        ),
+        (
+            "Time of a call",
+            "s",
+            "From arrival to end, unary calls with images or tensors.",
+            quantiles(0.5, 0.9, 0.99, metric="pixpool_request_duration_seconds", more=UNARY),
+            {"line": 0.5},
+        ),
+        (
+            "Calls over 0.5 s",
+            "percentunit",
+            "The latency objective allows 1 % over 30 days.",
+            {
+                "slow": "1 - "
+                + share(
+                    rate("pixpool_request_duration_seconds_bucket", UNARY + ', le="0.5"'),
+                    rate("pixpool_request_duration_seconds_count", UNARY),
+                )
+            },
+            {"line": 0.01},
+        ),
+        (
+            "Images",
+            "ops",
+            "By outcome; the reasons are those of the API.",
+            {
+                "{{outcome}} {{reason}}": by("outcome, reason", rate("pixpool_images_total"))
+                + " > 0"
+            },
+            {"stack": True},
+        ),
+    ],
+    "Where the time goes": [
+        (
+            "Stages, mean",
+            "s",
+            "What an image spends in each stage; queue and batch_wait are waiting.",
+            {
+                "{{stage}}": by("stage", rate("pixpool_stage_duration_seconds_sum"))
+                + " / ("
+                + by("stage", rate("pixpool_stage_duration_seconds_count"))
+                + " > 0)"
+            },
+            {"stack": True},
+        ),
+        (
+            "Stages, p99",
+            "s",
+            "One image of a hundred takes longer.",
+            {"{{stage}}": quantile(0.99, "pixpool_stage_duration_seconds", "stage") + " > 0"},
+        ),
+        (
+            "Batch size",
+            "short",
+            "Images of a backbone pass. On CPUs with OpenVINO a pass takes one by design.",
+            {
+                "mean": f"sum({rate('pixpool_batch_size_sum')})"
+                f" / (sum({rate('pixpool_batch_size_count')}) > 0)",
+                "p95": quantile(0.95, "pixpool_batch_size"),
+            },
+        ),
+    ],
+    "Queue and saturation": [
+        (
+            "Queue",
+            "short",
+            "Images that wait for a decode thread or an instance.",
+            {"{{instance}}": now("pixpool_queue_depth")},
+        ),
+        (
+            "Budgets used",
+            "percentunit",
+            "Requests, bytes and pixels in flight, of what is allowed. At 100 % calls are refused.",
+            {
+                "requests {{instance}}": now("pixpool_in_flight_requests")
+                + " / "
+                + now("pixpool_queue_capacity"),
+                "bytes {{instance}}": now("pixpool_in_flight_bytes")
+                + " / "
+                + now("pixpool_in_flight_bytes_limit"),
+                "pixels {{instance}}": now("pixpool_in_flight_pixels")
+                + " / "
+                + now("pixpool_in_flight_pixels_limit"),
+            },
+            {"max": 1, "line": 0.8},
+        ),
+        (
+            "Refused",
+            "reqps",
+            "OVERLOADED: no room. DRAINING, MODEL_LOADING: a rollout.",
+            {"{{reason}}": by("reason", rate("pixpool_requests_shed_total"))},
+            {"stack": True},
+        ),
+        (
+            "Dropped",
+            "ops",
+            "Images whose client went away or whose time ran out, by the stage before which it was "
+            "seen.",
+            {"{{reason}} {{stage}}": by("reason, stage", rate("pixpool_cancellations_total"))},
+            {"stack": True},
+        ),
+        ("CPU", "short", "Cores in use.", {"{{instance}}": rate("process_cpu_seconds_total")}),
+        (
+            "Threads",
+            "short",
+            "By pool, and of the process.",
+            {
+                "{{pool}}": f"sum by (pool) ({now('pixpool_threads')})",
+                "process": f"sum({now('process_threads')})",
+            },
+        ),
+    ],
+    "Memory and process": [
+        ("Memory", "bytes", "Resident.", {"{{instance}}": now("process_resident_memory_bytes")}),
+        (
+            "File descriptors",
+            "percentunit",
+            "Open, of those allowed.",
+            {"{{instance}}": now("process_open_fds") + " / " + now("process_max_fds")},
+            {"max": 1, "line": 0.7},
+        ),
+        (
+            "Log lines lost",
+            "ops",
+            "Dropped because their reader was too slow.",
+            {"{{instance}}": rate("pixpool_log_dropped_total")},
+        ),
+    ],
+    "What is asked for": [
+        (
+            "Heads",
+            "ops",
+            "Heads computed, by kind.",
+            {"{{kind}}": by("kind", rate("pixpool_head_runs_total")) + " > 0"},
+            {"stack": True},
+        ),
+        (
+            "Formats",
+            "ops",
+            "Images received, by file format.",
+            {"{{format}}": by("format", rate("pixpool_images_received_total"))},
+            {"stack": True},
+        ),
+        (
+            "Bytes of an image",
+            "bytes",
+            "As it was sent.",
+            quantiles(0.5, 0.95, metric="pixpool_image_bytes"),
+        ),
+        (
+            "Pixels of an image",
+            "short",
+            "From its header.",
+            quantiles(0.5, 0.95, metric="pixpool_image_pixels"),
+        ),
+    ],
+    "Models": [
+        (
+            "Models",
+            "short",
+            "What each replica serves; they should agree.",
+            {"": now("pixpool_model_info")},
+            {"kind": "table"},
+        ),
+        (
+            "Ready",
+            "bool_yes_no",
+            "Whether a model serves.",
+            {"{{model}} {{version}} {{instance}}": now("pixpool_model_ready")},
+            {"kind": "stat"},
+        ),
+        (
+            "Time to load",
+            "s",
+            "At the start of the server.",
+            {"{{model}} {{version}} {{instance}}": now("pixpool_model_load_duration_seconds")},
+            {"kind": "stat"},
+        ),
+        (
+            "Versions",
+            "short",
+            "Of the server and its libraries.",
+            {"": now("pixpool_build_info")},
+            {"kind": "table"},
+        ),
+        (
+            "Up for",
+            "s",
+            "Since the process started.",
+            {"{{instance}}": "time() - " + now("process_start_time_seconds")},
+            {"kind": "stat"},
+        ),
+    ],
+}
