@@ -18,9 +18,8 @@ def suffixes_of_python():
 
 
 def names_of_formats():
-    """Those of the server's table of codecs."""
-    source = (ROOT / "server/image/codec.cc").read_text()
-    return set(re.findall(r'\{ImageFormat::k\w+, "(\w+)"', source))
+    source = (ROOT / "server/image/decode.h").read_text()
+    return set(re.findall(r'case ImageFormat::k\w+:\s+return "(\w+)"', source))
 
 
 def test_the_command_and_the_python_tools_agree():
