@@ -1,6 +1,6 @@
 """Photographs for int8: some to calibrate on, and others to judge on.
 
-    python bench/photos.py OUT [--photos FOLDER] [--crops 7]
+    PYTHONPATH=client/python python bench/photos.py OUT [--photos FOLDER] [--crops 7]
 
 Writes crops to OUT/calibrate and OUT/judge. Two of three photographs give all their crops to the
 first and the rest to the second: crops of one photograph on both sides would flatter. Without
@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FORMATS = {".jpg", ".jpeg", ".png", ".webp"}
+from pixpool._picture_suffixes import PICTURE_SUFFIXES
+
 SKIMAGE = (
     "astronaut.png",
     "brick.png",
@@ -83,7 +84,11 @@ def make(out: Path, photos: Path | None = None, count: int = 7) -> None:
 
 
 def photographs(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file()]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+    ]
 
 
 def from_skimage() -> list[Path]:

@@ -3,13 +3,14 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 
 namespace pixpool::cli {
@@ -17,11 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Those of the formats that the server decodes; tests/style/test_picture_suffixes.py compares them
+// with the Python tools'.
+constexpr absl::string_view kExtensions[] = {".jpg", ".jpeg", ".jpe", ".png", ".webp"};
+
 bool IsPicture(const fs::path& path) {
-  static constexpr std::array<absl::string_view, 5> kExtensions = {".jpg", ".jpeg", ".jpe", ".png",
-                                                                   ".webp"};
   const std::string extension = absl::AsciiStrToLower(path.extension().string());
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+  return std::find(std::begin(kExtensions), std::end(kExtensions), extension) !=
+         std::end(kExtensions);
 }
 
 bool IsHidden(const fs::path& path) { return path.filename().string().rfind('.', 0) == 0; }
@@ -43,7 +47,7 @@ absl::Status AddDirectory(const std::string& directory, std::vector<std::string>
   }
   if (found.empty()) {
     return absl::NotFoundError(
-        absl::StrCat("no pictures (.jpg .jpeg .jpe .png .webp) in folder ", directory));
+        absl::StrCat("no pictures (", absl::StrJoin(kExtensions, " "), ") in folder ", directory));
   }
   std::sort(found.begin(), found.end());
   files.insert(files.end(), found.begin(), found.end());

@@ -1,23 +1,24 @@
 #!/usr/bin/env python3
-"""Writes dashboards/pixpool.json: the panels of dashboard_panels.py in the boilerplate of Grafana.
+"""Writes dashboards/pixpool.json: the panels of panels.py in the boilerplate of Grafana.
 
     python3 deploy/grafana/make_dashboard.py
 
-tests/deploy checks that the file is what this writes, and runs every query against a real
-Prometheus.
+tests/deploy checks that the file is what this writes and shows every metric, and runs every query
+against a real Prometheus.
 """
 
 import json
 import pathlib
 
-from dashboard_panels import ROWS
+from panels import ROWS
 
 OUT = pathlib.Path(__file__).resolve().parent / "dashboards" / "pixpool.json"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH, HEIGHT = 8, 8  # three panels side by side
 
 
-def panel(number, x, y, title, unit, about, queries, options):
+def panel(number, x, y, title, unit, about, queries, options=None):
+    options = options or {}
     kind = options.get("kind", "timeseries")
     instant = kind != "timeseries"
     defaults = {"unit": unit, "min": 0} if kind != "table" else {"unit": unit}

@@ -1,5 +1,6 @@
 #include "server/image/codec.h"
 
+#include <iterator>
 #include <string>
 
 #include "server/base/error.h"
@@ -13,10 +14,19 @@ Size FullSize(const ImageHeader& header, const DecodeOptions&) {
 }
 
 constexpr Codec kCodecs[] = {
-    {ImageFormat::kJpeg, "jpeg", IsJpeg, ReadJpegHeader, DecodeJpeg, JpegDecodedSize},
-    {ImageFormat::kPng, "png", IsPng, ReadPngHeader, DecodePng, FullSize},
-    {ImageFormat::kWebp, "webp", IsWebp, ReadWebpHeader, DecodeWebp, FullSize},
+    {ImageFormat::kJpeg, IsJpeg, ReadJpegHeader, DecodeJpeg, JpegDecodedSize},
+    {ImageFormat::kPng, IsPng, ReadPngHeader, DecodePng, FullSize},
+    {ImageFormat::kWebp, IsWebp, ReadWebpHeader, DecodeWebp, FullSize},
 };
+
+constexpr bool RowsMatchEnum() {
+  for (int i = 0; i < kImageFormatCount; ++i) {
+    if (static_cast<int>(kCodecs[i].format) != i) return false;
+  }
+  return true;
+}
+static_assert(std::size(kCodecs) == kImageFormatCount && RowsMatchEnum(),
+              "kCodecs must list every ImageFormat in the order of the enum");
 
 }  // namespace
 
@@ -28,8 +38,6 @@ const Codec* FindCodec(std::string_view bytes) {
 }
 
 const Codec& CodecOf(ImageFormat format) { return kCodecs[static_cast<int>(format)]; }
-
-std::string_view FormatName(ImageFormat format) { return CodecOf(format).name; }
 
 absl::Status Undecodable(ImageFormat format, std::string_view detail) {
   ErrorDetails details;

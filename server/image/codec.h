@@ -17,7 +17,6 @@ namespace pixpool {
 // stored.
 struct Codec {
   ImageFormat format;
-  std::string_view name;
   bool (*matches)(std::string_view bytes);
   absl::StatusOr<ImageHeader> (*read_header)(std::string_view bytes);
   absl::StatusOr<Image> (*decode)(std::string_view bytes, const ImageHeader& header,

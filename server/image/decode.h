@@ -18,14 +18,25 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "server/base/enum_names.h"
 #include "server/image/image.h"
 
 namespace pixpool {
 
 enum class ImageFormat { kJpeg, kPng, kWebp };
 
-// "jpeg", "png", "webp".
-std::string_view FormatName(ImageFormat format);
+constexpr std::string_view FormatName(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return "jpeg";
+    case ImageFormat::kPng:
+      return "png";
+    case ImageFormat::kWebp:
+      return "webp";
+  }
+  return {};
+}
+inline constexpr int kImageFormatCount = NamedCount(FormatName);
 
 // Bounds on what is decoded; the flag names appear in error messages.
 struct ImageLimits {

@@ -49,12 +49,7 @@ const Buckets& PixelsBuckets() {
   return *buckets;
 }
 
-constexpr std::array<std::string_view, kRpcMethodCount> kMethods = {
-    "ExtractFeatures", "StreamFeatures",   "PoolTensor",  "ListModels",      "GetModel",
-    "ModelInfer",      "ModelStreamInfer", "ServerLive",  "ServerReady",     "ServerMetadata",
-    "ModelReady",      "ModelMetadata",    "ModelConfig", "ModelStatistics", "RepositoryIndex"};
-constexpr std::array<std::string_view, kStageCount> kStages = {
-    "queue", "decode", "preprocess", "batch_wait", "backbone", "heads", "draw", "convert"};
+// Of server/image, which this folder does not know, and raw pixels; codec_test compares them.
 constexpr std::array<std::string_view, 4> kFormats = {"jpeg", "png", "webp", "raw"};
 constexpr std::array<ErrorReason, 3> kShedReasons = {
     ErrorReason::kOverloaded, ErrorReason::kDraining, ErrorReason::kModelLoading};
@@ -64,6 +59,36 @@ constexpr std::array<ErrorReason, 2> kCancelReasons = {ErrorReason::kCancelled,
 constexpr int kCodeCount = 17;
 constexpr char kOther[] = "other";
 
+// The gauges that a scrape reads.
+struct GaugeRow {
+  double GaugeReadings::*value;
+  const char* name;
+  const char* help;
+  const char* pool = nullptr;  // label `pool`, where several rows share a name
+};
+constexpr char kThreads[] = "pixpool_threads";
+constexpr char kThreadsHelp[] = "Threads by pool.";
+constexpr GaugeRow kGauges[] = {
+    {&GaugeReadings::queue_depth, "pixpool_queue_depth",
+     "Images admitted that wait for a decode thread or a batch."},
+    {&GaugeReadings::queue_capacity, "pixpool_queue_capacity",
+     "Most requests that may be in flight."},
+    {&GaugeReadings::requests_in_flight, "pixpool_in_flight_requests", "Requests in flight."},
+    {&GaugeReadings::bytes_in_flight, "pixpool_in_flight_bytes",
+     "Bytes of images and of answers in flight."},
+    {&GaugeReadings::bytes_capacity, "pixpool_in_flight_bytes_limit",
+     "Most bytes of images and answers that may be in flight."},
+    {&GaugeReadings::pixels_in_flight, "pixpool_in_flight_pixels", "Pixels in flight."},
+    {&GaugeReadings::pixels_capacity, "pixpool_in_flight_pixels_limit",
+     "Most pixels that may be in flight."},
+    {&GaugeReadings::decode_threads, kThreads, kThreadsHelp, "decode"},
+    {&GaugeReadings::instance_threads, kThreads, kThreadsHelp, "instance"},
+    {&GaugeReadings::draw_threads, kThreads, kThreadsHelp, "draw"},
+    {&GaugeReadings::reply_threads, kThreads, kThreadsHelp, "reply"},
+};
+static_assert(std::size(kGauges) * sizeof(double) == sizeof(GaugeReadings),
+              "every member of GaugeReadings is a double and has its row");
+
 template <typename Enum>
 size_t Index(Enum value) {
   return static_cast<size_t>(value);
@@ -72,10 +97,6 @@ size_t Index(Enum value) {
 std::string Reason(ErrorReason reason) { return std::string(ReasonName(reason)); }
 
 }  // namespace
-
-std::string_view RpcMethodName(RpcMethod method) { return kMethods[Index(method)]; }
-
-std::string_view StageName(Stage stage) { return kStages[Index(stage)]; }
 
 // All families, and the series of those whose labels are known from the start.
 struct Metrics::Handles {
@@ -106,8 +127,6 @@ struct Metrics::Handles {
   Histogram* batch_size;
   Histogram* image_bytes;
   Histogram* image_pixels;
-  Counter* cache_hit;
-  Counter* cache_miss;
   Family<Counter>* head_family;
   std::map<std::string, Counter*, std::less<>> heads;  // constant once serving has begun
   Counter* heads_other;
@@ -139,8 +158,8 @@ struct Metrics::Handles {
     auto& calls = CounterFamily("pixpool_requests_total", "Finished calls, counted at their end.");
     auto& seconds = HistogramFamily("pixpool_request_duration_seconds",
                                     "Time from a call's arrival to its end.");
-    for (size_t m = 0; m < kMethods.size(); ++m) {
-      const std::string method(kMethods[m]);
+    for (size_t m = 0; m < kRpcMethodCount; ++m) {
+      const std::string method(RpcMethodName(static_cast<RpcMethod>(m)));
       for (int code = 0; code < kCodeCount; ++code) {
         const auto name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
         requests[m][static_cast<size_t>(code)] = &calls.Add({{"method", method}, {"code", name}});
@@ -176,8 +195,8 @@ struct Metrics::Handles {
         "which it was seen.");
     auto& seconds =
         HistogramFamily("pixpool_stage_duration_seconds", "Time that an image spent in a stage.");
-    for (size_t s = 0; s < kStages.size(); ++s) {
-      const std::string stage(kStages[s]);
+    for (size_t s = 0; s < kStageCount; ++s) {
+      const std::string stage(StageName(static_cast<Stage>(s)));
       cancellations[s].fill(nullptr);
       for (const ErrorReason reason : kCancelReasons) {
         cancellations[s][Index(reason)] =
@@ -191,36 +210,15 @@ struct Metrics::Handles {
                        .Add({}, BytesBuckets());
     image_pixels = &HistogramFamily("pixpool_image_pixels", "Pixels of an image, from its header.")
                         .Add({}, PixelsBuckets());
-    auto& cache =
-        CounterFamily("pixpool_cache_lookups_total", "Look-ups in the cache of features.");
-    cache_hit = &cache.Add({{"result", "hit"}});
-    cache_miss = &cache.Add({{"result", "miss"}});
     head_family = &CounterFamily("pixpool_head_runs_total", "Heads computed, one an image.");
     heads_other = &head_family->Add({{"kind", kOther}});
   }
 
   void AddGauges() {
-    const auto add = [this](const char* name, const char* help, double GaugeReadings::*value) {
-      readings.push_back({&GaugeFamily(name, help).Add({}), value});
-    };
-    add("pixpool_queue_depth", "Images admitted that wait for a decode thread or a batch.",
-        &GaugeReadings::queue_depth);
-    add("pixpool_queue_capacity", "Most requests that may be in flight.",
-        &GaugeReadings::queue_capacity);
-    add("pixpool_in_flight_requests", "Requests in flight.", &GaugeReadings::requests_in_flight);
-    add("pixpool_in_flight_bytes", "Bytes of images and of answers in flight.",
-        &GaugeReadings::bytes_in_flight);
-    add("pixpool_in_flight_bytes_limit", "Most bytes of images and answers that may be in flight.",
-        &GaugeReadings::bytes_capacity);
-    add("pixpool_in_flight_pixels", "Pixels in flight.", &GaugeReadings::pixels_in_flight);
-    add("pixpool_in_flight_pixels_limit", "Most pixels that may be in flight.",
-        &GaugeReadings::pixels_capacity);
-    auto& threads = GaugeFamily("pixpool_threads", "Threads by pool.");
-    readings.push_back({&threads.Add({{"pool", "cpu"}}), &GaugeReadings::cpu_threads});
-    readings.push_back({&threads.Add({{"pool", "instance"}}), &GaugeReadings::instance_threads});
-    readings.push_back({&threads.Add({{"pool", "draw"}}), &GaugeReadings::draw_threads});
-    readings.push_back({&threads.Add({{"pool", "reply"}}), &GaugeReadings::reply_threads});
-
+    for (const GaugeRow& row : kGauges) {
+      const Labels labels = row.pool == nullptr ? Labels{} : Labels{{"pool", row.pool}};
+      readings.push_back({&GaugeFamily(row.name, row.help).Add(labels), row.value});
+    }
     build_info = &GaugeFamily("pixpool_build_info", "Versions of the server, always 1.");
     model_ready = &GaugeFamily("pixpool_model_ready", "Whether a model serves.");
     model_info = &GaugeFamily("pixpool_model_info", "What a model runs on, always 1.");
@@ -276,10 +274,6 @@ void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
 void Metrics::HeadRun(std::string_view kind) {
   const auto found = handles_->heads.find(kind);
   (found != handles_->heads.end() ? found->second : handles_->heads_other)->Increment();
-}
-
-void Metrics::CacheLookup(bool hit) {
-  (hit ? handles_->cache_hit : handles_->cache_miss)->Increment();
 }
 
 void Metrics::DeclareHeads(const std::vector<std::string>& kinds) {

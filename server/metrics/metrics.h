@@ -1,6 +1,7 @@
-// Every metric of the server: names, labels and buckets are in metrics.cc and nowhere else. Callers
-// say what happened; handles are resolved once, so nothing on the request path looks a label up.
-// Label values come from fixed sets: a client cannot make a series.
+// Every metric of the server: names, labels and buckets are in metrics.cc, values of labels that
+// are enumerators here, and nowhere else. Callers say what happened; handles are resolved once, so
+// nothing on the request path looks a label up. Label values come from fixed sets: a client cannot
+// make a series.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/base/enum_names.h"
 #include "server/base/error.h"
 
 namespace pixpool {
@@ -33,16 +35,72 @@ enum class RpcMethod {
   kModelStatistics,
   kRepositoryIndex,
 };
-inline constexpr int kRpcMethodCount = 15;
-std::string_view RpcMethodName(RpcMethod method);  // "ExtractFeatures"
+
+// The method's name in its .proto file; proto_names_test compares them.
+constexpr std::string_view RpcMethodName(RpcMethod method) {
+  switch (method) {
+    case RpcMethod::kExtractFeatures:
+      return "ExtractFeatures";
+    case RpcMethod::kStreamFeatures:
+      return "StreamFeatures";
+    case RpcMethod::kPoolTensor:
+      return "PoolTensor";
+    case RpcMethod::kListModels:
+      return "ListModels";
+    case RpcMethod::kGetModel:
+      return "GetModel";
+    case RpcMethod::kModelInfer:
+      return "ModelInfer";
+    case RpcMethod::kModelStreamInfer:
+      return "ModelStreamInfer";
+    case RpcMethod::kServerLive:
+      return "ServerLive";
+    case RpcMethod::kServerReady:
+      return "ServerReady";
+    case RpcMethod::kServerMetadata:
+      return "ServerMetadata";
+    case RpcMethod::kModelReady:
+      return "ModelReady";
+    case RpcMethod::kModelMetadata:
+      return "ModelMetadata";
+    case RpcMethod::kModelConfig:
+      return "ModelConfig";
+    case RpcMethod::kModelStatistics:
+      return "ModelStatistics";
+    case RpcMethod::kRepositoryIndex:
+      return "RepositoryIndex";
+  }
+  return {};
+}
+inline constexpr int kRpcMethodCount = NamedCount(RpcMethodName);
 
 // Stages of one image; label `stage` of pixpool_stage_duration_seconds. kConvert is a request's
 // reply conversion.
 enum class Stage { kQueue, kDecode, kPreprocess, kBatchWait, kBackbone, kHeads, kDraw, kConvert };
-inline constexpr int kStageCount = 8;
-std::string_view StageName(Stage stage);  // "batch_wait"
+constexpr std::string_view StageName(Stage stage) {
+  switch (stage) {
+    case Stage::kQueue:
+      return "queue";
+    case Stage::kDecode:
+      return "decode";
+    case Stage::kPreprocess:
+      return "preprocess";
+    case Stage::kBatchWait:
+      return "batch_wait";
+    case Stage::kBackbone:
+      return "backbone";
+    case Stage::kHeads:
+      return "heads";
+    case Stage::kDraw:
+      return "draw";
+    case Stage::kConvert:
+      return "convert";
+  }
+  return {};
+}
+inline constexpr int kStageCount = NamedCount(StageName);
 
-// Gauges read at scrape time.
+// Gauges read at scrape time; each has its row in metrics.cc.
 struct GaugeReadings {
   double queue_depth = 0;     // images admitted that wait for a decode thread or a batch
   double queue_capacity = 0;  // most requests that may be in flight
@@ -51,7 +109,7 @@ struct GaugeReadings {
   double bytes_capacity = 0;
   double pixels_in_flight = 0;
   double pixels_capacity = 0;
-  double cpu_threads = 0;
+  double decode_threads = 0;
   double instance_threads = 0;
   double draw_threads = 0;
   double reply_threads = 0;
@@ -76,7 +134,6 @@ class Metrics {
   void ImageSeen(std::string_view format, double bytes,
                  double pixels);        // "jpeg", "png", "webp", "raw"
   void HeadRun(std::string_view kind);  // names outside the table count as "other"
-  void CacheLookup(bool hit);
 
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);

@@ -101,7 +101,7 @@ class Pipeline::Impl {
     g.pixels_in_flight = static_cast<double>(usage.pixels);
     g.pixels_capacity = static_cast<double>(limits.max_pixels);
     g.queue_depth = decode_pool_->queue_depth();
-    g.cpu_threads = decode_pool_->thread_count();
+    g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
     absl::MutexLock lock(&mu_);

@@ -1,4 +1,6 @@
-"""Lets the tests of deploy/ import tests/support, and finds the programs that some of them want."""
+"""Lets the tests of deploy/ import tests/support and the scripts of deploy/, and finds the
+programs that some of them want.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+DEPLOY = HERE.parents[1] / "deploy"
+for folder in (DEPLOY / "docker", DEPLOY / "grafana", HERE.parent / "support", HERE):
+    sys.path.insert(0, str(folder))
 
 from edge import Edge  # noqa: E402
 from server_fixtures import api, bin_dir, build_dir, models_dir, start_server  # noqa: E402, F401

@@ -11,6 +11,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
+# What a pod gets on top of the time that the server takes to drain.
+GRACE_MARGIN_S = 5
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "pixpool.json"
 
 
@@ -107,3 +109,14 @@ def used_series(expression: str) -> list[tuple[str, set[str]]]:
     for name, selectors in _SELECTOR.findall(re.sub(r'"[^"]*"', '""', expression)):
         found.append((name, set(re.findall(r"(\w+)\s*[=!]", selectors))))
     return found
+
+
+def known_options() -> set[str]:
+    """The server's options: of its table in the source. tests/deploy/test_options.py compares them
+    with the binary's.
+    """
+    source = (ROOT / "server" / "config_table.cc").read_text()
+    table = source[source.index("OptionRow kTable[]") : source.index("// clang-format on")]
+    options = set(re.findall(r'\{k\w+,\s*"([a-z-]+)"', table))
+    assert len(options) > 25
+    return options | {"config", "help", "version", "print-config", "check-config"}

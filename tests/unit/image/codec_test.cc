@@ -1,24 +1,38 @@
 #include "server/image/codec.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
 #include <string>
 
 #include "server/base/error.h"
+#include "server/metrics/metrics.h"
 
 namespace pixpool {
 namespace {
 
-constexpr ImageFormat kFormats[] = {ImageFormat::kJpeg, ImageFormat::kPng, ImageFormat::kWebp};
-
 TEST(CodecTest, EveryFormatHasItsRow) {
   std::set<std::string_view> names;
-  for (const ImageFormat format : kFormats) {
+  for (int i = 0; i < kImageFormatCount; ++i) {
+    const auto format = static_cast<ImageFormat>(i);
     EXPECT_EQ(CodecOf(format).format, format);
     names.insert(FormatName(format));
   }
   EXPECT_EQ(names, (std::set<std::string_view>{"jpeg", "png", "webp"}));
+}
+
+TEST(CodecTest, EveryFormatIsCountedUnderItsName) {
+  Metrics metrics;
+  for (int i = 0; i < kImageFormatCount; ++i) {
+    metrics.ImageSeen(FormatName(static_cast<ImageFormat>(i)), 1, 1);
+  }
+  const std::string text = metrics.Scrape();
+  for (int i = 0; i < kImageFormatCount; ++i) {
+    const std::string name(FormatName(static_cast<ImageFormat>(i)));
+    EXPECT_THAT(text,
+                testing::HasSubstr("pixpool_images_received_total{format=\"" + name + "\"} 1"));
+  }
 }
 
 TEST(CodecTest, FindsByMagicAlone) {

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pixpool._images import Image
+from pixpool._picture_suffixes import PICTURE_SUFFIXES
 from pixpool.bulk.errors import BulkError
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png", ".webp")
 # The end of a Parquet file holds its schema, and place and statistics of all of its data.
 _FOOTER_BYTES = 1 << 16
 
@@ -93,7 +93,7 @@ class Folder(Source):
             os.replace(part, listing)
         self._list = PathList(listing)
         if len(self._list) == 0:
-            raise BulkError(f"no pictures ({' '.join(EXTENSIONS)}) in or below {folder}")
+            raise BulkError(f"no pictures ({' '.join(PICTURE_SUFFIXES)}) in or below {folder}")
 
     def __len__(self) -> int:
         return len(self._list)
@@ -203,5 +203,5 @@ def _walk(folder: str, prefix: str) -> Iterator[str]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, prefix + entry.name + "/")
-        elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
+        elif entry.name.lower().endswith(PICTURE_SUFFIXES) and entry.is_file():
             yield prefix + entry.name

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pixpool._picture_suffixes import PICTURE_SUFFIXES
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.recipe import Recipe
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _CHUNK = 16  # pictures in memory at a time
 _BATCH_PIXELS = 1 << 20  # of one pass: 16 pictures of 256 x 256
 _REPORT_EVERY = 1024  # pictures
@@ -111,9 +111,9 @@ def list_pictures(folder: Path) -> list[Path]:
     """Pictures below a folder, by path, so that the same folder gives the same fit."""
     if not folder.is_dir():
         raise ExportError(f"the folder of pictures '{folder}' does not exist")
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
     if not found:
-        raise ExportError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+        raise ExportError(f"{folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())
 
 

@@ -1,4 +1,6 @@
-"""The panels of the dashboard, row by row, and the queries behind them."""
+"""What the dashboard shows, row by row. A metric of the server has its place here, or tests/deploy
+says which has none.
+"""
 
 # Calls for work, and those of them whose time means something (a stream's is its client's): as in
 # prometheus/rules/slo.yml.
@@ -20,6 +22,11 @@ def quantile(q, metric, labels="", more=""):
     return f"histogram_quantile({q}, {by(grouping, rate(metric + '_bucket', more))})"
 
 
+def quantiles(*shares, metric, more=""):
+    """Legend -> query of each share: p50, p99."""
+    return {f"p{int(q * 100)}": quantile(q, metric, more=more) for q in shares}
+
+
 def now(metric, more=""):
     return f"{metric}{{{SELECT}{more}}}"
 
@@ -29,8 +36,8 @@ def share(part, whole):
     return f"sum({part}) / clamp_min(sum({whole}), 1e-9)"
 
 
-# Row -> panels: title, unit, what it shows, {legend: query}, and options: stack, max, thresholds,
-# kind.
+# Row -> panels: title, unit, what it shows, {legend: query}, and options if it has any: stack, max,
+# line, kind.
 ROWS = {
     "The service": [
         (
@@ -38,13 +45,12 @@ ROWS = {
             "reqps",
             "Finished calls by method.",
             {"{{method}}": by("method", rate("pixpool_requests_total")) + " > 0"},
-            {},
         ),
         (
             "Calls that failed",
             "reqps",
-            "By status code. UNAVAILABLE is shed, draining or loading; "
-            "INVALID_ARGUMENT is the client's.",
+            "By status code. UNAVAILABLE is shed, draining or loading; INVALID_ARGUMENT is the "
+            "client's.",
             {"{{code}}": by("code", rate("pixpool_requests_total", ', code!="OK"'))},
             {"stack": True},
         ),
@@ -67,10 +73,7 @@ ROWS = {
             "Time of a call",
             "s",
             "From arrival to end, unary calls with images or tensors.",
-            {
-                f"p{int(q * 100)}": quantile(q, "pixpool_request_duration_seconds", more=UNARY)
-                for q in (0.5, 0.9, 0.99)
-            },
+            quantiles(0.5, 0.9, 0.99, metric="pixpool_request_duration_seconds", more=UNARY),
             {"line": 0.5},
         ),
         (
@@ -115,7 +118,6 @@ ROWS = {
             "s",
             "One image of a hundred takes longer.",
             {"{{stage}}": quantile(0.99, "pixpool_stage_duration_seconds", "stage") + " > 0"},
-            {},
         ),
         (
             "Batch size",
@@ -126,7 +128,6 @@ ROWS = {
                 f" / (sum({rate('pixpool_batch_size_count')}) > 0)",
                 "p95": quantile(0.95, "pixpool_batch_size"),
             },
-            {},
         ),
     ],
     "Queue and saturation": [
@@ -135,7 +136,6 @@ ROWS = {
             "short",
             "Images that wait for a decode thread or an instance.",
             {"{{instance}}": now("pixpool_queue_depth")},
-            {},
         ),
         (
             "Budgets used",
@@ -164,12 +164,12 @@ ROWS = {
         (
             "Dropped",
             "ops",
-            "Images whose client went away or whose time ran out, "
-            "by the stage before which it was seen.",
+            "Images whose client went away or whose time ran out, by the stage before which it was "
+            "seen.",
             {"{{reason}} {{stage}}": by("reason, stage", rate("pixpool_cancellations_total"))},
             {"stack": True},
         ),
-        ("CPU", "short", "Cores in use.", {"{{instance}}": rate("process_cpu_seconds_total")}, {}),
+        ("CPU", "short", "Cores in use.", {"{{instance}}": rate("process_cpu_seconds_total")}),
         (
             "Threads",
             "short",
@@ -178,17 +178,10 @@ ROWS = {
                 "{{pool}}": f"sum by (pool) ({now('pixpool_threads')})",
                 "process": f"sum({now('process_threads')})",
             },
-            {},
         ),
     ],
     "Memory and process": [
-        (
-            "Memory",
-            "bytes",
-            "Resident.",
-            {"{{instance}}": now("process_resident_memory_bytes")},
-            {},
-        ),
+        ("Memory", "bytes", "Resident.", {"{{instance}}": now("process_resident_memory_bytes")}),
         (
             "File descriptors",
             "percentunit",
@@ -201,7 +194,6 @@ ROWS = {
             "ops",
             "Dropped because their reader was too slow.",
             {"{{instance}}": rate("pixpool_log_dropped_total")},
-            {},
         ),
     ],
     "What is asked for": [
@@ -210,13 +202,6 @@ ROWS = {
             "ops",
             "Heads computed, by kind.",
             {"{{kind}}": by("kind", rate("pixpool_head_runs_total")) + " > 0"},
-            {"stack": True},
-        ),
-        (
-            "Cache",
-            "ops",
-            "Look-ups in the cache of features.",
-            {"{{result}}": by("result", rate("pixpool_cache_lookups_total"))},
             {"stack": True},
         ),
         (
@@ -230,15 +215,13 @@ ROWS = {
             "Bytes of an image",
             "bytes",
             "As it was sent.",
-            {f"p{int(q * 100)}": quantile(q, "pixpool_image_bytes") for q in (0.5, 0.95)},
-            {},
+            quantiles(0.5, 0.95, metric="pixpool_image_bytes"),
         ),
         (
             "Pixels of an image",
             "short",
             "From its header.",
-            {f"p{int(q * 100)}": quantile(q, "pixpool_image_pixels") for q in (0.5, 0.95)},
-            {},
+            quantiles(0.5, 0.95, metric="pixpool_image_pixels"),
         ),
     ],
     "Models": [

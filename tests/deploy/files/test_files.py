@@ -1,0 +1,151 @@
+"""What holds for every file of deploy/: it parses, its images have versions, its options exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from deploy_files import (
+    DEPLOY,
+    GRACE_MARGIN_S,
+    ROOT,
+    data_files,
+    known_options,
+    load,
+    load_all,
+)
+
+TEXTS = [
+    path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix not in {".pyc"}
+]
+DOCS = [ROOT / "docs" / "operations.md", ROOT / "docs" / "sizing.md", ROOT / "SECURITY.md"]
+
+
+@pytest.mark.parametrize("path", data_files(), ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_parses(path):
+    if path.suffix == ".json":
+        json.loads(path.read_text(encoding="utf-8"))
+    else:
+        assert load_all(path)
+
+
+def test_images_have_versions():
+    pattern = re.compile(r"^\s*(?:-\s+)?image:\s*(\S+)|^FROM (\S+)", re.M)
+    images = [
+        a or b for path in TEXTS for a, b in pattern.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(images) >= 6
+    for image in images:
+        tag = image.rpartition("/")[2].partition(":")[2]
+        assert re.search(r"\d+\.\d+", tag), f"{image} names no version"
+
+
+# Options.
+
+
+# Variables of ours that the server does not read.
+OTHER_VARIABLES = {
+    "PIXPOOL_TORCH",
+    "PIXPOOL_LOCK",
+    "PIXPOOL_TARGET",
+    "PIXPOOL_PYTHON",
+    "PIXPOOL_PHOTO",
+}
+
+
+@pytest.mark.parametrize("path", [*TEXTS, *DOCS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_variables_and_flags_are_options_of_the_server(path):
+    text = path.read_text(encoding="utf-8")
+    options = known_options()
+    for name in set(re.findall(r"\bPIXPOOL_[A-Z_]+[A-Z]\b", text)) - OTHER_VARIABLES:
+        assert name.removeprefix("PIXPOOL_").lower().replace("_", "-") in options, (
+            f"{name} is no option"
+        )
+    # Flags of other programs share the files; those that limit, drain or listen are ours.
+    ours = (
+        r"--((?:max|drain|default|listen|http-listen|models-dir|reply|decode|instances|threads"
+        r"|precision)(?:-[a-z]+)*)\b"
+    )
+    for name in set(re.findall(ours, text)) - {
+        "max-in-flight"
+    }:  # "--max-in-flight-..." stands for three
+        assert name in options, f"--{name} is no option"
+
+
+# The client's service config.
+
+
+def test_the_service_config_names_services_and_methods_that_exist():
+    found = set()
+    for path in (ROOT / "proto").rglob("*.proto"):
+        text = path.read_text()
+        package = re.search(r"^package ([\w.]+);", text, re.M)[1]
+        for name, body in re.findall(r"^service (\w+) \{(.*?)^\}", text, re.M | re.S):
+            found |= {
+                (f"{package}.{name}", method)
+                for method in [None, *re.findall(r"\brpc (\w+)", body)]
+            }
+    config = json.loads((DEPLOY / "client" / "service_config.json").read_text())
+    named = {
+        (row["service"], row.get("method"))
+        for method in config["methodConfig"]
+        for row in method["name"]
+    }
+    assert named <= found
+
+
+# Compose.
+
+
+def test_compose_mounts_what_is_there_and_opens_loopback_only():
+    compose = load(DEPLOY / "compose" / "compose.yaml")
+    for name, service in compose["services"].items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith(".") and source != "../../models":
+                assert (DEPLOY / "compose" / source).exists(), f"{name}: {source}"
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name}: {port}"
+    assert compose["services"]["pixpool"]["networks"] == ["inside"], (
+        "the server's own port stays behind the edge"
+    )
+
+
+# KServe.
+
+
+def test_kserve_runtime_and_service_fit():
+    runtime = load(DEPLOY / "kserve" / "serving-runtime.yaml")
+    service = load(DEPLOY / "kserve" / "inference-service.yaml")
+    predictor = service["spec"]["predictor"]
+    assert predictor["model"]["runtime"] == runtime["metadata"]["name"]
+    supported = {(row["name"], row["version"]) for row in runtime["spec"]["supportedModelFormats"]}
+    assert (
+        predictor["model"]["modelFormat"]["name"],
+        predictor["model"]["modelFormat"]["version"],
+    ) in supported
+    (container,) = runtime["spec"]["containers"]
+    assert container["name"] == "kserve-container"
+    options = {row["name"]: row["value"] for row in container["env"]}
+    assert options["PIXPOOL_MODELS_DIR"] == "/mnt/models"
+    drain_s = (
+        int(options["PIXPOOL_DRAIN_DELAY_MS"]) + int(options["PIXPOOL_DRAIN_TIMEOUT_MS"])
+    ) / 1000
+    assert predictor["terminationGracePeriodSeconds"] >= drain_s + GRACE_MARGIN_S
+
+
+# Scripts.
+
+
+def test_the_scripts_run_on_this_python():
+    """They use the standard library only."""
+    for script in (
+        DEPLOY / "grafana" / "make_dashboard.py",
+        DEPLOY / "kubernetes" / "components" / "monitoring" / "make_rules.py",
+    ):
+        run = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[2])"
+        subprocess.run([sys.executable, "-S", "-c", run, script.parent, script], check=True)

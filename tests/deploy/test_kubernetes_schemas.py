@@ -1,0 +1,34 @@
+"""The Kubernetes manifests as they are applied, by the API's schemas and checkov's rules."""
+
+from __future__ import annotations
+
+import subprocess
+
+import kubernetes_validate
+import pytest
+
+from overlays import FOLDER, OVERLAYS, by_kind, render
+
+RENDERED = render()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_valid_by_the_schemas(overlay):
+    for part in by_kind(RENDERED[overlay]).values():
+        # No schema of these is in the package.
+        if "monitoring.coreos.com" not in part["apiVersion"]:
+            kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_checkov_finds_nothing_that_is_not_explained(program, tmp_path):
+    files = [tmp_path / f"{name}.yaml" for name in OVERLAYS]
+    for name, file in zip(OVERLAYS, files, strict=True):
+        file.write_text(RENDERED[name])
+    command = [program("checkov", "PyPI, in an environment of its own"), "-f", *files]
+    command += ["--config-file", FOLDER / "checkov.yaml"]
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and "Passed checks" in done.stdout, (
+        done.stdout + done.stderr[-2000:]
+    )
