@@ -4,6 +4,7 @@
 
 #include "server/app/serve.h"
 #include "server/config/config.h"
+#include "server/heads/head_json.h"
 
 extern char** environ;
 
@@ -16,6 +17,10 @@ int main(int argc, char** argv) {
   if (result.action == pixpool::ConfigAction::kExit) {
     std::fputs(result.output.c_str(), result.exit_code == 0 ? stdout : stderr);
     return result.exit_code;
+  }
+  if (result.action == pixpool::ConfigAction::kPrintHeads) {
+    std::fputs(pixpool::HeadsJson().c_str(), stdout);
+    return 0;
   }
   return pixpool::Serve(result.config);
 }

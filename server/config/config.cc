@@ -27,6 +27,7 @@ struct Actions {
   bool version = false;
   bool print_config = false;
   bool check_config = false;
+  bool print_heads = false;
 };
 
 // A configuration in the making.
@@ -57,6 +58,7 @@ bool* FindAction(std::string_view name, Actions* actions) {
   if (name == "version") return &actions->version;
   if (name == "print-config") return &actions->print_config;
   if (name == "check-config") return &actions->check_config;
+  if (name == "print-heads") return &actions->print_heads;
   return nullptr;
 }
 
@@ -80,7 +82,8 @@ bool ReadFlag(const std::string& name, const std::optional<std::string>& value,
     }
   }
   if (row == nullptr && name != "config") {
-    const auto names = Names("--", {"config", "help", "version", "print-config", "check-config"});
+    const auto names =
+        Names("--", {"config", "help", "version", "print-config", "check-config", "print-heads"});
     problems.push_back(
         Concat("unknown flag ", Quoted("--" + name), DidYouMean("--" + name, names)));
     return false;
@@ -225,6 +228,9 @@ ConfigResult ParseConfig(const std::vector<std::string>& args,
   ReadFlags(args, &parse);
   if (parse.actions.help) return Exit({}, 0, HelpText());
   if (parse.actions.version) return Exit({}, 0, VersionText());
+  if (parse.actions.print_heads && parse.problems.empty()) {
+    return {.action = ConfigAction::kPrintHeads};
+  }
   ReadEnvironment(environment, &parse);
   CheckTwice(parse.flags, &parse.problems);
   TakeConfigPath(&parse.environment, &parse);

@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_split.h"
 #include "server/base/text.h"
-#include "server/config/config_table.h"
 #include "server/base/version.h"
+#include "server/config/config_table.h"
 
 namespace pixpool {
 namespace {
@@ -76,6 +76,8 @@ std::string HelpText() {
   out += "\nThis command:\n";
   AppendEntry(&out, "--config FILE", "Read options from FILE (or PIXPOOL_CONFIG).");
   AppendEntry(&out, "--check-config", "Check all options and exit: 0 if they are valid, else 2.");
+  AppendEntry(&out, "--print-heads",
+              "Print the table of heads with their parameters as JSON and exit.");
   AppendEntry(&out, "--print-config",
               "Print all options as a configuration file, with their sources, and exit.");
   AppendEntry(&out, "--version", "Print the version and exit.");

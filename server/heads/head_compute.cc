@@ -50,7 +50,7 @@ absl::StatusOr<HeadTensors> ComputeHead(const HeadSpec& spec, const HeadInput& i
   PIXPOOL_RETURN_IF_ERROR(CheckHeadOnMap(spec, input.map().size(2), input.map().size(3)));
   try {
     const c10::InferenceMode inference;
-    HeadTensors result = FindHeadType(spec.kind)->compute(spec, input);
+    HeadTensors result = spec.type->compute(spec, input);
     for (at::Tensor* tensor :
          {&result.values, &result.indices, &result.classes, &result.probabilities}) {
       // Contiguous first: the rows of a channels-last map lie in another order.
@@ -68,7 +68,7 @@ HeadOutput TakeRow(const HeadSpec& spec, const HeadTensors& tensors, int64_t row
   HeadOutput output;
   const int64_t count = tensors.values.numel() / tensors.values.size(0);
   const float* values = tensors.values.const_data_ptr<float>() + row * count;
-  if (spec.output == HeadOutputKind::kScores) {
+  if (spec.output() == HeadOutputKind::kScores) {
     output.scores = TopScores({values, static_cast<size_t>(count)}, spec.Int("top_k"));
     output.shape = {static_cast<int64_t>(output.scores.size())};
     return output;

@@ -13,9 +13,9 @@ constexpr float kLargestHalf = 65'504;
 }  // namespace
 
 std::string NegativesWarning(const HeadSpec& spec, std::string_view where) {
-  const HeadType& type = *FindHeadType(spec.kind);
+  const HeadType& type = *spec.type;
   const std::string what = type.negatives == nullptr ? "" : type.negatives(spec);
-  return what.empty() ? "" : Concat(where, " has negative activations; ", spec.kind, " ", what);
+  return what.empty() ? "" : Concat(where, " has negative activations; ", spec.kind(), " ", what);
 }
 
 void FinishHead(const HeadSpec& spec, HeadOutput& output) {
@@ -24,9 +24,9 @@ void FinishHead(const HeadSpec& spec, HeadOutput& output) {
     FinishVector(post, output.values);
     output.shape = {static_cast<int64_t>(output.values.size())};
     const Projection& projection = *post.projection;
-    if (projection.head_kind != spec.kind) {
+    if (projection.head_kind != spec.kind()) {
       output.warnings.push_back(Concat("projection '", projection.name, "' was fitted on ",
-                                       projection.head_kind, ", not ", spec.kind));
+                                       projection.head_kind, ", not ", spec.kind()));
     } else if (!projection.head_pooling.empty() && projection.head_pooling != spec.pooling) {
       output.warnings.push_back(Concat("projection '", projection.name, "' was fitted on ",
                                        projection.head_pooling, ", not ", spec.pooling));

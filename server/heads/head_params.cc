@@ -157,6 +157,24 @@ std::string ParamSpec::RangeText() const {
                 max_entries > 0 ? Concat(", at most ", max_entries) : "");
 }
 
+std::string_view ParamTypeName(ParamType type) {
+  switch (type) {
+    case ParamType::kBool:
+      return "bool";
+    case ParamType::kInt:
+      return "int";
+    case ParamType::kFloat:
+      return "float";
+    case ParamType::kIntList:
+      return "int_list";
+    case ParamType::kEnum:
+      return "enum";
+    case ParamType::kText:
+      return "text";
+  }
+  return "";
+}
+
 std::string ParamText(const ParamValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   if (const auto* integer = std::get_if<int64_t>(&value)) return ShortestText(*integer);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "server/heads/heads.h"
@@ -12,6 +13,9 @@ namespace pixpool {
 // floats rounded to float32 as they travel, lists of two. Unknown names are refused. HEAD_INVALID
 // with the field "gem.p".
 absl::StatusOr<ParamMap> ResolveParams(const HeadType& type, const ParamMap& given);
+
+// "bool", "int", "float", "int_list", "enum", "text".
+std::string_view ParamTypeName(ParamType type);
 
 // Text of a value: "true", "3", "1e-06" (shortest that reads back as the same float32), "2x3",
 // "softmax".

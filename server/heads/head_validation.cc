@@ -65,7 +65,7 @@ absl::Status CheckClassifierHead(const HeadRequest& request, const HeadScope& sc
                                  HeadSpec& spec) {
   if (spec.layer != scope.classifier_layer) {
     return HeadError(ErrorReason::kHeadInvalid, "layer",
-                     Concat(spec.kind, " reads layer '", scope.classifier_layer,
+                     Concat(spec.kind(), " reads layer '", scope.classifier_layer,
                             "', the one that the classifier was trained on, not '", spec.layer,
                             "'; leave layer empty"));
   }
@@ -77,7 +77,7 @@ absl::Status CheckClassifierHead(const HeadRequest& request, const HeadScope& sc
   if (request.encoding != Encoding::kFloat32) field = "encoding";
   if (!field.empty()) {
     return HeadError(ErrorReason::kHeadInvalid, field,
-                     Concat(field, " is for vectors and maps; ", spec.kind, " has scores"));
+                     Concat(field, " is for vectors and maps; ", spec.kind(), " has scores"));
   }
   spec.class_count = scope.class_count;
   return absl::OkStatus();
@@ -89,8 +89,8 @@ absl::StatusOr<std::shared_ptr<const Projection>> FindProjection(const HeadReque
   const auto error = [](std::string_view message) {
     return HeadError(ErrorReason::kHeadInvalid, "projection", message);
   };
-  if (spec.output != HeadOutputKind::kVector) {
-    return error(Concat("a projection takes vectors; ", spec.kind, " gives a map"));
+  if (spec.output() != HeadOutputKind::kVector) {
+    return error(Concat("a projection takes vectors; ", spec.kind(), " gives a map"));
   }
   std::string known;
   for (const auto& projection : scope.projections) {
@@ -102,10 +102,11 @@ absl::StatusOr<std::shared_ptr<const Projection>> FindProjection(const HeadReque
     }
     const LayerInfo& layer = scope.layers[static_cast<size_t>(spec.layer_index)];
     // A vector head's length does not depend on the map's size.
-    const int64_t length = FindHeadType(spec.kind)->value_count(spec, layer.channels, 1, 1);
+    const int64_t length = spec.type->value_count(spec, layer.channels, 1, 1);
     if (projection->input_dimensions != length) {
       return error(Concat("projection '", projection->name, "' takes ",
-                          projection->input_dimensions, " values, ", spec.kind, " gives ", length));
+                          projection->input_dimensions, " values, ", spec.kind(), " gives ",
+                          length));
     }
     return projection;
   }
@@ -142,6 +143,9 @@ const T& Get(const ParamMap& params, std::string_view name) {
 
 }  // namespace
 
+std::string_view HeadSpec::kind() const { return type->name; }
+HeadOutputKind HeadSpec::output() const { return type->output; }
+bool HeadSpec::ReturnsIndices() const { return Has("return_indices") && Bool("return_indices"); }
 bool HeadSpec::Has(std::string_view name) const { return params.find(name) != params.end(); }
 bool HeadSpec::Bool(std::string_view name) const { return Get<bool>(params, name); }
 int64_t HeadSpec::Int(std::string_view name) const { return Get<int64_t>(params, name); }
@@ -166,8 +170,7 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
   }
   HeadSpec spec;
   spec.id = request.id;
-  spec.kind = request.kind;
-  spec.output = type->output;
+  spec.type = type;
   if (type->needs_classifier() && scope.classifier_layer.empty()) {
     return HeadError(ErrorReason::kHeadInvalid, type->name,
                      Concat(type->name, " needs a model with a classifier, and there is none"));
@@ -180,7 +183,7 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
   if (type->check != nullptr) PIXPOOL_RETURN_IF_ERROR(type->check(spec, scope));
   PIXPOOL_ASSIGN_OR_RETURN(spec.post, ResolvePost(request, scope, spec));
   spec.pooling =
-      Concat("layer=", spec.layer, ";kind=", spec.kind, ParamsText(*type, spec.params, true));
+      Concat("layer=", spec.layer, ";kind=", spec.kind(), ParamsText(*type, spec.params, true));
   if (spec.filter_index >= 0) {
     // The name says nothing of the weights; their digest does.
     spec.pooling += Concat(";filter=", scope.filters[spec.filter_index].sha256);
@@ -210,11 +213,20 @@ absl::StatusOr<std::vector<HeadSpec>> ValidateHeads(absl::Span<const HeadRequest
   // Given ids come first: a default never takes a name that the caller chose for another head.
   for (HeadSpec& spec : specs) {
     if (!spec.id.empty()) continue;
-    std::string id = spec.kind;
-    for (int n = 2; !ids.insert(id).second; ++n) id = Concat(spec.kind, "_", n);
+    std::string id(spec.kind());
+    for (int n = 2; !ids.insert(id).second; ++n) id = Concat(spec.kind(), "_", n);
     spec.id = std::move(id);
   }
   return specs;
+}
+
+absl::Status CheckHeadOnMap(const HeadSpec& spec, int64_t h, int64_t w) {
+  return spec.type->check_map == nullptr ? absl::OkStatus() : spec.type->check_map(spec, h, w);
+}
+
+double HeadOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) {
+  if (spec.type->operations != nullptr) return spec.type->operations(spec, c, h, w);
+  return static_cast<double>(c) * static_cast<double>(h) * static_cast<double>(w);
 }
 
 }  // namespace pixpool

@@ -1,5 +1,5 @@
-// Pooling heads: the table of kinds with their parameters, and their validation. Torch-free; the
-// computation on plain floats is reached through pool_tensor.h.
+// Pooling heads: what a kind of head is, what a request says of one, and what validation makes of
+// it. Torch-free; the computation on plain floats is reached through pool_tensor.h.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,11 @@ enum class ParamType { kBool, kInt, kFloat, kIntList, kEnum, kText };
 struct ParamSpec {
   std::string_view name;
   ParamType type;
+  std::string_view help;  // one line, without range and default
   // Default in text form ("3", "true", "softmax"); empty: none. With `required` false and no
-  // default the head derives it (stride from the kernel).
+  // default the head derives it by default_rule ("kernel_size").
   std::string_view default_value;
+  std::string_view default_rule;
   bool required = false;
   // Bounds of numbers and of list elements; min_open and max_open exclude the bound itself.
   double min = 0;
@@ -51,6 +53,8 @@ struct ParamSpec {
 
 enum class HeadOutputKind { kVector, kMap, kScores, kActivationMap };
 
+struct HeadType;
+
 // A head as a request words it.
 struct HeadRequest {
   std::string id;     // empty: named after the kind
@@ -65,11 +69,10 @@ struct HeadRequest {
 
 // A validated head: all defaults filled in, layer resolved. Immutable from then on.
 struct HeadSpec {
+  const HeadType* type = nullptr;  // its row of the table; lives as long as the process
   std::string id;
-  std::string kind;
   std::string layer;
   int layer_index = 0;  // position in the manifest's layers
-  HeadOutputKind output = HeadOutputKind::kVector;
   ParamMap params;
   PostProcessing post;
   // Layer, kind and parameters that decide the space: heads with the same text give the same values
@@ -82,6 +85,11 @@ struct HeadSpec {
   int filter_index = -1;  // of conv_pool: position in the model's filters; -1: the mean filter
   int64_t output_channels = 0;  // of conv_pool's filter
   bool given_indices = false;   // of max_unpool: the caller has pooled already
+
+  std::string_view kind() const;  // "gem"
+  HeadOutputKind output() const;
+  // Whether positions of maxima come with the values.
+  bool ReturnsIndices() const;
 
   bool Bool(std::string_view name) const;
   int64_t Int(std::string_view name) const;
@@ -106,10 +114,14 @@ struct HeadScope {
 struct HeadInput;    // head_compute.h
 struct HeadTensors;  // head_compute.h
 
-// A kind of head, a row of the table in heads.cc.
+// A kind of head: a row of the table, stated in its file of server/heads/kinds. Clients and docs
+// are made from it (--print-heads).
 struct HeadType {
-  std::string_view name;
-  std::string_view description;
+  std::string_view name;         // of its field in the proto; set by the table
+  std::string_view description;  // one sentence
+  std::string_view use;          // what it is good for, one line
+  std::string_view reference;    // paper or torch module; empty: none
+  std::string_view shape;        // of its values: "C", "C x oH x oW"
   HeadOutputKind output;
   std::vector<ParamSpec> params;
   // Fills the derived parameters and checks what spans parameters (padding against kernel) or needs
@@ -122,11 +134,15 @@ struct HeadType {
   int64_t (*value_count)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
   // The head itself, on a batch of maps.
   HeadTensors (*compute)(const HeadSpec& spec, const HeadInput& input) = nullptr;
-  // Map values that the head reads, roughly, repetitions included; null: each one once.
+  // Map values that the head reads, roughly, repetitions included; null: each one once. `cost` says
+  // it in words.
   double (*operations)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
+  std::string_view cost = "each value once";
   // What becomes of negative activations, "lifts them to eps", where that deserves a warning on
   // layers that have them; empty or null where it does not.
   std::string (*negatives)(const HeadSpec& spec) = nullptr;
+  // Whether a tensor to pool may bring indices for it.
+  bool takes_indices = false;
 
   bool needs_classifier() const {
     return output == HeadOutputKind::kScores || output == HeadOutputKind::kActivationMap;

@@ -11,7 +11,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/heads/head_compute.h"
-#include "server/heads/windows.h"
+#include "server/heads/unpool.h"
 #include "server/torch/torch_env.h"
 
 namespace pixpool {
@@ -75,10 +75,10 @@ absl::StatusOr<std::vector<std::vector<HeadOutput>>> PoolMaps(absl::Span<const H
   for (size_t i = 0; i < heads.size(); ++i) {
     const HeadSpec& head = heads[i];
     const std::string prefix = Concat("heads[", i, "]");
-    if (FindHeadType(head.kind)->needs_classifier() || head.filter_index >= 0) {
+    if (head.type->needs_classifier() || head.filter_index >= 0) {
       return PrependField(
-          MakeError({.reason = ErrorReason::kHeadInvalid, .field = head.kind},
-                    Concat(head.kind, " needs a model; a tensor comes without one")),
+          MakeError({.reason = ErrorReason::kHeadInvalid, .field = std::string(head.kind())},
+                    Concat(head.kind(), " needs a model; a tensor comes without one")),
           prefix);
     }
     if (absl::Status status = CheckHeadOnMap(head, maps.h, maps.w); !status.ok()) {

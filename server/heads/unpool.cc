@@ -1,14 +1,14 @@
-// max_unpool: sizes and checks, as torch.nn.MaxUnpool2d.
+#include "server/heads/unpool.h"
+
 #include <array>
 #include <cstdlib>
 
 #include "server/base/text.h"
+#include "server/heads/kind.h"
 #include "server/heads/windows.h"
 
 namespace pixpool {
 namespace {
-
-constexpr std::array<std::string_view, 2> kAxisNames = {"height", "width"};
 
 // Cells of an axis that hold pooled values.
 int64_t PooledSide(const HeadSpec& spec, int axis, int64_t side) {
@@ -43,14 +43,14 @@ absl::Status CheckUnpoolOnMap(const HeadSpec& spec, int64_t h, int64_t w) {
     const int64_t fallback = DefaultSide(spec, axis, PooledSide(spec, axis, sides[axis]));
     const int64_t stride = WindowOf(spec, axis).stride;
     if (size[axis] < 1 || std::abs(size[axis] - fallback) >= stride) {
-      return WindowError(spec, "output_size",
-                         Concat("is ", size[axis], " in ", kAxisNames[axis],
-                                "; it must be at least 1 and less than one stride (", stride,
-                                ") from ", fallback, ", what kernel, stride and padding give"));
+      return BadParameter(spec, "output_size",
+                          Concat("is ", size[axis], " in ", kAxisNames[axis],
+                                 "; it must be at least 1 and less than one stride (", stride,
+                                 ") from ", fallback, ", what kernel, stride and padding give"));
     }
     // Indices count in the plane that was pooled; in another one they would point elsewhere.
     if (!spec.given_indices && size[axis] != sides[axis]) {
-      return WindowError(
+      return BadParameter(
           spec, "output_size",
           Concat("the output's ", kAxisNames[axis], " would be ", size[axis], ", the map's is ",
                  sides[axis], "; give output_size ", h, "x", w, ", the size of the map"));

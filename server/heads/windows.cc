@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <string>
 
-#include "server/base/error.h"
 #include "server/base/text.h"
+#include "server/heads/kind.h"
 
 namespace pixpool {
 namespace {
-
-constexpr std::array<std::string_view, 2> kAxisNames = {"height", "width"};
 
 int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0 ? 1 : 0); }
 
@@ -36,13 +33,6 @@ bool WindowAxis::AllWindowsTouch(int64_t input) const {
   return true;
 }
 
-absl::Status WindowError(const HeadSpec& spec, std::string_view param, std::string_view what) {
-  ErrorDetails details;
-  details.reason = ErrorReason::kHeadInvalid;
-  details.field = Concat(spec.kind, ".", param);
-  return MakeError(details, Concat(details.field, ": ", what));
-}
-
 WindowAxis WindowOf(const HeadSpec& spec, int axis) {
   WindowAxis window;
   window.kernel = spec.Ints("kernel_size")[axis];
@@ -58,19 +48,10 @@ absl::Status CheckWindow(HeadSpec& spec, const HeadScope&) {
   for (int axis = 0; axis < 2; ++axis) {
     const WindowAxis window = WindowOf(spec, axis);
     if (window.padding > window.kernel / 2) {
-      return WindowError(spec, "padding",
-                         Concat("is ", window.padding, " in ", kAxisNames[axis],
-                                "; it must be at most half the kernel, which is ", window.kernel));
+      return BadParameter(spec, "padding",
+                          Concat("is ", window.padding, " in ", kAxisNames[axis],
+                                 "; it must be at most half the kernel, which is ", window.kernel));
     }
-  }
-  if (spec.Has("divisor_override") && spec.Int("divisor_override") == 0) {
-    return WindowError(spec, "divisor_override", "must not be 0");
-  }
-  if (spec.Has("count_include_pad")) {
-    // Without padding, or with a divisor of its own, it changes nothing; one text for one space.
-    const std::vector<int64_t>& padding = spec.Ints("padding");
-    const bool matters = !spec.Has("divisor_override") && (padding[0] > 0 || padding[1] > 0);
-    if (!matters) spec.params["count_include_pad"] = true;
   }
   return absl::OkStatus();
 }
@@ -80,18 +61,11 @@ absl::Status CheckWindowOnMap(const HeadSpec& spec, int64_t h, int64_t w) {
   for (int axis = 0; axis < 2; ++axis) {
     const WindowAxis window = WindowOf(spec, axis);
     if (window.OutputSize(sides[axis]) < 1) {
-      return WindowError(
+      return BadParameter(
           spec, "kernel_size",
           Concat("a window of ", window.kernel, " with dilation ", window.dilation, " and padding ",
                  window.padding, " does not fit the map's ", kAxisNames[axis], " of ", sides[axis],
                  "; use a smaller kernel or a larger input"));
-    }
-    if (spec.post.l2_normalized && spec.kind == "max_pool" &&
-        !window.AllWindowsTouch(sides[axis])) {
-      return WindowError(
-          spec, "dilation",
-          Concat("windows lie wholly in the padding for a map's ", kAxisNames[axis], " of ",
-                 sides[axis], ", so their maximum is -infinity, which has no L2 norm"));
     }
   }
   return absl::OkStatus();
@@ -101,7 +75,7 @@ int64_t WindowValueCount(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) 
   const int64_t oh = WindowOf(spec, 0).OutputSize(h);
   const int64_t ow = WindowOf(spec, 1).OutputSize(w);
   if (oh < 1 || ow < 1) return 0;
-  return c * oh * ow * (spec.Has("return_indices") && spec.Bool("return_indices") ? 2 : 1);
+  return c * oh * ow * (spec.ReturnsIndices() ? 2 : 1);
 }
 
 double WindowOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) {

@@ -1,9 +1,9 @@
 // Arithmetic of pooling windows, as torch 2.13 does it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "server/heads/heads.h"
@@ -30,27 +30,14 @@ struct WindowAxis {
 // default.
 WindowAxis WindowOf(const HeadSpec& spec, int axis);
 
-// An error of a parameter, with its field ("max_pool.padding").
-absl::Status WindowError(const HeadSpec& spec, std::string_view param, std::string_view what);
+inline constexpr std::string_view kWindowCost = "every window's cells once";
+inline constexpr std::array<std::string_view, 2> kAxisNames = {"height", "width"};
 
-// The columns of max_pool, avg_pool and conv_pool in the head table.
+// Columns of the heads with windows in the table of heads: stride is the kernel where none is
+// given, and padding is at most half of it.
 absl::Status CheckWindow(HeadSpec& spec, const HeadScope& scope);
 absl::Status CheckWindowOnMap(const HeadSpec& spec, int64_t h, int64_t w);
 int64_t WindowValueCount(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
 double WindowOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
-
-// unpool.cc: the columns of max_unpool.
-absl::Status CheckUnpool(HeadSpec& spec, const HeadScope& scope);
-absl::Status CheckUnpoolOnMap(const HeadSpec& spec, int64_t h, int64_t w);
-int64_t UnpoolValueCount(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
-
-// Height and width of what max_unpool gives for a map of this size: output_size, or torch's
-// default. With given_indices the map holds pooled values, else it is pooled first.
-std::vector<int64_t> UnpooledSize(const HeadSpec& spec, int64_t h, int64_t w);
-
-// conv_filter.cc: the check of conv_pool, which finds its filter, and its columns.
-absl::Status CheckConvPool(HeadSpec& spec, const HeadScope& scope);
-int64_t ConvPoolValueCount(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
-double ConvPoolOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
 
 }  // namespace pixpool

@@ -20,7 +20,7 @@ struct Output {
 // it.
 std::vector<int64_t> ShapeOf(const HeadType& type, const HeadSpec& head, const LayerInfo& layer,
                              const InputPlan& plan) {
-  switch (head.output) {
+  switch (head.output()) {
     case HeadOutputKind::kScores:
       return {head.Int("top_k")};
     case HeadOutputKind::kActivationMap:
@@ -44,8 +44,8 @@ std::vector<Output> OutputsOf(const ModelInfo& info, int max_input_side) {
     const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, info.Scope());
     if (!head.ok()) continue;  // a required parameter
     const LayerInfo& layer = info.layers[static_cast<size_t>(head->layer_index)];
-    out.push_back({.name = head->kind,
-                   .is_text = head->output == HeadOutputKind::kScores,
+    out.push_back({.name = std::string(head->kind()),
+                   .is_text = head->output() == HeadOutputKind::kScores,
                    .shape = ShapeOf(type, *head, layer, *plan)});
   }
   return out;

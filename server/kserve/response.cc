@@ -41,7 +41,7 @@ struct TensorType {
 };
 
 TensorType TypeOf(const HeadSpec& head, const HeadOutput& output) {
-  if (head.output == HeadOutputKind::kScores) {
+  if (head.output() == HeadOutputKind::kScores) {
     return {"BYTES", {static_cast<int64_t>(output.scores.size())}};
   }
   if (IsPng(output)) return {"BYTES", {}};
@@ -57,7 +57,7 @@ TensorType TypeOf(const HeadSpec& head, const HeadOutput& output) {
 
 void AppendValues(const HeadSpec& head, const std::vector<std::string>& labels,
                   const HeadOutput& output, std::string* raw) {
-  if (head.output == HeadOutputKind::kScores) {
+  if (head.output() == HeadOutputKind::kScores) {
     for (const ClassScore& score : output.scores) AppendBytes(ClassText(score, labels), raw);
   } else if (IsPng(output)) {
     AppendBytes(output.png, raw);
@@ -76,12 +76,12 @@ std::string BoxText(const Region& box) {
 void SetParameters(const Column& column, const std::vector<std::string>& labels,
                    OutputTensor* tensor) {
   SetText(tensor, "space_id", column.head.space_id);
-  SetText(tensor, "kind", column.head.kind);
+  SetText(tensor, "kind", std::string(column.head.kind()));
   SetText(tensor, "layer", column.head.layer);
   std::vector<std::string> warnings, classes, boxes;
   for (const HeadOutput* output : column.outputs) {
     warnings.insert(warnings.end(), output->warnings.begin(), output->warnings.end());
-    if (column.head.output != HeadOutputKind::kActivationMap) continue;
+    if (column.head.output() != HeadOutputKind::kActivationMap) continue;
     classes.push_back(output->scores.empty() ? "" : ClassText(output->scores[0], labels));
     boxes.push_back(BoxText(output->box));
   }
@@ -149,7 +149,7 @@ absl::Status InferResponseFromResult(const inference::ModelInferRequest& request
     for (ImageFeatures& image : result.images) column.outputs.push_back(&image.outputs[h]);
     const int i = static_cast<int>(h);
     const std::string name =
-        request.outputs_size() > 0 ? request.outputs(i).name() : column.head.kind;
+        request.outputs_size() > 0 ? request.outputs(i).name() : std::string(column.head.kind());
     PIXPOOL_RETURN_IF_ERROR(AddOutput(name, column, info.labels, out));
   }
   out->set_model_name(info.name);

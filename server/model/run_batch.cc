@@ -34,7 +34,7 @@ struct Group {
 
 // Heads with the same text give the same tensors; what follows pooling is each one's own.
 std::string GroupKey(const HeadSpec& spec) {
-  return spec.pooling + ParamsText(*FindHeadType(spec.kind), spec.params, /*in_space=*/false);
+  return spec.pooling + ParamsText(*spec.type, spec.params, /*in_space=*/false);
 }
 
 std::map<std::string, Group> GroupHeads(absl::Span<const ModelTask> tasks) {

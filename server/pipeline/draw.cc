@@ -21,7 +21,7 @@ std::string DrawPng(const ActivationView& map, const HeadSpec& head, const Image
 
 }  // namespace
 
-bool Draws(const HeadSpec& head) { return head.output == HeadOutputKind::kActivationMap; }
+bool Draws(const HeadSpec& head) { return head.output() == HeadOutputKind::kActivationMap; }
 
 bool DrawsOnPicture(const HeadSpec& head) { return Draws(head) && head.Enum("format") == kOverlay; }
 

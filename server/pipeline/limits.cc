@@ -45,11 +45,11 @@ absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads) {
 
 void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps) {
   const auto times = static_cast<double>(maps);
-  double values = static_cast<double>(FindHeadType(head.kind)->value_count(head, c, h, w));
+  double values = static_cast<double>(head.type->value_count(head, c, h, w));
   if (head.post.projection) values = static_cast<double>(head.post.dimensions);
   double bytes = values * BytesAValue(head.post.encoding);
   // Half of the values are indices then, and of eight bytes.
-  if (head.Has("return_indices") && head.Bool("return_indices")) {
+  if (head.ReturnsIndices()) {
     bytes = values / 2 * (BytesAValue(head.post.encoding) + 8);
   }
   response_bytes += times * bytes;

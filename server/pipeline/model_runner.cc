@@ -81,7 +81,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
     StageSlot(slot, Stage::kBackbone) = times.backbone;
     StageSlot(slot, Stage::kHeads) = times.heads;
     if (slot.status.ok()) {
-      for (const HeadSpec& head : *batch[i].work->result.heads) metrics_->HeadRun(head.kind);
+      for (const HeadSpec& head : *batch[i].work->result.heads) metrics_->HeadRun(head.kind());
     }
     complete_(std::move(batch[i]));
   }

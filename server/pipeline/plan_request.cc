@@ -89,8 +89,8 @@ absl::StatusOr<std::vector<HeadSpec>> ResolveHeads(const ExtractRequest& request
 absl::Status CheckPasses(const std::vector<InputPass>& passes, const std::vector<HeadSpec>& heads) {
   if (passes.size() == 1) return absl::OkStatus();
   for (size_t i = 0; i < heads.size(); ++i) {
-    if (heads[i].output == HeadOutputKind::kVector) continue;
-    const std::string field = Concat("heads[", i, "].", heads[i].kind);
+    if (heads[i].output() == HeadOutputKind::kVector) continue;
+    const std::string field = Concat("heads[", i, "].", heads[i].kind());
     return MakeError({.reason = ErrorReason::kHeadInvalid, .field = field},
                      Concat(field,
                             " gives no vector; input_options.scales and flip sum the vectors "

@@ -75,7 +75,7 @@ absl::Status TensorPooler::Compute(Work* work) {
     return MakeError(ErrorReason::kInferenceFailed, "the tensor could not be pooled");
   }
   metrics_->StageTime(Stage::kHeads, ToSeconds(clock_->Now() - start));
-  for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind);
+  for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());
   return absl::OkStatus();
 }
 

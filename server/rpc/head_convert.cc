@@ -11,6 +11,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/heads/head_params.h"
 
 namespace pixpool {
 namespace {
@@ -144,24 +145,6 @@ void ActivationMapToProto(const std::vector<std::string>& labels, HeadOutput&& o
   box->set_bottom_px(output.box.bottom());
 }
 
-std::string_view ParamTypeName(ParamType type) {
-  switch (type) {
-    case ParamType::kBool:
-      return "bool";
-    case ParamType::kInt:
-      return "int";
-    case ParamType::kFloat:
-      return "float";
-    case ParamType::kIntList:
-      return "int_list";
-    case ParamType::kEnum:
-      return "enum";
-    case ParamType::kText:
-      return "text";
-  }
-  return "";
-}
-
 }  // namespace
 
 absl::StatusOr<HeadRequest> HeadFromProto(const v1::Head& head) {
@@ -213,7 +196,7 @@ v1::HeadType HeadTypeToProto(const HeadType& type) {
 void HeadOutputToProto(const HeadSpec& head, const std::vector<std::string>& labels,
                        HeadOutput&& output, v1::HeadResult* out) {
   out->set_head_id(head.id);
-  out->set_kind(head.kind);
+  out->set_kind(std::string(head.kind()));
   out->set_layer(head.layer);
   out->set_space_id(head.space_id);
   out->set_encoding(EncodingToProto(head.post.encoding));
@@ -223,7 +206,7 @@ void HeadOutputToProto(const HeadSpec& head, const std::vector<std::string>& lab
   out->set_scale(output.scale);
   out->mutable_indices()->Add(output.indices.begin(), output.indices.end());
   for (std::string& warning : output.warnings) out->add_warnings(std::move(warning));
-  if (head.output == HeadOutputKind::kActivationMap) {
+  if (head.output() == HeadOutputKind::kActivationMap) {
     ActivationMapToProto(labels, std::move(output), out->mutable_activation_map());
     return;
   }

@@ -119,4 +119,4 @@ def known_options() -> set[str]:
     table = source[source.index("OptionRow kTable[]") : source.index("// clang-format on")]
     options = set(re.findall(r'\{k\w+,\s*"([a-z-]+)"', table))
     assert len(options) > 25
-    return options | {"config", "help", "version", "print-config", "check-config"}
+    return options | {"config", "help", "version", "print-config", "check-config", "print-heads"}

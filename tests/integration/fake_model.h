@@ -27,7 +27,7 @@ class FakeModel final : public Model {
     for (size_t i = 0; i < image.byte_size(); ++i) mix(image.data()[i]);
     for (const char c : head.canonical) mix(static_cast<uint8_t>(c));
     HeadOutput out;
-    if (head.output == HeadOutputKind::kScores) {
+    if (head.output() == HeadOutputKind::kScores) {
       out.shape = {3};
       for (int c = 0; c < 3; ++c) {
         mix(static_cast<uint64_t>(c));
@@ -36,7 +36,7 @@ class FakeModel final : public Model {
       return out;
     }
     out.shape = {4};
-    if (head.output == HeadOutputKind::kActivationMap) {
+    if (head.output() == HeadOutputKind::kActivationMap) {
       out.shape = {2, 2};
       out.scores.push_back({.class_index = 1, .score = 0.5f});
     }

@@ -53,7 +53,7 @@ struct Call {
   }
 };
 
-class EngineTest : public ::testing::Test {
+class PipelineTest : public ::testing::Test {
  protected:
   void Make(PipelineOptions options = {}, int instances = 1) {
     fake_ = std::make_unique<FakeRegistry>(instances);
@@ -118,7 +118,7 @@ void ExpectAnswersOwnHeads(const Call& call) {
 }
 
 // The number of threads that a pass gets hangs on it.
-TEST_F(EngineTest, ALonePictureCountsOnce) {
+TEST_F(PipelineTest, ALonePictureCountsOnce) {
   Make({.decode_threads = 2}, 2);
   constexpr int kCalls = 1000;
   for (uint32_t i = 0; i < kCalls; ++i) {
@@ -130,7 +130,7 @@ TEST_F(EngineTest, ALonePictureCountsOnce) {
   EXPECT_EQ(fake_->model->pictures_in_flight(), std::vector<int>(kCalls, 1));
 }
 
-TEST_F(EngineTest, ThousandInterleavedRequestsEqualTheirSingleAnswers) {
+TEST_F(PipelineTest, ThousandInterleavedRequestsEqualTheirSingleAnswers) {
   Make({.admission = {.max_requests = 2000}, .decode_threads = 3}, 2);
   constexpr int kThreads = 4;
   constexpr int kCallsPerThread = 250;
@@ -162,7 +162,7 @@ TEST_F(EngineTest, ThousandInterleavedRequestsEqualTheirSingleAnswers) {
   EXPECT_THAT(fake_->model->batch_sizes(), Each(Le(8)));
 }
 
-TEST_F(EngineTest, RequestsWithDifferentHeadsShareABatch) {
+TEST_F(PipelineTest, RequestsWithDifferentHeadsShareABatch) {
   Make();
   fake_->model->Hold();
   Call first;
@@ -193,7 +193,7 @@ TEST_F(EngineTest, RequestsWithDifferentHeadsShareABatch) {
   EXPECT_EQ(sizes.size(), 2u);
 }
 
-TEST_F(EngineTest, AnIdleInstanceDoesNotWaitForABatchToFill) {
+TEST_F(PipelineTest, AnIdleInstanceDoesNotWaitForABatchToFill) {
   Make({.max_batch_size = 64, .max_batch_delay = std::chrono::hours(1)});
   Call call;
   call.Add(32, 32, 1);
@@ -201,7 +201,7 @@ TEST_F(EngineTest, AnIdleInstanceDoesNotWaitForABatchToFill) {
   EXPECT_EQ(fake_->model->batch_sizes(), std::vector<int>{1});
 }
 
-TEST_F(EngineTest, ABadImageFailsAlone) {
+TEST_F(PipelineTest, ABadImageFailsAlone) {
   Make();
   Call call;
   call.Add(32, 32, 1);
@@ -216,7 +216,7 @@ TEST_F(EngineTest, ABadImageFailsAlone) {
   EXPECT_TRUE(result.images[2].status.ok());
 }
 
-TEST_F(EngineTest, OverloadIsRefusedAtOnceAndAdmittedWorkIsFinished) {
+TEST_F(PipelineTest, OverloadIsRefusedAtOnceAndAdmittedWorkIsFinished) {
   Make({.admission = {.max_requests = 2, .retry_after = absl::Milliseconds(150)}});
   fake_->model->Hold();
   Call a, b, c;
@@ -237,7 +237,7 @@ TEST_F(EngineTest, OverloadIsRefusedAtOnceAndAdmittedWorkIsFinished) {
   EXPECT_TRUE(b.result.status.ok());
 }
 
-TEST_F(EngineTest, BytesAndPixelsAreBudgetedToo) {
+TEST_F(PipelineTest, BytesAndPixelsAreBudgetedToo) {
   Make({.admission = {.max_requests = 100, .max_pixels = 1500}});
   fake_->model->Hold();
   Call a, b;
@@ -254,7 +254,7 @@ TEST_F(EngineTest, BytesAndPixelsAreBudgetedToo) {
   EXPECT_EQ(pipeline_->Gauges().pixels_in_flight, 0);
 }
 
-TEST_F(EngineTest, ExpiredWorkNeverReachesTheBackbone) {
+TEST_F(PipelineTest, ExpiredWorkNeverReachesTheBackbone) {
   Make();
   fake_->model->Hold();
   Call running, late;
@@ -274,7 +274,7 @@ TEST_F(EngineTest, ExpiredWorkNeverReachesTheBackbone) {
   EXPECT_THAT(metrics_.Scrape(), HasSubstr("reason=\"DEADLINE_IN_QUEUE\""));
 }
 
-TEST_F(EngineTest, CancelledWorkNeverReachesTheBackbone) {
+TEST_F(PipelineTest, CancelledWorkNeverReachesTheBackbone) {
   Make();
   fake_->model->Hold();
   Call running, gone, mate;
@@ -297,7 +297,7 @@ TEST_F(EngineTest, CancelledWorkNeverReachesTheBackbone) {
   EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), 0), 2);
 }
 
-TEST_F(EngineTest, ADeadlineInThePastCostsNothing) {
+TEST_F(PipelineTest, ADeadlineInThePastCostsNothing) {
   Make();
   Call call;
   call.Add(32, 32, 1);
@@ -308,7 +308,7 @@ TEST_F(EngineTest, ADeadlineInThePastCostsNothing) {
   EXPECT_TRUE(fake_->model->batch_sizes().empty());
 }
 
-TEST_F(EngineTest, DrainFinishesWhatWasAdmittedAndRefusesTheRest) {
+TEST_F(PipelineTest, DrainFinishesWhatWasAdmittedAndRefusesTheRest) {
   Make();
   fake_->model->Hold();
   Call admitted;
@@ -327,7 +327,7 @@ TEST_F(EngineTest, DrainFinishesWhatWasAdmittedAndRefusesTheRest) {
   ExpectAnswersOwnHeads(admitted);
 }
 
-TEST_F(EngineTest, AFailingBackboneFailsTheCallAndNotTheNextOne) {
+TEST_F(PipelineTest, AFailingBackboneFailsTheCallAndNotTheNextOne) {
   Make();
   fake_->model->SetFailing(true);
   Call bad, good;
@@ -338,7 +338,7 @@ TEST_F(EngineTest, AFailingBackboneFailsTheCallAndNotTheNextOne) {
   ExpectAnswersOwnHeads((Run(&good), good));
 }
 
-TEST_F(EngineTest, LimitsOfARequestNameTheFlag) {
+TEST_F(PipelineTest, LimitsOfARequestNameTheFlag) {
   Make({.max_images_per_request = 2, .max_heads_per_request = 1, .max_response_bytes = 40});
   Call none, images, heads, response;
   EXPECT_EQ(ReasonOf(Run(&none).status), ErrorReason::kRequestInvalid);
@@ -353,7 +353,7 @@ TEST_F(EngineTest, LimitsOfARequestNameTheFlag) {
   EXPECT_TRUE(fake_->model->batch_sizes().empty());
 }
 
-TEST_F(EngineTest, UnknownModelsAndLayersAreNamed) {
+TEST_F(PipelineTest, UnknownModelsAndLayersAreNamed) {
   Make();
   Call model, layer;
   model.Add(32, 32, 1);
@@ -365,7 +365,7 @@ TEST_F(EngineTest, UnknownModelsAndLayersAreNamed) {
   EXPECT_EQ(GetErrorDetails(layer.result.status)->field, "heads[0].layer");
 }
 
-TEST_F(EngineTest, SpaceIdsFollowHeadsAndInputOptions) {
+TEST_F(PipelineTest, SpaceIdsFollowHeadsAndInputOptions) {
   Make();
   Call plain, exif, gem;
   plain.Add(32, 32, 1);
@@ -385,7 +385,7 @@ TEST_F(EngineTest, SpaceIdsFollowHeadsAndInputOptions) {
 }
 
 // The pipeline sums what the passes gave; the fake says what each pass gives for its pixels.
-TEST_F(EngineTest, PassesOverScalesAndMirrorsAreSummed) {
+TEST_F(PipelineTest, PassesOverScalesAndMirrorsAreSummed) {
   Make();
   Call call;
   call.Add(40, 32, 1);
@@ -417,7 +417,7 @@ TEST_F(EngineTest, PassesOverScalesAndMirrorsAreSummed) {
   EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), 0), 4);
 }
 
-TEST_F(EngineTest, APassThatFailsFailsItsImageOnce) {
+TEST_F(PipelineTest, APassThatFailsFailsItsImageOnce) {
   Make();
   fake_->model->SetFailing(true);
   Call call;
@@ -434,7 +434,7 @@ TEST_F(EngineTest, APassThatFailsFailsItsImageOnce) {
   EXPECT_FALSE(Run(&broken).images[0].status.ok());
 }
 
-TEST_F(EngineTest, CancelledPassesCountAsOneImage) {
+TEST_F(PipelineTest, CancelledPassesCountAsOneImage) {
   Make();
   fake_->model->Hold();
   Call first;
@@ -454,7 +454,7 @@ TEST_F(EngineTest, CancelledPassesCountAsOneImage) {
   EXPECT_TRUE(pipeline_->Drain(absl::Seconds(10)));
 }
 
-TEST_F(EngineTest, ClassActivationMapsAreDrawnOnThePicture) {
+TEST_F(PipelineTest, ClassActivationMapsAreDrawnOnThePicture) {
   Make();
   Call call;
   call.Add(40, 32, 1);
@@ -481,11 +481,11 @@ TEST_F(EngineTest, ClassActivationMapsAreDrawnOnThePicture) {
     drawn.push_back(outputs[h].png);
   }
   EXPECT_NE(drawn[0], drawn[1]);
-  EXPECT_GT(outputs[0].box.right, outputs[0].box.left);
+  EXPECT_GT(outputs[0].box.right(), outputs[0].box.left);
   EXPECT_EQ(outputs[3].box, Region());
 }
 
-TEST_F(EngineTest, HugeWindowsAreRefusedBeforeAnyWork) {
+TEST_F(PipelineTest, HugeWindowsAreRefusedBeforeAnyWork) {
   Make();
   Call call;
   call.Add(2048, 2048, 1);
@@ -499,7 +499,7 @@ TEST_F(EngineTest, HugeWindowsAreRefusedBeforeAnyWork) {
   EXPECT_TRUE(fake_->model->batch_sizes().empty());
 }
 
-TEST_F(EngineTest, TensorsWaitForNoBatchAndAreDropped) {
+TEST_F(PipelineTest, TensorsWaitForNoBatchAndAreDropped) {
   Make();
   const std::vector<float> values = {1, 2, 3, 4};
   PoolRequest request{.shape = {1, 1, 2, 2}, .values = values, .heads = {{.kind = "global_max"}}};

@@ -62,7 +62,7 @@ FOLDERS = {
         "server/kserve",
         "server/config",
     ],
-    "server": ["server/config", "server/app"],
+    "server": ["server/heads", "server/config", "server/app"],
     "client/cpp": ["proto"],
     "client/bench": ["client/cpp"],
     "client/cli": ["client/cpp", "client/bench"],
@@ -126,7 +126,13 @@ LIBRARIES = {
     "CLI11": (r"CLI/", ["client/cli"]),
     "nlohmann-json": (
         r"nlohmann/",
-        ["server/bundle", "server/model/projections.cc", "client/bench", "client/cli"],
+        [
+            "server/bundle",
+            "server/heads/head_json.cc",
+            "server/model/projections.cc",
+            "client/bench",
+            "client/cli",
+        ],
     ),
     "Google Benchmark": (r"benchmark/", ["bench"]),
     "x86 intrinsics": (r"immintrin\.h$", ["server/image/*_avx2.cc", "server/image/*_avx512.cc"]),

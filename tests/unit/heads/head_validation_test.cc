@@ -151,7 +151,7 @@ std::vector<std::string> Ids(const std::vector<HeadRequest>& requests) {
 TEST(ValidateHeads, AnEmptyListIsOneGlobalAvg) {
   const auto specs = ValidateHeads({}, TestScope());
   ASSERT_EQ(specs->size(), 1u);
-  EXPECT_EQ((*specs)[0].kind, "global_avg");
+  EXPECT_EQ((*specs)[0].kind(), "global_avg");
   EXPECT_EQ((*specs)[0].id, "global_avg");
 }
 

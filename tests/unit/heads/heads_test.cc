@@ -43,7 +43,7 @@ TEST_P(HeadTableTest, DefaultsAreFilledInAndValid) {
     EXPECT_TRUE(p.default_value.empty() || head.Has(p.name)) << p.name;
   }
   // Given in full, the defaults mean the same.
-  EXPECT_EQ(MakeHead(head.kind, head.params).canonical, head.canonical);
+  EXPECT_EQ(MakeHead(std::string(head.kind()), head.params).canonical, head.canonical);
 }
 
 TEST_P(HeadTableTest, RequiredAndUnknownParametersAreReported) {
@@ -84,11 +84,11 @@ TEST_P(HeadTableTest, CanonicalTextNamesExactlyTheSpaceParameters) {
 TEST_P(HeadTableTest, ValueCountIsWhatComesOut) {
   const HeadSpec head = Head();
   const int64_t count = GetParam()->value_count(head, 10, 6, 5);
-  if (head.output == HeadOutputKind::kScores) {
+  if (head.output() == HeadOutputKind::kScores) {
     EXPECT_EQ(count, 5);  // top_k of 7 classes
     return;
   }
-  if (head.output == HeadOutputKind::kActivationMap) {
+  if (head.output() == HeadOutputKind::kActivationMap) {
     EXPECT_EQ(count, 6 * 5);
     return;
   }
@@ -99,7 +99,7 @@ TEST_P(HeadTableTest, ValueCountIsWhatComesOut) {
   int64_t product = 1;
   for (int64_t side : output->shape) product *= side;
   EXPECT_EQ(static_cast<int64_t>(output->values.size()), product);
-  EXPECT_EQ(output->shape.size(), head.output == HeadOutputKind::kVector ? 1u : 3u);
+  EXPECT_EQ(output->shape.size(), head.output() == HeadOutputKind::kVector ? 1u : 3u);
   // Pooling a constant gives the constant, however one pools; sums are told apart.
   static const std::set<std::string_view> kSums = {"lp", "rmac", "crow", "spoc", "max_unpool"};
   if (kSums.contains(GetParam()->name)) return;

@@ -58,11 +58,11 @@ TEST(CheckWindowOnMap, NamesFieldAndNumbers) {
   EXPECT_NE(status.message().find("width of 8"), status.message().npos) << status;
 }
 
-TEST(CheckWindowOnMap, MaximumOverPaddingAloneHasNoNorm) {
+TEST(CheckHeadOnMap, MaximumOverPaddingAloneHasNoNorm) {
   const ParamMap params = {
       {"kernel_size", int64_t{2}}, {"padding", int64_t{1}}, {"dilation", int64_t{2}}};
-  EXPECT_TRUE(CheckWindowOnMap(MakeHead("max_pool", params), 1, 1).ok());
-  const absl::Status status = CheckWindowOnMap(MakeHead("max_pool", params, true), 1, 1);
+  EXPECT_TRUE(CheckHeadOnMap(MakeHead("max_pool", params), 1, 1).ok());
+  const absl::Status status = CheckHeadOnMap(MakeHead("max_pool", params, true), 1, 1);
   EXPECT_EQ(DetailsOf(status).field, "max_pool.dilation");
 }
 

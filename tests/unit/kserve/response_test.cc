@@ -48,7 +48,7 @@ class InferResponse : public ::testing::Test {
 TEST_F(InferResponse, StacksTheImages) {
   request_.set_id("7");
   request_.add_outputs()->set_name("gem:p=4");
-  ASSERT_TRUE(Convert(Result({.kind = "gem", .layer = "features"}, 2)).ok());
+  ASSERT_TRUE(Convert(Result({.type = FindHeadType("gem"), .layer = "features"}, 2)).ok());
   EXPECT_EQ(response_.id(), "7");
   const auto& tensor = response_.outputs(0);
   EXPECT_EQ(tensor.name(), "gem:p=4");
@@ -63,7 +63,7 @@ TEST_F(InferResponse, StacksTheImages) {
 }
 
 TEST_F(InferResponse, OneBadImageFailsTheRequest) {
-  ExtractResult result = Result({.kind = "gem"}, 3);
+  ExtractResult result = Result({.type = FindHeadType("gem")}, 3);
   result.images[1].status = MakeError(ErrorReason::kImageUndecodable, "broken");
   const absl::Status status = Convert(std::move(result));
   EXPECT_EQ(GetErrorDetails(status)->reason, ErrorReason::kImageUndecodable);
@@ -71,7 +71,7 @@ TEST_F(InferResponse, OneBadImageFailsTheRequest) {
 }
 
 TEST_F(InferResponse, MapsOfDifferentSizesAreRefused) {
-  ExtractResult result = Result({.kind = "feature_map"}, 2);
+  ExtractResult result = Result({.type = FindHeadType("feature_map")}, 2);
   result.images[1].outputs[0].shape = {2, 1};
   const absl::Status status = Convert(std::move(result));
   EXPECT_EQ(GetErrorDetails(status)->reason, ErrorReason::kRequestInvalid);
@@ -79,7 +79,7 @@ TEST_F(InferResponse, MapsOfDifferentSizesAreRefused) {
 }
 
 TEST_F(InferResponse, ScoresAndEncodingsHaveTheirTypes) {
-  ExtractResult scores = Result({.kind = "class_scores", .output = HeadOutputKind::kScores}, 1);
+  ExtractResult scores = Result({.type = FindHeadType("class_scores")}, 1);
   scores.images[0].outputs[0] = {.shape = {1}, .scores = {{.class_index = 5, .score = 0.5f}}};
   ASSERT_TRUE(Convert(std::move(scores)).ok());
   EXPECT_EQ(response_.outputs(0).datatype(), "BYTES");
@@ -87,7 +87,7 @@ TEST_F(InferResponse, ScoresAndEncodingsHaveTheirTypes) {
   EXPECT_THAT(response_.raw_output_contents(0),
               ::testing::StartsWith(std::string("\x0b\0\0\0", 4)));
 
-  ExtractResult bits = Result({.kind = "gem", .post = {.encoding = Encoding::kBinary}}, 2);
+  ExtractResult bits = Result({.type = FindHeadType("gem"), .post = {.encoding = Encoding::kBinary}}, 2);
   for (ImageFeatures& image : bits.images) {
     image.outputs[0] = {.shape = {12}, .packed = "ab"};
   }

@@ -182,7 +182,7 @@ TEST_F(RunBatchTest, ClassScoresAreTheClassifierOfTheMean) {
 TEST_F(RunBatchTest, HeadsOfABatchEqualHeadsOfTheMap) {
   const Image picture = NoisePicture(64, 48, 4);
   for (const HeadSpec& head : AllHeads()) {
-    if (FindHeadType(head.kind)->needs_classifier()) continue;
+    if (head.type->needs_classifier()) continue;
     const HeadOutput map = RunOne(picture, MakeHead("feature_map", {}, false, head.layer));
     const auto alone = ApplyHead(head, map.values, map.shape[0], map.shape[1], map.shape[2]);
     ASSERT_TRUE(alone.ok());

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "server/model/model.h"
+#include "server/torch/torch_env.h"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {

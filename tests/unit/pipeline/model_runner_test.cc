@@ -19,8 +19,8 @@ class ModelRunnerTest : public ::testing::Test {
     auto work = std::make_shared<RequestWork>();
     work->request.context = std::make_shared<CallContext>(clock_.Now() + left);
     HeadSpec head;
-    head.kind = "global_avg";
-    head.canonical = head.kind;
+    head.type = FindHeadType("global_avg");
+    head.canonical = head.kind();
     work->result.heads = std::make_shared<const std::vector<HeadSpec>>(1, head);
     work->images = std::vector<ImageState>(1);
     work->images[0].features.input = {32, 32};

@@ -44,7 +44,7 @@ TEST_F(PlanRequestTest, CostIsThatOfTheGoodImages) {
   EXPECT_TRUE(work_.images[0].features.status.ok());
   EXPECT_FALSE(work_.images[1].features.status.ok());
   EXPECT_EQ(work_.images[0].features.input, (Size{32, 48}));
-  EXPECT_EQ((*work_.result.heads)[0].kind, "global_avg");
+  EXPECT_EQ((*work_.result.heads)[0].kind(), "global_avg");
 }
 
 TEST_F(PlanRequestTest, RawSizesOfHostileRequestsAreSafe) {

@@ -104,11 +104,10 @@ TEST(HeadConvertTest, PostProcessingIsTaken) {
 
 TEST(HeadConvertTest, AnActivationMapCarriesClassBoxAndPicture) {
   HeadSpec head;
-  head.kind = "class_activation_map";
-  head.output = HeadOutputKind::kActivationMap;
+  head.type = FindHeadType("class_activation_map");
   HeadOutput output;
   output.scores = {{1, 0.75f}};
-  output.box = {1, 2, 30, 40};
+  output.box = {.left = 1, .top = 2, .width = 29, .height = 38};
   output.png = "png";
   v1::HeadResult result;
   HeadOutputToProto(head, {"ant", "bee"}, std::move(output), &result);

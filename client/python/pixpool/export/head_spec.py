@@ -11,9 +11,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from torch import Tensor
 
+from pixpool._head_parameter import Parameter
+from pixpool._head_table import HEADS
 from pixpool._head_text import enum_prefix, parse_head
 from pixpool.export.errors import ExportError
-from pixpool.export.head_limits import Parameter, parameters_of
 from pixpool.export.heads import VECTOR_HEADS
 
 
@@ -49,7 +50,7 @@ class HeadSpec:
         given = {field.name for field, _ in head.ListFields()}
         for name in sorted(given - {kind, "layer", "dimensions", "l2_normalized"}):
             raise ExportError(f'head "{text}": {name} is for requests; a fit has no use for it')
-        known = parameters_of(kind)
+        known = HEADS[kind]
         parameters = _values(getattr(head, kind))
         for name, value in parameters.items():
             if problem := _problem(known[name], value):
