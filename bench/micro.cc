@@ -126,7 +126,8 @@ BENCHMARK(RequestFromWire);
 
 // An embedding of 1,280 values, from native to the wire.
 void ReplyToWire(benchmark::State& state) {
-  const HeadSpec head = {.type = FindHeadType("gem"), .id = "gem", .layer = "features", .space_id = "space"};
+  const HeadSpec head = {
+      .type = FindHeadType("gem"), .id = "gem", .layer = "features", .space_id = "space"};
   for (auto _ : state) {
     v1::ExtractFeaturesResponse response;
     HeadOutput output = {.shape = {1280}, .values = std::vector<float>(1280, 0.5f)};

@@ -13,13 +13,13 @@
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
+#include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
 #include "server/pipeline/pipeline.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
 #include "server/torch/torch_env.h"
-#include "server/base/version.h"
 
 namespace pixpool {
 namespace {

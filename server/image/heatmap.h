@@ -23,8 +23,8 @@ struct ActivationView {
 // Features for Discriminative Localization", 2016), the heat being resized bilinearly to the
 // network's input and the box clipped to the picture; empty where there is none. Sizes are
 // [height, width].
-Region EvidenceBox(const ActivationView& map, int input_height, int input_width,
-                     int picture_height, int picture_width);
+Region EvidenceBox(const ActivationView& map, int input_height, int input_width, int picture_height,
+                   int picture_width);
 
 // The heat in colours, resized bilinearly over its area; without evidence the colour is black.
 Image DrawHeatmap(const ActivationView& map, int picture_height, int picture_width);

@@ -160,9 +160,9 @@ class Problem:
 
 def folder_of(path):
     """The row of FOLDERS that a file belongs to: its first two folders, or one for files directly
-    in it.
+    in it, and for all of bench/.
     """
-    return "/".join(path.parts[:-1][:2])
+    return "/".join(path.parts[:-1][: 1 if path.parts[0] == "bench" else 2])
 
 
 def may_use(path, homes):

@@ -37,7 +37,9 @@ def comments_of(head):
     return {name: " ".join(re.sub(r"\s*//\s?", " ", text).split()) for text, name in found}
 
 
-@pytest.mark.parametrize("head", [head for head in HEADS if head["parameters"]], ids=lambda head: head["name"])
+@pytest.mark.parametrize(
+    "head", [head for head in HEADS if head["parameters"]], ids=lambda head: head["name"]
+)
 def test_comments_of_the_proto_state_the_default(head):
     comments = comments_of(head["name"])
     assert list(comments) == [parameter["name"] for parameter in head["parameters"]]

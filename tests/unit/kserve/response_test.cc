@@ -87,7 +87,8 @@ TEST_F(InferResponse, ScoresAndEncodingsHaveTheirTypes) {
   EXPECT_THAT(response_.raw_output_contents(0),
               ::testing::StartsWith(std::string("\x0b\0\0\0", 4)));
 
-  ExtractResult bits = Result({.type = FindHeadType("gem"), .post = {.encoding = Encoding::kBinary}}, 2);
+  ExtractResult bits =
+      Result({.type = FindHeadType("gem"), .post = {.encoding = Encoding::kBinary}}, 2);
   for (ImageFeatures& image : bits.images) {
     image.outputs[0] = {.shape = {12}, .packed = "ab"};
   }
