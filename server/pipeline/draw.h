@@ -10,8 +10,9 @@ namespace pixpool {
 bool Draws(const HeadSpec& head);
 bool DrawsOnPicture(const HeadSpec& head);
 
-// Gives the class activation maps of an image, whose heads are done, their box, and those that are
-// asked for as a PNG their picture in place of values. Takes time that grows with the picture.
+// Finds the box of every class activation map of an image whose heads are done. A map that was asked
+// for as a PNG gets its picture, which then stands in place of its values. The time this takes grows
+// with the size of the picture. Errors: OVERLOADED where there is no memory for a picture.
 absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image);
 
 }  // namespace pixpool

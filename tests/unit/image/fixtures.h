@@ -20,8 +20,6 @@ struct Fixture {
   std::string expected;  // RGB
   int width = 0;
   int height = 0;
-  int largest = 0;  // difference allowed in any value
-  double mean = 0;  // and on average
   DecodeOptions options;
 };
 
