@@ -1,4 +1,4 @@
-"""How many PoolTensor calls a second the server answers: the cost of a request without picture or
+"""How many PoolTensor calls per second the server answers: the cost of a request without picture or
 backbone.
 
     bench/run sets up what this needs; then: $BENCH_PYTHON bench/pool_tensor.py [--shape 1 64 7 7]

@@ -14,7 +14,7 @@ packages_probe() {
   esac
 }
 
-# packages_missing FILE...: the packages that are not installed, one a line; elsewhere, with what they are for.
+# packages_missing FILE...: the packages that are not installed, one per line; elsewhere, with what they are for.
 packages_missing() {
   if command -v dpkg-query >/dev/null; then
     local installed

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What ./run and ./test print while they work: one line a step, on standard error. On a terminal the line of
+# What ./run and ./test print while they work: one line per step, on standard error. On a terminal the line of
 # the running step is updated in place; elsewhere a step that takes long prints a line now and then.
 
 if [[ -t 2 ]]; then ui_live=1; else ui_live=; fi

@@ -10,7 +10,7 @@
 namespace pixpool::bench {
 
 // Answers each request of a workload at once with the same response, of the size of a real one (a
-// vector of 1,280 values a picture), without looking at the request. In this process, on a free
+// vector of 1,280 values per picture), without looking at the request. In this process, on a free
 // loopback port, with gRPC's own threads: it takes a part of the machine, as a real server on the
 // same machine does, so what a run against it gives is a lower bound of what the load tester can
 // do.

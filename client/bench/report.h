@@ -51,7 +51,7 @@ inline constexpr Percentile kPercentiles[] = {
 
 // One object, indented.
 std::string ReportJson(const Report& report);
-// A head line and a line a run.
+// A head line and a line per run.
 std::string ReportCsv(const Report& report);
 // One file that needs nothing else: styles and drawings are inside, there is no script.
 std::string ReportHtml(const Report& report);

@@ -1,4 +1,4 @@
-// Many requests over one call a connection.
+// Many requests over one call per connection.
 #include <deque>
 #include <map>
 #include <optional>

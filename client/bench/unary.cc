@@ -1,4 +1,4 @@
-// One call a request.
+// One call per request.
 #include <optional>
 #include <utility>
 

@@ -78,7 +78,7 @@ void BenchFlags::Add(CLI::App& app) {
       ->type_name("N")
       ->capture_default_str()
       ->group("Connection");
-  app.add_flag("--stream", stream, "One stream a connection in place of one call a request")
+  app.add_flag("--stream", stream, "One stream per connection in place of one call per request")
       ->group("Connection");
   app.add_option("--connections", connections, "Connections, used in turn")
       ->check(CLI::Range(1, 1024).description(""))
@@ -103,7 +103,7 @@ void BenchFlags::Add(CLI::App& app) {
   app.add_option("--json", json, "Also write the report as JSON")
       ->type_name("FILE")
       ->group("Output");
-  app.add_option("--csv", csv, "Also write a line a run")->type_name("FILE")->group("Output");
+  app.add_option("--csv", csv, "Also write a line per run")->type_name("FILE")->group("Output");
   app.add_option("--html", html, "Also write a page with charts; it needs no network")
       ->type_name("FILE")
       ->group("Output");

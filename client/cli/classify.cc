@@ -42,7 +42,7 @@ Command AddClassify(CLI::App& root, const Console& console) {
       ->type_name("N")
       ->capture_default_str()
       ->group("Output");
-  app->add_option("--format", flags->format, "table; json: one object a line")
+  app->add_option("--format", flags->format, "table; json: one object per line")
       ->check(CLI::IsMember({"table", "json"}).description(""))
       ->type_name("FORMAT")
       ->capture_default_str()

@@ -130,7 +130,7 @@ Command AddExtract(CLI::App& root, const Console& console) {
       ->allow_extra_args(false)  // what follows its value is a path
       ->group("Model");
   app->add_option("--format", flags->format,
-                  "table; json: one object a line; npy: arrays, one file a head")
+                  "table; json: one object per line; npy: arrays, one file per head")
       ->check(CLI::IsMember({"table", "json", "npy"}).description(""))
       ->type_name("FORMAT")
       ->capture_default_str()

@@ -1,4 +1,4 @@
-// JSON lines: one object a picture.
+// JSON lines: one object per picture.
 #pragma once
 
 #include <memory>

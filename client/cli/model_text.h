@@ -8,7 +8,7 @@
 
 namespace pixpool::cli {
 
-// A row a model.
+// A row per model.
 std::string ModelListText(const v1::ListModelsResponse& list, const Style& style);
 
 // All of one model: facts with remarks, layers, heads with parameters, projections and filters

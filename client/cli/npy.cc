@@ -200,7 +200,7 @@ class NpyWriter final : public Writer {
   std::string path_;
   std::string stem_;
   std::string model_;
-  std::vector<Array> arrays_;  // one a head, opened with the first picture
+  std::vector<Array> arrays_;  // one per head, opened with the first picture
   std::vector<std::string> rows_;
   nlohmann::ordered_json failed_ = nlohmann::ordered_json::array();
   bool finished_ = false;

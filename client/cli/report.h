@@ -28,7 +28,7 @@ using Notes = std::set<std::pair<std::string, std::string>>;
 std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>& heads,
                        const Style& style, Notes& shown);
 
-// The stage times in milliseconds, a row a picture; "" if none has features.
+// The stage times in milliseconds, a row per picture; "" if none has features.
 std::string StageTable(const std::vector<std::pair<std::string, v1::StageTimes>>& rows,
                        const Style& style);
 

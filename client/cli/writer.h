@@ -25,7 +25,7 @@ class Writer {
  public:
   virtual ~Writer() = default;
 
-  // Called once a picture, in the order of the command line. An error ends the run.
+  // Called once per picture, in the order of the command line. An error ends the run.
   virtual absl::Status Add(const ImageOutcome& outcome) = 0;
 
   // Called once, after the last Add, unless an Add failed. Nothing more follows.

@@ -44,7 +44,7 @@ struct ClientOptions {
   // answers. For several servers behind one DNS name.
   bool round_robin = false;
   // Headers of every call, such as `authorization`, or `traceparent` of the trace that the caller
-  // is in. Asked once a call, on the thread that makes it, so that a trace's context can be read
+  // is in. Asked once per call, on the thread that makes it, so that a trace's context can be read
   // where it lives; empty: none. A header that cannot be sent fails the call with INVALID_ARGUMENT.
   std::function<Headers()> headers;
   // Default: no encryption.

@@ -29,7 +29,7 @@ absl::Status CheckRetryPolicy(const RetryPolicy& policy);
 // DEADLINE_EXCEEDED.
 bool IsRetryable(const absl::Status& status);
 
-// The delays of one call. Not thread-safe; one object a call.
+// The delays of one call. Not thread-safe; one object per call.
 class RetrySchedule {
  public:
   explicit RetrySchedule(const RetryPolicy& policy) : policy_(policy) {}

@@ -2,7 +2,7 @@
 
     PYTHONPATH=client/python python docs/figures/measure_costs.py [--requests 50]
 
-One picture a request, one request at a time, on one thread: two threads wait for each other where
+One picture per request, one request at a time, on one thread: two threads wait for each other where
 other work shares the processors, and the figures then tell of that work. Prints Markdown tables.
 """
 

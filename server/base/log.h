@@ -1,4 +1,4 @@
-// The log: one JSON object a line on standard error. Asynchronous and bounded: when the reader of
+// The log: one JSON object per line on standard error. Asynchronous and bounded: when the reader of
 // the pipe stalls, lines are dropped and counted, requests are not held up.
 #pragma once
 

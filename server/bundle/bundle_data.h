@@ -15,7 +15,8 @@ namespace pixpool {
 absl::StatusOr<std::vector<float>> ReadFloats(const Bundle& bundle, const std::string& path,
                                               size_t count);
 
-// Reads a text file with one label a line, exactly `count` of them. FAILED_PRECONDITION otherwise.
+// Reads a text file with one label per line, exactly `count` of them. FAILED_PRECONDITION
+// otherwise.
 absl::StatusOr<std::vector<std::string>> ReadLabels(const Bundle& bundle, const std::string& path,
                                                     size_t count);
 

@@ -74,7 +74,7 @@ struct ClassifierInfo {
   int class_count = 0;
   std::string weight_path;  // float32 little-endian, row-major [class_count, channels]
   std::string bias_path;    // float32 little-endian [class_count]
-  std::string labels_path;  // UTF-8, one label a line
+  std::string labels_path;  // UTF-8, one label per line
 };
 
 // A PCA-whitening, matrix * (x - mean), for L2-normalised vectors of one layer.

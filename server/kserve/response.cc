@@ -101,7 +101,7 @@ absl::Status AddOutput(const std::string& name, const Column& column,
       return MakeError({.reason = ErrorReason::kRequestInvalid, .field = "inputs[0]"},
                        Concat("inputs[0]: the maps of ", name,
                               " differ in size between the images, and one tensor holds one size; "
-                              "send an image a request, or crop"));
+                              "send one image per request, or crop"));
     }
     AppendValues(column.head, labels, *output, raw);
   }

@@ -210,7 +210,7 @@ struct Metrics::Handles {
                        .Add({}, BytesBuckets());
     image_pixels = &HistogramFamily("pixpool_image_pixels", "Pixels of an image, from its header.")
                         .Add({}, PixelsBuckets());
-    head_family = &CounterFamily("pixpool_head_runs_total", "Heads computed, one an image.");
+    head_family = &CounterFamily("pixpool_head_runs_total", "Heads computed, one per image.");
     heads_other = &head_family->Add({{"kind", kOther}});
   }
 

@@ -80,7 +80,7 @@ class Model {
   virtual int useful_batch_size() const = 0;
 
   // Prepares the calling thread for RunBatch on `instance` (threads of the engine, device). Call
-  // once a thread.
+  // once per thread.
   virtual void EnterInstanceThread(int instance) = 0;
 
   // Runs the backbone once over the batch and applies to each image the heads it asked for.

@@ -15,7 +15,7 @@ namespace pixpool {
 
 // Forms batches of preprocessed images and runs them on the model's instances.
 //
-// Thread-safe. Owns one thread an instance; they never touch replies: each finished image goes to
+// Thread-safe. Owns one thread per instance; they never touch replies: each finished image goes to
 // `complete`, which must not block. The destructor runs what was submitted, then joins.
 class ModelRunner {
  public:

@@ -1,4 +1,4 @@
-"""The ledger of the proof: one row a suite, with its cases, those that passed, and the largest
+"""The ledger of the proof: one row per suite, with its cases, those that passed, and the largest
 error seen.
 
 A test opens its row, `with ledger("torch OpInfo: max_pool2d") as row:`, and puts its cases there;

@@ -8,12 +8,12 @@ import dataclasses
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from pixpool.v1 import feature_service_pb2 as pb
 
 from pixpool import InputOptions, heads
 from pixpool._head_base import heads_to_proto
 from pixpool._head_text import head_kinds, parse_head
 from pixpool.heads import Head
+from pixpool.v1 import feature_service_pb2 as pb
 
 CLASSES = {c.KIND: c for c in Head.__subclasses__()}
 COMMON = {f.name for f in dataclasses.fields(Head)}

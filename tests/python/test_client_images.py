@@ -8,10 +8,10 @@ import grpc
 import numpy as np
 import PIL.Image
 import pytest
-from pixpool.v1 import feature_service_pb2 as pb
 
 from pixpool import Image, PixpoolError
 from pixpool._images import image_name, image_to_proto, list_images
+from pixpool.v1 import feature_service_pb2 as pb
 
 PIXELS = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 

@@ -8,10 +8,10 @@ import pickle
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from pixpool.v1 import feature_service_pb2 as pb
 
 import pixpool
 from pixpool import AsyncClient, Client, ModelInfo, PixpoolError
+from pixpool.v1 import feature_service_pb2 as pb
 
 # The dataclass of each message.
 CLASSES = {
@@ -126,4 +126,4 @@ def test_models_show_briefly(served):
     assert len(repr(model)) < 500
     page = model._repr_html_()
     assert len(page) < 2000 and "&lt;script&gt;" in page and "<script>" not in page
-    assert page.count("<tr>") == 3  # a line a layer below the titles
+    assert page.count("<tr>") == 3  # a line per layer below the titles

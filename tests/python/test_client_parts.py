@@ -11,8 +11,6 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from pixpool.v1 import feature_service_pb2 as pb
-from pixpool.v1 import feature_service_pb2_grpc as rpc
 
 from pixpool import ImageError, PixpoolError, RetryPolicy, channel_options
 from pixpool._call import Readiness
@@ -20,6 +18,8 @@ from pixpool._channel import service_config
 from pixpool._errors import FieldViolation
 from pixpool._retry import RetrySchedule
 from pixpool._values import decode_values
+from pixpool.v1 import feature_service_pb2 as pb
+from pixpool.v1 import feature_service_pb2_grpc as rpc
 from scripted_server import Failure
 
 PACKAGE = Path(__file__).parents[2] / "client" / "python"

@@ -29,8 +29,8 @@ SINGULAR = {
     "dilation": "torch's name; one value or two for both axes",
     "output_size": "torch's name; height and width",
     "shape": "the extents of one tensor",
-    "mean": "torchvision's name; a value a channel",
-    "std": "torchvision's name; a value a channel",
+    "mean": "torchvision's name; a value per channel",
+    "std": "torchvision's name; a value per channel",
 }
 PLURAL = re.compile(r"(s|indices|data)$")
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*$")

@@ -18,6 +18,7 @@ import grpc
 import numpy as np
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
+
 from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
 

@@ -17,12 +17,12 @@ Extract: TypeAlias = Callable[[ImageSource, int], Awaitable[ImageResult]]
 class AsyncWindow:
     """Extracts the images of an iterable and yields their results; used once.
 
-    A task reads the source, and a task an image does the rest; at most `limit` of these.
+    A task reads the source, and a task per image does the rest; at most `limit` of these.
     """
 
     def __init__(self, extract: Extract, limit: int) -> None:
         self._extract_image = extract
-        # A permit an image, from when it is taken from the source until its result is yielded.
+        # A permit per image, from when it is taken from the source until its result is yielded.
         self._room = asyncio.Semaphore(limit)
         # Results; the number of images once the source has ended; what ended the run early.
         self._events: asyncio.Queue[ImageResult | int | BaseException] = asyncio.Queue()

@@ -61,7 +61,7 @@ def is_retryable(error: PixpoolError) -> bool:
 
 
 class RetrySchedule:
-    """The delays of one call. Not thread-safe; one object a call."""
+    """The delays of one call. Not thread-safe; one object per call."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy

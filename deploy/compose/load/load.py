@@ -19,6 +19,7 @@ import time
 import grpc
 import numpy as np
 from PIL import Image
+
 from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
 
@@ -83,7 +84,7 @@ def run(target, rate, seconds, stop):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", default="127.0.0.1:50051")
-    parser.add_argument("--rate", type=float, default=20, help="calls a second")
+    parser.add_argument("--rate", type=float, default=20, help="calls per second")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     options = parser.parse_args()
     stop = threading.Event()

@@ -14,9 +14,9 @@ from pixpool.bulk.errors import BulkError
 from pixpool.bulk.launch import run
 
 EPILOG = """\
-SOURCE is a folder of pictures (with all below it), a text file of paths (one a line), or a Parquet
-file or folder of them. FILE ends in .npy (an index of rows and failed images is written beside it)
-or in .parquet (id, a column a head, its space id, and errors).
+SOURCE is a folder of pictures (with all below it), a text file of paths (one per line), or a
+Parquet file or folder of them. FILE ends in .npy (an index of rows and failed images is written
+beside it) or in .parquet (id, one column per head, its space id, and errors).
 
   %(prog)s photos/ --output features.npy --head gem:l2
   %(prog)s list.txt --output features.parquet --head gem --head rmac:encoding=float16

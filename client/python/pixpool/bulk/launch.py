@@ -37,7 +37,7 @@ def run(
 ) -> Summary:
     """Extracts features of all images of a source into a file; goes on where an earlier run ended.
 
-    source: a folder of pictures, with all below it; a text file of paths, one a line; a Parquet
+    source: a folder of pictures, with all below it; a text file of paths, one per line; a Parquet
         file, or a folder of them.
     output: `NAME.npy` (one head; of several, `NAME.<head_id>.npy`) with `NAME.index.json`, or
         `NAME.parquet`. Appears when it is complete; until then the work lies in `<output>.work`,

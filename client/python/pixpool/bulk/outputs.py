@@ -148,7 +148,7 @@ class NpyOutput(Output):
 
 
 class ParquetOutput(Output):
-    """One row an image, failed ones too.
+    """One row per image, failed ones too.
 
     Columns: `id`; of each head `<head_id>`, a list of always as many values (float32, float16, or
     uint8 of packed bits), null where the image failed, and `<head_id>_space_id`; `error_code`,

@@ -39,7 +39,7 @@ class Source(abc.ABC):
 
 
 class PathList(Source):
-    """Paths in a text file, one a line, which is the image's id. Empty lines do not count."""
+    """Paths in a text file, one per line, which is the image's id. Empty lines do not count."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()

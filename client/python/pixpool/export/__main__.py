@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below"
     )
-    add("--labels", metavar="FILE|imagenet|none", help="class labels, one a line")
+    add("--labels", metavar="FILE|imagenet|none", help="class labels, one per line")
     add("--pca", action="append", default=[], metavar="NAME=FOLDER,...", help="see below")
     add("--filter", action="append", default=[], metavar="NAME=FILE,...", help="see below")
     add("--int8", type=Path, metavar="FOLDER", help="quantise on its pictures, see below")

@@ -11,7 +11,7 @@ from pixpool.export.errors import ExportError
 
 
 def read_labels(path: Path, class_count: int) -> list[str]:
-    """Labels of a UTF-8 file, one a line, as many as classes."""
+    """Labels of a UTF-8 file, one per line, as many as classes."""
     try:
         labels = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
