@@ -1,8 +1,10 @@
 #include "proto/message_text.h"
 
-#include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdint>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -28,6 +30,9 @@ const OneofDescriptor* KindOneof() {
   static const OneofDescriptor* const kind = v1::Head::descriptor()->FindOneofByName("kind");
   return kind;
 }
+
+// Debian's absl::string_view is not std::string_view.
+absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 bool IsScalar(const FieldDescriptor* field) {
   return field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE;
@@ -56,58 +61,129 @@ std::string EnumNames(const EnumDescriptor* type) {
   return absl::StrJoin(names, ", ");
 }
 
-// Sets, or for a list appends, one value of a scalar field. False: `text` does not fit; `wanted`
+// How a value reads in a complaint, and in a field that holds text. Of a double, the shortest text
+// of its float32.
+std::string TextOf(const FieldValue& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  if (const auto* number = std::get_if<int64_t>(&value)) return absl::StrCat(*number);
+  if (const auto* number = std::get_if<uint64_t>(&value)) return absl::StrCat(*number);
+  if (const auto* text = std::get_if<std::string_view>(&value)) return std::string(*text);
+  if (const auto* number = std::get_if<double>(&value)) {
+    char text[32];
+    const auto end = std::to_chars(text, text + sizeof(text), static_cast<float>(*number));
+    return std::string(text, end.ptr);
+  }
+  return "";
+}
+
+// A float that is a whole number is one.
+template <typename Int>
+std::optional<Int> WholeNumber(const FieldValue& value) {
+  using Limits = std::numeric_limits<Int>;
+  if (const auto* text = std::get_if<std::string_view>(&value)) {
+    Int number;
+    return absl::SimpleAtoi(View(*text), &number) ? std::optional(number) : std::nullopt;
+  }
+  if (const auto* number = std::get_if<double>(&value)) {
+    const float narrow = static_cast<float>(*number);
+    // The least value is a power of two, so that it and its negative are floats.
+    constexpr float kLeast = static_cast<float>(Limits::min());
+    const bool fits = narrow == std::trunc(narrow) && narrow >= kLeast && narrow < -kLeast;
+    return fits ? std::optional(static_cast<Int>(narrow)) : std::nullopt;
+  }
+  if (const auto* number = std::get_if<int64_t>(&value); number && std::in_range<Int>(*number)) {
+    return static_cast<Int>(*number);
+  }
+  if (const auto* number = std::get_if<uint64_t>(&value); number && std::in_range<Int>(*number)) {
+    return static_cast<Int>(*number);
+  }
+  return std::nullopt;
+}
+
+bool ReadNumber(absl::string_view text, float* number) { return absl::SimpleAtof(text, number); }
+bool ReadNumber(absl::string_view text, double* number) { return absl::SimpleAtod(text, number); }
+
+// Finite alone.
+template <typename Float>
+std::optional<Float> Number(const FieldValue& value) {
+  Float number = std::numeric_limits<Float>::quiet_NaN();
+  if (const auto* text = std::get_if<std::string_view>(&value)) {
+    if (!ReadNumber(View(*text), &number)) return std::nullopt;
+  } else if (const auto* wide = std::get_if<double>(&value)) {
+    number = static_cast<Float>(*wide);
+  } else if (const auto* whole = std::get_if<int64_t>(&value)) {
+    number = static_cast<Float>(*whole);
+  } else if (const auto* natural = std::get_if<uint64_t>(&value)) {
+    number = static_cast<Float>(*natural);
+  }
+  return std::isfinite(number) ? std::optional(number) : std::nullopt;
+}
+
+// 0 and 1 are flags, too.
+std::optional<bool> Flag(const FieldValue& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag;
+  if (const auto* text = std::get_if<std::string_view>(&value)) {
+    bool flag;
+    return absl::SimpleAtob(View(*text), &flag) ? std::optional(flag) : std::nullopt;
+  }
+  const std::optional<int64_t> number = WholeNumber<int64_t>(value);
+  return number == 0 || number == 1 ? std::optional(number == 1) : std::nullopt;
+}
+
+// Sets, or for a list appends, one value of a scalar field. False: `value` does not fit; `wanted`
 // says what does.
-bool SetValue(Message& message, const FieldDescriptor* field, absl::string_view text,
+bool SetValue(Message& message, const FieldDescriptor* field, const FieldValue& value,
               std::string& wanted) {
   const Reflection* r = message.GetReflection();
   const bool list = field->is_repeated();
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32: {
-      int32_t v;
       wanted = "a whole number";
-      if (!absl::SimpleAtoi(text, &v)) return false;
-      list ? r->AddInt32(&message, field, v) : r->SetInt32(&message, field, v);
+      const std::optional<int32_t> v = WholeNumber<int32_t>(value);
+      if (!v) return false;
+      list ? r->AddInt32(&message, field, *v) : r->SetInt32(&message, field, *v);
       return true;
     }
     case FieldDescriptor::CPPTYPE_INT64: {
-      int64_t v;
       wanted = "a whole number";
-      if (!absl::SimpleAtoi(text, &v)) return false;
-      list ? r->AddInt64(&message, field, v) : r->SetInt64(&message, field, v);
+      const std::optional<int64_t> v = WholeNumber<int64_t>(value);
+      if (!v) return false;
+      list ? r->AddInt64(&message, field, *v) : r->SetInt64(&message, field, *v);
       return true;
     }
     case FieldDescriptor::CPPTYPE_FLOAT: {
-      float v;
       wanted = "a number";
-      if (!absl::SimpleAtof(text, &v) || !std::isfinite(v)) return false;
-      list ? r->AddFloat(&message, field, v) : r->SetFloat(&message, field, v);
+      const std::optional<float> v = Number<float>(value);
+      if (!v) return false;
+      list ? r->AddFloat(&message, field, *v) : r->SetFloat(&message, field, *v);
       return true;
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
-      double v;
       wanted = "a number";
-      if (!absl::SimpleAtod(text, &v) || !std::isfinite(v)) return false;
-      list ? r->AddDouble(&message, field, v) : r->SetDouble(&message, field, v);
+      const std::optional<double> v = Number<double>(value);
+      if (!v) return false;
+      list ? r->AddDouble(&message, field, *v) : r->SetDouble(&message, field, *v);
       return true;
     }
     case FieldDescriptor::CPPTYPE_BOOL: {
-      bool v;
       wanted = "true or false";
-      if (!absl::SimpleAtob(text, &v)) return false;
-      list ? r->AddBool(&message, field, v) : r->SetBool(&message, field, v);
+      const std::optional<bool> v = Flag(value);
+      if (!v) return false;
+      list ? r->AddBool(&message, field, *v) : r->SetBool(&message, field, *v);
       return true;
     }
     case FieldDescriptor::CPPTYPE_STRING: {
       wanted = "a text";
-      if (text.empty()) return false;
-      list ? r->AddString(&message, field, std::string(text))
-           : r->SetString(&message, field, std::string(text));
+      std::string v = TextOf(value);
+      if (v.empty()) return false;
+      list ? r->AddString(&message, field, std::move(v))
+           : r->SetString(&message, field, std::move(v));
       return true;
     }
     case FieldDescriptor::CPPTYPE_ENUM: {
-      const EnumValueDescriptor* v = FindEnumValue(field->enum_type(), text);
       wanted = absl::StrCat("one of ", EnumNames(field->enum_type()));
+      const auto* text = std::get_if<std::string_view>(&value);
+      const auto* v = text ? FindEnumValue(field->enum_type(), View(*text)) : nullptr;
       if (v == nullptr) return false;
       list ? r->AddEnum(&message, field, v) : r->SetEnum(&message, field, v);
       return true;
@@ -127,9 +203,6 @@ const FieldDescriptor* Clash(const Message& message, const FieldDescriptor* fiel
   }
   return r->HasField(message, field) ? field : nullptr;
 }
-
-// Debian's absl::string_view is not std::string_view.
-absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 struct FieldOf {
   Message* owner;
@@ -176,13 +249,13 @@ std::string Apply(absl::string_view parameter, v1::Head& head) {
   const std::string name(LongForm(absl::StripAsciiWhitespace(parts.first)));
   if (absl::StrContains(parameter, '=')) {
     const absl::string_view value = absl::StripAsciiWhitespace(parts.second);
-    return SetHeadParameter(head, name, {value.data(), value.size()});
+    return SetHeadParameter(head, name, std::string_view(value.data(), value.size()));
   }
   const FieldOf found = FindParameter(head, name);
   if (found.field != nullptr && found.field->cpp_type() != FieldDescriptor::CPPTYPE_BOOL) {
     return absl::StrCat("\"", name, "\" needs a value: ", name, "=...");
   }
-  return SetHeadParameter(head, name, "true");
+  return SetHeadParameter(head, name, true);
 }
 
 }  // namespace
@@ -203,21 +276,27 @@ std::vector<std::string> HeadKindNames() {
   return kinds;
 }
 
-std::string SetField(Message& message, const FieldDescriptor* field, std::string_view value) {
-  std::vector<absl::string_view> values = {View(value)};
-  if (field->is_repeated()) values = absl::StrSplit(View(value), absl::ByAnyChar("xX"));
-  for (const absl::string_view v : values) {
+std::string SetField(Message& message, const FieldDescriptor* field, const FieldValue& value) {
+  std::vector<FieldValue> values = {value};
+  const auto* text = std::get_if<std::string_view>(&value);
+  if (text != nullptr && field->is_repeated()) {
+    values.clear();
+    for (const absl::string_view part : absl::StrSplit(View(*text), absl::ByAnyChar("xX"))) {
+      values.emplace_back(std::string_view(part.data(), part.size()));
+    }
+  }
+  for (const FieldValue& v : values) {
     std::string wanted;
     if (!SetValue(message, field, v, wanted)) {
       return absl::StrCat("\"", field->name(), "\" must be ", wanted,
                           field->is_repeated() ? ", or several joined by x" : "", ", not \"",
-                          View(value), "\"");
+                          TextOf(value), "\"");
     }
   }
   return "";
 }
 
-std::string SetHeadParameter(v1::Head& head, std::string_view name, std::string_view value) {
+std::string SetHeadParameter(v1::Head& head, std::string_view name, const FieldValue& value) {
   const std::string long_name(LongForm(View(name)));
   const FieldOf found = FindParameter(head, long_name);
   if (found.field == nullptr) return UnknownParameter(head, long_name);

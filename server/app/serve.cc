@@ -19,6 +19,7 @@
 #include "server/pipeline/pipeline.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
+#include "server/rpc/head_fields.h"
 #include "server/torch/torch_env.h"
 
 namespace pixpool {
@@ -123,6 +124,8 @@ class Process {
 
   // Opens the ports and begins to load. Probes answer "not ready" until the models are.
   absl::Status Start() {
+    PIXPOOL_RETURN_IF_ERROR(
+        CheckHeads(*v1::Head::descriptor()->FindOneofByName("kind"), HeadTypes()));
     PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(config_.device));
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.models_dir, &registry_));
     PIXPOOL_ASSIGN_OR_RETURN(grpc_,

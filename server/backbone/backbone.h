@@ -1,5 +1,5 @@
-// A backbone in some engine's format, and the table of engines. For files that include
-// torch anyway.
+// A backbone in some engine's format, and the table of engines. For files that include torch
+// anyway.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -9,35 +9,28 @@
 namespace pixpool {
 namespace {
 
-Size FullSize(const ImageHeader& header, const DecodeOptions&) {
-  return {header.width, header.height};
-}
-
-constexpr Codec kCodecs[] = {
-    {ImageFormat::kJpeg, IsJpeg, ReadJpegHeader, DecodeJpeg, JpegDecodedSize},
-    {ImageFormat::kPng, IsPng, ReadPngHeader, DecodePng, FullSize},
-    {ImageFormat::kWebp, IsWebp, ReadWebpHeader, DecodeWebp, FullSize},
-};
-
-constexpr bool RowsMatchEnum() {
-  for (int i = 0; i < kImageFormatCount; ++i) {
-    if (static_cast<int>(kCodecs[i].format) != i) return false;
+// "a, b or c".
+std::string AnyOf(std::string_view Codec::*text) {
+  std::string list;
+  for (size_t i = 0; i < std::size(kCodecs); ++i) {
+    const bool last = i + 1 == std::size(kCodecs);
+    list += Concat(i == 0 ? "" : last ? " or " : ", ", kCodecs[i].codec->*text);
   }
-  return true;
+  return list;
 }
-static_assert(std::size(kCodecs) == kImageFormatCount && RowsMatchEnum(),
-              "kCodecs must list every ImageFormat in the order of the enum");
 
 }  // namespace
 
 const Codec* FindCodec(std::string_view bytes) {
-  for (const Codec& codec : kCodecs) {
-    if (codec.matches(bytes)) return &codec;
+  for (const CodecRow& row : kCodecs) {
+    if (row.codec->matches(bytes)) return row.codec;
   }
   return nullptr;
 }
 
-const Codec& CodecOf(ImageFormat format) { return kCodecs[static_cast<int>(format)]; }
+const Codec& CodecOf(ImageFormat format) { return *kCodecs[static_cast<int>(format)].codec; }
+
+std::string FormatTitles() { return AnyOf(&Codec::title); }
 
 absl::Status Undecodable(ImageFormat format, std::string_view detail) {
   ErrorDetails details;
@@ -52,8 +45,8 @@ absl::Status UnsupportedVariant(ImageFormat format, std::string_view variant) {
   details.reason = ErrorReason::kImageUnsupportedFormat;
   details.metadata = {{"format", std::string(FormatName(format))},
                       {"variant", std::string(variant)}};
-  return MakeError(details, Concat(variant, " is not supported; send an 8-bit baseline or ",
-                                   "progressive JPEG, a PNG or a WebP image"));
+  return MakeError(details,
+                   Concat(variant, " is not supported; send ", AnyOf(&Codec::wanted), " image"));
 }
 
 }  // namespace pixpool

@@ -1,7 +1,7 @@
-// The formats that are decoded, one table row each, and what their files share. A new format is one
-// .cc and one row in codec.cc.
+// The formats that are decoded, one .cc and one row of the table each, and what their files share.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -10,46 +10,59 @@
 
 namespace pixpool {
 
-// One format. The functions are thread-safe and safe on any bytes; read_header neither allocates
-// for the pixels nor checks limits; decode returns the picture as stored (orientation is applied by
-// the caller; in DecodeOptions, min_width, min_height and part mean the stored axes) and fails
-// unless the size in the bytes is the header's; decoded_size is that of the whole picture, as
-// stored.
+// A format, defined in the .cc of its name. The functions are thread-safe and safe on any bytes;
+// read_header neither allocates for the pixels nor checks limits; decode returns the picture as
+// stored (orientation is applied by the caller; in DecodeOptions, min_width, min_height and part
+// mean the stored axes) and fails unless the size in the bytes is the header's; decoded_size is
+// that of the whole picture, as stored.
 struct Codec {
-  ImageFormat format;
+  std::string_view title;   // "JPEG", for messages
+  std::string_view wanted;  // what a client may send, with its article: "a PNG"
   bool (*matches)(std::string_view bytes);
   absl::StatusOr<ImageHeader> (*read_header)(std::string_view bytes);
   absl::StatusOr<Image> (*decode)(std::string_view bytes, const ImageHeader& header,
                                   const DecodeOptions& options);
-  Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options);
+  // Null: always the size of the file.
+  Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options) = nullptr;
 };
+
+extern const Codec kJpegCodec;
+extern const Codec kPngCodec;
+extern const Codec kWebpCodec;
+
+struct CodecRow {
+  ImageFormat format;
+  const Codec* codec;
+};
+
+// All formats. Bytes are of the first that matches.
+inline constexpr CodecRow kCodecs[] = {
+    {ImageFormat::kJpeg, &kJpegCodec},
+    {ImageFormat::kPng, &kPngCodec},
+    {ImageFormat::kWebp, &kWebpCodec},
+};
+static_assert(
+    [] {
+      int rows = 0;
+      for (const CodecRow& row : kCodecs) {
+        if (static_cast<int>(row.format) != rows++) return false;
+      }
+      return rows == kImageFormatCount;
+    }(),
+    "kCodecs must list every ImageFormat in the order of the enum");
 
 // The codec whose magic the bytes carry; nullptr if there is none.
 const Codec* FindCodec(std::string_view bytes);
 const Codec& CodecOf(ImageFormat format);
 
-bool IsJpeg(std::string_view bytes);
-absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes);
-absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
-                                 const DecodeOptions& options);
-
-Size JpegDecodedSize(const ImageHeader& header, const DecodeOptions& options);
-
-bool IsPng(std::string_view bytes);
-absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes);
-absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& header,
-                                const DecodeOptions& options);
-
-bool IsWebp(std::string_view bytes);
-absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes);
-absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& header,
-                                 const DecodeOptions& options);
+// "JPEG, PNG or WebP".
+std::string FormatTitles();
 
 // IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; check that the file is complete".
 absl::Status Undecodable(ImageFormat format, std::string_view detail);
 
 // IMAGE_UNSUPPORTED_FORMAT for a variant of a format that is otherwise decoded, such as "12-bit
-// JPEG".
+// JPEG", with what may be sent.
 absl::Status UnsupportedVariant(ImageFormat format, std::string_view variant);
 
 }  // namespace pixpool

@@ -40,7 +40,7 @@ constexpr KnownMagic kKnownMagics[] = {
 };
 
 absl::Status NotSupported(std::string_view bytes) {
-  constexpr std::string_view kAdvice = "; send a JPEG, PNG or WebP image";
+  const std::string advice = Concat("; send a ", FormatTitles(), " image");
   for (const KnownMagic& known : kKnownMagics) {
     if (bytes.size() <= known.offset ||
         bytes.substr(known.offset, known.magic.size()) != known.magic) {
@@ -49,11 +49,11 @@ absl::Status NotSupported(std::string_view bytes) {
     ErrorDetails details;
     details.reason = ErrorReason::kImageUnsupportedFormat;
     details.metadata = {{"format", std::string(known.name)}};
-    return MakeError(details, Concat(known.name, " is not supported", kAdvice));
+    return MakeError(details, Concat(known.name, " is not supported", advice));
   }
   return MakeError(
       ErrorReason::kImageUnsupportedFormat,
-      Concat(bytes.empty() ? "image has no bytes" : "image format not recognised", kAdvice));
+      Concat(bytes.empty() ? "image has no bytes" : "image format not recognised", advice));
 }
 
 // LIMIT_EXCEEDED: "image is <actual> <unit>; the limit is <limit> (<flag>); <advice>".
@@ -127,7 +127,9 @@ Size DecodedSize(const ImageHeader& header, const DecodeOptions& options) {
   DecodeOptions stored = options;
   const bool swaps = SwapsAxes(OrientationOf(header, options));
   if (swaps) std::swap(stored.min_width, stored.min_height);
-  const Size size = CodecOf(header.format).decoded_size(header, stored);
+  const Codec& codec = CodecOf(header.format);
+  const Size size = codec.decoded_size == nullptr ? Size{header.width, header.height}
+                                                  : codec.decoded_size(header, stored);
   return swaps ? Size{size.height, size.width} : size;
 }
 

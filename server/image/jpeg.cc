@@ -21,12 +21,17 @@ int Divisor(const ImageHeader& header, const DecodeOptions& options) {
   return spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
 }
 
+Size DecodedSizeOfJpeg(const ImageHeader& header, const DecodeOptions& options) {
+  const int divisor = Divisor(header, options);
+  return {(header.width + divisor - 1) / divisor, (header.height + divisor - 1) / divisor};
+}
+
 // What is to be decoded of a picture.
 JpegJob MakeJob(const JpegLayout& layout, const ImageHeader& header, const DecodeOptions& options) {
   JpegJob job;
   job.divisor = Divisor(header, options);
   job.cmyk = layout.components == 4;
-  job.size = JpegDecodedSize(header, options);
+  job.size = DecodedSizeOfJpeg(header, options);
   job.part = {0, 0, job.size.width, job.size.height};
   job.row_of_blocks = JpegRowOfBlocks(layout, job.divisor);
   // Where a progressive file ended early, libjpeg smooths blocks by their neighbours.
@@ -47,18 +52,11 @@ void CmykToRgb(const uint8_t* cmyk, size_t pixels, uint8_t* rgb) {
   }
 }
 
-}  // namespace
-
 bool IsJpeg(std::string_view bytes) { return bytes.substr(0, 3) == "\xff\xd8\xff"; }
 
 absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const JpegLayout layout, ReadJpegFrame(bytes));
   return ImageHeader{ImageFormat::kJpeg, layout.width, layout.height, layout.orientation};
-}
-
-Size JpegDecodedSize(const ImageHeader& header, const DecodeOptions& options) {
-  const int divisor = Divisor(header, options);
-  return {(header.width + divisor - 1) / divisor, (header.height + divisor - 1) / divisor};
 }
 
 absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
@@ -89,5 +87,14 @@ absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& head
   if (job.cmyk) CmykToRgb(cmyk.get(), pixels, image.data());
   return image;
 }
+
+}  // namespace
+
+const Codec kJpegCodec = {.title = "JPEG",
+                          .wanted = "an 8-bit baseline or progressive JPEG",
+                          .matches = IsJpeg,
+                          .read_header = ReadJpegHeader,
+                          .decode = DecodeJpeg,
+                          .decoded_size = DecodedSizeOfJpeg};
 
 }  // namespace pixpool

@@ -143,8 +143,6 @@ bool ReadPixels(PngReader* reader, Image* image, uint8_t* scratch,
   return true;
 }
 
-}  // namespace
-
 bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kMagic; }
 
 absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
@@ -181,5 +179,13 @@ absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& heade
   }
   return image;
 }
+
+}  // namespace
+
+const Codec kPngCodec = {.title = "PNG",
+                         .wanted = "a PNG",
+                         .matches = IsPng,
+                         .read_header = ReadPngHeader,
+                         .decode = DecodePng};
 
 }  // namespace pixpool

@@ -121,8 +121,6 @@ absl::StatusOr<Frame> FirstFrame(std::string_view file, const ImageHeader& heade
   return frame;
 }
 
-}  // namespace
-
 bool IsWebp(std::string_view bytes) {
   return bytes.size() >= kFileHeader && bytes.substr(0, 4) == "RIFF" &&
          bytes.substr(8, 4) == "WEBP";
@@ -156,5 +154,13 @@ absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& head
   PIXPOOL_RETURN_IF_ERROR(DecodeFrame(frame, options, &image));
   return image;
 }
+
+}  // namespace
+
+const Codec kWebpCodec = {.title = "WebP",
+                          .wanted = "a WebP",
+                          .matches = IsWebp,
+                          .read_header = ReadWebpHeader,
+                          .decode = DecodeWebp};
 
 }  // namespace pixpool

@@ -26,6 +26,8 @@ struct InputOptions {
   std::optional<std::array<uint8_t, 3>> background;
   std::vector<double> scales;  // empty: one pass at scale 1
   bool flip = false;
+
+  bool operator==(const InputOptions&) const = default;
 };
 
 // A recipe with a request's options applied.

@@ -1,7 +1,7 @@
 #include "server/kserve/parameters.h"
 
 #include <array>
-#include <charconv>
+#include <cstdint>
 #include <set>
 #include <string_view>
 
@@ -34,13 +34,6 @@ absl::Status Invalid(ErrorReason reason, const std::string& field, std::string_v
 
 std::string PathOf(std::string_view key) { return Concat("parameters[\"", key, "\"]"); }
 
-// The shortest text that gives the same float back: floats are what the API has.
-std::string FloatText(double value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof(text), static_cast<float>(value));
-  return std::string(text, end.ptr);
-}
-
 // In a fixed order, so that the same request gets the same complaint.
 std::set<std::string> Keys(const Parameters& parameters) {
   std::set<std::string> keys;
@@ -48,23 +41,22 @@ std::set<std::string> Keys(const Parameters& parameters) {
   return keys;
 }
 
-// The text that stands for a value in HeadFromText; "" where none is set.
-std::string TextOf(const InferParameter& value) {
+FieldValue ValueOf(const InferParameter& value) {
   switch (value.parameter_choice_case()) {
     case InferParameter::kBoolParam:
-      return value.bool_param() ? "true" : "false";
+      return value.bool_param();
     case InferParameter::kInt64Param:
-      return absl::StrCat(value.int64_param());
+      return value.int64_param();
     case InferParameter::kUint64Param:
-      return absl::StrCat(value.uint64_param());
+      return value.uint64_param();
     case InferParameter::kDoubleParam:
-      return FloatText(value.double_param());
+      return value.double_param();
     case InferParameter::kStringParam:
-      return value.string_param();
+      return std::string_view(value.string_param());
     case InferParameter::PARAMETER_CHOICE_NOT_SET:
       break;
   }
-  return "";
+  return std::monostate();
 }
 
 bool IsSharedMemory(std::string_view key) { return key.substr(0, 14) == "shared_memory_"; }
@@ -81,7 +73,7 @@ absl::Status SetParameter(const std::string& key, const InferParameter& value, v
   if (classes && !head->has_class_scores()) {
     return Invalid(ErrorReason::kHeadInvalid, PathOf(key), "it applies to class_scores alone");
   }
-  const std::string complaint = SetHeadParameter(*head, classes ? "top_k" : key, TextOf(value));
+  const std::string complaint = SetHeadParameter(*head, classes ? "top_k" : key, ValueOf(value));
   if (complaint.empty()) return absl::OkStatus();
   return Invalid(ErrorReason::kHeadInvalid, PathOf(key), complaint);
 }
@@ -117,7 +109,7 @@ absl::StatusOr<HeadRequest> HeadFromOutput(
   return request;
 }
 
-// "255,0,128".
+// "255,0,128". Numbers are no colour: of those the text is empty.
 absl::Status SetBackground(const std::string& text, v1::InputOptions* options) {
   const std::vector<std::string> parts = absl::StrSplit(text, ',');
   std::array<int, 3> levels{};
@@ -140,7 +132,7 @@ absl::Status SetOption(const std::string& key, const InferParameter& value,
   for (const std::string_view hint : kHints) {
     if (key == hint) return absl::OkStatus();
   }
-  if (key == "background") return SetBackground(TextOf(value), options);
+  if (key == "background") return SetBackground(value.string_param(), options);
   if (key.substr(0, 9) == "sequence_") return NotServed(PathOf(key), "a sequence of requests");
   const auto* type = v1::InputOptions::descriptor();
   const auto* field = type->FindFieldByName(key);
@@ -149,7 +141,7 @@ absl::Status SetOption(const std::string& key, const InferParameter& value,
                    absl::StrCat("no such parameter; requests take ",
                                 absl::StrJoin(ScalarFieldNames(type), ", "), ", background"));
   }
-  const std::string complaint = SetField(*options, field, TextOf(value));
+  const std::string complaint = SetField(*options, field, ValueOf(value));
   if (complaint.empty()) return absl::OkStatus();
   return Invalid(ErrorReason::kRequestInvalid, PathOf(key), complaint);
 }

@@ -10,9 +10,9 @@
 
 namespace pixpool {
 
-// The inputs of a batch as one uint8 tensor [N, H, W, 3], which must not outlive
-// them: a picture alone is not copied. INTERNAL where the pictures are not all
-// there and of one size. May throw what torch throws.
+// The inputs of a batch as one uint8 tensor [N, H, W, 3], which must not outlive them: a
+// picture alone is not copied. INTERNAL where the pictures are not all there and of one size. May
+// throw what torch throws.
 absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks);
 
 // Applies to each image of a batch the heads it asked for. Heads that are the same for several

@@ -1,9 +1,9 @@
 // The order of the stages, and nothing else:
-//   Extract (caller's thread): model -> plan -> admit -> queue
-//   decode pool:                  decode -> preprocess -> batcher
-//   instance threads:          backbone -> heads (model_runner.cc) -> the sum of several passes
-//   draw pool:                 box and picture of class activation maps, where asked for
-//   reply pool:                done
+//   Extract (caller's thread):  model -> plan -> admit -> queue
+//   decode pool:                decode -> preprocess -> batcher
+//   instance threads:           backbone -> heads (model_runner.cc) -> the sum of several passes
+//   draw pool:                  box and picture of class activation maps, where asked for
+//   reply pool:                 done
 // Pool goes the short way of tensor_pooler.cc.
 #include "server/pipeline/pipeline.h"
 

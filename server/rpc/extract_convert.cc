@@ -9,6 +9,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/rpc/head_convert.h"
+#include "server/rpc/head_fields.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {

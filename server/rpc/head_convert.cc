@@ -1,99 +1,21 @@
 #include "server/rpc/head_convert.h"
 
-#include <charconv>
-#include <cmath>
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/heads/head_params.h"
+#include "server/rpc/head_fields.h"
 
 namespace pixpool {
 namespace {
 
-using google::protobuf::EnumDescriptor;
-using google::protobuf::EnumValueDescriptor;
 using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-// SCORE_TYPE_LOGITS of enum ScoreType is "logits": the prefix is the enum's name in upper snake
-// case.
-std::string EnumValueName(const EnumDescriptor& type, const EnumValueDescriptor& value) {
-  std::string prefix;
-  for (const char c : type.name()) {
-    if (absl::ascii_isupper(static_cast<unsigned char>(c)) && !prefix.empty()) prefix += '_';
-    prefix += absl::ascii_toupper(static_cast<unsigned char>(c));
-  }
-  return absl::AsciiStrToLower(value.name().substr(prefix.size() + 1));
-}
-
-absl::StatusOr<ParamValue> EnumParam(const Message& params, const FieldDescriptor& field) {
-  const int number = params.GetReflection()->GetEnumValue(params, &field);
-  const EnumValueDescriptor* value = field.enum_type()->FindValueByNumber(number);
-  if (value == nullptr) {
-    return MakeError({.reason = ErrorReason::kHeadInvalid,
-                      .field = field.name(),
-                      .metadata = {{"actual", Concat(number)}}},
-                     Concat(field.name(), " has the unknown value ", number));
-  }
-  return ParamValue(EnumValueName(*field.enum_type(), *value));
-}
-
-}  // namespace
-
-double WidenFloat(float value) {
-  if (!std::isfinite(value)) return value;
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof(text), value);
-  double out = 0;
-  std::from_chars(text, end.ptr, out);
-  return out;
-}
-
-namespace {
-
-ParamValue IntListParam(const Message& params, const FieldDescriptor& field) {
-  const Reflection& reflection = *params.GetReflection();
-  std::vector<int64_t> values;
-  for (int i = 0; i < reflection.FieldSize(params, &field); ++i) {
-    values.push_back(reflection.GetRepeatedInt32(params, &field, i));
-  }
-  return values;
-}
-
-absl::StatusOr<ParamValue> ParamFromField(const Message& params, const FieldDescriptor& field) {
-  const Reflection& reflection = *params.GetReflection();
-  if (field.is_repeated()) return IntListParam(params, field);
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return ParamValue(reflection.GetBool(params, &field));
-    case FieldDescriptor::CPPTYPE_INT32:
-      return ParamValue(static_cast<int64_t>(reflection.GetInt32(params, &field)));
-    case FieldDescriptor::CPPTYPE_FLOAT:
-      return ParamValue(WidenFloat(reflection.GetFloat(params, &field)));
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return EnumParam(params, field);
-    default:
-      return ParamValue(reflection.GetString(params, &field));
-  }
-}
-
-absl::StatusOr<ParamMap> ParamsFromMessage(const Message& params) {
-  ParamMap out;
-  std::vector<const FieldDescriptor*> set;
-  params.GetReflection()->ListFields(params, &set);
-  for (const FieldDescriptor* field : set) {
-    PIXPOOL_ASSIGN_OR_RETURN(ParamValue value, ParamFromField(params, *field));
-    out.emplace(field->name(), std::move(value));
-  }
-  return out;
-}
 
 absl::StatusOr<Encoding> EncodingFromProto(v1::Encoding encoding) {
   switch (encoding) {

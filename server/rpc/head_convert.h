@@ -20,10 +20,6 @@ absl::StatusOr<HeadRequest> HeadFromProto(const v1::Head& head);
 absl::StatusOr<std::vector<HeadRequest>> HeadsFromProto(
     const google::protobuf::RepeatedPtrField<v1::Head>& heads);
 
-// What a float of a request means: 1e-6f is 1e-6, not the double nearest to that float. Through the
-// shortest decimal that gives the float back.
-double WidenFloat(float value);
-
 // One head's result on one map. Takes the values over; `labels` are of the classes.
 void HeadOutputToProto(const HeadSpec& head, const std::vector<std::string>& labels,
                        HeadOutput&& output, v1::HeadResult* out);

@@ -15,6 +15,8 @@ MARKS = re.compile(
 )
 # Folders of one machine or one person.
 HOMES = re.compile(r"(?<![\w.$}/-])/(root|home/\w|Users/\w)")
+# What a formatter makes of a list in a comment that it takes for a paragraph.
+RUN_TOGETHER = re.compile(r"^\s*// \S.*[.:;] {2,}\S")
 SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep|absl::SleepFor)\b|\btime\.sleep\(")
 
 
@@ -30,6 +32,8 @@ def check_text(path, text):
             yield f"{path}:{number}: sources are ASCII"
         if line != line.rstrip() and path.suffix != ".md":
             yield f"{path}:{number}: white space at the end of the line"
+        if path.suffix in {".cc", ".h", ".proto"} and RUN_TOGETHER.search(line):
+            yield f"{path}:{number}: a comment whose lines were run together"
         if path.parts[:2] == ("tests", "unit") and SLEEP.search(line):
             yield (
                 f"{path}:{number}: unit tests do not sleep; "

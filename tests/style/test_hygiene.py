@@ -20,6 +20,7 @@ def test_tree():
         ("docs/a.md", "Look in /ho" + "me/someone/x.\n", "path of one machine"),
         ("run", "cd /ro" + "ot/x\n", "path of one machine"),
         ("server/a.cc", "// caf\u00e9\n", "sources are ASCII"),
+        ("server/a.cc", "// Used throughout:   - Sizes\n", "run together"),
         ("server/a.cc", "int a; \n", "white space at the end"),
         ("server/a.cc", "int a;", "no newline at the end"),
         ("server/a.h", "int a;\n", "no #pragma once"),
@@ -39,7 +40,7 @@ def test_breach_is_found(path, text, complaint):
         ("docs/a.md", "caf\u00e9, for nowhere, https://example.org/home/page\n"),
         ("run", 'cd "$HOME/x" && ls build/root/x\n'),
         ("tests/unit/base/big_test.cc", "int a;\n" * 401),
-        ("server/a.h", "// A.\n#pragma once\n"),
+        ("server/a.h", "// A.\n//   queue:  b\n#pragma once\n"),
     ],
 )
 def test_clean_text_passes(path, text):

@@ -16,7 +16,8 @@ TEST(CodecTest, EveryFormatHasItsRow) {
   std::set<std::string_view> names;
   for (int i = 0; i < kImageFormatCount; ++i) {
     const auto format = static_cast<ImageFormat>(i);
-    EXPECT_EQ(CodecOf(format).format, format);
+    EXPECT_EQ(kCodecs[i].format, format);
+    EXPECT_EQ(&CodecOf(format), kCodecs[i].codec);
     names.insert(FormatName(format));
   }
   EXPECT_EQ(names, (std::set<std::string_view>{"jpeg", "png", "webp"}));
@@ -56,7 +57,11 @@ TEST(CodecTest, ErrorsNameFormatAndDetail) {
                                                                      {"detail", "CRC error"}};
   EXPECT_EQ(details->metadata, metadata);
 
-  const auto variant = GetErrorDetails(UnsupportedVariant(ImageFormat::kJpeg, "lossless JPEG"));
+  const absl::Status lossless = UnsupportedVariant(ImageFormat::kJpeg, "lossless JPEG");
+  EXPECT_EQ(lossless.message(),
+            "lossless JPEG is not supported; send an 8-bit baseline or progressive JPEG, a PNG or "
+            "a WebP image");
+  const auto variant = GetErrorDetails(lossless);
   ASSERT_TRUE(variant.has_value());
   EXPECT_EQ(variant->reason, ErrorReason::kImageUnsupportedFormat);
 }

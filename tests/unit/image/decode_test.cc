@@ -43,6 +43,7 @@ using testing::ReasonOf;
 
 const char* const kPictures[] = {"jpeg_67x45_420_q75_baseline.jpg", "png_filters.png",
                                  "webp_q80_61x43.webp"};
+static_assert(std::size(kPictures) == kImageFormatCount, "one picture of each format");
 
 std::map<std::string, std::string> MetadataOf(const absl::Status& status) {
   const std::optional<ErrorDetails> details = GetErrorDetails(status);

@@ -55,10 +55,10 @@ TEST(ExifTest, PicturesOfEveryFormatAreTurnedAsPillowTurnsThem) {
 }
 
 TEST(ExifTest, TheHeaderSaysTheOrientation) {
-  for (const char* format : {"jpeg", "png", "webp"}) {
+  for (int f = 0; f < kImageFormatCount; ++f) {
+    const std::string format(FormatName(static_cast<ImageFormat>(f)));
     for (int orientation = 1; orientation <= 8; ++orientation) {
-      const std::string name =
-          std::string("exif_") + format + "_" + std::to_string(orientation) + "_little";
+      const std::string name = "exif_" + format + "_" + std::to_string(orientation) + "_little";
       const absl::StatusOr<ImageHeader> header =
           ReadImageHeader(testing::LoadPicture(name), ImageLimits());
       ASSERT_TRUE(header.ok()) << name << header.status();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "google/protobuf/descriptor.h"
 #include "server/base/error.h"
 
 namespace pixpool {
@@ -71,6 +72,39 @@ TEST(ExtractConvertTest, UnknownEnumValuesAreRefusedByName) {
   request.mutable_input_options()->set_crop(v1::CROP_MODE_UNSPECIFIED);
   request.mutable_input_options()->set_decode(static_cast<v1::DecodeMode>(42));
   EXPECT_EQ(FieldOf(ExtractRequestFromProto(request).status()), "input_options.decode");
+}
+
+// Some value of a field that is not what its absence means.
+void SetSome(v1::InputOptions* options, const google::protobuf::FieldDescriptor* field) {
+  const auto* r = options->GetReflection();
+  switch (field->cpp_type()) {
+    case google::protobuf::FieldDescriptor::CPPTYPE_BOOL:
+      return r->SetBool(options, field, field->name() != "apply_exif");
+    case google::protobuf::FieldDescriptor::CPPTYPE_INT32:
+      return r->SetInt32(options, field, 48);
+    case google::protobuf::FieldDescriptor::CPPTYPE_FLOAT:
+      return r->AddFloat(options, field, 0.5f);
+    case google::protobuf::FieldDescriptor::CPPTYPE_ENUM: {
+      const auto* type = field->enum_type();
+      return r->SetEnum(options, field, type->value(type->value_count() - 1));
+    }
+    case google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE:
+      r->MutableMessage(options, field);
+      return;
+    default:
+      FAIL() << field->name() << ": a type that this test does not know";
+  }
+}
+
+TEST(ExtractConvertTest, EveryInputOptionIsRead) {
+  const auto* type = v1::InputOptions::descriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    v1::InputOptions options;
+    SetSome(&options, type->field(i));
+    const auto out = InputOptionsFromProto(options);
+    ASSERT_TRUE(out.ok()) << type->field(i)->name() << out.status();
+    EXPECT_NE(*out, InputOptions()) << type->field(i)->name();
+  }
 }
 
 TEST(ExtractConvertTest, RequestIdIsBounded) {

@@ -3,9 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <set>
 
-#include "google/protobuf/descriptor.h"
 #include "server/base/error.h"
 
 namespace pixpool {
@@ -65,26 +63,6 @@ TEST(HeadConvertTest, NonFiniteFloatsReachValidation) {
   const auto spec = ValidateHead(*request, {.layers = {&layer, 1}, .default_layer = "last"});
   ASSERT_FALSE(spec.ok());
   EXPECT_EQ(GetErrorDetails(spec.status())->field, "gem.p");
-}
-
-// Every kind of the API is in the table, with all its parameters, and no other.
-TEST(HeadConvertTest, TableAndProtoAgree) {
-  const auto* kinds = v1::Head::descriptor()->FindOneofByName("kind");
-  for (int i = 0; i < kinds->field_count(); ++i) {
-    const auto* field = kinds->field(i);
-    v1::Head head;
-    head.GetReflection()->MutableMessage(&head, field);
-    EXPECT_TRUE(HeadFromProto(head).ok()) << field->name();
-    const HeadType* type = FindHeadType(field->name());
-    ASSERT_NE(type, nullptr) << field->name();
-    std::set<std::string> in_proto, in_table;
-    for (int k = 0; k < field->message_type()->field_count(); ++k) {
-      in_proto.insert(field->message_type()->field(k)->name());
-    }
-    for (const ParamSpec& param : type->params) in_table.emplace(param.name);
-    EXPECT_EQ(in_proto, in_table) << field->name();
-  }
-  EXPECT_EQ(static_cast<size_t>(kinds->field_count()), HeadTypes().size());
 }
 
 TEST(HeadConvertTest, PostProcessingIsTaken) {

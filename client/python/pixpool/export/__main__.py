@@ -205,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--weights", type=Path, metavar="FILE", help="state dict to load")
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
-    add("--engines", metavar="NAME,...", help="torchscript, openvino (default: what can be had)")
+    add("--engines", metavar="NAME,...", help=f"{', '.join(ENGINES)} (default: what can be had)")
     add(
         "--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below"
     )

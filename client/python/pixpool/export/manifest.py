@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
+
+# What the server can run a backbone on.
+EngineName = Literal["torchscript", "openvino", "aotinductor"]
 
 
 class LayerEntry(TypedDict):
@@ -37,7 +40,7 @@ class FidelityEntry(StepEntry):
 
 
 class EngineEntry(TypedDict):
-    engine: str
+    engine: EngineName
     precision: str
     path: str
     # Of aotinductor alone.

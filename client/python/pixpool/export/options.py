@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pixpool.export.manifest import EngineName
 from pixpool.export.specs import FilterSpec, PcaSpec
 
 DEVICES = ("cpu", "cuda")  # that a network can be compiled for
 # That are made unasked; aotinductor has an option of its own.
-ENGINES = ("torchscript", "openvino")
+ENGINES = tuple(name for name in get_args(EngineName) if name != "aotinductor")
 Progress = Callable[[str], None]
 
 

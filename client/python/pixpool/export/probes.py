@@ -29,9 +29,13 @@ _GROWTH = 256
 def load_backbone(folder: Path, engine: EngineEntry, threads: int) -> Run:
     """The network of an entry of the manifest's `engines`."""
     path = folder / engine["path"]
-    if engine["engine"] == "torchscript":
-        return verify.load_graph(path)
-    return OpenVinoGraph(path, threads)
+    match engine["engine"]:
+        case "torchscript":
+            return verify.load_graph(path)
+        case "openvino":
+            return OpenVinoGraph(path, threads)
+        case other:
+            raise ExportError(f"{path}: the exporter does not run the engine {other}")
 
 
 def batches(golden: Tensor) -> list[Tensor]:
