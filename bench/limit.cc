@@ -16,6 +16,7 @@
 #include "server/base/cpu_quota.h"
 #include "server/base/memory.h"
 #include "server/image/decode.h"
+#include "server/input/options.h"
 #include "server/input/preprocess.h"
 #include "server/model/model.h"
 
@@ -84,15 +85,16 @@ int Main(const std::map<std::string, std::string>& args) {
     return found == args.end() ? fallback : found->second;
   };
   const Bundle bundle = OrDie(OpenBundle(arg("model", "models/efficientnet-lite0/1")));
-  const auto model = OrDie(LoadModel(bundle, {.engine = arg("engine", "auto"),
-                                              .precision = arg("precision", "auto"),
-                                              .device = "cpu",
-                                              .cores = cores}));
+  const auto model = OrDie(LoadModel(
+      bundle,
+      {.device = "cpu", .engine = arg("engine", "auto"), .precision = arg("precision", "auto")},
+      cores));
   std::ifstream file(arg("image", ""), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
   const std::vector<HeadSpec> heads = OrDie(ValidateHeads({}, model->info().Scope()));
-  const InputPlan plan = OrDie(MakeInputPlan(
-      model->info().input, {.scaled_decode = arg("decode", "exact") == "scaled"}, 2048));
+  const InputPlan plan = OrDie(MakeInputPlan(model->info().input,
+                                             {.scaled_decode = arg("decode", "exact") == "scaled"},
+                                             InputLimits().max_side));
   // One worker shows the latency of one picture with all cores, several the rate.
   const int workers = std::min(model->instance_count(), std::stoi(arg("workers", "1024")));
   const double seconds = std::stod(arg("seconds", "5"));

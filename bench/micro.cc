@@ -3,6 +3,7 @@
 // Pictures are PIXPOOL_PHOTO at its own size; bench/micro runs it on the sample photographs.
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -73,7 +74,8 @@ void Resize(benchmark::State& state) {
 BENCHMARK(Resize)->Unit(benchmark::kMillisecond);
 
 void BatcherRoundTrip(benchmark::State& state) {
-  Batcher<int> batcher({.max_batch_size = 8}, Clock::Real(), [](int&) { return false; });
+  Batcher<int> batcher({.max_batch_size = 8, .max_delay = std::chrono::milliseconds(5)},
+                       Clock::Real(), [](int&) { return false; });
   for (auto _ : state) {
     for (int i = 0; i < state.range(0); ++i) batcher.Submit(0, i);
     for (int64_t taken = 0; taken < state.range(0);) {

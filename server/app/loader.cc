@@ -8,14 +8,15 @@
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/config/process_options.h"
 
 namespace pixpool {
 namespace {
 
 absl::StatusOr<std::unique_ptr<Model>> LoadOne(const BundleLocation& location,
-                                               const ModelOptions& options) {
+                                               const ModelOptions& options, int cores) {
   PIXPOOL_ASSIGN_OR_RETURN(Bundle bundle, OpenBundle(location.dir));
-  return LoadModel(bundle, options);
+  return LoadModel(bundle, options, cores);
 }
 
 }  // namespace
@@ -24,8 +25,8 @@ absl::Status RegisterBundles(const std::string& models_dir, ModelRegistry* regis
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<BundleLocation> locations, FindBundles(models_dir));
   if (locations.empty()) {
     return absl::NotFoundError(
-        Concat("no model in ", models_dir,
-               " (--models-dir): make one with `python -m pixpool.export efficientnet-lite0 "
+        Concat("no model in ", models_dir, " (", ProcessOptions::kModelsDir.flag,
+               "): make one with `python -m pixpool.export efficientnet-lite0 "
                "--out ",
                models_dir, "`"));
   }
@@ -33,7 +34,7 @@ absl::Status RegisterBundles(const std::string& models_dir, ModelRegistry* regis
   return absl::OkStatus();
 }
 
-absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options,
+absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options, int cores,
                          ModelRegistry* registry, Metrics* metrics,
                          const std::function<void(const std::string& name)>& ready) {
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<BundleLocation> locations, FindBundles(models_dir));
@@ -43,7 +44,7 @@ absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& opti
   absl::Status first_failure;
   for (const BundleLocation& location : locations) {
     const TimePoint start = Clock::Real()->Now();
-    auto model = LoadOne(location, options);
+    auto model = LoadOne(location, options, cores);
     const double seconds = ToSeconds(Clock::Real()->Now() - start);
     if (!model.ok()) {
       Log(LogLevel::kError, "model_failed",

@@ -28,41 +28,6 @@ namespace {
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
 
-PipelineOptions PipelineOptionsFrom(const Config& config, int cores) {
-  PipelineOptions o;
-  o.admission = {.max_requests = config.max_in_flight_requests,
-                 .max_bytes = config.max_in_flight_bytes,
-                 .max_pixels = config.max_in_flight_pixels,
-                 .retry_after = absl::Milliseconds(config.retry_after_ms)};
-  o.image = {.max_bytes = config.max_image_bytes,
-             .max_pixels = config.max_image_pixels,
-             .max_side = config.max_image_side};
-  o.max_images_per_request = config.max_images_per_request;
-  o.max_heads_per_request = config.max_heads_per_request;
-  o.max_head_operations = config.max_head_operations;
-  o.max_input_side = config.max_input_side;
-  o.max_response_bytes = config.max_response_bytes;
-  o.decode_threads = config.decode_threads > 0 ? config.decode_threads : cores;
-  o.reply_threads = config.reply_threads;
-  o.max_batch_size = config.max_batch_size;
-  o.max_batch_delay = std::chrono::milliseconds(config.max_batch_delay_ms);
-  return o;
-}
-
-ModelOptions ModelOptionsFrom(const Config& config, const std::string& device, int cores) {
-  return {.engine = config.engine,
-          .precision = config.precision,
-          .device = device,
-          .cores = cores,
-          .instances = config.instances,
-          .threads_per_instance = config.threads_per_instance};
-}
-
-CallOptions CallOptionsFrom(const Config& config) {
-  return {.default_deadline = std::chrono::milliseconds(config.default_deadline_ms),
-          .max_deadline = std::chrono::milliseconds(config.max_deadline_ms)};
-}
-
 // SIGTERM and SIGINT as something that can be waited for. They are blocked in every thread from
 // construction on.
 class StopSignal {
@@ -100,16 +65,10 @@ class Process {
   explicit Process(const Config& config)
       : config_(config),
         cores_(AvailableCpuCount()),
-        registry_(config.default_model),
-        pipeline_(PipelineOptionsFrom(config, cores_), &registry_, &metrics_, Clock::Real()),
-        service_({.call = CallOptionsFrom(config),
-                  .max_stream_in_flight = config.max_stream_in_flight,
-                  .max_message_bytes = config.max_message_bytes},
-                 &pipeline_, &registry_, &metrics_, Clock::Real()),
-        kserve_({.call = CallOptionsFrom(config),
-                 .max_stream_in_flight = config.max_stream_in_flight,
-                 .version = kVersion,
-                 .ready = [this] { return ready(); }},
+        registry_(config.registry.default_model),
+        pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
+        service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real()),
+        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
@@ -126,26 +85,24 @@ class Process {
   absl::Status Start() {
     PIXPOOL_RETURN_IF_ERROR(
         CheckHeads(*v1::Head::descriptor()->FindOneofByName("kind"), HeadTypes()));
-    PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(config_.device));
-    PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.models_dir, &registry_));
-    PIXPOOL_ASSIGN_OR_RETURN(grpc_,
-                             StartGrpcServer({.listen = config_.listen,
-                                              .reflection = config_.reflection,
-                                              .max_message_bytes = config_.max_message_bytes},
-                                             {&service_, &kserve_}));
+    // LoadModel asks again; here a device that is not there ends the start at once.
+    PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
+    PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
+    PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}));
     SetServing(false);
-    if (!config_.http_listen.empty()) {
+    const std::string& http_listen = config_.http.listen;
+    if (!http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
                             .live = [] { return true; },
                             .ready = [this] { return ready(); }};
-      PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(config_.http_listen, std::move(handlers)));
+      PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(http_listen, std::move(handlers)));
     }
     Log(LogLevel::kInfo, "listening",
-        {{"grpc", config_.listen}, {"http", config_.http_listen}, {"cores", cores_}});
-    loader_ = std::thread([this, device] {
-      load_status_ = LoadBundles(
-          config_.models_dir, ModelOptionsFrom(config_, device, cores_), &registry_, &metrics_,
-          [this](const std::string& name) { grpc_->SetServing(name, true); });
+        {{"grpc", config_.rpc.listen.value()}, {"http", http_listen}, {"cores", cores_}});
+    loader_ = std::thread([this] {
+      load_status_ =
+          LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
+                      [this](const std::string& name) { grpc_->SetServing(name, true); });
       if (load_status_.ok()) SetServing(true);
       loaded_ = true;
     });
@@ -168,9 +125,10 @@ class Process {
     Log(LogLevel::kInfo, "draining");
     draining_ = true;
     grpc_->SetNotServing();
-    if (config_.drain_delay_ms > 0) stop.WaitFor(std::chrono::milliseconds(config_.drain_delay_ms));
+    const std::chrono::milliseconds delay = config_.process.drain_delay;
+    if (delay > delay.zero()) stop.WaitFor(delay);
     stop.Release();
-    const bool finished = pipeline_.Drain(absl::Milliseconds(config_.drain_timeout_ms));
+    const bool finished = pipeline_.Drain(absl::FromChrono(config_.process.drain_timeout.value()));
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
@@ -219,7 +177,7 @@ int Fail(const absl::Status& status) {
 int Serve(const Config& config) {
   const StopSignal stop;
   TuneAllocator(AvailableCpuCount());
-  StartLog(LogLevelFromName(config.log_level));
+  StartLog(LogLevelFromName(config.log.level.value()));
   Process process(config);
   if (absl::Status status = process.Start(); !status.ok()) {
     process.Close();

@@ -14,6 +14,7 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
@@ -22,6 +23,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/base/json_text.h"
+#include "server/base/log_options.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
 
@@ -37,21 +39,9 @@ constexpr int kPollMs = 50;
 // A pipe that polls as writable takes this much without blocking (PIPE_BUF).
 constexpr size_t kWriteBytes = 4096;
 
-std::string_view LevelName(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return "debug";
-    case LogLevel::kInfo:
-      return "info";
-    case LogLevel::kWarning:
-      return "warning";
-    case LogLevel::kError:
-      return "error";
-    case LogLevel::kOff:
-      break;
-  }
-  return "off";
-}
+static_assert(std::size(kLogLevelNames) == static_cast<size_t>(LogLevel::kOff) + 1);
+
+std::string_view LevelName(LogLevel level) { return kLogLevelNames[static_cast<size_t>(level)]; }
 
 // Writes lines to standard error from the log's own thread. While the log runs, a stalled reader
 // blocks this thread and nobody else; once it stops, the wait ends after kStopPatience and what is

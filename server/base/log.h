@@ -12,7 +12,7 @@ namespace pixpool {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
 
-// "debug", "info", "warning", "error", "off"; anything else is info.
+// One of kLogLevelNames (log_options.h); anything else is info.
 LogLevel LogLevelFromName(std::string_view name);
 
 // A JSON value of a log line, rendered at once.

@@ -19,9 +19,9 @@ namespace pixpool {
 
 // Settings of a Batcher.
 struct BatcherOptions {
-  int max_batch_size = 8;  // at least 1
+  int max_batch_size = 1;  // at least 1
   // Longest time that a task may be passed over in favour of a fuller batch of another group.
-  TimeDuration max_delay = std::chrono::milliseconds(5);
+  TimeDuration max_delay{};
 };
 
 // How many tasks of a group an instance may hold in all so that the idle ones, itself included, get

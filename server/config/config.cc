@@ -47,7 +47,7 @@ std::string Quoted(std::string_view text) {
 }
 
 std::vector<std::string> Names(std::string_view before, std::vector<std::string> names) {
-  for (const OptionRow& row : OptionTable()) names.emplace_back(row.name);
+  for (const OptionRow& row : OptionTable()) names.emplace_back(row.name());
   for (std::string& name : names) name.insert(0, before);
   return names;
 }
@@ -77,7 +77,7 @@ bool ReadFlag(const std::string& name, const std::optional<std::string>& value,
     const OptionRow* positive = FindOption(name.substr(3));
     if (positive != nullptr && positive->kind == OptionKind::kSwitch) {
       if (value) problems.push_back(Concat("--", name, ": takes no value"));
-      parse->flags.push_back({std::string(positive->name), "false", "flag"});
+      parse->flags.push_back({std::string(positive->name()), "false", "flag"});
       return false;
     }
   }
@@ -152,7 +152,7 @@ bool IsForOthers(std::string_view name) {
 void ReadEnvironment(const std::vector<std::string>& environment, Parse* parse) {
   std::map<std::string, std::string> options;  // by the variable's name
   for (const OptionRow& row : OptionTable()) {
-    options[EnvironmentName(row.name)] = std::string(row.name);
+    options[EnvironmentName(row.name())] = std::string(row.name());
   }
   options["PIXPOOL_CONFIG"] = "config";
   std::vector<std::string> names;

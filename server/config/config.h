@@ -1,63 +1,32 @@
 // All options of the server, from flags, environment and a configuration file into one Config.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "server/base/log_options.h"
+#include "server/config/process_options.h"
+#include "server/metrics/options.h"
+#include "server/model/options.h"
+#include "server/pipeline/options.h"
+#include "server/rpc/options.h"
+
 namespace pixpool {
 
+// All options: the sum of what the layers declare, each beside the code that reads it. An option
+// that is added to one of these structs is a flag, a variable, a name in the file and a line of
+// --help (server/base/option.h).
+//
 // Precedence: flag, then environment (PIXPOOL_ and the flag's name in upper case with underscores),
-// then the file given by
-// --config (`name = value` lines, TOML), then the default. Every option is one row of the table in
-// config_table.cc.
+// then the file given by --config (`name = value` lines, TOML), then the default.
 struct Config {
-  // Addresses.
-  std::string listen = "127.0.0.1:50051";      // gRPC
-  std::string http_listen = "127.0.0.1:8080";  // metrics and probes; "" turns them off
-  bool reflection = true;
-
-  // Models.
-  std::string models_dir = "models";
-  std::string default_model;       // "" takes the only one, else the first by name
-  std::string device = "auto";     // auto, cpu, cuda, cuda:N
-  std::string engine = "auto";     // auto, openvino, aotinductor, torchscript
-  std::string precision = "auto";  // auto, float32, int8
-  int instances = 0;               // 0: from engine, CPU quota and device
-  int threads_per_instance = 0;    // 0: likewise
-  int decode_threads = 0;          // 0: the CPU quota
-  int reply_threads = 1;
-
-  // Batching.
-  int max_batch_size = 8;
-  int max_batch_delay_ms = 5;
-
-  // Admission.
-  int max_in_flight_requests = 256;
-  int64_t max_in_flight_bytes = 256 << 20;
-  int64_t max_in_flight_pixels = 400'000'000;
-  int max_stream_in_flight = 32;  // images of one stream at a time
-  int retry_after_ms = 200;       // told to shed clients
-
-  // Limits on a request.
-  int max_images_per_request = 32;
-  int max_heads_per_request = 32;
-  int64_t max_head_operations = 2'000'000'000;
-  int64_t max_image_bytes = 10 << 20;
-  int64_t max_image_pixels = 50'000'000;
-  int max_image_side = 16'384;
-  int max_input_side = 2'048;
-  int64_t max_response_bytes = 64 << 20;
-  int64_t max_message_bytes = 64 << 20;
-  int default_deadline_ms = 10'000;  // for calls without a deadline
-  int max_deadline_ms = 60'000;      // longer deadlines are cut to it
-
-  // Life cycle.
-  int drain_delay_ms = 0;         // not ready, still accepting
-  int drain_timeout_ms = 30'000;  // then in-flight calls are cancelled
-
-  // Log.
-  std::string log_level = "info";  // debug, info, warning, error, off
+  ProcessOptions process;
+  HttpOptions http;
+  RpcOptions rpc;
+  RegistryOptions registry;
+  ModelOptions model;
+  PipelineOptions pipeline;
+  LogOptions log;
 };
 
 enum class ConfigAction { kServe, kPrintHeads, kExit };

@@ -20,36 +20,40 @@ bool Collide(const HostPort& a, const HostPort& b) {
 
 std::vector<std::string> FindContradictions(const Config& config) {
   std::vector<std::string> problems;
-  const auto at_most = [&](const char* small, int64_t small_value, const char* large,
-                           int64_t large_value, const char* why) {
-    if (small_value <= large_value) return;
+  const auto at_most = [&](FlagNumber small, FlagNumber large, const char* why) {
+    if (small.value <= large.value) return;
     problems.push_back(
-        Concat("--", small, " ", small_value, " is over --", large, " ", large_value, ": ", why));
+        Concat(small.flag, " ", small.value, " is over ", large.flag, " ", large.value, ": ", why));
   };
-  at_most("max-image-bytes", config.max_image_bytes, "max-message-bytes", config.max_message_bytes,
+  const PipelineOptions& pipeline = config.pipeline;
+  const CallOptions& call = config.rpc.call;
+  at_most(pipeline.image.max_bytes, config.rpc.max_message_bytes,
           "such an image could never arrive");
-  at_most("max-image-bytes", config.max_image_bytes, "max-in-flight-bytes",
-          config.max_in_flight_bytes, "such an image would never fit the budget");
-  at_most("max-image-pixels", config.max_image_pixels, "max-in-flight-pixels",
-          config.max_in_flight_pixels, "such an image would never fit the budget");
-  at_most("default-deadline-ms", config.default_deadline_ms, "max-deadline-ms",
-          config.max_deadline_ms, "the default would be cut");
-  at_most("max-batch-delay-ms", config.max_batch_delay_ms, "default-deadline-ms",
-          config.default_deadline_ms, "images would expire while they wait for a batch");
-  at_most("max-stream-in-flight", config.max_stream_in_flight, "max-in-flight-requests",
-          config.max_in_flight_requests, "one stream would fill the server");
-  const int64_t most_images =
-      int64_t{config.max_in_flight_requests} * config.max_images_per_request;
-  if (config.max_batch_size > most_images) {
-    problems.push_back(Concat("--max-batch-size ", config.max_batch_size, " is over ", most_images,
-                              ", --max-in-flight-requests times --max-images-per-request: such a "
-                              "batch could never fill"));
+  at_most(pipeline.image.max_bytes, pipeline.admission.max_bytes,
+          "such an image would never fit the budget");
+  at_most(pipeline.image.max_pixels, pipeline.admission.max_pixels,
+          "such an image would never fit the budget");
+  at_most(call.default_deadline, call.max_deadline, "the default would be cut");
+  at_most(pipeline.max_batch_delay, call.default_deadline,
+          "images would expire while they wait for a batch");
+  at_most(call.max_stream_in_flight, pipeline.admission.max_requests,
+          "one stream would fill the server");
+  const auto& batch = pipeline.max_batch_size;
+  const auto& requests = pipeline.admission.max_requests;
+  const auto& images = pipeline.max_images_per_request;
+  const int64_t most_images = int64_t{requests} * images;
+  if (batch > most_images) {
+    problems.push_back(Concat(batch.flag(), " ", batch.value(), " is over ", most_images, ", ",
+                              requests.flag(), " times ", images.flag(),
+                              ": such a batch could never fill"));
   }
-  const std::optional<HostPort> grpc = ParseAddress(config.listen);
-  const std::optional<HostPort> http = ParseAddress(config.http_listen);
+  const auto& listen = config.rpc.listen;
+  const auto& http_listen = config.http.listen;
+  const std::optional<HostPort> grpc = ParseAddress(listen.value());
+  const std::optional<HostPort> http = ParseAddress(http_listen.value());
   if (grpc && http && Collide(*grpc, *http)) {
-    problems.push_back(Concat("--listen ", config.listen, " and --http-listen ", config.http_listen,
-                              " want the same port"));
+    problems.push_back(Concat(listen.flag(), " ", listen.value(), " and ", http_listen.flag(), " ",
+                              http_listen.value(), " want the same port"));
   }
   return problems;
 }

@@ -45,9 +45,9 @@ void AppendEntry(std::string* out, const std::string& flag, std::string_view tex
 }
 
 void AppendOption(std::string* out, const OptionRow& row) {
-  std::string flag = Concat("--", row.name, row.value_name.empty() ? "" : " ", row.value_name);
+  std::string flag = Concat(row.flag, row.value_name.empty() ? "" : " ", row.value_name);
   std::string about(row.help);
-  if (row.kind == OptionKind::kSwitch) flag = Concat("--[no-]", row.name);
+  if (row.kind == OptionKind::kSwitch) flag = Concat("--[no-]", row.name());
   if (row.kind == OptionKind::kChoice || row.kind == OptionKind::kDevice ||
       row.kind == OptionKind::kNumber || row.kind == OptionKind::kBytes) {
     about += Concat(" Range: ", RangeText(row), ".");
@@ -69,8 +69,8 @@ std::string HelpText() {
       "precedence. Bytes may carry KiB, MiB or GiB.\n";
   std::string_view group;
   for (const OptionRow& row : OptionTable()) {
-    if (row.group != group) out += Concat("\n", row.group, ":\n");
-    group = row.group;
+    if (row.group.title != group) out += Concat("\n", row.group.title, ":\n");
+    group = row.group.title;
     AppendOption(&out, row);
   }
   out += "\nThis command:\n";
@@ -99,10 +99,11 @@ std::string ConfigText(const Config& config, const Sources& sources) {
   std::string out;
   std::string_view group;
   for (const OptionRow& row : OptionTable()) {
-    if (row.group != group) out += Concat(group.empty() ? "" : "\n", "# ", row.group, "\n");
-    group = row.group;
-    const auto source = sources.find(row.name);
-    out += Concat(row.name, " = ", FormatOption(row, config), "  # ",
+    const std::string_view title = row.group.title;
+    if (title != group) out += Concat(group.empty() ? "" : "\n", "# ", title, "\n");
+    group = title;
+    const auto source = sources.find(row.name());
+    out += Concat(row.name(), " = ", FormatOption(row, config), "  # ",
                   source == sources.end() ? "default" : source->second, "\n");
   }
   return out;

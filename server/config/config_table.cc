@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <limits>
+#include <utility>
+#include <variant>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "server/base/json_text.h"
+#include "server/base/option_members.h"
 #include "server/base/text.h"
 
 namespace pixpool {
@@ -16,96 +20,28 @@ namespace {
 
 using enum OptionKind;
 
-constexpr int64_t kDayMs = 24 * 60 * 60 * 1000;
-constexpr int64_t kHourMs = 60 * 60 * 1000;
-constexpr int64_t kMaxMessage = std::numeric_limits<int32_t>::max();  // gRPC counts in int
-constexpr int64_t kTera = int64_t{1} << 40;
+// Where an option's value is.
+using OptionValue = std::variant<bool*, int*, int64_t*, std::chrono::milliseconds*, std::string*>;
 
-constexpr std::string_view kAddresses = "Addresses";
-constexpr std::string_view kModels = "Models and threads";
-constexpr std::string_view kBatching = "Batching";
-constexpr std::string_view kAdmission = "Admission";
-constexpr std::string_view kLimits = "Limits on a request";
-constexpr std::string_view kLife = "Life cycle and log";
+// The place of a row's value in `config`.
+OptionValue ValueOf(const OptionRow& row, Config* config) {
+  OptionValue value;
+  size_t position = 0;
+  ForEachOption(*config, [&](auto& option) {
+    if (position++ == row.position) value = option.mutable_value();
+  });
+  return value;
+}
 
-// clang-format off
-const OptionRow kTable[] = {
-    {kAddresses, "listen", "ADDRESS", "Address of the gRPC server.", kAddress, &Config::listen},
-    {kAddresses, "http-listen", "ADDRESS",
-     "Address of /metrics, /livez and /readyz; \"\" turns them off.", kAddress,
-     &Config::http_listen, 0, 0, "", true},
-    {kAddresses, "reflection", "", "Serve gRPC reflection.", kSwitch, &Config::reflection},
-
-    {kModels, "models-dir", "DIR", "Folder of the model bundles.", kText, &Config::models_dir},
-    {kModels, "default-model", "NAME",
-     "Model of requests that name none; \"\" takes the first by name.", kText,
-     &Config::default_model, 0, 0, "", true},
-    {kModels, "device", "DEVICE", "Where backbones run; auto takes CUDA if there is one.", kDevice,
-     &Config::device},
-    {kModels, "engine", "ENGINE", "What runs the backbones; auto takes the fastest of a bundle, but no aotinductor.", kChoice, &Config::engine, 0, 0,
-     "auto|openvino|aotinductor|torchscript"},
-    {kModels, "precision", "PRECISION",
-     "Arithmetic of the backbones; auto is float32 where a bundle has it.", kChoice,
-     &Config::precision, 0, 0, "auto|float32|int8"},
-    {kModels, "instances", "COUNT", "Batches that run at a time; 0 decides by engine and CPU quota.",
-     kNumber, &Config::instances, 0, 256},
-    {kModels, "threads-per-instance", "COUNT", "CPU threads of a backbone pass; 0 likewise.",
-     kNumber, &Config::threads_per_instance, 0, 1024},
-    {kModels, "decode-threads", "COUNT", "Threads that decode images; 0 takes the CPU quota.",
-     kNumber, &Config::decode_threads, 0, 1024},
-    {kModels, "reply-threads", "COUNT", "Threads that finish replies.", kNumber,
-     &Config::reply_threads, 1, 64},
-
-    {kBatching, "max-batch-size", "COUNT", "Most images of a backbone pass.", kNumber,
-     &Config::max_batch_size, 1, 1024},
-    {kBatching, "max-batch-delay-ms", "MS",
-     "Longest time that an image is passed over in favour of a fuller batch of another size.",
-     kNumber, &Config::max_batch_delay_ms, 0, 10'000},
-
-    {kAdmission, "max-in-flight-requests", "COUNT", "Most requests in flight; more are refused.",
-     kNumber, &Config::max_in_flight_requests, 1, 1'000'000},
-    {kAdmission, "max-in-flight-bytes", "BYTES", "Most bytes of images and answers in flight.", kBytes,
-     &Config::max_in_flight_bytes, 1, kTera},
-    {kAdmission, "max-in-flight-pixels", "PIXELS", "Most decoded pixels in flight.", kNumber,
-     &Config::max_in_flight_pixels, 1, kTera},
-    {kAdmission, "max-stream-in-flight", "COUNT", "Images of one stream at a time.", kNumber,
-     &Config::max_stream_in_flight, 1, 10'000},
-    {kAdmission, "retry-after-ms", "MS", "When refused clients are told to try again.", kNumber,
-     &Config::retry_after_ms, 0, 60'000},
-
-    {kLimits, "max-images-per-request", "COUNT", "Most images of a request.", kNumber,
-     &Config::max_images_per_request, 1, 10'000},
-    {kLimits, "max-heads-per-request", "COUNT", "Most heads of a request.", kNumber,
-     &Config::max_heads_per_request, 1, 1'000},
-    {kLimits, "max-head-operations", "VALUES",
-     "Most map values that the windows of a request's heads read.", kNumber,
-     &Config::max_head_operations, 1, kTera},
-    {kLimits, "max-image-bytes", "BYTES", "Largest image file.", kBytes, &Config::max_image_bytes,
-     1, kMaxMessage},
-    {kLimits, "max-image-pixels", "PIXELS", "Most pixels of an image.", kNumber,
-     &Config::max_image_pixels, 1, 1'000'000'000},
-    {kLimits, "max-image-side", "PIXELS", "Longest side of an image.", kNumber,
-     &Config::max_image_side, 1, 65'535},
-    {kLimits, "max-input-side", "PIXELS", "Longest side of a network input.", kNumber,
-     &Config::max_input_side, 16, 16'384},
-    {kLimits, "max-response-bytes", "BYTES", "Largest reply; checked before the work is done.",
-     kBytes, &Config::max_response_bytes, 1024, kMaxMessage},
-    {kLimits, "max-message-bytes", "BYTES", "Largest gRPC message that is received.", kBytes,
-     &Config::max_message_bytes, 1024, kMaxMessage},
-    {kLimits, "default-deadline-ms", "MS", "Deadline of calls that state none.", kNumber,
-     &Config::default_deadline_ms, 1, kDayMs},
-    {kLimits, "max-deadline-ms", "MS", "Longer deadlines are cut to this.", kNumber,
-     &Config::max_deadline_ms, 1, kDayMs},
-
-    {kLife, "drain-delay-ms", "MS",
-     "After SIGTERM: how long the server says that it is not ready but still accepts.", kNumber,
-     &Config::drain_delay_ms, 0, kHourMs},
-    {kLife, "drain-timeout-ms", "MS", "Then: how long calls in flight may take to finish.", kNumber,
-     &Config::drain_timeout_ms, 0, kHourMs},
-    {kLife, "log-level", "LEVEL", "Least important lines that are logged.", kChoice,
-     &Config::log_level, 0, 0, "debug|info|warning|error|off"},
-};
-// clang-format on
+std::vector<OptionRow> MakeTable() {
+  std::vector<OptionRow> rows;
+  Config config;
+  ForEachOption(config, [&](const auto& option) { rows.push_back({option.spec(), rows.size()}); });
+  std::sort(rows.begin(), rows.end(), [](const OptionRow& a, const OptionRow& b) {
+    return std::pair(a.group.place, a.place) < std::pair(b.group.place, b.place);
+  });
+  return rows;
+}
 
 struct Suffix {
   std::string_view text;
@@ -142,8 +78,21 @@ std::optional<int64_t> ParseBytes(std::string_view text) {
   return ParseWhole(text);
 }
 
-std::vector<std::string> Choices(const OptionRow& row) {
-  return absl::StrSplit(ToAbsl(row.choices), '|');
+std::string Joined(std::span<const std::string_view> words) {
+  std::string text;
+  for (const std::string_view word : words) text += Concat(text.empty() ? "" : ", ", word);
+  return text;
+}
+
+// Values as they stand in a configuration file.
+std::string Format(bool value) { return value ? "true" : "false"; }
+std::string Format(int value) { return absl::StrCat(value); }
+std::string Format(int64_t value) { return absl::StrCat(value); }
+std::string Format(std::chrono::milliseconds value) { return absl::StrCat(value.count()); }
+std::string Format(const std::string& value) {
+  std::string quoted;
+  AppendJsonString(&quoted, value);
+  return quoted;
 }
 
 bool IsDevice(std::string_view text) {
@@ -163,10 +112,13 @@ std::optional<std::string> SetNumber(const OptionRow& row, std::string_view text
   if (*value < row.min || *value > row.max) {
     return Concat("is out of range; allowed: ", RangeText(row));
   }
-  if (const auto* member = std::get_if<int Config::*>(&row.member)) {
-    config->*(*member) = static_cast<int>(*value);
+  const OptionValue member = ValueOf(row, config);
+  if (int* const* i = std::get_if<int*>(&member)) {
+    **i = static_cast<int>(*value);
+  } else if (auto* const* ms = std::get_if<std::chrono::milliseconds*>(&member)) {
+    **ms = std::chrono::milliseconds(*value);
   } else {
-    config->*std::get<int64_t Config::*>(row.member) = *value;
+    *std::get<int64_t*>(member) = *value;
   }
   return std::nullopt;
 }
@@ -174,8 +126,7 @@ std::optional<std::string> SetNumber(const OptionRow& row, std::string_view text
 std::optional<std::string> CheckText(const OptionRow& row, std::string_view text) {
   if (text.empty() && row.may_be_empty) return std::nullopt;
   if (std::any_of(text.begin(), text.end(), absl::ascii_iscntrl)) return "has a control character";
-  const std::vector<std::string> choices = Choices(row);
-  const bool known = std::find(choices.begin(), choices.end(), text) != choices.end();
+  const bool known = std::find(row.choices.begin(), row.choices.end(), text) != row.choices.end();
   if (text.empty()) return "must not be empty";
   if (row.kind == kChoice && !known) return Concat("is not one of ", RangeText(row));
   if (row.kind == kDevice && !IsDevice(text)) return Concat("is not one of ", RangeText(row));
@@ -201,12 +152,16 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::span<const OptionRow> OptionTable() { return kTable; }
+std::span<const OptionRow> OptionTable() {
+  static const std::vector<OptionRow>& table = *new std::vector<OptionRow>(MakeTable());
+  return table;
+}
 
 const OptionRow* FindOption(std::string_view name) {
-  const auto* found = std::find_if(std::begin(kTable), std::end(kTable),
-                                   [&](const OptionRow& row) { return row.name == name; });
-  return found == std::end(kTable) ? nullptr : found;
+  for (const OptionRow& row : OptionTable()) {
+    if (row.name() == name) return &row;
+  }
+  return nullptr;
 }
 
 std::string EnvironmentName(std::string_view option) {
@@ -225,7 +180,7 @@ std::string RangeText(const OptionRow& row) {
     case kAddress:
       return "host:port with a port of 0 to 65535 (IPv6 hosts in brackets)";
     case kChoice:
-      return absl::StrReplaceAll(ToAbsl(row.choices), {{"|", ", "}});
+      return Joined(row.choices);
     case kDevice:
       return "auto, cpu, cuda, cuda:N";
   }
@@ -236,25 +191,21 @@ std::optional<std::string> SetOption(const OptionRow& row, std::string_view text
   if (row.kind == kNumber || row.kind == kBytes) return SetNumber(row, text, config);
   if (row.kind == kSwitch) {
     if (text != "true" && text != "false") return "is neither true nor false";
-    config->*std::get<bool Config::*>(row.member) = text == "true";
+    *std::get<bool*>(ValueOf(row, config)) = text == "true";
     return std::nullopt;
   }
   std::optional<std::string> problem = CheckText(row, text);
-  if (!problem) config->*std::get<std::string Config::*>(row.member) = std::string(text);
+  if (!problem) *std::get<std::string*>(ValueOf(row, config)) = std::string(text);
   return problem;
 }
 
 std::string FormatOption(const OptionRow& row, const Config& config) {
-  if (const auto* b = std::get_if<bool Config::*>(&row.member)) {
-    return config.*(*b) ? "true" : "false";
-  }
-  if (const auto* i = std::get_if<int Config::*>(&row.member)) return absl::StrCat(config.*(*i));
-  if (const auto* l = std::get_if<int64_t Config::*>(&row.member)) {
-    return absl::StrCat(config.*(*l));
-  }
-  std::string quoted;
-  AppendJsonString(&quoted, config.*std::get<std::string Config::*>(row.member));
-  return quoted;
+  std::string text;
+  size_t position = 0;
+  ForEachOption(config, [&](const auto& option) {
+    if (position++ == row.position) text = Format(option.value());
+  });
+  return text;
 }
 
 std::string DidYouMean(std::string_view wrong, const std::vector<std::string>& names) {

@@ -57,28 +57,28 @@ absl::Status NotSupported(std::string_view bytes) {
 }
 
 // LIMIT_EXCEEDED: "image is <actual> <unit>; the limit is <limit> (<flag>); <advice>".
-absl::Status OverLimit(int64_t actual, std::string_view unit, int64_t limit, std::string_view flag,
+absl::Status OverLimit(int64_t actual, std::string_view unit, FlagNumber limit,
                        std::string_view advice) {
   ErrorDetails details;
   details.reason = ErrorReason::kLimitExceeded;
-  details.metadata = {
-      {"actual", Concat(actual)}, {"limit", Concat(limit)}, {"flag", std::string(flag)}};
-  return MakeError(details, Concat("image is ", actual, " ", unit, "; the limit is ", limit, " (",
-                                   flag, "); ", advice));
+  details.metadata = {{"actual", Concat(actual)},
+                      {"limit", Concat(limit.value)},
+                      {"flag", std::string(limit.flag)}};
+  return MakeError(details, Concat("image is ", actual, " ", unit, "; the limit is ", limit.value,
+                                   " (", limit.flag, "); ", advice));
 }
 
 absl::Status CheckSize(const ImageHeader& header, const ImageLimits& limits) {
   constexpr std::string_view kAdvice = "resize it before sending";
-  constexpr std::string_view kSide = "--max-image-side";
   if (header.width > limits.max_side) {
-    return OverLimit(header.width, "pixels wide", limits.max_side, kSide, kAdvice);
+    return OverLimit(header.width, "pixels wide", limits.max_side, kAdvice);
   }
   if (header.height > limits.max_side) {
-    return OverLimit(header.height, "pixels high", limits.max_side, kSide, kAdvice);
+    return OverLimit(header.height, "pixels high", limits.max_side, kAdvice);
   }
   const int64_t pixels = int64_t{header.width} * header.height;
   if (pixels > limits.max_pixels) {
-    return OverLimit(pixels, "pixels", limits.max_pixels, "--max-image-pixels", kAdvice);
+    return OverLimit(pixels, "pixels", limits.max_pixels, kAdvice);
   }
   return absl::OkStatus();
 }
@@ -113,8 +113,7 @@ absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& h
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits) {
   const auto size = static_cast<int64_t>(bytes.size());
   if (size > limits.max_bytes) {
-    return OverLimit(size, "bytes", limits.max_bytes, "--max-image-bytes",
-                     "resize or recompress it before sending");
+    return OverLimit(size, "bytes", limits.max_bytes, "resize or recompress it before sending");
   }
   const Codec* codec = FindCodec(bytes);
   if (codec == nullptr) return NotSupported(bytes);

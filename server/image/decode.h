@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/enum_names.h"
 #include "server/image/image.h"
+#include "server/image/options.h"
 
 namespace pixpool {
 
@@ -37,13 +38,6 @@ constexpr std::string_view FormatName(ImageFormat format) {
   return {};
 }
 inline constexpr int kImageFormatCount = NamedCount(FormatName);
-
-// Bounds on what is decoded; the flag names appear in error messages.
-struct ImageLimits {
-  int64_t max_bytes = 10 << 20;     // --max-image-bytes
-  int64_t max_pixels = 50'000'000;  // --max-image-pixels
-  int max_side = 16'384;            // --max-image-side
-};
 
 // What the header says.
 struct ImageHeader {

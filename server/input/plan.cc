@@ -8,10 +8,13 @@
 #include "server/base/number_text.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/input/options.h"
 #include "server/input/preprocess.h"
 
 namespace pixpool {
 namespace {
+
+constexpr std::string_view kFlag = InputLimits::kMaxSide.flag;
 
 absl::Status CheckSide(std::string_view field, int value, int min, int max_input_side) {
   ErrorDetails details;
@@ -25,9 +28,9 @@ absl::Status CheckSide(std::string_view field, int value, int min, int max_input
   if (value > max_input_side) {
     details.reason = ErrorReason::kLimitExceeded;
     details.metadata.emplace_back("limit", Concat(max_input_side));
-    details.metadata.emplace_back("flag", "--max-input-side");
+    details.metadata.emplace_back("flag", kFlag);
     return MakeError(details, Concat(field, " is ", value, " pixels; the limit is ", max_input_side,
-                                     " (--max-input-side)"));
+                                     " (", kFlag, ")"));
   }
   return absl::OkStatus();
 }
@@ -38,11 +41,10 @@ absl::Status TooLarge(Size size, int limit) {
   details.metadata = {{"width", Concat(size.width)},
                       {"height", Concat(size.height)},
                       {"limit", Concat(limit)},
-                      {"flag", "--max-input-side"}};
-  return MakeError(details,
-                   Concat("the network's input would be ", size.width, " x ", size.height,
-                          " pixels; the limit is ", limit,
-                          " pixels a side (--max-input-side); resize or crop the picture"));
+                      {"flag", std::string(kFlag)}};
+  return MakeError(details, Concat("the network's input would be ", size.width, " x ", size.height,
+                                   " pixels; the limit is ", limit, " pixels a side (", kFlag,
+                                   "); resize or crop the picture"));
 }
 
 int ScaledSide(int side, double scale) {

@@ -71,7 +71,7 @@ InputPlan ScaledPlan(const InputPlan& plan, double scale);
 // Applies options to a recipe. One of height and width alone sets both. Without resize_size, the
 // recipe's is scaled by the larger of height / recipe.height and width / recipe.width, rounded
 // down, at least 1. Errors: REQUEST_INVALID with the field ("input_height_px", "input_width_px",
-// "resize_size_px", "scales"), LIMIT_EXCEEDED over max_input_side (--max-input-side).
+// "resize_size_px", "scales"), LIMIT_EXCEEDED over max_input_side (InputLimits).
 absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
                                         int max_input_side);
 

@@ -67,7 +67,6 @@ class StreamInfer final : public BidiReactor<inference::ModelInferRequest,
   StreamInfer(const InferDeps& deps, grpc::CallbackServerContext* context)
       : BidiReactor({.method = RpcMethod::kModelStreamInfer,
                      .call = deps.call,
-                     .max_in_flight = deps.max_stream_in_flight,
                      .in_order = true,
                      .unit = "requests"},
                     deps.metrics, deps.clock, context),

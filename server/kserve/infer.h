@@ -12,7 +12,6 @@ namespace pixpool::kserve {
 // What the calls need of the server. Does not own anything.
 struct InferDeps {
   CallOptions call;
-  int max_stream_in_flight = 32;
   Pipeline* pipeline = nullptr;
   Metrics* metrics = nullptr;
   const Clock* clock = nullptr;

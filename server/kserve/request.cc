@@ -43,7 +43,7 @@ int64_t ImageCount(const InputTensor& input) {
   return shape.size() == 4 && shape[1] > 0 && shape[2] > 0 && shape[3] == 3 ? shape[0] : 0;
 }
 
-absl::Status CheckInput(const inference::ModelInferRequest& request, int max_images) {
+absl::Status CheckInput(const inference::ModelInferRequest& request, FlagNumber max_images) {
   if (request.inputs_size() != 1) {
     return Invalid("inputs", Concat("there are ", request.inputs_size(), kWanted));
   }
@@ -62,9 +62,9 @@ absl::Status CheckInput(const inference::ModelInferRequest& request, int max_ima
     return Invalid("inputs[0].shape",
                    Concat(input.datatype(), " of shape ", ShapeText(input), kWanted));
   }
-  if (ImageCount(input) > max_images) {
+  if (ImageCount(input) > max_images.value) {
     return OverLimit("inputs[0].shape", "too many images in one request", ImageCount(input),
-                     max_images, "--max-images-per-request", "split the request");
+                     max_images, "split the request");
   }
   if (request.raw_input_contents_size() > 1) {
     return Invalid("raw_input_contents", Concat("there are ", request.raw_input_contents_size(),
@@ -152,7 +152,7 @@ absl::StatusOr<ExtractRequest> ExtractRequestFromInfer(const inference::ModelInf
   if (request.outputs_size() > options.max_heads_per_request) {
     // Before any is read: a message has room for millions of names.
     return OverLimit("outputs", "too many heads in one request", request.outputs_size(),
-                     options.max_heads_per_request, "--max-heads-per-request", "split the request");
+                     options.max_heads_per_request, "split the request");
   }
   ExtractRequest out{.model = request.model_name(), .version = request.model_version()};
   PIXPOOL_ASSIGN_OR_RETURN(out.heads, HeadsFromOutputs(request));

@@ -18,7 +18,6 @@ Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry
     : options_(std::move(options)),
       registry_(registry),
       deps_({.call = options_.call,
-             .max_stream_in_flight = options_.max_stream_in_flight,
              .pipeline = pipeline,
              .metrics = metrics,
              .clock = clock,
@@ -70,7 +69,7 @@ grpc::ServerUnaryReactor* Service::ModelMetadata(grpc::CallbackServerContext* co
   const auto model = registry_->Get(request->name(), request->version());
   if (model.ok()) {
     const ModelInfo& info = (*model)->info();
-    MetadataToProto(info, deps_.pipeline->options().max_input_side, response);
+    MetadataToProto(info, deps_.pipeline->options().input.max_side, response);
     for (const ModelEntry& entry : registry_->List()) {
       const bool loaded = entry.name == info.name && entry.state == ModelState::kReady;
       if (loaded) response->add_versions(entry.version);
@@ -86,7 +85,7 @@ grpc::ServerUnaryReactor* Service::ModelConfig(grpc::CallbackServerContext* cont
   const auto model = registry_->Get(request->name(), request->version());
   if (model.ok()) {
     const PipelineOptions& options = deps_.pipeline->options();
-    ConfigToProto((*model)->info(), options.max_input_side, options.max_images_per_request,
+    ConfigToProto((*model)->info(), options.input.max_side, options.max_images_per_request,
                   response->mutable_config());
   }
   return FinishNow(&record, context, model.status());

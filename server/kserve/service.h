@@ -10,9 +10,8 @@ namespace pixpool::kserve {
 
 struct ServiceOptions {
   CallOptions call;
-  int max_stream_in_flight = 32;  // requests of one stream at a time
-  std::string version;            // of the server
-  std::function<bool()> ready;    // whether the server takes work; called on any thread
+  std::string version;          // of the server
+  std::function<bool()> ready;  // whether the server takes work; called on any thread
 };
 
 // inference.GRPCInferenceService: the Open Inference Protocol over the pipeline of

@@ -21,6 +21,7 @@
 #include "absl/strings/numbers.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
+#include "server/metrics/options.h"
 
 namespace pixpool {
 namespace {
@@ -216,8 +217,9 @@ std::optional<std::pair<std::string, std::string>> SplitAddress(const std::strin
 absl::Status BeastServer::Start(const std::string& address) {
   const auto parts = SplitAddress(address);
   if (!parts) {
-    return absl::InvalidArgumentError(Concat(
-        "--http-listen: \"", address, "\" is not host:port (IPv6 addresses go in brackets)"));
+    return absl::InvalidArgumentError(
+        Concat(HttpOptions::kListen.flag, ": \"", address,
+               "\" is not host:port (IPv6 addresses go in brackets)"));
   }
   error_code error;
   tcp::resolver resolver(io_);
@@ -231,7 +233,7 @@ absl::Status BeastServer::Start(const std::string& address) {
   }
   if (error) {
     return absl::UnavailableError(
-        Concat("--http-listen: cannot listen on ", address, ": ", error.message()));
+        Concat(HttpOptions::kListen.flag, ": cannot listen on ", address, ": ", error.message()));
   }
   port_ = acceptor_.local_endpoint().port();
   Accept();

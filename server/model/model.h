@@ -12,6 +12,7 @@
 #include "server/bundle/manifest.h"
 #include "server/heads/heads.h"
 #include "server/image/image.h"
+#include "server/model/options.h"
 
 namespace pixpool {
 
@@ -91,20 +92,11 @@ class Model {
                         absl::Span<ModelResult> results, ModelRunTimes* times) = 0;
 };
 
-// Settings of LoadModel.
-struct ModelOptions {
-  // "auto": the fastest of the bundle, compiled packages aside; or an engine by its name.
-  std::string engine = "auto";
-  std::string precision = "auto";  // "auto": float32 where the bundle has it; "float32", "int8"
-  std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:N"; auto: CUDA if there is one
-  int cores = 1;                   // that this process may use
-  int instances = 0;               // 0: what suits engine and device
-  int threads_per_instance = 0;    // CPU threads of one backbone pass; 0: likewise
-};
-
 // Loads a bundle, warms it up and checks its golden picture through the whole path (decode,
-// preprocess, backbone, head). FAILED_PRECONDITION names what differs. Blocks for seconds.
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options);
+// preprocess, backbone, head) on the `cores` that this process may use. FAILED_PRECONDITION names
+// what differs. Blocks for seconds.
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options,
+                                                 int cores = 1);
 
 // Space id of a head under an input plan: hash of weights, recipe's normalisation, plan, head,
 // engine precision.

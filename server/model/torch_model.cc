@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -181,11 +182,12 @@ const EngineFile* FindFile(const Manifest& manifest, std::string_view engine,
 // where no engine has that: vectors of different precisions are not to be mixed unasked.
 absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const ModelOptions& wanted,
                                           const std::string& device) {
-  std::vector<std::string> precisions = {wanted.precision};
-  if (wanted.precision == "auto") precisions = {"float32", "int8"};
-  for (const std::string& precision : precisions) {
+  const std::string& wanted_engine = wanted.engine;
+  std::vector<std::string_view> precisions = {wanted.precision.value()};
+  if (precisions[0] == "auto") precisions = {std::begin(kPrecisions), std::end(kPrecisions)};
+  for (const std::string_view precision : precisions) {
     for (const BackboneEngine& engine : BackboneEngines()) {
-      if (wanted.engine == "auto" ? engine.only_by_name : wanted.engine != engine.name) continue;
+      if (wanted_engine == "auto" ? engine.only_by_name : wanted_engine != engine.name) continue;
       if (!engine.runs_on(device)) continue;
       const EngineFile* const file = FindFile(manifest, engine.name, precision, device);
       if (file != nullptr) return EngineChoice{&engine, file};
@@ -200,13 +202,14 @@ absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const ModelO
     held += Concat(held.empty() ? "" : ", ", file.engine, " ", file.precision,
                    file.device.empty() ? "" : Concat(" for ", file.device));
   }
-  return absl::FailedPreconditionError(
-      Concat("no backbone for engine '", wanted.engine, "' and precision '", wanted.precision,
-             "' on device '", device, "': the bundle holds ", held, "; this server runs ", known));
+  return absl::FailedPreconditionError(Concat(
+      "no backbone for engine '", wanted_engine, "' and precision '", wanted.precision.value(),
+      "' on device '", device, "': the bundle holds ", held, "; this server runs ", known));
 }
 
 BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& choice,
-                                    const ModelOptions& options, const std::string& device) {
+                                    const ModelOptions& options, const std::string& device,
+                                    int process_cores) {
   const Manifest& m = bundle.manifest;
   BackboneOptions o;
   o.path = Concat(bundle.dir, "/", choice.file->path);
@@ -221,13 +224,14 @@ BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& ch
   o.default_layer = static_cast<int>(m.FindLayer(m.default_layer) - m.layers.data());
   o.usual_height = m.input.height;
   o.usual_width = m.input.width;
-  const int cores = device == "cpu" ? std::max(1, options.cores) : 1;
+  const int cores = device == "cpu" ? std::max(1, process_cores) : 1;
   const bool widens = choice.engine->widens_when_alone && device == "cpu";
   // Without adaptation, one instance with all cores: a lone picture gets the whole machine. A GPU
   // needs one instance and next to no CPU.
-  o.instances = options.instances > 0 ? options.instances : (widens ? cores : 1);
-  o.threads_per_instance = options.threads_per_instance > 0 ? options.threads_per_instance
-                                                            : std::max(1, cores / o.instances);
+  o.instances = options.instances;
+  if (o.instances == 0) o.instances = widens ? cores : 1;
+  o.threads_per_instance = options.threads_per_instance;
+  if (o.threads_per_instance == 0) o.threads_per_instance = std::max(1, cores / o.instances);
   // A number that was asked for is kept to.
   o.max_threads = widens && options.threads_per_instance == 0 ? cores : o.threads_per_instance;
   return o;
@@ -260,14 +264,16 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
   return info;
 }
 
-absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOptions& options) {
+absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOptions& options,
+                                            int cores) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(options.device));
   PIXPOOL_ASSIGN_OR_RETURN(const EngineChoice choice,
                            ChooseEngine(bundle.manifest, options, device));
   PIXPOOL_ASSIGN_OR_RETURN(ModelInfo info, MakeInfo(bundle, *choice.file, device));
   PIXPOOL_ASSIGN_OR_RETURN(info.projections, ReadProjections(bundle));
   PIXPOOL_ASSIGN_OR_RETURN(ModelTensors tensors, LoadModelTensors(bundle, device));
-  const BackboneOptions backbone_options = BackboneOptionsFrom(bundle, choice, options, device);
+  const BackboneOptions backbone_options =
+      BackboneOptionsFrom(bundle, choice, options, device, cores);
   PIXPOOL_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            choice.engine->load(backbone_options));
   auto model = std::make_unique<TorchModel>(std::move(info), backbone_options, std::move(backbone),
@@ -284,10 +290,10 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle,
-                                                 const ModelOptions& options) {
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options,
+                                                 int cores) {
   try {
-    return Load(bundle, options);
+    return Load(bundle, options, cores);
   } catch (const std::exception& e) {
     return absl::FailedPreconditionError(
         Concat("bundle ", bundle.dir, " cannot be loaded: ", FirstLine(e.what())));

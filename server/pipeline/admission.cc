@@ -1,6 +1,8 @@
 #include "server/pipeline/admission.h"
 
 #include <algorithm>
+#include <chrono>
+#include <string>
 
 #include "server/base/error.h"
 #include "server/base/text.h"
@@ -8,21 +10,15 @@
 namespace pixpool {
 namespace {
 
-// A budget that has no room, as clients and operators know it.
-struct Shortage {
-  const char* what;
-  const char* flag;
-  int64_t limit;
-};
-
-absl::Status Overloaded(const Shortage& shortage, absl::Duration retry_after) {
+// `what` there is no room for, as clients and operators know it.
+absl::Status Overloaded(const char* what, FlagNumber limit, std::chrono::milliseconds retry_after) {
   ErrorDetails details;
   details.reason = ErrorReason::kOverloaded;
-  details.metadata = {{"limit", Concat(shortage.limit)}, {"flag", shortage.flag}};
-  details.retry_after = retry_after;
-  return MakeError(details, Concat("the server holds as many ", shortage.what,
-                                   " in flight as it may (", shortage.flag, " ", shortage.limit,
-                                   "); try again in ", absl::FormatDuration(retry_after)));
+  details.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}};
+  details.retry_after = absl::FromChrono(retry_after);
+  return MakeError(
+      details, Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
+                      limit.value, "); try again in ", absl::FormatDuration(details.retry_after)));
 }
 
 }  // namespace
@@ -51,16 +47,13 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost) {
   if (usage_.requests > 0) {
     // Differences, so that no sum can overflow.
     if (usage_.requests >= limits_.max_requests) {
-      return Overloaded({"requests", "--max-in-flight-requests", limits_.max_requests},
-                        limits_.retry_after);
+      return Overloaded("requests", limits_.max_requests, limits_.retry_after);
     }
     if (cost.bytes > limits_.max_bytes - usage_.bytes) {
-      return Overloaded({"bytes of images and answers", "--max-in-flight-bytes", limits_.max_bytes},
-                        limits_.retry_after);
+      return Overloaded("bytes of images and answers", limits_.max_bytes, limits_.retry_after);
     }
     if (cost.pixels > limits_.max_pixels - usage_.pixels) {
-      return Overloaded({"pixels", "--max-in-flight-pixels", limits_.max_pixels},
-                        limits_.retry_after);
+      return Overloaded("pixels", limits_.max_pixels, limits_.retry_after);
     }
   }
   usage_.requests += 1;

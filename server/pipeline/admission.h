@@ -8,15 +8,9 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/pipeline/options.h"
 
 namespace pixpool {
-
-struct AdmissionLimits {
-  int64_t max_requests = 256;                            // --max-in-flight-requests
-  int64_t max_bytes = 256 << 20;                         // --max-in-flight-bytes
-  int64_t max_pixels = 400'000'000;                      // --max-in-flight-pixels
-  absl::Duration retry_after = absl::Milliseconds(200);  // --retry-after-ms
-};
 
 // What a request costs while it is in flight.
 struct AdmissionCost {

@@ -28,19 +28,20 @@ int64_t Rounded(double value) { return value < 9e18 ? static_cast<int64_t>(value
 
 }  // namespace
 
-absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual, int64_t limit,
-                       std::string_view flag, std::string_view advice) {
+absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual,
+                       FlagNumber limit, std::string_view advice) {
   ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
-  details.metadata = {
-      {"limit", Concat(limit)}, {"actual", Concat(actual)}, {"flag", std::string(flag)}};
-  return MakeError(details,
-                   Concat(what, ": ", actual, "; the limit is ", limit, " (", flag, "); ", advice));
+  details.metadata = {{"limit", Concat(limit.value)},
+                      {"actual", Concat(actual)},
+                      {"flag", std::string(limit.flag)}};
+  return MakeError(details, Concat(what, ": ", actual, "; the limit is ", limit.value, " (",
+                                   limit.flag, "); ", advice));
 }
 
 absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads) {
   if (heads <= static_cast<size_t>(options.max_heads_per_request)) return absl::OkStatus();
   return OverLimit("heads", "too many heads in one request", static_cast<int64_t>(heads),
-                   options.max_heads_per_request, "--max-heads-per-request", "split the request");
+                   options.max_heads_per_request, "split the request");
 }
 
 void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps) {
@@ -59,12 +60,12 @@ void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_
 absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost) {
   if (cost.response_bytes > static_cast<double>(options.max_response_bytes)) {
     return OverLimit("heads", "estimated bytes of the response", Rounded(cost.response_bytes),
-                     options.max_response_bytes, "--max-response-bytes",
+                     options.max_response_bytes,
                      "ask for fewer images, smaller maps or pooled features");
   }
   if (cost.operations > static_cast<double>(options.max_head_operations)) {
     return OverLimit("heads", "map values that the heads would read", Rounded(cost.operations),
-                     options.max_head_operations, "--max-head-operations",
+                     options.max_head_operations,
                      "use smaller windows, larger strides or fewer heads");
   }
   return absl::OkStatus();

@@ -12,8 +12,8 @@
 namespace pixpool {
 
 // LIMIT_EXCEEDED: what, how much, the limit and its flag, and what to do.
-absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual, int64_t limit,
-                       std::string_view flag, std::string_view advice);
+absl::Status OverLimit(std::string_view field, std::string_view what, int64_t actual,
+                       FlagNumber limit, std::string_view advice);
 
 absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads);
 

@@ -16,10 +16,10 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
       clock_(clock),
       complete_(std::move(complete)),
       preparing_(preparing),
-      batcher_(
-          {.max_batch_size = std::min(options.max_batch_size, model_->model->useful_batch_size()),
-           .max_delay = options.max_batch_delay},
-          clock, [this](ImageWork& image) { return DropIfOver(image); }) {
+      batcher_({.max_batch_size =
+                    std::min(options.max_batch_size.value(), model_->model->useful_batch_size()),
+                .max_delay = options.max_batch_delay.value()},
+               clock, [this](ImageWork& image) { return DropIfOver(image); }) {
   for (int i = 0; i < model_->model->instance_count(); ++i) {
     threads_.emplace_back([this, i] { InstanceLoop(i); });
   }

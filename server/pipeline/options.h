@@ -3,25 +3,196 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
-#include "server/base/clock.h"
-#include "server/image/decode.h"
-#include "server/pipeline/admission.h"
+#include "server/base/option.h"
+#include "server/image/options.h"
+#include "server/input/options.h"
 
 namespace pixpool {
+
+// Beyond any machine, and far from overflow.
+inline constexpr int64_t kTera = int64_t{1} << 40;
+
+struct AdmissionLimits {
+  static constexpr OptionSpec kMaxRequests = {
+      .group = kAdmissionGroup,
+      .place = 1,
+      .flag = "--max-in-flight-requests",
+      .value_name = "COUNT",
+      .help = "Most requests in flight; more are refused.",
+      .kind = OptionKind::kNumber,
+      .initial = 256,
+      .min = 1,
+      .max = 1'000'000,
+  };
+  Option<int, kMaxRequests> max_requests;
+
+  static constexpr OptionSpec kMaxBytes = {
+      .group = kAdmissionGroup,
+      .place = 2,
+      .flag = "--max-in-flight-bytes",
+      .value_name = "BYTES",
+      .help = "Most bytes of images and answers in flight.",
+      .kind = OptionKind::kBytes,
+      .initial = 256 << 20,
+      .min = 1,
+      .max = kTera,
+  };
+  Option<int64_t, kMaxBytes> max_bytes;
+
+  static constexpr OptionSpec kMaxPixels = {
+      .group = kAdmissionGroup,
+      .place = 3,
+      .flag = "--max-in-flight-pixels",
+      .value_name = "PIXELS",
+      .help = "Most decoded pixels in flight.",
+      .kind = OptionKind::kNumber,
+      .initial = 400'000'000,
+      .min = 1,
+      .max = kTera,
+  };
+  Option<int64_t, kMaxPixels> max_pixels;
+
+  static constexpr OptionSpec kRetryAfter = {
+      .group = kAdmissionGroup,
+      .place = 5,
+      .flag = "--retry-after-ms",
+      .value_name = "MS",
+      .help = "When refused clients are told to try again.",
+      .kind = OptionKind::kNumber,
+      .initial = 200,
+      .min = 0,
+      .max = 60'000,
+  };
+  Option<std::chrono::milliseconds, kRetryAfter> retry_after;
+};
+
+struct RegistryOptions {
+  static constexpr OptionSpec kDefaultModel = {
+      .group = kModelsGroup,
+      .place = 2,
+      .flag = "--default-model",
+      .value_name = "NAME",
+      .help = "Model of requests that name none; \"\" takes the first by name.",
+      .kind = OptionKind::kText,
+      .initial = "",
+      .may_be_empty = true,
+  };
+  Option<std::string, kDefaultModel> default_model;
+};
 
 struct PipelineOptions {
   AdmissionLimits admission;
   ImageLimits image;
-  int max_images_per_request = 32;
-  int max_heads_per_request = 32;
-  int max_input_side = 2'048;
-  int64_t max_response_bytes = 64 << 20;
-  int64_t max_head_operations = 2'000'000'000;  // map values that the heads of a request read
-  int decode_threads = 2;
-  int reply_threads = 1;
-  int max_batch_size = 8;
-  TimeDuration max_batch_delay = std::chrono::milliseconds(5);
+  InputLimits input;
+
+  static constexpr OptionSpec kMaxImagesPerRequest = {
+      .group = kLimitsGroup,
+      .place = 1,
+      .flag = "--max-images-per-request",
+      .value_name = "COUNT",
+      .help = "Most images of a request.",
+      .kind = OptionKind::kNumber,
+      .initial = 32,
+      .min = 1,
+      .max = 10'000,
+  };
+  Option<int, kMaxImagesPerRequest> max_images_per_request;
+
+  static constexpr OptionSpec kMaxHeadsPerRequest = {
+      .group = kLimitsGroup,
+      .place = 2,
+      .flag = "--max-heads-per-request",
+      .value_name = "COUNT",
+      .help = "Most heads of a request.",
+      .kind = OptionKind::kNumber,
+      .initial = 32,
+      .min = 1,
+      .max = 1'000,
+  };
+  Option<int, kMaxHeadsPerRequest> max_heads_per_request;
+
+  static constexpr OptionSpec kMaxHeadOperations = {
+      .group = kLimitsGroup,
+      .place = 3,
+      .flag = "--max-head-operations",
+      .value_name = "VALUES",
+      .help = "Most map values that the windows of a request's heads read.",
+      .kind = OptionKind::kNumber,
+      .initial = 2'000'000'000,
+      .min = 1,
+      .max = kTera,
+  };
+  Option<int64_t, kMaxHeadOperations> max_head_operations;
+
+  static constexpr OptionSpec kMaxResponseBytes = {
+      .group = kLimitsGroup,
+      .place = 8,
+      .flag = "--max-response-bytes",
+      .value_name = "BYTES",
+      .help = "Largest reply; checked before the work is done.",
+      .kind = OptionKind::kBytes,
+      .initial = 64 << 20,
+      .min = 1024,
+      .max = kMostMessageBytes,
+  };
+  Option<int64_t, kMaxResponseBytes> max_response_bytes;
+
+  // Pipeline takes the cores of the process for 0.
+  static constexpr OptionSpec kDecodeThreads = {
+      .group = kModelsGroup,
+      .place = 8,
+      .flag = "--decode-threads",
+      .value_name = "COUNT",
+      .help = "Threads that decode images; 0 takes the CPU quota.",
+      .kind = OptionKind::kNumber,
+      .initial = 0,
+      .min = 0,
+      .max = 1024,
+  };
+  Option<int, kDecodeThreads> decode_threads;
+
+  static constexpr OptionSpec kReplyThreads = {
+      .group = kModelsGroup,
+      .place = 9,
+      .flag = "--reply-threads",
+      .value_name = "COUNT",
+      .help = "Threads that finish replies.",
+      .kind = OptionKind::kNumber,
+      .initial = 1,
+      .min = 1,
+      .max = 64,
+  };
+  Option<int, kReplyThreads> reply_threads;
+
+  static constexpr OptionSpec kMaxBatchSize = {
+      .group = kBatchingGroup,
+      .place = 1,
+      .flag = "--max-batch-size",
+      .value_name = "COUNT",
+      .help = "Most images of a backbone pass.",
+      .kind = OptionKind::kNumber,
+      .initial = 8,
+      .min = 1,
+      .max = 1024,
+  };
+  Option<int, kMaxBatchSize> max_batch_size;
+
+  static constexpr OptionSpec kMaxBatchDelay = {
+      .group = kBatchingGroup,
+      .place = 2,
+      .flag = "--max-batch-delay-ms",
+      .value_name = "MS",
+      .help =
+          "Longest time that an image is passed over in favour of a fuller batch of another "
+          "size.",
+      .kind = OptionKind::kNumber,
+      .initial = 5,
+      .min = 0,
+      .max = 10'000,
+  };
+  Option<std::chrono::milliseconds, kMaxBatchDelay> max_batch_delay;
 };
 
 }  // namespace pixpool

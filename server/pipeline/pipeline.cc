@@ -13,6 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/cpu_quota.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
@@ -45,12 +46,18 @@ absl::Status RequestStatus(const ExtractResult& result) {
                                                           : absl::OkStatus();
 }
 
+// The options with what the process decides for 0.
+PipelineOptions Resolved(PipelineOptions options) {
+  if (options.decode_threads == 0) options.decode_threads = AvailableCpuCount();
+  return options;
+}
+
 }  // namespace
 
 class Pipeline::Impl {
  public:
   Impl(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock)
-      : options_(std::move(options)),
+      : options_(Resolved(std::move(options))),
         registry_(registry),
         metrics_(metrics),
         clock_(clock),

@@ -22,8 +22,7 @@ absl::Status CheckCounts(const PipelineOptions& options, const ExtractRequest& r
   const int64_t images = static_cast<int64_t>(request.images.size());
   if (images > options.max_images_per_request) {
     return OverLimit("images", "too many images in one request", images,
-                     options.max_images_per_request, "--max-images-per-request",
-                     "split the request");
+                     options.max_images_per_request, "split the request");
   }
   return CheckHeadCount(options, request.heads.size());
 }
@@ -38,11 +37,11 @@ absl::StatusOr<ImageHeader> CheckRaw(const ImageInput& image, const ImageLimits&
   }
   if (width > limits.max_side || height > limits.max_side) {
     return OverLimit("raw", "raw image side in pixels", std::max(width, height), limits.max_side,
-                     "--max-image-side", "resize it before sending");
+                     "resize it before sending");
   }
   if (width * height > limits.max_pixels) {
     return OverLimit("raw", "raw image pixels", width * height, limits.max_pixels,
-                     "--max-image-pixels", "resize it before sending");
+                     "resize it before sending");
   }
   if (static_cast<int64_t>(image.raw.size()) != width * height * 3) {
     return MakeError(
@@ -70,7 +69,7 @@ absl::Status PlanImage(const PipelineOptions& options, const InputPlan& plan, Im
   // Scales rise, so the last one's input is the largest; a scale may be too small as well.
   for (const double scale : plan.scales) {
     PIXPOOL_ASSIGN_OR_RETURN(slot.input, NetworkInputSize(ScaledPlan(plan, scale), slot.picture,
-                                                          options.max_input_side));
+                                                          options.input.max_side));
   }
   return absl::OkStatus();
 }
@@ -123,7 +122,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   const ExtractRequest& request = work->request;
   const ModelInfo& info = work->result.model->info();
   PIXPOOL_RETURN_IF_ERROR(CheckCounts(options, request));
-  auto plan = MakeInputPlan(info.input, request.input, options.max_input_side);
+  auto plan = MakeInputPlan(info.input, request.input, options.input.max_side);
   if (!plan.ok()) return PrependField(plan.status(), "input_options");
   work->plan = *std::move(plan);
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ResolveHeads(request, info, work->plan));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "server/pipeline/admission.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/work.h"
 

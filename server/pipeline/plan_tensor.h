@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/pipeline/admission.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/request.h"
 

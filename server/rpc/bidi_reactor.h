@@ -22,17 +22,17 @@ namespace pixpool {
 struct BidiOptions {
   RpcMethod method = RpcMethod::kStreamFeatures;
   CallOptions call;
-  int max_in_flight = 32;
   bool in_order = false;       // replies in the order of their messages, else as they come
   const char* unit = "items";  // what is counted in the call's log line
 };
 
-// One stream: reads messages while fewer than max_in_flight are at work or their replies unsent, so
-// that a client that does not read holds its own requests up and no memory; counts, logs and ends
-// the call. `Settings` is what messages may set for those after them.
+// One stream: reads messages while fewer than max_stream_in_flight are at work or their replies
+// unsent, so that a client that does not read holds its own requests up and no memory; counts, logs
+// and ends the call. `Settings` is what messages may set for those after them.
 //
 // Invariants, under mu_:
-//   - active_.size() + held_.size() + replies_.size() <= max_in_flight whenever a read is started;
+//   - active_.size() + held_.size() + replies_.size() <= max_stream_in_flight whenever a read is
+//   started;
 //   - at most one read and one write are outstanding;
 //   - Finish is called once, when nothing is active, queued, being read or being written and either
 //     the client is done or the call is over.
@@ -150,7 +150,7 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   void StartReadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const size_t in_flight = active_.size() + held_.size() + replies_.size();
     if (read_closed_ || finished_ || over_ || reading_ ||
-        in_flight >= static_cast<size_t>(options_.max_in_flight)) {
+        in_flight >= static_cast<size_t>(options_.call.max_stream_in_flight)) {
       return FinishIfOverLocked();
     }
     reading_ = true;

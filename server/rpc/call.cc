@@ -13,10 +13,10 @@ TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
                        std::chrono::system_clock::time_point wall_now, TimePoint now,
                        const CallOptions& options) {
   if (wall_deadline == std::chrono::system_clock::time_point::max()) {
-    return now + options.default_deadline;
+    return now + options.default_deadline.value();
   }
   const auto left = std::chrono::duration_cast<TimeDuration>(wall_deadline - wall_now);
-  return now + std::min(left, options.max_deadline);
+  return now + std::min<TimeDuration>(left, options.max_deadline.value());
 }
 
 CallOrigin OriginOf(const grpc::ServerContextBase& context) {

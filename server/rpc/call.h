@@ -12,15 +12,10 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/options.h"
 #include "server/rpc/trace_context.h"
 
 namespace pixpool {
-
-// Settings of the RPC layer.
-struct CallOptions {
-  TimeDuration default_deadline = std::chrono::seconds(10);  // --default-deadline-ms
-  TimeDuration max_deadline = std::chrono::seconds(60);      // --max-deadline-ms
-};
 
 // The steady-clock deadline of a call, given its deadline by the wall clock (time_point::max():
 // none) and the time by both clocks: its own if it has one, cut to the maximum, else the default.

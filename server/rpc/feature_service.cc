@@ -18,8 +18,7 @@ grpc::ServerUnaryReactor* FeatureService::ExtractFeatures(grpc::CallbackServerCo
 
 grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>*
 FeatureService::StreamFeatures(grpc::CallbackServerContext* context) {
-  return StartStream(options_.call, options_.max_stream_in_flight, pipeline_, metrics_, clock_,
-                     context);
+  return StartStream(options_.call, pipeline_, metrics_, clock_, context);
 }
 
 grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext* context,

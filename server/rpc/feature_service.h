@@ -6,17 +6,11 @@
 
 namespace pixpool {
 
-struct FeatureServiceOptions {
-  CallOptions call;
-  int max_stream_in_flight = 32;  // images of one stream at a time
-  int64_t max_message_bytes = 0;  // for GetModel
-};
-
 // pixpool.v1.FeatureService: converts, and leaves the work to the pipeline. Thread-safe; no call
 // blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
 class FeatureService final : public v1::FeatureService::CallbackService {
  public:
-  FeatureService(FeatureServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
+  FeatureService(const RpcOptions& options, Pipeline* pipeline, const ModelRegistry* registry,
                  Metrics* metrics, const Clock* clock)
       : options_(options),
         pipeline_(pipeline),
@@ -40,7 +34,7 @@ class FeatureService final : public v1::FeatureService::CallbackService {
                                      v1::GetModelResponse* response) override;
 
  private:
-  const FeatureServiceOptions options_;
+  const RpcOptions options_;
   Pipeline* const pipeline_;
   const ModelRegistry* const registry_;
   Metrics* const metrics_;

@@ -53,11 +53,10 @@ void SetChannelArguments(grpc::ServerBuilder* builder, int64_t max_message_bytes
 
 class GrpcServerImpl final : public GrpcServer {
  public:
-  absl::Status Start(const GrpcServerOptions& options,
-                     const std::vector<grpc::Service*>& services) {
+  absl::Status Start(const RpcOptions& options, const std::vector<grpc::Service*>& services) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort(options.listen.value(), grpc::InsecureServerCredentials(), &port_);
     SetChannelArguments(&builder, options.max_message_bytes);
     if (options.reflection) {
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -68,8 +67,8 @@ class GrpcServerImpl final : public GrpcServer {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       return absl::UnavailableError(
-          Concat("cannot listen on ", options.listen,
-                 " (--listen): the port is in use, or the address is not one of this "
+          Concat("cannot listen on ", options.listen.value(), " (", options.listen.flag(),
+                 "): the port is in use, or the address is not one of this "
                  "machine"));
     }
     server_->GetHealthCheckService()->SetServingStatus(false);
@@ -97,7 +96,7 @@ class GrpcServerImpl final : public GrpcServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
-    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
+    const RpcOptions& options, const std::vector<grpc::Service*>& services) {
   auto server = std::make_unique<GrpcServerImpl>();
   if (absl::Status status = server->Start(options, services); !status.ok()) return status;
   return server;

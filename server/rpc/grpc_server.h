@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,14 +7,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/impl/service_type.h"
+#include "server/rpc/options.h"
 
 namespace pixpool {
-
-struct GrpcServerOptions {
-  std::string listen = "127.0.0.1:50051";
-  bool reflection = true;
-  int64_t max_message_bytes = 64 << 20;
-};
 
 // The gRPC port: the given services, grpc.health.v1.Health and reflection. Everything is
 // NOT_SERVING until told otherwise. Thread-safe.
@@ -40,6 +34,6 @@ class GrpcServer {
 // Starts listening; the services must outlive the server. UNAVAILABLE with one clear line where the
 // address cannot be bound.
 absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
-    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
+    const RpcOptions& options, const std::vector<grpc::Service*>& services);
 
 }  // namespace pixpool

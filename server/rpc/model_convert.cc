@@ -49,7 +49,7 @@ void LimitsToProto(const PipelineOptions& options, int64_t max_message_bytes, v1
   out->set_max_image_bytes(options.image.max_bytes);
   out->set_max_image_pixels(options.image.max_pixels);
   out->set_max_image_side_px(options.image.max_side);
-  out->set_max_input_side_px(options.max_input_side);
+  out->set_max_input_side_px(options.input.max_side);
   out->set_max_response_bytes(options.max_response_bytes);
   out->set_max_message_bytes(max_message_bytes);
   out->set_max_head_operations(options.max_head_operations);
@@ -124,7 +124,7 @@ void ModelToProto(const ModelEntry& entry, const PipelineOptions& options,
   }
   for (const FilterInfo& filter : info.filters) FilterToProto(filter, out->add_filters());
   for (std::string& warning : info.Warnings()) out->add_warnings(std::move(warning));
-  const auto plan = MakeInputPlan(info.input, InputOptions{}, options.max_input_side);
+  const auto plan = MakeInputPlan(info.input, InputOptions{}, options.input.max_side);
   if (plan.ok()) HeadTypesToProto(info, *plan, out);
 }
 

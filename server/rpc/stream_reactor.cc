@@ -13,12 +13,9 @@ namespace {
 class StreamReactor final
     : public BidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse, v1::StreamConfig> {
  public:
-  StreamReactor(const CallOptions& options, int max_in_flight, Pipeline* pipeline, Metrics* metrics,
+  StreamReactor(const CallOptions& options, Pipeline* pipeline, Metrics* metrics,
                 const Clock* clock, grpc::CallbackServerContext* context)
-      : BidiReactor({.method = RpcMethod::kStreamFeatures,
-                     .call = options,
-                     .max_in_flight = max_in_flight,
-                     .unit = "images"},
+      : BidiReactor({.method = RpcMethod::kStreamFeatures, .call = options, .unit = "images"},
                     metrics, clock, context),
         pipeline_(pipeline) {}
 
@@ -65,10 +62,9 @@ class StreamReactor final
 }  // namespace
 
 grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>* StartStream(
-    const CallOptions& options, int max_in_flight, Pipeline* pipeline, Metrics* metrics,
-    const Clock* clock, grpc::CallbackServerContext* context) {
-  const auto stream =
-      std::make_shared<StreamReactor>(options, max_in_flight, pipeline, metrics, clock, context);
+    const CallOptions& options, Pipeline* pipeline, Metrics* metrics, const Clock* clock,
+    grpc::CallbackServerContext* context) {
+  const auto stream = std::make_shared<StreamReactor>(options, pipeline, metrics, clock, context);
   stream->Start();
   return stream.get();
 }

@@ -11,6 +11,7 @@
 
 #include "absl/synchronization/barrier.h"
 #include "absl/synchronization/notification.h"
+#include "server/image/decode.h"
 #include "tests/integration/fake_model.h"
 
 namespace pixpool {
@@ -56,6 +57,7 @@ struct Call {
 class PipelineTest : public ::testing::Test {
  protected:
   void Make(PipelineOptions options = {}, int instances = 1) {
+    if (options.decode_threads == 0) options.decode_threads = 2;  // the same on every machine
     fake_ = std::make_unique<FakeRegistry>(instances);
     pipeline_ = std::make_unique<Pipeline>(options, &fake_->registry, &metrics_, &clock_);
   }
@@ -217,7 +219,7 @@ TEST_F(PipelineTest, ABadImageFailsAlone) {
 }
 
 TEST_F(PipelineTest, OverloadIsRefusedAtOnceAndAdmittedWorkIsFinished) {
-  Make({.admission = {.max_requests = 2, .retry_after = absl::Milliseconds(150)}});
+  Make({.admission = {.max_requests = 2, .retry_after = std::chrono::milliseconds(150)}});
   fake_->model->Hold();
   Call a, b, c;
   a.Add(32, 32, 1);

@@ -57,15 +57,16 @@ std::string FieldOf(const grpc::Status& status) {
 
 class ServiceTest : public ::testing::Test {
  protected:
-  void Make(PipelineOptions pipeline_options = {}, FeatureServiceOptions service_options = {},
-            GrpcServerOptions server_options = {}) {
+  void Make(PipelineOptions pipeline_options = {}, RpcOptions rpc_options = {}) {
+    // The same on every machine.
+    if (pipeline_options.decode_threads == 0) pipeline_options.decode_threads = 2;
     fake_ = std::make_unique<FakeRegistry>();
     pipeline_ =
         std::make_unique<Pipeline>(pipeline_options, &fake_->registry, &metrics_, Clock::Real());
-    service_ = std::make_unique<FeatureService>(service_options, pipeline_.get(), &fake_->registry,
+    service_ = std::make_unique<FeatureService>(rpc_options, pipeline_.get(), &fake_->registry,
                                                 &metrics_, Clock::Real());
-    server_options.listen = "127.0.0.1:0";
-    auto server = StartGrpcServer(server_options, {service_.get()});
+    rpc_options.listen = "127.0.0.1:0";
+    auto server = StartGrpcServer(rpc_options, {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -248,7 +249,7 @@ TEST_F(ServiceTest, ErrorsOfARequestHaveCodeReasonAndField) {
 }
 
 TEST_F(ServiceTest, OverloadTellsTheClientWhenToRetry) {
-  Make({.admission = {.max_requests = 1, .retry_after = absl::Milliseconds(120)}});
+  Make({.admission = {.max_requests = 1, .retry_after = std::chrono::milliseconds(120)}});
   fake_->model->Hold();
   v1::ExtractFeaturesRequest request;
   *request.add_images() = RawImage(32, 'a');
@@ -311,7 +312,7 @@ TEST_F(ServiceTest, DeadlineOfTheClientIsHonoured) {
 }
 
 TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
-  Make({}, {.max_stream_in_flight = 4});
+  Make({}, {.call = {.max_stream_in_flight = 4}});
   constexpr int kImages = 200;
   grpc::ClientContext context;
   auto stream = stub_->StreamFeatures(&context);
@@ -347,7 +348,7 @@ TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
 }
 
 TEST_F(ServiceTest, StreamHoldsTheClientBackBeyondItsBound) {
-  Make({}, {.max_stream_in_flight = 3});
+  Make({}, {.call = {.max_stream_in_flight = 3}});
   fake_->model->Hold();
   grpc::ClientContext context;
   auto stream = stub_->StreamFeatures(&context);
@@ -455,7 +456,7 @@ TEST_F(ServiceTest, PoolTensorUnpoolsWithTheCallersIndices) {
 }
 
 TEST_F(ServiceTest, PoolTensorNamesWhatIsWrong) {
-  Make({.max_heads_per_request = 2, .max_response_bytes = 1 << 20, .max_head_operations = 6'000});
+  Make({.max_heads_per_request = 2, .max_head_operations = 6'000, .max_response_bytes = 1 << 20});
   struct Case {
     std::string reason, field;
     std::function<void(v1::PoolTensorRequest*)> change;
@@ -528,7 +529,7 @@ TEST_F(ServiceTest, PoolTensorNamesWhatIsWrong) {
 }
 
 TEST_F(ServiceTest, OversizedMessageIsRefusedByTheTransport) {
-  Make({}, {}, {.max_message_bytes = 1 << 20});
+  Make({}, {.max_message_bytes = 1 << 20});
   v1::ExtractFeaturesRequest request;
   request.add_images()->set_encoded(std::string(2 << 20, 'x'));
   EXPECT_EQ(Extract(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);

@@ -51,7 +51,14 @@ FOLDERS = {
         "server/rpc",
         "proto",
     ],
-    "server/config": ["server/base"],
+    # The options of the layers, which their own headers declare.
+    "server/config": [
+        "server/base",
+        "server/metrics",
+        "server/model",
+        "server/pipeline",
+        "server/rpc",
+    ],
     "server/app": [
         "server/base",
         "server/metrics",

@@ -16,7 +16,7 @@ using ::testing::Not;
 class LoaderTest : public ::testing::Test {
  protected:
   absl::Status Load() {
-    return LoadBundles(models_.path().string(), {.device = "cpu"}, &registry_, &metrics_,
+    return LoadBundles(models_.path().string(), {.device = "cpu"}, 1, &registry_, &metrics_,
                        [this](const std::string& name) { ready_.push_back(name); });
   }
 

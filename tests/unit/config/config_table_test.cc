@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <clocale>
 #include <set>
+#include <utility>
+#include <vector>
 
 namespace pixpool {
 namespace {
@@ -22,34 +25,80 @@ bool Accepts(std::string_view name, std::string_view text) {
 TEST(ConfigTableTest, NamesAreUniqueAndDefaultsAreInRange) {
   std::set<std::string_view> names;
   for (const OptionRow& row : OptionTable()) {
-    EXPECT_TRUE(names.insert(row.name).second) << row.name;
-    EXPECT_FALSE(row.help.empty()) << row.name;
+    EXPECT_TRUE(names.insert(row.name()).second) << row.name();
+    EXPECT_FALSE(row.help.empty()) << row.name();
     Config config;
     std::string value = FormatOption(row, config);
     if (value.front() == '"') value = value.substr(1, value.size() - 2);
-    EXPECT_EQ(SetOption(row, value, &config), std::nullopt) << row.name;
-    EXPECT_EQ(FormatOption(row, config), FormatOption(row, Config{})) << row.name;
+    EXPECT_EQ(SetOption(row, value, &config), std::nullopt) << row.name();
+    EXPECT_EQ(FormatOption(row, config), FormatOption(row, Config{})) << row.name();
   }
   EXPECT_EQ(FindOption("no-such-option"), nullptr);
+}
+
+TEST(ConfigTableTest, EachOptionHasAPlaceOfItsOwn) {
+  std::set<std::pair<int, int>> places;
+  for (const OptionRow& row : OptionTable()) {
+    EXPECT_TRUE(places.insert({row.group.place, row.place}).second)
+        << row.flag << " shares place " << row.place << " of " << row.group.title;
+  }
+  EXPECT_TRUE(std::is_sorted(
+      OptionTable().begin(), OptionTable().end(), [](const OptionRow& a, const OptionRow& b) {
+        return std::pair(a.group.place, a.place) < std::pair(b.group.place, b.place);
+      }));
+}
+
+// The layers' structs hold their members in another order than the table has its rows.
+TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
+  for (const OptionRow& row : OptionTable()) {
+    Config config;
+    const std::string before = FormatOption(row, config);
+    std::string other;
+    switch (row.kind) {
+      case OptionKind::kSwitch:
+        other = before == "true" ? "false" : "true";
+        break;
+      case OptionKind::kNumber:
+      case OptionKind::kBytes:
+        other = std::to_string(row.initial.number == row.max ? row.min : row.max);
+        break;
+      case OptionKind::kChoice:
+        other = row.choices.back();
+        break;
+      case OptionKind::kDevice:
+        other = "cuda:7";
+        break;
+      case OptionKind::kText:
+      case OptionKind::kAddress:
+        other = "other:1";
+        break;
+    }
+    ASSERT_EQ(SetOption(row, other, &config), std::nullopt) << row.flag;
+    std::vector<std::string_view> changed;
+    for (const OptionRow& each : OptionTable()) {
+      if (FormatOption(each, config) != FormatOption(each, Config{})) changed.push_back(each.flag);
+    }
+    EXPECT_EQ(changed, std::vector<std::string_view>{row.flag});
+  }
 }
 
 // Every number at its bounds and one beyond them, and texts that are no number.
 TEST(ConfigTableTest, NumbersAreBounded) {
   for (const OptionRow& row : OptionTable()) {
     if (row.kind != OptionKind::kNumber && row.kind != OptionKind::kBytes) continue;
-    EXPECT_LT(row.min, row.max) << row.name;
-    EXPECT_TRUE(Accepts(row.name, std::to_string(row.min))) << row.name;
-    EXPECT_TRUE(Accepts(row.name, std::to_string(row.max))) << row.name;
+    EXPECT_LT(row.min, row.max) << row.name();
+    EXPECT_TRUE(Accepts(row.name(), std::to_string(row.min))) << row.name();
+    EXPECT_TRUE(Accepts(row.name(), std::to_string(row.max))) << row.name();
     for (const std::string& text : {std::to_string(row.min - 1), std::to_string(row.max + 1)}) {
       Config config;
       const auto problem = SetOption(row, text, &config);
-      ASSERT_TRUE(problem.has_value()) << row.name << " " << text;
+      ASSERT_TRUE(problem.has_value()) << row.name() << " " << text;
       EXPECT_NE(problem->find(RangeText(row)), std::string::npos) << *problem;
       EXPECT_EQ(FormatOption(row, config), FormatOption(row, Config{})) << "left as it was";
     }
     for (const char* text : {"1e3", "0x10", "", " ", "1.0", "+1", " 1", "1 ", "1_0", "--1", "-",
                              "one", "99999999999999999999999", "-99999999999999999999999", "1\n"}) {
-      EXPECT_FALSE(Accepts(row.name, text)) << row.name << " '" << text << "'";
+      EXPECT_FALSE(Accepts(row.name(), text)) << row.name() << " '" << text << "'";
     }
   }
   EXPECT_FALSE(Accepts("max-batch-size", "99999999999"));
@@ -58,13 +107,13 @@ TEST(ConfigTableTest, NumbersAreBounded) {
 TEST(ConfigTableTest, ValuesReachTheirMember) {
   Config config;
   EXPECT_EQ(SetOption(Row("max-batch-size"), "17", &config), std::nullopt);
-  EXPECT_EQ(config.max_batch_size, 17);
+  EXPECT_EQ(config.pipeline.max_batch_size, 17);
   EXPECT_EQ(SetOption(Row("max-in-flight-pixels"), "5000000000", &config), std::nullopt);
-  EXPECT_EQ(config.max_in_flight_pixels, 5'000'000'000);
+  EXPECT_EQ(config.pipeline.admission.max_pixels, 5'000'000'000);
   EXPECT_EQ(SetOption(Row("reflection"), "false", &config), std::nullopt);
-  EXPECT_FALSE(config.reflection);
+  EXPECT_FALSE(config.rpc.reflection);
   EXPECT_EQ(SetOption(Row("models-dir"), "some dir", &config), std::nullopt);
-  EXPECT_EQ(config.models_dir, "some dir");
+  EXPECT_EQ(config.process.models_dir.value(), "some dir");
 }
 
 TEST(ConfigTableTest, BytesTakeBinarySuffixes) {
@@ -72,7 +121,7 @@ TEST(ConfigTableTest, BytesTakeBinarySuffixes) {
   for (const auto& [text, value] : std::initializer_list<std::pair<const char*, int64_t>>{
            {"2048", 2048}, {"2KiB", 2048}, {"3 MiB", 3 << 20}, {"1GiB", 1 << 30}}) {
     EXPECT_EQ(SetOption(Row("max-image-bytes"), text, &config), std::nullopt) << text;
-    EXPECT_EQ(config.max_image_bytes, value) << text;
+    EXPECT_EQ(config.pipeline.image.max_bytes, value) << text;
   }
   for (const char* text :
        {"KiB", "1KB", "1K", "1kib", "1.5MiB", "9223372036854775807KiB", "-1KiB", "1MiBMiB"}) {

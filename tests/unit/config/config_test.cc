@@ -42,23 +42,23 @@ std::string Problems(std::vector<std::string> args, std::vector<std::string> env
 TEST_F(ConfigTest, NothingGivesTheDefaults) {
   const ConfigResult result = Parse({}, {"HOME=/x", "PATH=/bin", "PIXPOOL", "XPIXPOOL_A=1"});
   EXPECT_EQ(result.action, ConfigAction::kServe) << result.output;
-  EXPECT_EQ(result.config.listen, "127.0.0.1:50051");
-  EXPECT_EQ(result.config.http_listen, "127.0.0.1:8080");
-  EXPECT_EQ(result.config.max_batch_size, 8);
-  EXPECT_TRUE(result.config.reflection);
+  EXPECT_EQ(result.config.rpc.listen.value(), "127.0.0.1:50051");
+  EXPECT_EQ(result.config.http.listen.value(), "127.0.0.1:8080");
+  EXPECT_EQ(result.config.pipeline.max_batch_size, 8);
+  EXPECT_TRUE(result.config.rpc.reflection);
 }
 
 TEST_F(ConfigTest, FlagsTakeTheirValueEitherWay) {
   const ConfigResult result = Parse({"--max-batch-size", "4", "--listen=[::1]:1",
                                      "--http-listen=", "--no-reflection", "--instances", "2"});
   ASSERT_EQ(result.action, ConfigAction::kServe) << result.output;
-  EXPECT_EQ(result.config.max_batch_size, 4);
-  EXPECT_EQ(result.config.listen, "[::1]:1");
-  EXPECT_EQ(result.config.http_listen, "");
-  EXPECT_FALSE(result.config.reflection);
-  EXPECT_EQ(result.config.instances, 2);
-  EXPECT_TRUE(Parse({"--reflection"}).config.reflection);
-  EXPECT_FALSE(Parse({"--reflection=false"}).config.reflection);
+  EXPECT_EQ(result.config.pipeline.max_batch_size, 4);
+  EXPECT_EQ(result.config.rpc.listen.value(), "[::1]:1");
+  EXPECT_EQ(result.config.http.listen.value(), "");
+  EXPECT_FALSE(result.config.rpc.reflection);
+  EXPECT_EQ(result.config.model.instances, 2);
+  EXPECT_TRUE(Parse({"--reflection"}).config.rpc.reflection);
+  EXPECT_FALSE(Parse({"--reflection=false"}).config.rpc.reflection);
 }
 
 TEST_F(ConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
@@ -67,12 +67,12 @@ TEST_F(ConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
       Parse({"--config", file, "--instances=3"},
             {"PIXPOOL_INSTANCES=2", "PIXPOOL_DECODE_THREADS=2", "PIXPOOL_MODELS_DIR=m=1"});
   ASSERT_EQ(result.action, ConfigAction::kServe) << result.output;
-  EXPECT_EQ(result.config.instances, 3);
-  EXPECT_EQ(result.config.decode_threads, 2);
-  EXPECT_EQ(result.config.reply_threads, 2);
-  EXPECT_EQ(result.config.models_dir, "m=1");
-  EXPECT_EQ(result.config.max_batch_size, 8);
-  EXPECT_EQ(Parse({}, {"PIXPOOL_CONFIG=" + file}).config.reply_threads, 2);
+  EXPECT_EQ(result.config.model.instances, 3);
+  EXPECT_EQ(result.config.pipeline.decode_threads, 2);
+  EXPECT_EQ(result.config.pipeline.reply_threads, 2);
+  EXPECT_EQ(result.config.process.models_dir.value(), "m=1");
+  EXPECT_EQ(result.config.pipeline.max_batch_size, 8);
+  EXPECT_EQ(Parse({}, {"PIXPOOL_CONFIG=" + file}).config.pipeline.reply_threads, 2);
 }
 
 TEST_F(ConfigTest, EveryProblemIsListed) {
@@ -184,9 +184,9 @@ TEST_F(ConfigTest, PrintConfigIsAFileThatGivesTheSame) {
   EXPECT_THAT(first.output, HasSubstr("listen = \"127.0.0.1:50051\"  # default\n"));
   const ConfigResult second = Parse({"--config", File(first.output)});
   ASSERT_EQ(second.action, ConfigAction::kServe) << second.output;
-  EXPECT_EQ(second.config.models_dir, "a \"b\" \\ # c");
-  EXPECT_EQ(second.config.max_batch_size, 3);
-  EXPECT_EQ(second.config.log_level, "debug");
+  EXPECT_EQ(second.config.process.models_dir.value(), "a \"b\" \\ # c");
+  EXPECT_EQ(second.config.pipeline.max_batch_size, 3);
+  EXPECT_EQ(second.config.log.level.value(), "debug");
 }
 
 TEST_F(ConfigTest, HelpNamesEveryOptionAndComesBeforeProblems) {

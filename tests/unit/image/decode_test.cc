@@ -152,7 +152,7 @@ TEST(DecodeTest, ByteLimitIsExactAndComesFirst) {
     ImageLimits limits;
     limits.max_bytes = static_cast<int64_t>(bytes.size());
     EXPECT_NE(ReasonOf(ReadImageHeader(bytes, limits).status()), "LIMIT_EXCEEDED");
-    limits.max_bytes -= 1;
+    limits.max_bytes = limits.max_bytes - 1;
     const absl::Status status = ReadImageHeader(bytes, limits).status();
     EXPECT_EQ(ReasonOf(status), "LIMIT_EXCEEDED");
     EXPECT_EQ(MetadataOf(status)["flag"], "--max-image-bytes");

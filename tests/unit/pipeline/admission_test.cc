@@ -20,7 +20,7 @@ AdmissionLimits Limits() {
   limits.max_requests = 3;
   limits.max_bytes = 100;
   limits.max_pixels = 1000;
-  limits.retry_after = absl::Milliseconds(70);
+  limits.retry_after = std::chrono::milliseconds(70);
   return limits;
 }
 

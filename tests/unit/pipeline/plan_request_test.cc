@@ -83,7 +83,7 @@ TEST_F(PlanRequestTest, ResponseSizeIsBoundedBeforeAnyWork) {
   options_.max_response_bytes = 4 * 4 * 257 * 257 - 1;
   const absl::Status status = Plan();
   EXPECT_EQ(GetErrorDetails(status)->field, "heads");
-  options_.max_response_bytes += 1;
+  options_.max_response_bytes = options_.max_response_bytes + 1;
   EXPECT_TRUE(Plan().ok());
 }
 

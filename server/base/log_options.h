@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/base/option.h"
+
+namespace pixpool {
+
+// In the order of LogLevel.
+inline constexpr std::string_view kLogLevelNames[] = {"debug", "info", "warning", "error", "off"};
+
+struct LogOptions {
+  static constexpr OptionSpec kLevel = {
+      .group = kLifeGroup,
+      .place = 3,
+      .flag = "--log-level",
+      .value_name = "LEVEL",
+      .help = "Least important lines that are logged.",
+      .kind = OptionKind::kChoice,
+      .initial = "info",
+      .choices = kLogLevelNames,
+  };
+  Option<std::string, kLevel> level;
+};
+
+}  // namespace pixpool

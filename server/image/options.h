@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+
+#include "server/base/option.h"
+
+namespace pixpool {
+
+// Bounds on what is decoded.
+struct ImageLimits {
+  static constexpr OptionSpec kMaxBytes = {
+      .group = kLimitsGroup,
+      .place = 4,
+      .flag = "--max-image-bytes",
+      .value_name = "BYTES",
+      .help = "Largest image file.",
+      .kind = OptionKind::kBytes,
+      .initial = 10 << 20,
+      .min = 1,
+      .max = kMostMessageBytes,
+  };
+  Option<int64_t, kMaxBytes> max_bytes;
+
+  static constexpr OptionSpec kMaxPixels = {
+      .group = kLimitsGroup,
+      .place = 5,
+      .flag = "--max-image-pixels",
+      .value_name = "PIXELS",
+      .help = "Most pixels of an image.",
+      .kind = OptionKind::kNumber,
+      .initial = 50'000'000,
+      .min = 1,
+      .max = 1'000'000'000,
+  };
+  Option<int64_t, kMaxPixels> max_pixels;
+
+  static constexpr OptionSpec kMaxSide = {
+      .group = kLimitsGroup,
+      .place = 6,
+      .flag = "--max-image-side",
+      .value_name = "PIXELS",
+      .help = "Longest side of an image.",
+      .kind = OptionKind::kNumber,
+      .initial = 16'384,
+      .min = 1,
+      .max = 65'535,
+  };
+  Option<int, kMaxSide> max_side;
+};
+
+}  // namespace pixpool

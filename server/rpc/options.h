@@ -1,0 +1,94 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "server/base/option.h"
+
+namespace pixpool {
+
+inline constexpr int64_t kDayMs = 24 * 60 * 60 * 1000;
+
+// What every call keeps to.
+struct CallOptions {
+  static constexpr OptionSpec kDefaultDeadline = {
+      .group = kLimitsGroup,
+      .place = 10,
+      .flag = "--default-deadline-ms",
+      .value_name = "MS",
+      .help = "Deadline of calls that state none.",
+      .kind = OptionKind::kNumber,
+      .initial = 10'000,
+      .min = 1,
+      .max = kDayMs,
+  };
+  Option<std::chrono::milliseconds, kDefaultDeadline> default_deadline;
+
+  static constexpr OptionSpec kMaxDeadline = {
+      .group = kLimitsGroup,
+      .place = 11,
+      .flag = "--max-deadline-ms",
+      .value_name = "MS",
+      .help = "Longer deadlines are cut to this.",
+      .kind = OptionKind::kNumber,
+      .initial = 60'000,
+      .min = 1,
+      .max = kDayMs,
+  };
+  Option<std::chrono::milliseconds, kMaxDeadline> max_deadline;
+
+  static constexpr OptionSpec kMaxStreamInFlight = {
+      .group = kAdmissionGroup,
+      .place = 4,
+      .flag = "--max-stream-in-flight",
+      .value_name = "COUNT",
+      .help = "Images of one stream at a time.",
+      .kind = OptionKind::kNumber,
+      .initial = 32,
+      .min = 1,
+      .max = 10'000,
+  };
+  Option<int, kMaxStreamInFlight> max_stream_in_flight;
+};
+
+// The gRPC port and the calls that come in by it.
+struct RpcOptions {
+  CallOptions call;
+
+  static constexpr OptionSpec kListen = {
+      .group = kAddressesGroup,
+      .place = 1,
+      .flag = "--listen",
+      .value_name = "ADDRESS",
+      .help = "Address of the gRPC server.",
+      .kind = OptionKind::kAddress,
+      .initial = "127.0.0.1:50051",
+  };
+  Option<std::string, kListen> listen;
+
+  static constexpr OptionSpec kReflection = {
+      .group = kAddressesGroup,
+      .place = 3,
+      .flag = "--reflection",
+      .help = "Serve gRPC reflection.",
+      .kind = OptionKind::kSwitch,
+      .initial = true,
+  };
+  Option<bool, kReflection> reflection;
+
+  static constexpr OptionSpec kMaxMessageBytes = {
+      .group = kLimitsGroup,
+      .place = 9,
+      .flag = "--max-message-bytes",
+      .value_name = "BYTES",
+      .help = "Largest gRPC message that is received.",
+      .kind = OptionKind::kBytes,
+      .initial = 64 << 20,
+      .min = 1024,
+      .max = kMostMessageBytes,
+  };
+  Option<int64_t, kMaxMessageBytes> max_message_bytes;
+};
+
+}  // namespace pixpool
