@@ -10,9 +10,10 @@ namespace pixpool {
 bool Draws(const HeadSpec& head);
 bool DrawsOnPicture(const HeadSpec& head);
 
-// Finds the box of every class activation map of an image whose heads are done. A map that was asked
-// for as a PNG gets its picture, which then stands in place of its values. The time this takes grows
-// with the size of the picture. Errors: OVERLOADED where there is no memory for a picture.
+// Finds the box of every class activation map of an image whose heads are done. A map that was
+// asked for as a PNG gets its picture, which then stands in place of its values. The time this
+// takes grows with the size of the picture. Errors: OVERLOADED where there is no memory for a
+// picture.
 absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image);
 
 }  // namespace pixpool

@@ -112,11 +112,10 @@ def used_series(expression: str) -> list[tuple[str, set[str]]]:
 
 
 def known_options() -> set[str]:
-    """The server's options: of its table in the source. tests/deploy/test_options.py compares them
-    with the binary's.
+    """The server's options: of the layers' headers. tests/deploy/test_options.py compares them with
+    the binary's.
     """
-    source = (ROOT / "server" / "config_table.cc").read_text()
-    table = source[source.index("OptionRow kTable[]") : source.index("// clang-format on")]
-    options = set(re.findall(r'\{k\w+,\s*"([a-z-]+)"', table))
+    headers = (path.read_text() for path in (ROOT / "server").rglob("*.h"))
+    options = {flag for text in headers for flag in re.findall(r'\.flag = "--([a-z-]+)"', text)}
     assert len(options) > 25
     return options | {"config", "help", "version", "print-config", "check-config", "print-heads"}
