@@ -18,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Those of the formats that the server decodes; tests/style/test_picture_suffixes.py compares them
-// with the Python tools'.
+// Those of the formats that the server decodes. scripts/make_picture_suffixes.py makes the Python
+// tools' from them.
 constexpr absl::string_view kExtensions[] = {".jpg", ".jpeg", ".jpe", ".png", ".webp"};
 
 bool IsPicture(const fs::path& path) {

@@ -18,7 +18,7 @@ namespace pixpool {
 // Every client-visible cause of failure; the names are part of the API (ErrorInfo.reason).
 enum class ErrorReason {
   kImageUndecodable,        // INVALID_ARGUMENT: corrupt or truncated picture
-  kImageUnsupportedFormat,  // INVALID_ARGUMENT: not JPEG, PNG or WebP
+  kImageUnsupportedFormat,  // INVALID_ARGUMENT: not a format that is decoded
   kLimitExceeded,    // INVALID_ARGUMENT: over a limit of ours; the message names limit and flag
   kHeadInvalid,      // INVALID_ARGUMENT: bad head or head parameter
   kRequestInvalid,   // INVALID_ARGUMENT: anything else that is malformed

@@ -14,7 +14,7 @@ std::string AnyOf(std::string_view Codec::*text) {
   std::string list;
   for (size_t i = 0; i < std::size(kCodecs); ++i) {
     const bool last = i + 1 == std::size(kCodecs);
-    list += Concat(i == 0 ? "" : last ? " or " : ", ", kCodecs[i].codec->*text);
+    list += Concat(i == 0 ? "" : last ? " or " : ", ", kCodecs[i]->*text);
   }
   return list;
 }
@@ -22,13 +22,21 @@ std::string AnyOf(std::string_view Codec::*text) {
 }  // namespace
 
 const Codec* FindCodec(std::string_view bytes) {
-  for (const CodecRow& row : kCodecs) {
-    if (row.codec->matches(bytes)) return row.codec;
+  for (const Codec* codec : kCodecs) {
+    if (codec->matches(bytes)) return codec;
   }
   return nullptr;
 }
 
-const Codec& CodecOf(ImageFormat format) { return *kCodecs[static_cast<int>(format)].codec; }
+const Codec& CodecOf(ImageFormat format) { return *kCodecs[static_cast<int>(format)]; }
+
+std::string_view FormatName(ImageFormat format) { return CodecOf(format).name; }
+
+std::vector<std::string_view> FormatNames() {
+  std::vector<std::string_view> names;
+  for (const Codec* codec : kCodecs) names.push_back(codec->name);
+  return names;
+}
 
 std::string FormatTitles() { return AnyOf(&Codec::title); }
 

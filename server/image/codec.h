@@ -1,4 +1,4 @@
-// The formats that are decoded, one .cc and one row of the table each, and what their files share.
+// What a format is made of, one .cc each, the table of all, and what their files share.
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/image/decode.h"
+#include "server/image/formats.h"
 
 namespace pixpool {
 
@@ -16,6 +17,7 @@ namespace pixpool {
 // mean the stored axes) and fails unless the size in the bytes is the header's; decoded_size is
 // that of the whole picture, as stored.
 struct Codec {
+  std::string_view name;    // "jpeg", for errors' metadata and metrics: the title in lower case
   std::string_view title;   // "JPEG", for messages
   std::string_view wanted;  // what a client may send, with its article: "a PNG"
   bool (*matches)(std::string_view bytes);
@@ -26,36 +28,20 @@ struct Codec {
   Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options) = nullptr;
 };
 
-extern const Codec kJpegCodec;
-extern const Codec kPngCodec;
-extern const Codec kWebpCodec;
+#define PIXPOOL_DECLARATION(Name) extern const Codec k##Name##Codec;
+PIXPOOL_IMAGE_FORMATS(PIXPOOL_DECLARATION)
+#undef PIXPOOL_DECLARATION
 
-struct CodecRow {
-  ImageFormat format;
-  const Codec* codec;
-};
-
-// All formats. Bytes are of the first that matches.
-inline constexpr CodecRow kCodecs[] = {
-    {ImageFormat::kJpeg, &kJpegCodec},
-    {ImageFormat::kPng, &kPngCodec},
-    {ImageFormat::kWebp, &kWebpCodec},
-};
-static_assert(
-    [] {
-      int rows = 0;
-      for (const CodecRow& row : kCodecs) {
-        if (static_cast<int>(row.format) != rows++) return false;
-      }
-      return rows == kImageFormatCount;
-    }(),
-    "kCodecs must list every ImageFormat in the order of the enum");
+// All codecs, in the order of ImageFormat. Bytes are of the first that matches.
+#define PIXPOOL_ROW(Name) &k##Name##Codec,
+inline constexpr const Codec* kCodecs[] = {PIXPOOL_IMAGE_FORMATS(PIXPOOL_ROW)};
+#undef PIXPOOL_ROW
 
 // The codec whose magic the bytes carry; nullptr if there is none.
 const Codec* FindCodec(std::string_view bytes);
 const Codec& CodecOf(ImageFormat format);
 
-// "JPEG, PNG or WebP".
+// The titles of all formats, as "A, B or C".
 std::string FormatTitles();
 
 // IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; check that the file is complete".

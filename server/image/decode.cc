@@ -8,48 +8,22 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/image/codec.h"
+#include "server/image/formats.h"
 
 namespace pixpool {
 namespace {
 
-// Formats that people send by mistake, told by name. Only for the message: none of them is decoded.
-struct KnownMagic {
-  size_t offset;
-  std::string_view magic;
-  std::string_view name;
-};
-constexpr KnownMagic kKnownMagics[] = {
-    {0, "GIF8", "GIF"},
-    {0, "BM", "BMP"},
-    {0, std::string_view("II*\0", 4), "TIFF"},
-    {0, std::string_view("MM\0*", 4), "TIFF"},
-    {4, "ftypavif", "AVIF"},
-    {4, "ftypheic", "HEIC"},
-    {4, "ftypmif1", "HEIF"},
-    {4, "jP  ", "JPEG 2000"},
-    {0, "\xff\x4f\xff\x51", "JPEG 2000"},
-    {0, "\xff\x0a", "JPEG XL"},
-    {4, "JXL ", "JPEG XL"},
-    {0, "\x76\x2f\x31\x01", "OpenEXR"},
-    {0, "#?RADIANCE", "Radiance HDR"},
-    {128, "DICM", "DICOM"},
-    {0, "%PDF", "PDF"},
-    {0, "<svg", "SVG"},
-    {0, std::string_view("\0\0\1\0", 4), "ICO"},
-    {0, "8BPS", "Photoshop"},
-};
-
 absl::Status NotSupported(std::string_view bytes) {
   const std::string advice = Concat("; send a ", FormatTitles(), " image");
-  for (const KnownMagic& known : kKnownMagics) {
-    if (bytes.size() <= known.offset ||
-        bytes.substr(known.offset, known.magic.size()) != known.magic) {
+  for (const OtherFormat& other : kOtherFormats) {
+    if (bytes.size() <= other.offset ||
+        bytes.substr(other.offset, other.magic.size()) != other.magic) {
       continue;
     }
     ErrorDetails details;
     details.reason = ErrorReason::kImageUnsupportedFormat;
-    details.metadata = {{"format", std::string(known.name)}};
-    return MakeError(details, Concat(known.name, " is not supported", advice));
+    details.metadata = {{"format", std::string(other.title)}};
+    return MakeError(details, Concat(other.title, " is not supported", advice));
   }
   return MakeError(
       ErrorReason::kImageUnsupportedFormat,

@@ -1,5 +1,5 @@
-// Bytes to pixels, for JPEG, PNG and WebP, with every limit checked from the header before a pixel
-// is decoded.
+// Bytes to pixels, for the formats of formats.h, with every limit checked from the header before a
+// pixel is decoded.
 //
 // What comes out (reference: Pillow's Image.open(...).convert("RGB")):
 // - Grey is replicated; palettes are resolved; 16-bit samples keep their upper 8 bits; alpha is
@@ -16,28 +16,18 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/base/enum_names.h"
+#include "server/image/formats.h"
 #include "server/image/image.h"
 #include "server/image/options.h"
 
 namespace pixpool {
 
-enum class ImageFormat { kJpeg, kPng, kWebp };
-
-constexpr std::string_view FormatName(ImageFormat format) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return "jpeg";
-    case ImageFormat::kPng:
-      return "png";
-    case ImageFormat::kWebp:
-      return "webp";
-  }
-  return {};
-}
-inline constexpr int kImageFormatCount = NamedCount(FormatName);
+// "jpeg": what errors and metrics call the format.
+std::string_view FormatName(ImageFormat format);
+std::vector<std::string_view> FormatNames();
 
 // What the header says.
 struct ImageHeader {

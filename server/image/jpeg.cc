@@ -90,7 +90,8 @@ absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& head
 
 }  // namespace
 
-const Codec kJpegCodec = {.title = "JPEG",
+const Codec kJpegCodec = {.name = "jpeg",
+                          .title = "JPEG",
                           .wanted = "an 8-bit baseline or progressive JPEG",
                           .matches = IsJpeg,
                           .read_header = ReadJpegHeader,

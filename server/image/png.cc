@@ -182,7 +182,8 @@ absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& heade
 
 }  // namespace
 
-const Codec kPngCodec = {.title = "PNG",
+const Codec kPngCodec = {.name = "png",
+                         .title = "PNG",
                          .wanted = "a PNG",
                          .matches = IsPng,
                          .read_header = ReadPngHeader,

@@ -157,7 +157,8 @@ absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& head
 
 }  // namespace
 
-const Codec kWebpCodec = {.title = "WebP",
+const Codec kWebpCodec = {.name = "webp",
+                          .title = "WebP",
                           .wanted = "a WebP",
                           .matches = IsWebp,
                           .read_header = ReadWebpHeader,

@@ -19,8 +19,8 @@ namespace {
 using InputTensor = inference::ModelInferRequest::InferInputTensor;
 
 constexpr char kWanted[] =
-    "; the one input is \"image\": BYTES [N] or [N,1] of JPEG, PNG or WebP files, or UINT8 "
-    "[N,H,W,3] of RGB pixels";
+    "; the one input is \"image\": BYTES [N] or [N,1] of encoded images, or UINT8 [N,H,W,3] "
+    "of RGB pixels";
 
 absl::Status Invalid(std::string_view field, std::string_view message) {
   return MakeError({.reason = ErrorReason::kRequestInvalid, .field = std::string(field)},

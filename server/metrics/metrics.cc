@@ -49,8 +49,6 @@ const Buckets& PixelsBuckets() {
   return *buckets;
 }
 
-// Of server/image, which this folder does not know, and raw pixels; codec_test compares them.
-constexpr std::array<std::string_view, 4> kFormats = {"jpeg", "png", "webp", "raw"};
 constexpr std::array<ErrorReason, 3> kShedReasons = {
     ErrorReason::kOverloaded, ErrorReason::kDraining, ErrorReason::kModelLoading};
 constexpr std::array<ErrorReason, 2> kCancelReasons = {ErrorReason::kCancelled,
@@ -121,7 +119,9 @@ struct Metrics::Handles {
   Counter* images_ok;
   std::array<Counter*, kErrorReasonCount> images_failed;
   Counter* images_failed_other;
-  std::map<std::string, Counter*, std::less<>> images_received;
+  Family<Counter>* format_family;
+  std::map<std::string, Counter*, std::less<>> formats;  // constant once serving has begun
+  Counter* formats_other;
   std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
   std::array<Histogram*, kStageCount> stage_seconds;
   Histogram* batch_size;
@@ -183,11 +183,8 @@ struct Metrics::Handles {
     }
     images_failed_other = &outcomes.Add({{"outcome", "error"}, {"reason", "OTHER"}});
 
-    auto& formats = CounterFamily("pixpool_images_received_total", "Images by file format.");
-    for (const std::string_view format : kFormats) {
-      images_received[std::string(format)] = &formats.Add({{"format", std::string(format)}});
-    }
-    images_received[kOther] = &formats.Add({{"format", kOther}});
+    format_family = &CounterFamily("pixpool_images_received_total", "Images by file format.");
+    formats_other = &format_family->Add({{"format", kOther}});
 
     auto& dropped = CounterFamily(
         "pixpool_cancellations_total",
@@ -264,9 +261,8 @@ void Metrics::StageTime(Stage stage, double seconds) {
 void Metrics::BatchSize(int images) { handles_->batch_size->Observe(images); }
 
 void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
-  const auto& formats = handles_->images_received;
-  const auto found = formats.find(format);
-  (found != formats.end() ? found : formats.find(kOther))->second->Increment();
+  const auto found = handles_->formats.find(format);
+  (found != handles_->formats.end() ? found->second : handles_->formats_other)->Increment();
   handles_->image_bytes->Observe(bytes);
   handles_->image_pixels->Observe(pixels);
 }
@@ -274,6 +270,13 @@ void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
 void Metrics::HeadRun(std::string_view kind) {
   const auto found = handles_->heads.find(kind);
   (found != handles_->heads.end() ? found->second : handles_->heads_other)->Increment();
+}
+
+void Metrics::DeclareFormats(const std::vector<std::string_view>& formats) {
+  for (const std::string_view format : formats) {
+    const std::string name(format);
+    handles_->formats[name] = &handles_->format_family->Add({{"format", name}});
+  }
 }
 
 void Metrics::DeclareHeads(const std::vector<std::string>& kinds) {

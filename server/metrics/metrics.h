@@ -131,10 +131,12 @@ class Metrics {
   void Cancelled(Stage stage, ErrorReason reason);
   void StageTime(Stage stage, double seconds);
   void BatchSize(int images);
-  void ImageSeen(std::string_view format, double bytes,
-                 double pixels);        // "jpeg", "png", "webp", "raw"
-  void HeadRun(std::string_view kind);  // names outside the table count as "other"
+  // Formats and kinds of heads that are not declared count as "other".
+  void ImageSeen(std::string_view format, double bytes, double pixels);
+  void HeadRun(std::string_view kind);
 
+  // Declares the formats that ImageSeen may see. Call before serving.
+  void DeclareFormats(const std::vector<std::string_view>& formats);
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);
   void SetBuildInfo(std::string_view version, std::string_view grpc, std::string_view torch);

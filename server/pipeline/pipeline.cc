@@ -29,6 +29,9 @@
 namespace pixpool {
 namespace {
 
+constexpr std::string_view kRaw =
+    "raw";  // what is counted for pixels, next to the formats of files
+
 // The status of the whole request, given those of its images: a call that is over, or that failed
 // in every image through our own fault, fails as a call.
 absl::Status RequestStatus(const ExtractResult& result) {
@@ -65,7 +68,11 @@ class Pipeline::Impl {
         reply_pool_("reply", options_.reply_threads),
         draw_pool_("draw", options_.decode_threads),
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
-        pooler_(options_, &admission_, decode_pool_.get(), metrics_, clock_) {}
+        pooler_(options_, &admission_, decode_pool_.get(), metrics_, clock_) {
+    std::vector<std::string_view> formats = FormatNames();
+    formats.push_back(kRaw);
+    metrics_->DeclareFormats(formats);
+  }
 
   ~Impl() {
     // Upstream first: decoding submits to runners, runners draw and reply.
@@ -140,7 +147,7 @@ class Pipeline::Impl {
       if (header.width == 0) continue;
       const ImageInput& source = *image.source;
       metrics_->ImageSeen(
-          source.is_raw ? "raw" : FormatName(header.format),
+          source.is_raw ? kRaw : FormatName(header.format),
           static_cast<double>(source.is_raw ? source.raw.size() : source.encoded.size()),
           static_cast<double>(header.width) * header.height);
     }

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from image_bytes import picture, save, tiff, with_exif
+from image_bytes import jpeg_with_exif, picture, save, tiff
 from pixels import Pixels, network_input
 
 CASES = 300
@@ -30,7 +30,7 @@ def photograph(rng: np.random.Generator) -> tuple[str, bytes, int]:
         MODES.get(kind, "RGB")
     )
     orientation = int(rng.integers(1, 9))
-    data = with_exif("jpeg", save(image, "JPEG", **KINDS[kind]), (width, height), tiff(orientation))
+    data = jpeg_with_exif(save(image, "JPEG", **KINDS[kind]), (width, height), tiff(orientation))
     return f"{kind} {width}x{height} orientation {orientation}", data, orientation
 
 

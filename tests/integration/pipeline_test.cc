@@ -119,6 +119,22 @@ void ExpectAnswersOwnHeads(const Call& call) {
   }
 }
 
+TEST_F(PipelineTest, ImagesAreCountedByFormatFromTheStart) {
+  Make();
+  std::vector<std::string_view> names = FormatNames();
+  ASSERT_GE(names.size(), 3u);
+  names.push_back("raw");
+  for (const std::string_view name : names) {
+    EXPECT_THAT(metrics_.Scrape(), HasSubstr("pixpool_images_received_total{format=\"" +
+                                             std::string(name) + "\"} 0\n"));
+  }
+  Call call;
+  call.Add(32, 32, 1);
+  call.request.heads.push_back({.kind = "global_avg"});
+  ASSERT_TRUE(Run(&call).status.ok());
+  EXPECT_THAT(metrics_.Scrape(), HasSubstr("pixpool_images_received_total{format=\"raw\"} 1\n"));
+}
+
 // The number of threads that a pass gets hangs on it.
 TEST_F(PipelineTest, ALonePictureCountsOnce) {
   Make({.decode_threads = 2}, 2);

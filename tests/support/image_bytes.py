@@ -121,9 +121,13 @@ def tiff(orientation, order="<", kind=3, count=1, offset=8, entries=1):
     return magic + struct.pack(order + "I", offset) + directory + struct.pack(order + "I", offset)
 
 
-def with_exif(kind, plain, size, block):
-    if kind == "jpeg":
-        return plain[:2] + segment(0xE1, b"Exif\0\0" + block) + plain[2:]
-    if kind == "png":
-        return plain[:33] + chunk(b"eXIf", block) + plain[33:]
+def jpeg_with_exif(plain, size, block):
+    return plain[:2] + segment(0xE1, b"Exif\0\0" + block) + plain[2:]
+
+
+def png_with_exif(plain, size, block):
+    return plain[:33] + chunk(b"eXIf", block) + plain[33:]
+
+
+def webp_with_exif(plain, size, block):
     return webp_extended(0x08, *size, plain[12:] + riff_chunk(b"EXIF", block))

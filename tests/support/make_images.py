@@ -5,14 +5,17 @@ usage: make_images.py OUT_DIR
 
 OUT_DIR gets the pictures, the expected pixels as raw RGB files, and index.tsv with one picture a
 line: name, file, reason ("-" if it decodes, else the error's reason), expected file, width, height,
-background ("-" or "r,g,b"), whether EXIF is applied (1 or 0).
+background ("-" or "r,g,b"), whether EXIF is applied (1 or 0). The name begins with the format's;
+"sample_<format>" is one picture of it, for tests of every format.
 """
 
+import dataclasses
 import io
 import pathlib
 import struct
 import sys
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
@@ -25,10 +28,12 @@ from image_bytes import (
     RGBA,
     chunk,
     find_segment,
+    jpeg_with_exif,
     patched,
     picture,
     png,
     png_rows,
+    png_with_exif,
     riff,
     riff_chunk,
     save,
@@ -36,7 +41,7 @@ from image_bytes import (
     tiff,
     u24,
     webp_extended,
-    with_exif,
+    webp_with_exif,
 )
 
 UNDECODABLE = "IMAGE_UNDECODABLE"
@@ -75,6 +80,12 @@ class Output:
         """A picture that is refused."""
         self._write(name, data)
         self.lines.append([name, name, reason, "-", 0, 0, "-", 1])
+
+    def sample(self, kind, name):
+        """The picture that stands for its format."""
+        (line,) = [line for line in self.lines if line[0] == name]
+        assert line[2] == "-", name
+        self.lines.append([f"sample_{kind}", *line[1:]])
 
     def close(self):
         text = "".join("\t".join(map(str, line)) + "\n" for line in self.lines)
@@ -430,15 +441,12 @@ def webps(out):
 def exifs(out):
     size = (37, 23)
     photo = Image.fromarray(picture(*size))
-    plain = {
-        "jpeg": save(photo, "JPEG", quality=92, subsampling="4:4:4"),
-        "png": save(photo, "PNG"),
-        "webp": save(photo, "WEBP", lossless=True),
-    }
+    plain = {kind: of.plain(photo) for kind, of in FORMATS.items() if of.with_exif}
     for kind, data in plain.items():
+        with_exif = FORMATS[kind].with_exif
         for orientation in range(1, 9):
             for order, name in (("<", "little"), (">", "big")):
-                turned = with_exif(kind, data, size, tiff(orientation, order, entries=3))
+                turned = with_exif(data, size, tiff(orientation, order, entries=3))
                 out.ok(f"exif_{kind}_{orientation}_{name}", turned)
             out.ok(f"exif_{kind}_{orientation}_ignored", turned, exif=False)
         # Malformed blocks leave the picture as it is.
@@ -459,11 +467,11 @@ def exifs(out):
         }.items():
             out.ok(
                 f"exif_{kind}_bad_{name}",
-                with_exif(kind, data, size, block),
+                with_exif(data, size, block),
                 expected=pillow(data),
             )
         # The next-directory link of every block here points back at the directory: a cycle.
-        out.ok(f"exif_{kind}_cycle", with_exif(kind, data, size, tiff(6, entries=5)))
+        out.ok(f"exif_{kind}_cycle", with_exif(data, size, tiff(6, entries=5)))
     out.ok("exif_png_late", plain["png"][:-12] + chunk(b"eXIf", tiff(8)) + plain["png"][-12:])
     jpeg = plain["jpeg"]
     filler = segment(0xE1, b"Exif\0\0" + bytes(65000)) * 100
@@ -480,26 +488,62 @@ def exifs(out):
     )
 
 
-# --- Other formats ----------------------------------------------------------------------------
+# --- All formats ------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format that the server decodes.
+
+    `pictures` writes good and bad pictures whose names begin with the format's; at least one claims
+    more pixels than the limits allow. `sample` is a good one of some thousand pixels, no more than
+    some thousand bytes. `plain` encodes a PIL image without loss, or nearly; `with_exif` takes such
+    a file, its size and an EXIF block, and is None where files of the format hold none.
+    """
+
+    pictures: Callable
+    sample: str
+    plain: Callable
+    with_exif: Callable | None = None
+
+
+FORMATS = {
+    "jpeg": Format(
+        jpegs,
+        "jpeg_67x45_420_q75_baseline.jpg",
+        lambda image: save(image, "JPEG", quality=92, subsampling="4:4:4"),
+        jpeg_with_exif,
+    ),
+    "png": Format(pngs, "png_filters.png", lambda image: save(image, "PNG"), png_with_exif),
+    "webp": Format(
+        webps,
+        "webp_q80_61x43.webp",
+        lambda image: save(image, "WEBP", lossless=True),
+        webp_with_exif,
+    ),
+}
+
+# Formats that Pillow writes and the server does not decode.
+OTHERS = (
+    "GIF",
+    "BMP",
+    "TIFF",
+    "JPEG2000",
+    "PPM",
+    "ICO",
+    "TGA",
+    "PCX",
+    "ICNS",
+    "PDF",
+    "SGI",
+    "EPS",
+    "DDS",
+)
 
 
 def others(out):
     photo = Image.fromarray(picture(32, 24))
-    for kind in (
-        "GIF",
-        "BMP",
-        "TIFF",
-        "JPEG2000",
-        "PPM",
-        "ICO",
-        "TGA",
-        "PCX",
-        "ICNS",
-        "PDF",
-        "SGI",
-        "EPS",
-        "DDS",
-    ):
+    for kind in OTHERS:
         options = {"append_images": []} if kind == "ICNS" else {}
         out.bad("other_" + kind.lower(), save(photo, kind, **options), UNSUPPORTED)
     out.bad("other_avif", b"\0\0\0\x1cftypavif" + bytes(60), UNSUPPORTED)
@@ -517,8 +561,11 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     out = Output(sys.argv[1])
-    for part in (jpegs, pngs, webps, exifs, others):
-        part(out)
+    for kind, of in FORMATS.items():
+        of.pictures(out)
+        out.sample(kind, of.sample)
+    exifs(out)
+    others(out)
     out.close()
     print(f"{len(out.lines)} pictures in {out.folder}")
 

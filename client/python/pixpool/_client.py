@@ -79,8 +79,8 @@ class Client(ClientBase):
     ) -> Extraction:
         """Features of some images, held in memory; for more see `stream` and `pixpool.bulk`.
 
-        images: one image or several: paths, bytes of JPEG, PNG or WebP files, uint8 arrays
-            [H, W, 3] in RGB order, PIL images, `pixpool.Image(source, name)`. One is a list of one.
+        images: one image or several: paths, bytes of encoded files, uint8 arrays [H, W, 3]
+            in RGB order, PIL images, `pixpool.Image(source, name)`. One is a list of one.
         heads: one or several, as texts ("gem:p=3,layer=stage5,l2"), `pixpool.heads` objects or
             messages; several cost one backbone pass. Default: global_avg on the last layer.
         model, model_version: default: the server's default model, its loaded version.

@@ -21,7 +21,7 @@ from pixpool._errors import PixpoolError
 if TYPE_CHECKING:
     import PIL.Image
 
-# A path; the bytes of a whole JPEG, PNG or WebP file; pixels; or a message.
+# A path; the bytes of a whole encoded file; pixels; or a message.
 #
 # Arrays are uint8: [H, W, 3] in RGB order, [H, W] or [H, W, 1] for grey, or one axis for the bytes
 # of an encoded file. PIL images keep what the server does with files: orientation, palettes, alpha,

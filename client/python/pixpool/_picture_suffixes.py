@@ -1,4 +1,6 @@
-"""The ends of the names of files that a folder of pictures is searched for."""
+"""The ends of the names of files that a folder of pictures is searched for.
 
-# Of the formats that the server decodes; the pixpool command has the same list.
+Made by scripts/make_picture_suffixes.py from client/cli/paths.cc; do not edit.
+"""
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp")

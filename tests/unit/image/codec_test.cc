@@ -6,33 +6,40 @@
 #include <set>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "server/base/error.h"
-#include "server/metrics/metrics.h"
 
 namespace pixpool {
 namespace {
 
-TEST(CodecTest, EveryFormatHasItsRow) {
+// Of all formats, "A, B or C".
+std::string AnyOf(std::string_view Codec::*text) {
+  std::string list(kCodecs[0]->*text);
+  for (int i = 1; i < kImageFormatCount; ++i) {
+    list.append(i + 1 < kImageFormatCount ? ", " : " or ").append(kCodecs[i]->*text);
+  }
+  return list;
+}
+
+TEST(CodecTest, NamesAreTitlesInLowerCaseAndNoneIsTwice) {
   std::set<std::string_view> names;
   for (int i = 0; i < kImageFormatCount; ++i) {
     const auto format = static_cast<ImageFormat>(i);
-    EXPECT_EQ(kCodecs[i].format, format);
-    EXPECT_EQ(&CodecOf(format), kCodecs[i].codec);
+    EXPECT_EQ(&CodecOf(format), kCodecs[i]);
+    EXPECT_EQ(FormatName(format), kCodecs[i]->name);
+    EXPECT_EQ(absl::AsciiStrToLower(std::string(kCodecs[i]->title)), kCodecs[i]->name);
+    EXPECT_THAT(std::string(kCodecs[i]->wanted), testing::HasSubstr(kCodecs[i]->title));
     names.insert(FormatName(format));
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{"jpeg", "png", "webp"}));
+  EXPECT_EQ(names.size(), size_t{kImageFormatCount});
+  EXPECT_THAT(names, testing::IsSupersetOf({"jpeg", "png", "webp"}));
+  const std::vector<std::string_view> all = FormatNames();
+  EXPECT_EQ(names, std::set<std::string_view>(all.begin(), all.end()));
 }
 
-TEST(CodecTest, EveryFormatIsCountedUnderItsName) {
-  Metrics metrics;
-  for (int i = 0; i < kImageFormatCount; ++i) {
-    metrics.ImageSeen(FormatName(static_cast<ImageFormat>(i)), 1, 1);
-  }
-  const std::string text = metrics.Scrape();
-  for (int i = 0; i < kImageFormatCount; ++i) {
-    const std::string name(FormatName(static_cast<ImageFormat>(i)));
-    EXPECT_THAT(text,
-                testing::HasSubstr("pixpool_images_received_total{format=\"" + name + "\"} 1"));
+TEST(CodecTest, WhatIsDecodedIsNotAmongTheOthers) {
+  for (const OtherFormat& other : kOtherFormats) {
+    for (const Codec* codec : kCodecs) EXPECT_NE(other.title, codec->title);
   }
 }
 
@@ -58,9 +65,11 @@ TEST(CodecTest, ErrorsNameFormatAndDetail) {
   EXPECT_EQ(details->metadata, metadata);
 
   const absl::Status lossless = UnsupportedVariant(ImageFormat::kJpeg, "lossless JPEG");
-  EXPECT_EQ(lossless.message(),
-            "lossless JPEG is not supported; send an 8-bit baseline or progressive JPEG, a PNG or "
-            "a WebP image");
+  const std::string text(lossless.message());
+  EXPECT_THAT(text, testing::StartsWith("lossless JPEG is not supported; send an 8-bit baseline or "
+                                        "progressive JPEG, a PNG"));
+  EXPECT_EQ(text, "lossless JPEG is not supported; send " + AnyOf(&Codec::wanted) + " image");
+  EXPECT_EQ(FormatTitles(), AnyOf(&Codec::title));
   const auto variant = GetErrorDetails(lossless);
   ASSERT_TRUE(variant.has_value());
   EXPECT_EQ(variant->reason, ErrorReason::kImageUnsupportedFormat);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/image/codec.h"
 #include "tests/unit/image/fixtures.h"
 
 namespace {
@@ -41,9 +42,12 @@ using testing::Fixture;
 using testing::LoadPicture;
 using testing::ReasonOf;
 
-const char* const kPictures[] = {"jpeg_67x45_420_q75_baseline.jpg", "png_filters.png",
-                                 "webp_q80_61x43.webp"};
-static_assert(std::size(kPictures) == kImageFormatCount, "one picture of each format");
+// One picture of each format, in the order of ImageFormat.
+std::vector<Fixture> Samples() {
+  std::vector<Fixture> samples;
+  for (const std::string_view name : FormatNames()) samples.push_back(testing::LoadSample(name));
+  return samples;
+}
 
 std::map<std::string, std::string> MetadataOf(const absl::Status& status) {
   const std::optional<ErrorDetails> details = GetErrorDetails(status);
@@ -73,40 +77,75 @@ TEST(DecodeTest, HeadersSayFormatAndSize) {
   }
 }
 
+// What the tests of a format of its own have beyond that is their matter.
+TEST(DecodeTest, EveryFormatHasPicturesThatDecodeAndThatDoNot) {
+  for (int f = 0; f < kImageFormatCount; ++f) {
+    const std::string name(FormatName(static_cast<ImageFormat>(f)));
+    SCOPED_TRACE(name);
+    std::map<std::string, int> count;  // by reason
+    for (const Fixture& fixture : testing::LoadFixtures(name + "_")) {
+      testing::CheckFixture(fixture);
+      ++count[fixture.reason];
+      if (!fixture.reason.empty()) continue;
+      const auto header = ReadImageHeader(fixture.bytes, {10 << 20, 50'000'000, 65'500});
+      ASSERT_TRUE(header.ok()) << fixture.name << header.status();
+      EXPECT_EQ(static_cast<int>(header->format), f) << fixture.name;
+    }
+    EXPECT_GE(count[""], 3);
+    EXPECT_GE(count["IMAGE_UNDECODABLE"], 3);
+    EXPECT_GE(count["LIMIT_EXCEEDED"], 1);
+  }
+}
+
+TEST(DecodeTest, NoFormatLosesRowsOrFailsBadly) {
+  for (const Fixture& sample : Samples()) {
+    SCOPED_TRACE(sample.name);
+    testing::CheckFixture(sample);
+    // The last bytes may be an end marker.
+    testing::CheckEveryCutFails(sample.bytes, sample.bytes.size() - 2);
+    testing::CheckDamagedCopies(sample.bytes, 500, 11);
+  }
+}
+
 TEST(DecodeTest, OtherFormatsAreUnsupported) {
   const std::vector<Fixture> fixtures = testing::LoadFixtures("other_");
   ASSERT_GE(fixtures.size(), 20u);
   for (const Fixture& fixture : fixtures) testing::CheckFixture(fixture);
-  const absl::Status gif = Decode(LoadPicture("other_gif")).status();
-  EXPECT_EQ(gif.message(), "GIF is not supported; send a JPEG, PNG or WebP image");
-  EXPECT_EQ(MetadataOf(gif)["format"], "GIF");
+  const absl::Status pdf = Decode(LoadPicture("other_pdf")).status();
+  EXPECT_EQ(std::string(pdf.message()),
+            "PDF is not supported; send a " + FormatTitles() + " image");
+  EXPECT_EQ(MetadataOf(pdf)["format"], "PDF");
 }
 
 TEST(DecodeTest, HardlyAnyBytes) {
   EXPECT_EQ(ReasonOf(Decode("").status()), "IMAGE_UNSUPPORTED_FORMAT");
-  for (const char* name : kPictures) {
+  for (const Fixture& sample : Samples()) {
     for (size_t size = 0; size <= 20; ++size) {
-      EXPECT_FALSE(Decode(LoadPicture(name).substr(0, size)).ok()) << name << " " << size;
+      EXPECT_FALSE(Decode(sample.bytes.substr(0, size)).ok()) << sample.name << " " << size;
     }
   }
 }
 
 TEST(DecodeTest, MagicOfOneFormatWithTheBodyOfAnother) {
-  for (const char* head : kPictures) {
-    for (const char* body : kPictures) {
-      if (head == body) continue;
-      const std::string bytes = LoadPicture(head).substr(0, 12) + LoadPicture(body).substr(12);
-      EXPECT_EQ(ReasonOf(Decode(bytes).status()), "IMAGE_UNDECODABLE") << head << " " << body;
+  const std::vector<Fixture> samples = Samples();
+  for (const Fixture& head : samples) {
+    for (const Fixture& body : samples) {
+      if (head.name == body.name) continue;
+      const std::string bytes = head.bytes.substr(0, 12) + body.bytes.substr(12);
+      EXPECT_EQ(ReasonOf(Decode(bytes).status()), "IMAGE_UNDECODABLE")
+          << head.name << " " << body.name;
     }
   }
 }
 
 TEST(DecodeTest, RandomBytesWithAndWithoutMagic) {
   std::mt19937 random(5);
+  const std::vector<Fixture> samples = Samples();
   for (int i = 0; i < 2000; ++i) {
     std::string bytes(random() % 3000, '\0');
     for (char& byte : bytes) byte = static_cast<char>(random());
-    if (i % 4 != 3) bytes = LoadPicture(kPictures[i % 4]).substr(0, 12 + i % 8) + bytes;
+    const size_t kind = static_cast<size_t>(i) % (samples.size() + 1);
+    if (kind < samples.size()) bytes = samples[kind].bytes.substr(0, 12 + i % 8) + bytes;
     const absl::StatusOr<Image> image = Decode(bytes);
     ASSERT_FALSE(image.ok()) << i;
     EXPECT_EQ(image.status().code(), absl::StatusCode::kInvalidArgument) << image.status();
@@ -160,26 +199,30 @@ TEST(DecodeTest, ByteLimitIsExactAndComesFirst) {
 }
 
 TEST(DecodeTest, HeadersOfHugePicturesAllocateNothingForThem) {
-  for (const char* name : {"png_bomb.png", "jpeg_claims_65500.jpg", "webp_claims_canvas.webp"}) {
-    const std::string bytes = LoadPicture(name);
+  int huge = 0;
+  for (const Fixture& fixture : testing::LoadFixtures("")) {
+    if (fixture.reason != "LIMIT_EXCEEDED") continue;
+    ++huge;
     largest_allocation = 0;
-    EXPECT_EQ(ReasonOf(ReadImageHeader(bytes, ImageLimits()).status()), "LIMIT_EXCEEDED") << name;
-    EXPECT_LT(largest_allocation.load(), 4096u) << name;
+    EXPECT_EQ(ReasonOf(ReadImageHeader(fixture.bytes, ImageLimits()).status()), "LIMIT_EXCEEDED")
+        << fixture.name;
+    EXPECT_LT(largest_allocation.load(), 4096u) << fixture.name;
   }
+  EXPECT_GE(huge, kImageFormatCount);
 }
 
 TEST(DecodeTest, AHeaderOfOtherBytesIsAnError) {
-  for (const char* of : kPictures) {
-    const auto header = ReadImageHeader(LoadPicture(of), ImageLimits());
+  const std::vector<Fixture> samples = Samples();
+  for (const Fixture& of : samples) {
+    const auto header = ReadImageHeader(of.bytes, ImageLimits());
     ASSERT_TRUE(header.ok()) << header.status();
-    for (const char* name : kPictures) {
-      if (name == of) continue;
-      EXPECT_EQ(ReasonOf(DecodeImage(LoadPicture(name), *header, {}).status()),
-                "IMAGE_UNDECODABLE");
+    for (const Fixture& sample : samples) {
+      if (sample.name == of.name) continue;
+      EXPECT_EQ(ReasonOf(DecodeImage(sample.bytes, *header, {}).status()), "IMAGE_UNDECODABLE");
     }
     ImageHeader smaller = *header;
     --smaller.height;
-    EXPECT_EQ(ReasonOf(DecodeImage(LoadPicture(of), smaller, {}).status()), "IMAGE_UNDECODABLE");
+    EXPECT_EQ(ReasonOf(DecodeImage(of.bytes, smaller, {}).status()), "IMAGE_UNDECODABLE");
   }
 }
 

@@ -55,8 +55,12 @@ TEST(ExifTest, PicturesOfEveryFormatAreTurnedAsPillowTurnsThem) {
 }
 
 TEST(ExifTest, TheHeaderSaysTheOrientation) {
-  for (int f = 0; f < kImageFormatCount; ++f) {
-    const std::string format(FormatName(static_cast<ImageFormat>(f)));
+  int formats = 0;
+  for (const std::string_view name : FormatNames()) {
+    const std::string format(name);
+    // Of a format whose files hold no EXIF there are none.
+    if (testing::LoadFixtures("exif_" + format + "_").empty()) continue;
+    ++formats;
     for (int orientation = 1; orientation <= 8; ++orientation) {
       const std::string name = "exif_" + format + "_" + std::to_string(orientation) + "_little";
       const absl::StatusOr<ImageHeader> header =
@@ -67,6 +71,7 @@ TEST(ExifTest, TheHeaderSaysTheOrientation) {
       EXPECT_EQ(header->height, 23) << name;
     }
   }
+  EXPECT_GE(formats, 3);
 }
 
 }  // namespace

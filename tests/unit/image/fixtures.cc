@@ -9,6 +9,7 @@
 #include <iterator>
 #include <random>
 #include <sstream>
+#include <utility>
 
 #include "server/base/error.h"
 
@@ -73,6 +74,15 @@ std::vector<Fixture> LoadFixtures(std::string_view prefix) {
     fixtures.push_back(std::move(fixture));
   }
   return fixtures;
+}
+
+Fixture LoadSample(std::string_view format) {
+  const std::string name = "sample_" + std::string(format);
+  for (Fixture& fixture : LoadFixtures(name)) {
+    if (fixture.name == name) return std::move(fixture);
+  }
+  std::cerr << "tests/support/make_images.py has no pictures of the format " << format << "\n";
+  std::abort();
 }
 
 std::string LoadPicture(std::string_view name) { return ReadFile(name); }

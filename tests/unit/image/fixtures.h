@@ -27,6 +27,9 @@ struct Fixture {
 // cannot be read.
 std::vector<Fixture> LoadFixtures(std::string_view prefix);
 
+// The picture that stands for a format. Aborts where make_images.py has none of that name.
+Fixture LoadSample(std::string_view format);
+
 // The bytes of one picture.
 std::string LoadPicture(std::string_view name);
 

@@ -25,6 +25,7 @@ using testing::Not;
 // Metrics with every family in use.
 std::unique_ptr<Metrics> Filled() {
   auto metrics = std::make_unique<Metrics>();
+  metrics->DeclareFormats({"png", "raw"});
   metrics->DeclareHeads({"gem", "global_avg"});
   metrics->SetBuildInfo("0.1.0", "1.51", "2.13");
   metrics->SetModel("net", "1", "torchscript", "cpu", "float32", true, 1.5);
@@ -128,6 +129,7 @@ TEST(MetricsTest, ImagesAreCountedByOutcomeAndReason) {
   metrics.ImageDone(MakeError(ErrorReason::kImageUndecodable, "x"));
   metrics.ImageDone(MakeError(ErrorReason::kImageUndecodable, "y"));
   metrics.ImageDone(absl::InternalError("without a reason"));
+  metrics.DeclareFormats({"png", "raw"});
   metrics.ImageSeen("png", 2000, 40'000);
   metrics.ImageSeen("../../evil", 1, 1);
   const std::string text = metrics.Scrape();
@@ -135,6 +137,7 @@ TEST(MetricsTest, ImagesAreCountedByOutcomeAndReason) {
   EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"})"), 2);
   EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="error",reason="OTHER"})"), 1);
   EXPECT_EQ(Value(text, R"(pixpool_images_received_total{format="png"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_images_received_total{format="raw"})"), 0);
   EXPECT_EQ(Value(text, R"(pixpool_images_received_total{format="other"})"), 1);
   EXPECT_EQ(Value(text, "pixpool_image_bytes_count"), 2);
   EXPECT_EQ(Value(text, "pixpool_image_pixels_sum"), 40'001);

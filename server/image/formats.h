@@ -1,0 +1,50 @@
+// The image formats: those that the server decodes, and those that it only knows by name. A format
+// that is to be decoded needs its entry in the first list and its .cc with the Codec (codec.h);
+// enumeration, declarations and table follow from the list.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+// F(Jpeg) stands for ImageFormat::kJpeg and kJpegCodec, which jpeg.cc defines. Bytes are of the
+// first format that takes them, and messages list the formats in this order.
+#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp)
+
+namespace pixpool {
+
+#define PIXPOOL_ENUMERATOR(Name) k##Name,
+enum class ImageFormat { PIXPOOL_IMAGE_FORMATS(PIXPOOL_ENUMERATOR) };
+#undef PIXPOOL_ENUMERATOR
+
+#define PIXPOOL_ONE(Name) +1
+inline constexpr int kImageFormatCount = 0 PIXPOOL_IMAGE_FORMATS(PIXPOOL_ONE);
+#undef PIXPOOL_ONE
+
+// Formats that people send by mistake, told by name. Only for the message: none of them is decoded.
+struct OtherFormat {
+  size_t offset;
+  std::string_view magic;
+  std::string_view title;
+};
+inline constexpr OtherFormat kOtherFormats[] = {
+    {0, "GIF8", "GIF"},
+    {0, "BM", "BMP"},
+    {0, std::string_view("II*\0", 4), "TIFF"},
+    {0, std::string_view("MM\0*", 4), "TIFF"},
+    {4, "ftypavif", "AVIF"},
+    {4, "ftypheic", "HEIC"},
+    {4, "ftypmif1", "HEIF"},
+    {4, "jP  ", "JPEG 2000"},
+    {0, "\xff\x4f\xff\x51", "JPEG 2000"},
+    {0, "\xff\x0a", "JPEG XL"},
+    {4, "JXL ", "JPEG XL"},
+    {0, "\x76\x2f\x31\x01", "OpenEXR"},
+    {0, "#?RADIANCE", "Radiance HDR"},
+    {128, "DICM", "DICOM"},
+    {0, "%PDF", "PDF"},
+    {0, "<svg", "SVG"},
+    {0, std::string_view("\0\0\1\0", 4), "ICO"},
+    {0, "8BPS", "Photoshop"},
+};
+
+}  // namespace pixpool
