@@ -1,6 +1,7 @@
 #include "server/config/config.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -143,10 +144,14 @@ bool IsServiceLink(std::string_view name) {
 }
 
 // Variables of the project that are not the server's: the command's target, and those of ./run and
-// ./test.
+// ./test. tests/style/test_options.py holds the list to the scripts.
+constexpr std::string_view kForOthers[] = {
+    "PIXPOOL_TARGET", "PIXPOOL_TORCH", "PIXPOOL_PYTHON", "PIXPOOL_JOBS", "PIXPOOL_LOCK",
+};
+
 bool IsForOthers(std::string_view name) {
-  return name == "PIXPOOL_TARGET" || name == "PIXPOOL_TORCH" || name == "PIXPOOL_PYTHON" ||
-         name == "PIXPOOL_JOBS" || name == "PIXPOOL_LOCK" || name.starts_with("PIXPOOL_TEST_");
+  return name.starts_with("PIXPOOL_TEST_") ||
+         std::find(std::begin(kForOthers), std::end(kForOthers), name) != std::end(kForOthers);
 }
 
 void ReadEnvironment(const std::vector<std::string>& environment, Parse* parse) {

@@ -1,6 +1,7 @@
-"""Lets the tests of this folder import the checks beside them."""
+"""Lets the tests of this folder import the checks beside them and tests/support."""
 
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
