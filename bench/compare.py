@@ -78,6 +78,12 @@ def arguments() -> argparse.Namespace:
         help="settings of the plain server",
     )
     add("--triton", type=int, nargs=2, metavar=("INSTANCES", "BATCH"), help="settings of Triton")
+    add(
+        "--before",
+        type=Path,
+        metavar="SERVER",
+        help="another build of pixpool-server, such as that before a change, as one more peer",
+    )
     add("--server-flags", nargs="*", default=[], help="of pixpool-server, such as --instances=1")
     add("--out", type=Path, default=models.BENCH, help="folder of bench.json and bench.svg")
     args = parser.parse_args()
@@ -135,6 +141,10 @@ def contestants(
         ours[precision] = Pixpool(folder, repository, model, flags, scaled, f"pixpool {precision}")
     graph = (models.bundle(model, args.peer_precision), args.peer_precision)
     peers: list[Contestant] = []
+    if args.before:
+        flags = [f"--precision={args.peer_precision}", *args.server_flags]
+        before = (folder, models.repository(model, args.peer_precision), model, flags, scaled)
+        peers.append(Pixpool(*before, "pixpool before", args.before.resolve()))
     if "plain" in args.peers:
         peers.append(Plain(folder, *graph, args.plain or [2 * cores, cores, 1], scaled))
     if "wide" in args.peers:

@@ -144,11 +144,12 @@ class Pixpool(Contestant):
         flags: list[str],
         scaled: bool,
         name: str = "pixpool",
+        binary: Path = ROOT / "build/release/bin/pixpool-server",
     ) -> None:
         super().__init__(folder)
         from api import Api
 
-        self.name = name
+        self.name, self.binary = name, binary
         self.models, self.model, self.flags, self.scaled = models, model, flags, scaled
         self.settings = " ".join(flags) or "as it comes"
         api = Api(ROOT / "proto", folder)
@@ -156,7 +157,7 @@ class Pixpool(Contestant):
 
     def command(self) -> list[str]:
         return [
-            str(ROOT / "build/release/bin/pixpool-server"),
+            str(self.binary),
             "--models-dir",
             str(self.models),
             "--listen",
