@@ -39,6 +39,19 @@ def test_every_option_is_read(header, member):
     )
 
 
+def structs_of_options():
+    bodies = re.findall(r"^struct (\w+) \{\n(.*?)^\};", "".join(SERVER.values()), re.M | re.S)
+    return [name for name, body in bodies if re.search(r"^ *Option<", body, re.M)]
+
+
+@pytest.mark.parametrize("name", structs_of_options())
+def test_every_struct_of_options_is_part_of_the_configuration(name):
+    parents = [p for p, text in SERVER.items() if re.search(rf"^  {name} \w+;", text, re.M)]
+    assert any(path.endswith(("/options.h", "config/config.h")) for path in parents), (
+        f"{name} is a member neither of Config nor of another struct of options"
+    )
+
+
 def test_options_are_found():
     text = "".join(SERVER.values())
     assert len(declared_options()) == len(re.findall(r"^ *\.flag = ", text, re.M)) > 25
