@@ -189,12 +189,14 @@ def parameter_cell(parameter: Row) -> str:
 
 def full_table(heads: list[Row]) -> list[str]:
     rows = [
-        "| head | parameters (default; range) | values | use it for |",
-        "| -- | -- | -- | -- |",
+        "| head | what it is | parameters (default; range) | values | use it for |",
+        "| -- | -- | -- | -- | -- |",
     ]
     for head in heads:
         parameters = ", ".join(map(parameter_cell, head["parameters"])) or "-"
-        rows.append(f"| `{head['name']}` | {parameters} | {head['shape']} | {head['use']} |")
+        about = head["description"].rstrip(".")
+        cells = (f"`{head['name']}`", about, parameters, head["shape"], head["use"])
+        rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 

@@ -2,10 +2,22 @@
 says which has none.
 """
 
-# Calls for work, and those of them whose time means something (a stream's is its client's): as in
-# prometheus/rules/slo.yml.
-WORK = ', method=~"ExtractFeatures|StreamFeatures|PoolTensor|ModelInfer|ModelStreamInfer"'
-UNARY = ', method=~"ExtractFeatures|PoolTensor|ModelInfer"'
+import pathlib
+import re
+
+SLO = pathlib.Path(__file__).resolve().parents[1] / "prometheus" / "rules" / "slo.yml"
+
+
+def methods(metric):
+    """The selector of calls that the objectives' rules use on a metric."""
+    rules = SLO.read_text(encoding="utf-8")
+    (selector,) = set(re.findall(rf'{metric}{{(method=~"[^"]*")', rules))
+    return f", {selector}"
+
+
+# Calls for work, and those of them whose time means something (a stream's is its client's).
+WORK = methods("pixpool_requests_total")
+UNARY = methods("pixpool_request_duration_seconds_count")
 SELECT = 'job="$job", instance=~"$instance"'
 
 

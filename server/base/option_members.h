@@ -35,7 +35,8 @@ constexpr size_t CountMembers() {
 template <typename S, typename Visit>
 void BindMembers(S& s, const Visit& visit) {
   constexpr size_t kCount = CountMembers<std::remove_const_t<S>>();
-  static_assert(kCount >= 1 && kCount <= 12, "a struct of options has 1 to 12 members");
+  static_assert(kCount >= 1 && kCount <= 12,
+                "a struct of options has 1 to 12 members; make a struct of some");
   if constexpr (kCount == 1) {
     auto& [a] = s;
     visit(a);

@@ -24,6 +24,7 @@ SHAPES = [
 ]
 POSITIVE = ("relu", "uniform", "sparse", "ties", "zeros", "constant", "small", "denormal", "large")
 SIGNED = ("normal", "signed_ties", "negative")
+EVERY = POSITIVE + SIGNED
 
 
 @dataclass(frozen=True)

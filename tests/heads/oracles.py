@@ -1,6 +1,7 @@
 """Pooling heads in float64 numpy, written from the published formulas; one map [C, H, W] at a time.
 
-They share nothing with the server: plain loops where those are clearest.
+They share nothing with the server: plain loops where those are clearest. ORACLES says which
+spellings of heads are held to them, and on which kinds of maps.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections import deque
 from fractions import Fraction
 
 import numpy as np
+
+from maps import EVERY, POSITIVE
 
 RMAC_STEPS = range(2, 8)  # cirtorch: possible numbers of regions along the longer side
 RMAC_EPS = 1e-6
@@ -149,3 +152,30 @@ def spatial_pyramid(
                 grid[:, i, j] = cell.mean((1, 2)) if average else cell.max((1, 2))
         parts.append(grid.ravel())
     return np.concatenate(parts)
+
+
+# Head -> (kinds of maps, its oracle on one map).
+ORACLES = {
+    "gem": (EVERY, gem),
+    "gem:p=1": (EVERY, lambda x: gem(x, 1)),
+    "gem:p=6.5,eps=0.001": (EVERY, lambda x: gem(x, 6.5, 1e-3)),
+    "gem:p=20": (EVERY, lambda x: gem(x, 20)),
+    "gem:p=0.5": (EVERY, lambda x: gem(x, 0.5)),
+    "gem:p=100": (EVERY, lambda x: gem(x, 100)),
+    "lse": (EVERY, lse),
+    "lse:r=0.1": (EVERY, lambda x: lse(x, 0.1)),
+    "lse:r=1000": (EVERY, lambda x: lse(x, 1000)),
+    "rmac": (EVERY, rmac),
+    "rmac:levels=1": (EVERY, lambda x: rmac(x, 1)),
+    "rmac:levels=5,overlap=0.25": (EVERY, lambda x: rmac(x, 5, 0.25)),
+    "crow": (POSITIVE, crow),
+    "crow:a=1,b=3": (POSITIVE, lambda x: crow(x, 1, 3)),
+    "spoc": (EVERY, spoc),
+    "spoc:sigma=2.5": (EVERY, lambda x: spoc(x, 2.5)),
+    "scda": (EVERY, scda),
+    "spatial_pyramid": (EVERY, spatial_pyramid),
+    "spatial_pyramid:levels=3x1x2,pooling=WINDOW_POOLING_AVG": (
+        EVERY,
+        lambda x: spatial_pyramid(x, (3, 1, 2), average=True),
+    ),
+}

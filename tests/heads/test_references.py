@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-import oracles
-from maps import POSITIVE, SIGNED, Maps, maps
+from kinds import KINDS, kind_of
+from maps import EVERY, POSITIVE, SIGNED, Maps, maps
+from oracles import ORACLES
 
 TOLERANCE = 1e-5
 MAPS = 5  # of each shape and kind
-EVERY = POSITIVE + SIGNED
 NORMAL = tuple(
     kind for kind in EVERY if kind != "denormal"
 )  # on those timm's own lse is the maximum
@@ -107,6 +107,24 @@ def test_unpooling_at_the_maps_own_size(pool, ledger):
     )
 
 
+# Heads that are held to their references in files of their own.
+ELSEWHERE = {
+    "conv_pool": "test_properties.py, test_torch_samples.py",
+    "max_unpool": "above, test_torch_samples.py, test_onnx_nodes.py",
+    "feature_map": "test_properties.py",
+    "class_scores": "tests/e2e/test_parity.py",
+    "class_activation_map": "test_activation_maps.py",
+}
+
+
+def test_every_head_has_its_reference():
+    held = {kind_of(head) for head in (*MODULES, *ORACLES)}
+    assert held.isdisjoint(ELSEWHERE)
+    assert set(KINDS) - held - set(ELSEWHERE) == set(), (
+        "a head needs an oracle in oracles.py, or a module in MODULES"
+    )
+
+
 NOT_FINITE = [
     "global_avg",
     "global_max",
@@ -127,33 +145,6 @@ def test_infinities_and_nan_go_as_in_torch(pool, ledger, head):
                 values[rng.random(values.shape) < 0.05] = special
             want = module(torch.from_numpy(values)).numpy()
             row.close(f"{head} on {m.name}", pool.one(values, head).values, want, TOLERANCE)
-
-
-# Head -> (kinds of maps, its oracle on one map).
-ORACLES = {
-    "gem": (EVERY, oracles.gem),
-    "gem:p=1": (EVERY, lambda x: oracles.gem(x, 1)),
-    "gem:p=6.5,eps=0.001": (EVERY, lambda x: oracles.gem(x, 6.5, 1e-3)),
-    "gem:p=20": (EVERY, lambda x: oracles.gem(x, 20)),
-    "gem:p=0.5": (EVERY, lambda x: oracles.gem(x, 0.5)),
-    "gem:p=100": (EVERY, lambda x: oracles.gem(x, 100)),
-    "lse": (EVERY, oracles.lse),
-    "lse:r=0.1": (EVERY, lambda x: oracles.lse(x, 0.1)),
-    "lse:r=1000": (EVERY, lambda x: oracles.lse(x, 1000)),
-    "rmac": (EVERY, oracles.rmac),
-    "rmac:levels=1": (EVERY, lambda x: oracles.rmac(x, 1)),
-    "rmac:levels=5,overlap=0.25": (EVERY, lambda x: oracles.rmac(x, 5, 0.25)),
-    "crow": (POSITIVE, oracles.crow),
-    "crow:a=1,b=3": (POSITIVE, lambda x: oracles.crow(x, 1, 3)),
-    "spoc": (EVERY, oracles.spoc),
-    "spoc:sigma=2.5": (EVERY, lambda x: oracles.spoc(x, 2.5)),
-    "scda": (EVERY, oracles.scda),
-    "spatial_pyramid": (EVERY, oracles.spatial_pyramid),
-    "spatial_pyramid:levels=3x1x2,pooling=WINDOW_POOLING_AVG": (
-        EVERY,
-        lambda x: oracles.spatial_pyramid(x, (3, 1, 2), average=True),
-    ),
-}
 
 
 @pytest.mark.parametrize("head", ORACLES)

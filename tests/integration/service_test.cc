@@ -1,6 +1,7 @@
 // The gRPC surface over a real port, with a fake backbone: codes, details, streams, health,
 // reflection.
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -558,6 +559,47 @@ TEST_F(ServiceTest, EachCallIsCountedOnce) {
               HasSubstr("pixpool_requests_total{code=\"OK\",method=\"ExtractFeatures\"} 5\n"));
   EXPECT_THAT(
       text, HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"ExtractFeatures\"} 3\n"));
+}
+
+// Sends one empty message to any method, reads whatever comes, and gives the status.
+grpc::StatusCode CallWithNothing(const std::shared_ptr<grpc::Channel>& channel,
+                                 const std::string& method) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  grpc::CompletionQueue queue;
+  const auto done = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  const auto call = stub.PrepareCall(&context, method, &queue);
+  call->StartCall(nullptr);
+  done();
+  const grpc::Slice nothing;
+  call->WriteLast(grpc::ByteBuffer(&nothing, 1), {}, nullptr);
+  done();
+  grpc::ByteBuffer reply;
+  do call->Read(&reply, nullptr);
+  while (done());
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  done();
+  return status.error_code();
+}
+
+TEST_F(ServiceTest, EveryCallOfTheApiIsAnsweredAndCountedUnderItsName) {
+  Make();
+  const auto& service =
+      *v1::GetModelRequest::descriptor()->file()->FindServiceByName("FeatureService");
+  for (int i = 0; i < service.method_count(); ++i) {
+    const std::string& name = service.method(i)->name();
+    EXPECT_NE(CallWithNothing(channel_, "/" + service.full_name() + "/" + name),
+              grpc::StatusCode::UNIMPLEMENTED)
+        << name << " needs its method in FeatureService";
+    EXPECT_THAT(metrics_.Scrape(),
+                HasSubstr("pixpool_request_duration_seconds_count{method=\"" + name + "\"} 1\n"));
+  }
 }
 
 TEST_F(ServiceTest, PortInUseIsOneClearError) {

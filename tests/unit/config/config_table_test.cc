@@ -4,9 +4,15 @@
 
 #include <algorithm>
 #include <clocale>
+#include <fstream>
+#include <map>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
+
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 
 namespace pixpool {
 namespace {
@@ -80,6 +86,36 @@ TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
     }
     EXPECT_EQ(changed, std::vector<std::string_view>{row.flag});
   }
+}
+
+// Flag -> default, as the table of docs/configuration.md has them: "`--flag`" in the third column.
+std::map<std::string, std::string> DocumentedLimits() {
+  std::ifstream file(PIXPOOL_CONFIGURATION_MD);
+  std::map<std::string, std::string> limits;
+  for (std::string line; std::getline(file, line);) {
+    const std::vector<std::string> cells = absl::StrSplit(line, " | ");
+    if (cells.size() != 3 || cells[2].substr(0, 3) != "`--") continue;
+    limits[cells[2].substr(1, cells[2].rfind('`') - 1)] =
+        absl::StrReplaceAll(cells[1], {{",", ""}});
+  }
+  return limits;
+}
+
+TEST(ConfigTableTest, TheDocsHaveEveryLimitWithItsDefault) {
+  const std::map<std::string, std::string> documented = DocumentedLimits();
+  size_t limits = 0;
+  for (const OptionRow& row : OptionTable()) {
+    const bool admission =
+        row.group.place == kAdmissionGroup.place && row.flag.starts_with("--max");
+    if (row.group.place != kLimitsGroup.place && !admission) continue;
+    ++limits;
+    const auto found = documented.find(std::string(row.flag));
+    ASSERT_NE(found, documented.end()) << row.flag << " has no row in docs/configuration.md";
+    Config config;
+    EXPECT_EQ(SetOption(row, found->second, &config), std::nullopt) << row.flag;
+    EXPECT_EQ(FormatOption(row, config), FormatOption(row, Config{})) << row.flag;
+  }
+  EXPECT_EQ(documented.size(), limits) << "docs/configuration.md has a limit that is none";
 }
 
 // Every number at its bounds and one beyond them, and texts that are no number.
