@@ -19,8 +19,9 @@ int main(int argc, char** argv) {
     return result.exit_code;
   }
   if (result.action == pixpool::ConfigAction::kPrintHeads) {
-    std::fputs(pixpool::HeadsJson().c_str(), stdout);
-    return 0;
+    // What a full disk or a closed pipe has cut short must not look whole.
+    const bool written = std::fputs(pixpool::HeadsJson().c_str(), stdout) >= 0;
+    return written && std::fflush(stdout) == 0 ? 0 : 1;
   }
   return pixpool::Serve(result.config);
 }

@@ -16,15 +16,17 @@ v1::Head GlobalMax() {
   return head;
 }
 
-v1::Head Gem(float p) {
+v1::Head Gem(std::optional<float> p) {
   v1::Head head;
-  head.mutable_gem()->set_p(p);
+  v1::Gem* const gem = head.mutable_gem();
+  if (p) gem->set_p(*p);
   return head;
 }
 
-v1::Head ClassScores(int top_k) {
+v1::Head ClassScores(std::optional<int> top_k) {
   v1::Head head;
-  head.mutable_class_scores()->set_top_k(top_k);
+  v1::ClassScores* const scores = head.mutable_class_scores();
+  if (top_k) scores->set_top_k(*top_k);
   return head;
 }
 

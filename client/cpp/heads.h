@@ -1,6 +1,7 @@
 // Short ways to write pixpool::v1::Head, the pooling that a request asks for.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,11 +12,11 @@
 namespace pixpool::client {
 
 // The heads used most; every other kind and parameter is a field of v1::Head, or text for
-// ParseHead.
+// ParseHead. What is not given is the server's default.
 v1::Head GlobalAvg();
 v1::Head GlobalMax();
-v1::Head Gem(float p = 3.0f);
-v1::Head ClassScores(int top_k = 5);
+v1::Head Gem(std::optional<float> p = std::nullopt);
+v1::Head ClassScores(std::optional<int> top_k = std::nullopt);
 
 // Reads a head from text:
 //

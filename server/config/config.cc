@@ -233,9 +233,6 @@ ConfigResult ParseConfig(const std::vector<std::string>& args,
   ReadFlags(args, &parse);
   if (parse.actions.help) return Exit({}, 0, HelpText());
   if (parse.actions.version) return Exit({}, 0, VersionText());
-  if (parse.actions.print_heads && parse.problems.empty()) {
-    return {.action = ConfigAction::kPrintHeads};
-  }
   ReadEnvironment(environment, &parse);
   CheckTwice(parse.flags, &parse.problems);
   TakeConfigPath(&parse.environment, &parse);
@@ -254,6 +251,7 @@ ConfigResult ParseConfig(const std::vector<std::string>& args,
     parse.problems.push_back(std::move(problem));
   }
   if (!parse.problems.empty()) return Exit(config, 2, ProblemsText(parse.problems));
+  if (parse.actions.print_heads) return {.config = {}, .action = ConfigAction::kPrintHeads};
   if (parse.actions.print_config) return Exit(config, 0, ConfigText(config, sources));
   if (parse.actions.check_config) return Exit(config, 0, "configuration is valid\n");
   return {std::move(config), ConfigAction::kServe, 0, ""};

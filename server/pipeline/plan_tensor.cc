@@ -55,7 +55,6 @@ absl::Status CheckHeads(const PipelineOptions& options, const PoolRequest& reque
           {.reason = ErrorReason::kHeadInvalid, .field = Concat("heads[", i, "].layer")},
           Concat("heads[", i, "].layer must be empty: a tensor has no layers"));
     }
-    // An unknown kind is for ValidateHeads to name.
     const HeadType* const type = FindHeadType(head.kind);
     if (!request.indices.empty() && (type == nullptr || !type->takes_indices)) {
       return Invalid("indices",

@@ -65,3 +65,11 @@ def test_every_limit_on_a_request_is_in_the_docs(groups):
     limits = {flag for flag in groups["Limits on a request"] if not flag.endswith("-ms")}
     assert limits
     assert limits <= documented_limits().keys()
+
+
+def test_print_heads_prints_the_table_that_docs_and_clients_are_made_from(bin_dir: Path):
+    command = [bin_dir / "pixpool-server", "--print-heads"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={})
+    assert done.stdout == (ROOT / "docs" / "heads.json").read_text()
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stdout=full, check=False, env={}).returncode == 1

@@ -88,8 +88,9 @@ FOLDERS = {
 # Library -> what its headers look like, and where they may be included: folders, or patterns of
 # single files.
 LIBRARIES = {
+    "LibTorch's version": (r"torch/version\.h$", ["server/torch/torch_env.cc"]),
     # TorchScript and AOTInductor, which run whole networks.
-    "LibTorch": (r"(torch|caffe2)/", ["server/backbone", "server/torch"]),
+    "LibTorch": (r"(torch|caffe2)/", ["server/backbone/*.cc"]),
     # LibTorch's tensors and their arithmetic.
     "ATen": (
         r"(ATen|c10)/",
@@ -104,7 +105,6 @@ LIBRARIES = {
             "server/app/serve.cc",
             "client/cpp",
             "client/bench",
-            "client/cli",
         ],
     ),
     "Protobuf": (
@@ -119,7 +119,7 @@ LIBRARIES = {
             "client/cli",
         ],
     ),
-    "OpenCV": (r"opencv2/", ["server/image", "client/cli"]),
+    "OpenCV": (r"opencv2/", ["server/image"]),
     "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image/jpeg_decoder.cc"]),
     "libpng": (r"png\.h$", ["server/image"]),
     "libwebp": (r"webp/", ["server/image"]),
@@ -152,7 +152,9 @@ SYSTEM = re.compile(
     r"(dirent|dlfcn|errno|execinfo|fcntl|fnmatch|getopt|glob|limits|malloc|netdb|poll|pthread|pwd|sched|signal|spawn|stdint|"
     r"stdio|stdlib|string|termios|time|unistd)\.h$"
 )
-INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+# What would slip through otherwise.
+OTHER_SOURCES = {".c", ".cpp", ".cxx", ".C", ".hh", ".hpp", ".hxx", ".inc", ".inl", ".ipp", ".tcc"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,10 +210,11 @@ def check_tree(root=ROOT):
     """All problems of the tree at `root`."""
     problems = []
     for path in project_files(root):
-        if path.parts[0] not in ("server", "client", "proto", "bench") or path.suffix not in (
-            ".h",
-            ".cc",
-        ):
+        if path.parts[0] not in ("server", "client", "proto", "bench"):
+            continue
+        if path.suffix in OTHER_SOURCES:
+            problems.append(Problem(path, 1, "sources of C++ are called .h and .cc here"))
+        if path.suffix not in (".h", ".cc"):
             continue
         if folder_of(path) not in FOLDERS:
             problems.append(
@@ -225,6 +228,19 @@ def check_tree(root=ROOT):
             if found and (text := check_include(root, path, *found.groups())):
                 problems.append(Problem(path, number, text))
     return problems
+
+
+def unused_permits(root=ROOT):
+    """Libraries with a home of LIBRARIES that includes nothing of them: permits that nobody needs."""
+    used = set()
+    for path in project_files(root):
+        if path.suffix in (".h", ".cc"):
+            names = INCLUDE.findall((root / path).read_text(encoding="utf-8"))
+            for library, (pattern, homes) in LIBRARIES.items():
+                if any(re.match(pattern, name) for _, name in names):
+                    used |= {(library, h) for h in homes if may_use(path, [h])}
+    wanted = {(library, home) for library, (_, homes) in LIBRARIES.items() for home in homes}
+    return sorted(wanted - used)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ def test_tree():
     assert not problems, "\n" + "\n".join(map(str, problems))
 
 
+def test_no_permit_is_unused():
+    assert layering.unused_permits() == []
+
+
 def test_rows_point_one_way():
     """No folder reaches itself through the rows of the table."""
     for start in layering.FOLDERS:
@@ -64,6 +68,8 @@ def small_tree(tmp_path):
         ("bench/peers/a.cc", "<torch/torch.h>", "LibTorch belongs in server/backbone"),
         ("server/pipeline/a.cc", "<torch/torch.h>", "LibTorch belongs in server/backbone"),
         ("server/heads/a.cc", "<torch/script.h>", "LibTorch belongs in server/backbone"),
+        ("server/torch/a.cc", "<torch/script.h>", "LibTorch belongs in server/backbone"),
+        ("server/torch/a.cc", "<torch/version.h>", "version belongs in server/torch/torch_env.cc"),
         ("server/pipeline/a.cc", '"ATen/ATen.h"', "ATen belongs in server/torch, server/heads"),
         ("server/model/a.cc", "<openvino/openvino.hpp>", "OpenVINO belongs in server/backbone"),
         ("server/backbone/a.cc", "<openvino/openvino.hpp>", "OpenVINO belongs in server/backbone"),
@@ -92,6 +98,10 @@ def test_sub_folder_follows_the_rules_of_its_folder(tree):
     lines = ("#include <ATen/ATen.h>", '#include "server/base/clock.h"')
     assert tree("server/heads/kinds/a.cc", *lines) == []
     assert len(tree("server/pipeline/detail/a.cc", '#include "server/rpc/reactor.h"')) == 1
+
+
+def test_sources_by_another_name_are_found(tree):
+    assert "called .h and .cc" in tree("server/base/a.hpp", "#include <torch/script.h>")[0]
 
 
 def test_unknown_folder_is_found(tree):

@@ -1,4 +1,4 @@
-"""Many calls with a bound on how many are under way: the engine of `AsyncClient`."""
+"""Many calls with a bound on how many are under way: what runs the calls of `AsyncClient`."""
 
 from __future__ import annotations
 

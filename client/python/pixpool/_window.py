@@ -1,4 +1,4 @@
-"""Many calls with a bound on how many are under way: the engine of `Client`."""
+"""Many calls with a bound on how many are under way: what runs the calls of `Client`."""
 
 from __future__ import annotations
 

@@ -107,6 +107,8 @@ TEST_F(ConfigTest, FlagsThatAreNoFlags) {
   EXPECT_THAT(Problems({"--"}), HasSubstr("unexpected argument \"--\""));
   EXPECT_THAT(Problems({""}), HasSubstr("unexpected argument \"\""));
   EXPECT_THAT(Problems({"--no-listen"}), HasSubstr("unknown flag \"--no-listen\""));
+  EXPECT_EQ(Parse({"--print-heads"}).action, ConfigAction::kPrintHeads);
+  EXPECT_THAT(Problems({"--print-heads", "--max-batch-size=0"}), HasSubstr("1 problem with"));
   EXPECT_THAT(Problems({"--check-config=1"}), HasSubstr("--check-config: takes no value"));
   EXPECT_THAT(Problems({"--instances=1", "--instances", "2"}),
               HasSubstr("--instances: given twice"));
