@@ -81,9 +81,7 @@ bool CpuRuns(std::string_view instruction_set) {
   return instruction_set.empty();
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Backbone>> LoadAotInductor(const BackboneOptions& options) {
+absl::StatusOr<std::unique_ptr<Backbone>> Load(const BackboneOptions& options) {
   if (!CpuRuns(options.instruction_set)) {
     return absl::FailedPreconditionError(
         Concat("AOTInductor package ", options.path, " is compiled for ", options.instruction_set,
@@ -96,5 +94,9 @@ absl::StatusOr<std::unique_ptr<Backbone>> LoadAotInductor(const BackboneOptions&
         Concat("AOTInductor package ", options.path, " cannot be loaded: ", FirstLine(e.what())));
   }
 }
+
+}  // namespace
+
+const BackboneLoader kLoadAotInductor = Load;
 
 }  // namespace pixpool

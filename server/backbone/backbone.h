@@ -1,4 +1,4 @@
-// A backbone in some engine's format, and the table of engines. For files that include torch
+// A backbone in some engine's format, and the engines of this build. For files that include torch
 // anyway.
 #pragma once
 
@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/backbone/engines.h"
 
 namespace pixpool {
 
@@ -62,31 +63,21 @@ struct BackboneOptions {
   int aligned_multiple = 1;
 };
 
-// An engine, a row of the table in backbone.cc.
-struct BackboneEngine {
-  std::string_view name;
-  bool (*runs_on)(std::string_view device);
-  absl::StatusOr<std::unique_ptr<Backbone>> (*load)(const BackboneOptions& options);
-  // On a CPU: whether an instance is one thread, as many of them as there are cores, and takes more
-  // threads for a pass when the others have nothing to do. Otherwise one instance has all cores.
-  bool widens_when_alone = false;
-  // "auto" passes it over: it runs what nobody asked for by name.
-  bool only_by_name = false;
+using BackboneLoader =
+    absl::StatusOr<std::unique_ptr<Backbone>> (*)(const BackboneOptions& options);
+
+// What loads each engine of the list: kLoadOpenVino is defined in openvino_backbone.cc. Null where
+// the build is without the engine's library.
+#define PIXPOOL_LOADER(Name, ...) extern const BackboneLoader kLoad##Name;
+PIXPOOL_ENGINES(PIXPOOL_LOADER)
+#undef PIXPOOL_LOADER
+
+struct BackboneEngine : Engine {
+  BackboneLoader load;
 };
 
-// All engines of this build; "auto" takes the first that fits device and bundle and may be taken
-// unasked.
+// The engines of this build, in the order of the list; "auto" takes the first that fits device and
+// bundle and may be taken unasked.
 absl::Span<const BackboneEngine> BackboneEngines();
-
-// torchscript_backbone.cc
-absl::StatusOr<std::unique_ptr<Backbone>> LoadTorchScript(const BackboneOptions& options);
-
-// aotinductor_backbone.cc
-absl::StatusOr<std::unique_ptr<Backbone>> LoadAotInductor(const BackboneOptions& options);
-
-#ifdef PIXPOOL_HAS_OPENVINO
-// openvino_backbone.cc
-absl::StatusOr<std::unique_ptr<Backbone>> LoadOpenVino(const BackboneOptions& options);
-#endif
 
 }  // namespace pixpool

@@ -1,5 +1,7 @@
 // The `openvino` engine: the bundle's IR on OpenVINO's CPU plugin. The one file that includes
 // OpenVINO.
+#include "server/backbone/backbone.h"
+
 #ifdef PIXPOOL_HAS_OPENVINO
 #include <ATen/ops/from_blob.h>
 
@@ -15,7 +17,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "server/backbone/backbone.h"
 #include "server/backbone/network_choice.h"
 #include "server/base/text.h"
 #include "server/torch/torch_env.h"
@@ -196,9 +197,7 @@ class OpenVinoBackbone final : public Backbone {
   std::map<NetworkKey, std::shared_ptr<VariantSet>> networks_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Backbone>> LoadOpenVino(const BackboneOptions& options) {
+absl::StatusOr<std::unique_ptr<Backbone>> Load(const BackboneOptions& options) {
   // OpenVINO would try its readers of other formats on any other file.
   if (!options.path.ends_with(".xml")) {
     return absl::FailedPreconditionError(
@@ -212,5 +211,11 @@ absl::StatusOr<std::unique_ptr<Backbone>> LoadOpenVino(const BackboneOptions& op
   }
 }
 
+}  // namespace
+
+const BackboneLoader kLoadOpenVino = Load;
+
 }  // namespace pixpool
+#else  // not of this build
+const pixpool::BackboneLoader pixpool::kLoadOpenVino = nullptr;
 #endif

@@ -64,9 +64,7 @@ class TorchScriptBackbone final : public Backbone {
   const int threads_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Backbone>> LoadTorchScript(const BackboneOptions& options) {
+absl::StatusOr<std::unique_ptr<Backbone>> Load(const BackboneOptions& options) {
   try {
     // Freezing folds batch norms into convolutions; it must see the weights on the device where
     // they stay.
@@ -78,5 +76,9 @@ absl::StatusOr<std::unique_ptr<Backbone>> LoadTorchScript(const BackboneOptions&
         Concat("TorchScript file ", options.path, " cannot be loaded: ", FirstLine(e.what())));
   }
 }
+
+}  // namespace
+
+const BackboneLoader kLoadTorchScript = Load;
 
 }  // namespace pixpool

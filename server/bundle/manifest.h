@@ -54,7 +54,7 @@ struct BundleFile {
 
 // A backbone in one engine's format.
 struct EngineFile {
-  std::string engine;     // "torchscript", "openvino", "aotinductor"
+  std::string engine;     // such as "torchscript"
   std::string precision;  // "float32", "int8"
   std::string path;       // the main file; listed in files too
   // Bound of the golden picture in place of GoldenInfo's: int8 is not as near to PyTorch.

@@ -22,7 +22,7 @@ struct ModelInfo {
   std::string version;
   std::string license;
   std::string weights_sha256;
-  std::string engine;     // "openvino", "aotinductor", "torchscript"
+  std::string engine;     // such as "openvino"
   std::string device;     // "cpu", "cuda:0"
   std::string precision;  // "float32"
   InputRecipe input;

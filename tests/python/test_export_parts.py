@@ -1,5 +1,6 @@
 """The exporter's parts: labels, padding, signs, samples, and that the package stays light."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from torch import nn
 
 from pixpool import samples
 from pixpool.export import labels
+from pixpool.export.engine import EngineModule, engine_module, load_backbone
+from pixpool.export.engines import NAMES
 from pixpool.export.errors import ExportError
 from pixpool.export.padding import SameConv2d, SameMaxPool2d
 from pixpool.export.quiet import quiet_jit
@@ -125,3 +128,25 @@ def test_signs_are_read_off_the_graph():
         graph = torch.jit.trace(Signs(), torch.randn(1, 2, 8, 8))
     expected = [True, True, True, False, True, False, True, False, False, True, False]
     assert non_negative_outputs(graph) == expected
+
+
+def test_bundles_list_engines_in_this_order():
+    assert NAMES[0] == "torchscript"  # which the others are made beside
+    assert NAMES[-1] == "aotinductor"  # asked for by its own option
+    assert NAMES[1:-1] == sorted(NAMES[1:-1])
+    assert "openvino" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_engines_module_has_what_the_exporter_asks_of_it(name):
+    module = engine_module(name)
+    for function in ("write", "load"):
+        wanted = inspect.signature(getattr(EngineModule, function)).parameters
+        assert len(inspect.signature(getattr(module, function)).parameters) == len(wanted) - 1
+
+
+@pytest.mark.parametrize("name", ["aotinductor", "abacus"])
+def test_engines_that_the_exporter_does_not_run(tmp_path, name):
+    entry = {"engine": name, "precision": "float32", "path": "backbone.x"}
+    with pytest.raises(ExportError, match=f"x: the exporter does not run the engine {name}$"):
+        load_backbone(tmp_path, entry, 1)

@@ -2,53 +2,83 @@
 
 import re
 
+import pytest
+
 from project_tree import ROOT, project_files
 
-MANIFEST = "client/python/pixpool/export/manifest.py"
+# Three names between quotation marks in a row, as comments and docs list them.
+LISTED = re.compile(r'(?:["`]\w+["`], ){2,}["`]\w+["`]')
+
+
+def rows():
+    """(stem of its loader, name) of each engine of the server's list, such as ("OpenVino",
+    "openvino")."""
+    source = (ROOT / "server/backbone/engines.h").read_text().replace("\\\n", " ")
+    listed = re.search(r"#define PIXPOOL_ENGINES\(E\)(.*)", source)[1]
+    found = re.findall(r'\bE\((\w+), \.name = "(\w+)"', listed)
+    assert len(found) == listed.count("E(") >= 1
+    return found
 
 
 def names():
-    """Of the server's table."""
-    source = (ROOT / "server/backbone/backbone.cc").read_text()
-    table = re.search(r"BackboneEngine kEngines\[\] = \{(.*?)\n  \};", source, re.S)[1]
-    found = re.findall(r'^ *\{"(\w+)",', table, re.M)
-    assert len(found) == len(set(found)) >= 1
+    found = [name for _, name in rows()]
+    assert len(found) == len(set(found))
     return set(found)
 
 
-def quoted(text):
-    return set(re.findall(r'["`](\w+)["`]', text))
+def stems(folder, pattern):
+    return {path.stem for path in (ROOT / folder).glob(pattern)}
 
 
-def test_the_exporter_knows_them():
-    literal = re.search(r"^EngineName = Literal\[(.*?)\]$", (ROOT / MANIFEST).read_text(), re.M)
-    assert quoted(literal[1]) == names()
+def lists_in(text):
+    """What each list of engines in it has."""
+    found = [set(re.findall(r'["`](\w+)["`]', match[0])) for match in LISTED.finditer(text)]
+    return [listed for listed in found if listed & names()]
 
 
-def test_each_has_its_file_and_a_row_in_the_readme():
-    for name in names():
-        assert (ROOT / f"server/backbone/{name}_backbone.cc").is_file()
+def test_a_name_is_its_loaders_in_lower_case():
+    assert [name for _, name in rows()] == [stem.lower() for stem, _ in rows()]
+
+
+def test_each_has_its_file_and_each_file_its_row():
+    files = stems("server/backbone", "*_backbone.cc")
+    assert files == {f"{name}_backbone" for name in names()}
+
+
+def test_the_exporter_has_a_module_for_each():
+    assert stems("client/python/pixpool/export/engines", "*.py") - {"__init__"} == names()
+
+
+def test_each_has_a_row_in_the_readme():
     readme = (ROOT / "README.md").read_text()
-    rows = re.search(r"\| engine \|.*?\n\| -- .*?\n((?:\|.*\n)+)", readme)[1]
-    assert set(re.findall(r"^\| `(\w+)` \|", rows, re.M)) == names()
+    table = re.search(r"\| engine \|.*?\n\| -- .*?\n((?:\|.*\n)+)", readme)[1]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.M)) == sorted(names())
 
 
-def test_lists_of_them_are_whole():
-    """Comments and docs that list engines between quotation marks."""
-    listed = re.compile(r'(?:["`]\w+["`], ){2,}["`]\w+["`]')
-    seen = set()
+def test_the_changelog_has_each():
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").lower()
+    assert {name for name in names() if not re.search(rf"\b{name}\b", changes)} == set()
+
+
+def test_nothing_else_lists_them():
+    """Comments and docs say "such as" and name one or two, which stays true."""
     for path in project_files():
-        if path.suffix not in {".md", ".h"} or path.name == "CHANGELOG.md":
-            continue
-        for found in listed.finditer((ROOT / path).read_text(encoding="utf-8")):
-            if quoted(found[0]) & names():
-                seen.add(str(path))
-                assert quoted(found[0]) == names(), f"{path} lists {found[0]}"
-    assert "server/bundle/manifest.h" in seen
+        if path.suffix in {".md", ".h"} and path.name != "CHANGELOG.md":
+            assert lists_in((ROOT / path).read_text(encoding="utf-8")) == [], path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"torchscript", "openvino", "aotinductor"', "(`openvino`, `abacus`, `torchscript`)"],
+)
+def test_lists_are_found(text):
+    assert len(lists_in(text)) == 1
+    assert lists_in('"red", "green", "blue"') == []
 
 
 def test_the_exporter_has_no_second_list():
     pair = re.compile(rf'["\'](?:{"|".join(names())})["\'], ["\'](?:{"|".join(names())})["\']')
+    assert pair.search('Literal["torchscript", "openvino"]')
     found = [
         str(path)
         for path in project_files()
@@ -56,4 +86,4 @@ def test_the_exporter_has_no_second_list():
         and path.suffix == ".py"
         and pair.search((ROOT / path).read_text(encoding="utf-8"))
     ]
-    assert found == [MANIFEST]
+    assert found == []

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
+
+#include "server/model/options.h"
 
 namespace pixpool {
 namespace {
@@ -69,6 +72,15 @@ TEST(ModelInfo, WarnsOfLayersThatLoseValues) {
                                "negative activations are possible in layers 'b': gem lifts them"));
   EXPECT_THAT(warnings[0], testing::HasSubstr(", crow counts "));
   EXPECT_THAT(warnings[0], testing::Not(testing::HasSubstr("lp ")));  // its default p is even
+}
+
+// It takes any other engine unasked.
+TEST(ModelOptions, HelpNamesTheEnginesThatAutoPassesOver) {
+  for (const Engine& engine : kEngines) {
+    EXPECT_EQ(ModelOptions::kEngine.help.find(engine.name) != std::string_view::npos,
+              engine.only_by_name)
+        << engine.name;
+  }
 }
 
 }  // namespace

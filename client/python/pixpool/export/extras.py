@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
+from pixpool.export.engine import load_backbone
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter, write_filter
 from pixpool.export.manifest import Body, ProjectionEntry
 from pixpool.export.options import BundleOptions, Progress
-from pixpool.export.probes import load_backbone
 from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
 from pixpool.export.recipe import Recipe
 from pixpool.export.specs import PcaSpec

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
-
-# What the server can run a backbone on.
-EngineName = Literal["torchscript", "openvino", "aotinductor"]
+from typing import Any, NotRequired, TypedDict
 
 
 class LayerEntry(TypedDict):
@@ -40,7 +37,7 @@ class FidelityEntry(StepEntry):
 
 
 class EngineEntry(TypedDict):
-    engine: EngineName
+    engine: str  # one of pixpool.export.engines
     precision: str
     path: str
     # Of aotinductor alone.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pixpool.export.manifest import EngineName
+from pixpool.export.engines import NAMES, ON_REQUEST
 from pixpool.export.specs import FilterSpec, PcaSpec
 
 DEVICES = ("cpu", "cuda")  # that a network can be compiled for
-# That are made unasked; aotinductor has an option of its own.
-ENGINES = tuple(name for name in get_args(EngineName) if name != "aotinductor")
+# What --engines takes.
+ENGINES = tuple(name for name in NAMES if name not in ON_REQUEST)
 Progress = Callable[[str], None]
 
 

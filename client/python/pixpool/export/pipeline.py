@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -12,21 +11,19 @@ from PIL import Image
 from torch import Tensor
 
 from pixpool.export import discover, verify
-from pixpool.export.aotinductor import AotInductorGraph, write_packages
 from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.digest import weights_sha256
-from pixpool.export.errors import ExportError
+from pixpool.export.engine import EngineJob, engine_module
+from pixpool.export.engines import FIRST, NAMES
 from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
-from pixpool.export.manifest import Body, EngineEntry, OptionalParts
+from pixpool.export.manifest import Body, OptionalParts
 from pixpool.export.models import SourceModel
-from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
 from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
-    Run,
     batches,
     describe_layer,
     describe_layers,
@@ -35,10 +32,9 @@ from pixpool.export.probes import (
     report,
     smallest_side,
 )
-from pixpool.export.quiet import quiet_jit
 from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
 from pixpool.export.sign import non_negative_outputs
-from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names, trace
+from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names
 
 
 def build_contents(
@@ -64,16 +60,16 @@ def build_contents(
     classifier, remark = _take_classifier(trunk, golden, layers)
     progress(remark)
 
-    graph, checks, lowest = _trace_and_check(trunk, golden, layers, folder / "backbone.ts")
+    job = EngineJob(trunk, golden, layers, folder, options, progress)
+    engines = engine_module(FIRST).write(job)
+    graph = verify.load_graph(folder / engines[0]["path"])  # what is checked is what was written
+    checks, lowest = _check_and_look(graph, job)
     checks.append(_check_original(graph, original, layers, source.recipe, recipe))
     for check in checks:
         report("", check, progress)
-    engines: list[EngineEntry] = [
-        {"engine": "torchscript", "precision": "float32", "path": "backbone.ts"}
-    ]
-    engines += _write_openvino(trunk, golden, layers, folder, options, progress)
-    if options.aotinductor is not None:
-        engines.append(_write_aotinductor(trunk, golden, layers, folder, options, progress))
+    for name in NAMES:
+        if name != FIRST:
+            engines += engine_module(name).write(job)
     small = smallest_side(graph)
     if small > MIN_SIDE:
         progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
@@ -129,76 +125,10 @@ def _take_classifier(
 
 
 @torch.no_grad()
-def _trace_and_check(
-    trunk: Trunk, golden: Tensor, layers: list[LayerRef], path: Path
-) -> tuple[torch.jit.ScriptModule, list[verify.Check], list[float]]:
-    with quiet_jit():
-        trace(trunk, golden).save(str(path))
-    graph = verify.load_graph(path)  # what is checked is what was written
-    checks = _compare(graph, trunk, layers, batches(golden))
-    return graph, checks, lowest_values(graph, golden)
-
-
-def _compare(
-    graph: Run, trunk: Trunk, layers: list[LayerRef], many: Iterable[Tensor]
-) -> list[verify.Check]:
-    """A written graph against PyTorch, on each batch of pictures."""
-    names = [layer.name for layer in layers]
-    return [verify.compare(graph, trunk, images, names) for images in many]
-
-
-def _write_openvino(
-    trunk: Trunk,
-    golden: Tensor,
-    layers: list[LayerRef],
-    folder: Path,
-    options: BundleOptions,
-    progress: Progress,
-) -> list[EngineEntry]:
-    """The entry of the engine openvino, or none, with the reason as a remark, where it cannot be
-    had and was not asked for by name."""
-    if options.engines is not None and "openvino" not in options.engines:
-        return []
-    path = folder / "backbone.xml"
-    try:
-        save(convert(trunk, golden, layers), path)
-        graph = OpenVinoGraph(path, torch.get_num_threads())
-        checks = _compare(graph, trunk, layers, batches(golden))
-    except ExportError as error:
-        if options.engines is not None:
-            raise ExportError(f"engine openvino: {error}") from error
-        progress(f"remark: without engine openvino: {error}")
-        for written in (path, path.with_suffix(".bin")):
-            written.unlink(missing_ok=True)
-        return []
-    for check in checks:
-        report("openvino ", check, progress)
-    return [{"engine": "openvino", "precision": "float32", "path": path.name}]
-
-
-def _write_aotinductor(
-    trunk: Trunk,
-    golden: Tensor,
-    layers: list[LayerRef],
-    folder: Path,
-    options: BundleOptions,
-    progress: Progress,
-) -> EngineEntry:
-    """The entry of the engine aotinductor, which is made only where it was asked for."""
-    assert options.aotinductor is not None
-    progress(f"compiling for {options.aotinductor}: this takes a minute or two")
-    try:
-        entry = write_packages(trunk, folder, options.aotinductor)
-        graph = AotInductorGraph(folder, entry)
-        # One picture too, at sizes of both packages: the example that is compiled has two.
-        many = [*batches(golden), pictures(1, 160, 288), pictures(1, 97, 131)]
-        for check in _compare(graph, trunk, layers, many):
-            report("aotinductor ", check, progress)
-    except ExportError as error:
-        raise ExportError(f"engine aotinductor: {error}") from error
-    if entry["min_side"] > MIN_SIDE:
-        progress(f"remark: aotinductor takes pictures from {entry['min_side']} pixels a side")
-    return entry
+def _check_and_look(
+    graph: torch.jit.ScriptModule, job: EngineJob
+) -> tuple[list[verify.Check], list[float]]:
+    return job.compare(graph, batches(job.golden)), lowest_values(graph, job.golden)
 
 
 def _check_original(

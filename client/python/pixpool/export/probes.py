@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +13,7 @@ from torch import Tensor
 from pixpool.export import discover, verify
 from pixpool.export.errors import ExportError
 from pixpool.export.golden import golden_picture
-from pixpool.export.manifest import EngineEntry, LayerEntry
-from pixpool.export.openvino_graph import OpenVinoGraph
+from pixpool.export.manifest import LayerEntry
 from pixpool.export.options import Progress
 from pixpool.export.recipe import MIN_SIDE
 
@@ -24,18 +22,6 @@ Run = Callable[[Tensor], tuple[Tensor, ...]]
 # Besides the recipe's own size: wide, and odd on both sides.
 _OTHER_SIZES = ((2, 160, 288), (3, 131, 97))
 _GROWTH = 256
-
-
-def load_backbone(folder: Path, engine: EngineEntry, threads: int) -> Run:
-    """The network of an entry of the manifest's `engines`."""
-    path = folder / engine["path"]
-    match engine["engine"]:
-        case "torchscript":
-            return verify.load_graph(path)
-        case "openvino":
-            return OpenVinoGraph(path, threads)
-        case other:
-            raise ExportError(f"{path}: the exporter does not run the engine {other}")
 
 
 def batches(golden: Tensor) -> list[Tensor]:
