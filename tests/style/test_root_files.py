@@ -69,8 +69,12 @@ def test_attributes_fit_the_tree():
 def test_what_programs_write_is_marked():
     marked = [p for p, names in attributes(GITATTRIBUTES).items() if "linguist-generated" in names]
     for name in (
+        "client/python/pixpool/_head_table.py",
+        "client/python/pixpool/_picture_suffixes.py",
+        "client/python/pixpool/heads.py",
         "deploy/grafana/dashboards/pixpool.json",
         "deploy/kubernetes/components/monitoring/prometheusrule.yaml",
+        "docs/heads.json",
         "requirements/lock-cpu.txt",
         "requirements/lock-cuda.txt",
     ):
