@@ -232,9 +232,11 @@ def main() -> None:
     table = subprocess.run(
         [server, "--print-heads"], check=True, capture_output=True, text=True
     ).stdout
-    JSON.write_text(table)
-    for name, text in generated(json.loads(table)).items():
+    files = {str(JSON.relative_to(ROOT)): table, **generated(json.loads(table))}
+    for name, text in files.items():
+        state = "as it was" if (ROOT / name).read_text() == text else "written"
         (ROOT / name).write_text(text)
+        print(f"{name}: {state}")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,7 @@ std::optional<ParamType> ParamTypeOf(const FieldDescriptor& field) {
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
     case FieldDescriptor::CPPTYPE_INT64:
+    case FieldDescriptor::CPPTYPE_UINT32:
       return list ? ParamType::kIntList : ParamType::kInt;
     case FieldDescriptor::CPPTYPE_BOOL:
       return list ? std::nullopt : std::optional(ParamType::kBool);
@@ -191,8 +192,6 @@ std::optional<ParamType> ParamTypeOf(const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_STRING:
       if (list || field.type() == FieldDescriptor::TYPE_BYTES) return std::nullopt;
       return ParamType::kText;
-    // The texts of heads do not read these.
-    case FieldDescriptor::CPPTYPE_UINT32:
     case FieldDescriptor::CPPTYPE_UINT64:
     case FieldDescriptor::CPPTYPE_MESSAGE:
       break;
