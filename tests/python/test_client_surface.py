@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -90,6 +93,29 @@ def test_checkers_and_the_running_package_know_the_same_names():
     }
     assert told.pop("heads") == "pixpool"
     assert told == {name: f"pixpool.{home}" for name, home in pixpool._HOMES.items()}
+
+
+@pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        ("bulk", ["BulkError", "Summary", "run"]),
+        (
+            "export",
+            ["BundleOptions", "ExportError", "SourceModel", "load_model", "write_bundle"],
+        ),
+    ],
+)
+def test_the_names_of_the_packages_within(package, names):
+    module = importlib.import_module(f"pixpool.{package}")
+    assert module.__all__ == names
+    assert all(getattr(module, name).__module__.startswith(f"pixpool.{package}.") for name in names)
+    with pytest.raises(AttributeError, match="has no attribute 'nope'"):
+        module.nope  # noqa: B018
+
+
+def test_importing_the_exporter_is_cheap():
+    code = "import sys, pixpool.export as e; sys.exit('torch' in sys.modules or not dir(e))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_other_module_is_private():

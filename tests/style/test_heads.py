@@ -57,3 +57,21 @@ def test_comments_of_the_proto_state_the_default(head):
             f"feature_service.proto says {value!r} is the default of {head['name']}."
             f"{parameter['name']}, the server's table {default!r}: mend the comment"
         )
+
+
+@pytest.mark.parametrize(
+    "head", [head for head in HEADS if head["parameters"]], ids=lambda head: head["name"]
+)
+def test_comments_of_the_proto_state_the_range(head):
+    """Both bounds of a number stand in its comment, save those of 32 bits, and half the kernel."""
+    comments = comments_of(head["name"])
+    for parameter in head["parameters"]:
+        if parameter["type"] not in ("int", "float", "int_list"):
+            continue
+        low, high = re.match(r"[\[(](\S+), ([^\])]+)[\])]", parameter["range"]).groups()
+        unsaid = ("-2147483648", "2147483647") + (
+            ("512",) if parameter["name"] == "padding" else ()
+        )
+        said = re.findall(r"-?\d+(?:\.\d+)?", comments[parameter["name"]])
+        for bound in (low, high):
+            assert bound in said or bound in unsaid, (head["name"], parameter["name"], bound)

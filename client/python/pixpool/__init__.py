@@ -8,7 +8,8 @@
 What is meant to be imported is here and in `pixpool.heads` (heads as objects), `pixpool.bulk`
 (features of a folder or a Parquet file), `pixpool.samples` (sample photographs), `pixpool.export`
 (model bundles) and `pixpool.v1` (the generated code of the API). Modules whose names begin with an
-underscore may change in any version.
+underscore may change in any version, and so may the modules of `pixpool.bulk` and `pixpool.export`:
+of those two, import what the package itself names in `__all__`.
 
 `Client` and `AsyncClient` need grpcio, protobuf and the generated code of the API, which wheels
 hold. The package is light on purpose: names are imported when they are used, `pixpool.export` alone

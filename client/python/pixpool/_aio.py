@@ -122,9 +122,9 @@ class AsyncClient(ClientBase):
     async def classify(
         self,
         images: ImageSource | Iterable[ImageSource],
-        top_k: int = 5,
+        top_k: int | None = None,
         *,
-        score_type: ScoreForm = "softmax",
+        score_type: ScoreForm | None = None,
         **options: Unpack[ClassifyOptions],
     ) -> list[list[ClassScore]]:
         """The highest scores of each image, as `Client.classify`."""

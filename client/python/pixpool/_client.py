@@ -141,14 +141,15 @@ class Client(ClientBase):
     def classify(
         self,
         images: ImageSource | Iterable[ImageSource],
-        top_k: int = 5,
+        top_k: int | None = None,
         *,
-        score_type: ScoreForm = "softmax",
+        score_type: ScoreForm | None = None,
         **options: Unpack[ClassifyOptions],
     ) -> list[list[ClassScore]]:
-        """The highest scores of each image, highest first; 0 means all, in class order.
+        """The highest scores of each image, highest first; 0 means all, in class order. None is the
+        server's default (`pixpool.heads.ClassScores` says which).
 
-        One list an image, for one image too. Options, except heads, and errors as in `extract`; an
+        One list per image, for one image too. Options, except heads, and errors as in `extract`; an
         image that fails under on_error="return" has an empty list.
         """
         return scores_of(self.extract(images, scores_head(top_k, score_type), **options))

@@ -102,7 +102,7 @@ def check_timeout(timeout: float | None) -> None:
         raise ValueError(f"timeout must be above 0 seconds, or None for no limit, is {timeout}")
 
 
-def scores_head(top_k: int, score_type: Literal["softmax", "logits"]) -> pb.Head:
+def scores_head(top_k: int | None, score_type: Literal["softmax", "logits"] | None) -> pb.Head:
     return ClassScores(top_k=top_k, score_type=score_type).to_proto()
 
 
