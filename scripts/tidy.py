@@ -84,7 +84,7 @@ def main():
         "--build", type=pathlib.Path, required=True, help="build folder with compile_commands.json"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--junit", type=pathlib.Path, help="report, a case a file")
+    parser.add_argument("--junit", type=pathlib.Path, help="report, a case per file")
     args = parser.parse_args()
 
     tool = shutil.which("clang-tidy")

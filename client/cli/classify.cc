@@ -37,7 +37,7 @@ Command AddClassify(CLI::App& root, const Console& console) {
   auto flags = std::make_shared<ClassifyFlags>();
   CLI::App* app = root.add_subcommand("classify", "Names what is in pictures, with scores.");
   flags->input.Add(*app);
-  app->add_option("--top", flags->top, "Labels a picture, 1 to 20")
+  app->add_option("--top", flags->top, "Labels per picture, 1 to 20")
       ->check(CLI::Range(1, 20).description(""))
       ->type_name("N")
       ->capture_default_str()

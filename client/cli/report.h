@@ -23,8 +23,8 @@ std::string BoxText(const v1::Box& box);
 // Head ids with warnings that were shown for them.
 using Notes = std::set<std::pair<std::string, std::string>>;
 
-// One box a picture. `heads` are the request's, empty for the default; they tell probabilities from
-// logits. Warnings in `shown` are left out, others put into it.
+// One box per picture. `heads` are the request's, empty for the default; they tell probabilities
+// from logits. Warnings in `shown` are left out, others put into it.
 std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>& heads,
                        const Style& style, Notes& shown);
 
@@ -32,8 +32,8 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
 std::string StageTable(const std::vector<std::pair<std::string, v1::StageTimes>>& rows,
                        const Style& style);
 
-// Writes a box a picture, each warning of a head only once, and at the end the stage times of all,
-// to `out`, which is not owned.
+// Writes a box per picture, each warning of a head only once, and at the end the stage times of
+// all, to `out`, which is not owned.
 std::unique_ptr<Writer> NewReportWriter(std::ostream& out, std::vector<v1::Head> heads,
                                         Style style);
 

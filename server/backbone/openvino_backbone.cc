@@ -61,7 +61,7 @@ class Variant {
   std::vector<std::optional<ov::InferRequest>> requests_;  // each used by its instance's thread
 };
 
-// A network's variants: one thread a pass, some, all.
+// A network's variants: one thread per pass, some, all.
 struct VariantSet {
   std::vector<int> layers;
   std::vector<std::pair<int, std::unique_ptr<Variant>>> by_threads;  // rising

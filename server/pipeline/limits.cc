@@ -9,7 +9,7 @@
 namespace pixpool {
 namespace {
 
-double BytesAValue(Encoding encoding) {
+double BytesPerValue(Encoding encoding) {
   switch (encoding) {
     case Encoding::kFloat32:
       return 4;
@@ -48,10 +48,10 @@ void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_
   const auto times = static_cast<double>(maps);
   double values = static_cast<double>(head.type->value_count(head, c, h, w));
   if (head.post.projection) values = static_cast<double>(head.post.dimensions);
-  double bytes = values * BytesAValue(head.post.encoding);
+  double bytes = values * BytesPerValue(head.post.encoding);
   // Half of the values are indices then, and of eight bytes.
   if (head.ReturnsIndices()) {
-    bytes = values / 2 * (BytesAValue(head.post.encoding) + 8);
+    bytes = values / 2 * (BytesPerValue(head.post.encoding) + 8);
   }
   response_bytes += times * bytes;
   operations += times * HeadOperations(head, c, h, w);

@@ -14,7 +14,7 @@ namespace {
 
 // What one head's result on one map takes besides its values. It counts: a tensor can hold millions
 // of maps of one value.
-constexpr double kBytesAResult = 256;
+constexpr double kBytesPerResult = 256;
 
 absl::Status Invalid(std::string_view field, std::string_view message) {
   return MakeError({.reason = ErrorReason::kRequestInvalid, .field = std::string(field)}, message);
@@ -81,7 +81,7 @@ absl::StatusOr<std::vector<HeadSpec>> PlanTensor(const PipelineOptions& options,
       return PrependField(status, Concat("heads[", i, "]"));
     }
     head_cost.Add(heads[i], shape[1], shape[2], shape[3], shape[0]);
-    head_cost.response_bytes += kBytesAResult * static_cast<double>(shape[0]);
+    head_cost.response_bytes += kBytesPerResult * static_cast<double>(shape[0]);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
   cost->bytes = static_cast<int64_t>(request.values.size() * sizeof(float) +

@@ -24,7 +24,7 @@ class InputRecipe:
     crop: "center" or "none".
     input_height_px, input_width_px: size of the input in pixels.
     mean, std: what is subtracted from a value and what it is then divided by, inside the network's
-        graph; a number a channel in RGB order, on the 0 to 255 scale.
+        graph; a number per channel in RGB order, on the 0 to 255 scale.
     """
 
     resize: str

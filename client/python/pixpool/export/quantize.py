@@ -1,8 +1,9 @@
 """Int8 by post-training quantisation (NNCF), as fast as the promised fidelity allows.
 
 Quantising every layer hurts small networks: depthwise convolutions and the first layers have few
-values a channel and large ranges. So layers are left in float32 step by step, each step is measured
-on pictures that calibration has not seen, and the fastest step that keeps the promise is written.
+values per channel and large ranges. So layers are left in float32 step by step, each step is
+measured on pictures that calibration has not seen, and the fastest step that keeps the promise is
+written.
 """
 
 from __future__ import annotations
