@@ -44,8 +44,7 @@ struct ConfigResult {
 // unknown keys of the file, unknown PIXPOOL_ variables (but not those of the command, of ./run and
 // of Kubernetes service links), values that do not parse or are out of range, duplicates in the
 // file, contradictions between options. --help, --version, --print-config (effective values with
-// their sources) and --check-config end with kExit, --print-heads
-// with kPrintHeads.
+// their sources) and --check-config end with kExit, --print-heads with kPrintHeads.
 ConfigResult ParseConfig(const std::vector<std::string>& args,
                          const std::vector<std::string>& environment);
 
