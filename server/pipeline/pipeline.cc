@@ -97,6 +97,11 @@ class Pipeline::Impl {
     pooler_.Pool(std::move(request), std::move(done));
   }
 
+  absl::Status MayArrive(const CallContext& call) const {
+    PIXPOOL_RETURN_IF_ERROR(call.Check(clock_->Now(), "admission"));
+    return absl::OkStatus();
+  }
+
   bool Drain(absl::Duration timeout) {
     admission_.Close();
     return admission_.WaitUntilIdle(timeout);
@@ -135,7 +140,7 @@ class Pipeline::Impl {
     const absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
     CountPictures(*work);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
-    PIXPOOL_ASSIGN_OR_RETURN(work->permit, AcquirePermit(&admission_, metrics_, *cost));
+    PIXPOOL_ASSIGN_OR_RETURN(work->result.permit, AcquirePermit(&admission_, metrics_, *cost));
     work->admitted = clock_->Now();
     return absl::OkStatus();
   }
@@ -288,7 +293,6 @@ class Pipeline::Impl {
       }
       work->result.status = RequestStatus(work->result);
       work->done(std::move(work->result));
-      work->permit.Release();
     });
   }
 
@@ -323,6 +327,7 @@ void Pipeline::Extract(ExtractRequest request, ExtractDone done) {
 void Pipeline::Pool(PoolRequest request, PoolDone done) {
   impl_->Pool(std::move(request), std::move(done));
 }
+absl::Status Pipeline::MayArrive(const CallContext& call) const { return impl_->MayArrive(call); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }

@@ -17,8 +17,8 @@ namespace pixpool {
 //
 // Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
 // `done` is called exactly once: on the reply pool, that of Pool on the decode pool, or on the
-// calling thread when the request is refused at once. The permit of a request is held until `done`
-// has returned. Destructor: Drain must have been called or nothing be in flight.
+// calling thread when the request is refused at once. The result carries the permit of the request,
+// which counts as in flight until that is released. Destructor: Drain must have been called or nothing be in flight.
 class Pipeline {
  public:
   Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock);
@@ -26,6 +26,11 @@ class Pipeline {
 
   void Extract(ExtractRequest request, ExtractDone done);
   void Pool(PoolRequest request, PoolDone done);
+
+  // Whether a call has any chance of being admitted, asked before its message is read: a refusal
+  // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING, DEADLINE_EXCEEDED,
+  // CANCELLED; a refusal is counted as shed.
+  absl::Status MayArrive(const CallContext& call) const;
 
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.

@@ -18,6 +18,7 @@
 #include "server/image/image.h"
 #include "server/input/preprocess.h"
 #include "server/metrics/metrics.h"
+#include "server/pipeline/admission.h"
 #include "server/pipeline/model_registry.h"
 
 namespace pixpool {
@@ -56,6 +57,7 @@ struct PoolResult {
   absl::Status status;                        // not OK: the rest is empty
   std::vector<HeadSpec> heads;                // as validated
   std::vector<std::vector<HeadOutput>> maps;  // [map][head]
+  Permit permit;                              // see ExtractResult
 };
 
 // Time of each stage of one image, by Stage; kConvert stays zero.
@@ -74,6 +76,9 @@ struct ExtractResult {
   std::vector<ImageFeatures> images;  // in the order of the request
   std::shared_ptr<const LoadedModel> model;
   std::shared_ptr<const std::vector<HeadSpec>> heads;  // as validated
+  // What the request may hold of the server. To be kept until the answer has left the process, not
+  // only until it is made: an answer that nobody reads takes memory too.
+  Permit permit;
 };
 
 // Where results go. Called exactly once per request.

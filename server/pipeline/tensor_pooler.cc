@@ -32,7 +32,6 @@ struct TensorPooler::Work {
   PoolDone done;
   PoolResult result;
   TimePoint admitted;
-  Permit permit;  // last, so that it is released first
 };
 
 void TensorPooler::Pool(PoolRequest request, PoolDone done) {
@@ -47,7 +46,6 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
     // Here and not on the reply pool: handing the work to another thread costs as much as either
     // half of it.
     work->done(std::move(work->result));
-    work->permit.Release();
   });
 }
 
@@ -55,7 +53,7 @@ absl::Status TensorPooler::Admit(Work* work) {
   PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
   AdmissionCost cost;
   PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, PlanTensor(options_, work->request, &cost));
-  PIXPOOL_ASSIGN_OR_RETURN(work->permit, AcquirePermit(admission_, metrics_, cost));
+  PIXPOOL_ASSIGN_OR_RETURN(work->result.permit, AcquirePermit(admission_, metrics_, cost));
   work->admitted = clock_->Now();
   return absl::OkStatus();
 }

@@ -42,9 +42,6 @@ struct RequestWork {
   ExtractResult result;            // its images are filled in at the end
   TimePoint admitted;
   std::atomic<int> remaining{0};  // images, and one more while they are being queued
-  // Last, so that it is released first.
-  Permit permit;
-
   const CallContext& context() const { return *request.context; }
 };
 
