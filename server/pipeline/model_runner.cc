@@ -31,7 +31,7 @@ ModelRunner::~ModelRunner() {
 }
 
 void ModelRunner::Submit(ImageWork image) {
-  if (batcher_.Submit(BatchGroup(image.slot().input), image)) return;
+  if (batcher_.Submit(BatchGroup(image.slot().input), image, image.urgent)) return;
   // Only reached when an image is submitted while the process stops.
   image.slot().status = MakeError(ErrorReason::kDraining, "the server is stopping");
   complete_(std::move(image));
@@ -55,7 +55,12 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const TimePoint start = clock_->Now();
   std::vector<ModelTask> tasks;
   tasks.reserve(batch.size());
-  for (const ImageWork& image : batch) {
+  for (ImageWork& image : batch) {
+    image.place.reset();  // the next picture may be decoded
+    // Between the check when the batch was formed and now.
+    if (!image.work->context().Check(start, "backbone").ok()) {
+      metrics_->WastedWork(Stage::kBackbone);
+    }
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
     metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
     tasks.push_back({.input = &image.input,

@@ -32,6 +32,7 @@ struct TensorPooler::Work {
   PoolDone done;
   PoolResult result;
   TimePoint admitted;
+  AdmissionCost cost;
 };
 
 void TensorPooler::Pool(PoolRequest request, PoolDone done) {
@@ -41,19 +42,30 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
   if (absl::Status status = Admit(work.get()); !status.ok()) {
     return work->done({.status = std::move(status)});
   }
-  decode_pool_->Schedule([this, work] {
+  const CallContext& call = *work->request.context;
+  const auto compute = [this, work](const WorkQueue::Turn&) {
     work->result.status = Compute(work.get());
+    const absl::StatusCode code = work->result.status.code();
+    const bool dropped =
+        code == absl::StatusCode::kCancelled || code == absl::StatusCode::kDeadlineExceeded;
+    admission_->Done(*work->request.context, work->cost.seconds, !dropped, queue_->depth());
     // Here and not on the reply pool: handing the work to another thread costs as much as either
     // half of it.
     work->done(std::move(work->result));
-  });
+  };
+  queue_->Push({.lane = this,
+                .priority = call.priority(),
+                .caller = call.caller(),
+                .work = compute});
 }
 
 absl::Status TensorPooler::Admit(Work* work) {
   PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
-  AdmissionCost cost;
+  AdmissionCost& cost = work->cost;
   PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, PlanTensor(options_, work->request, &cost));
-  PIXPOOL_ASSIGN_OR_RETURN(work->result.permit, AcquirePermit(admission_, metrics_, cost));
+  cost.seconds = times_->Predict(this, cost.bytes);
+  PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
+                           AcquirePermit(admission_, metrics_, cost, *work->request.context));
   work->admitted = clock_->Now();
   return absl::OkStatus();
 }
@@ -72,7 +84,9 @@ absl::Status TensorPooler::Compute(Work* work) {
     Log(LogLevel::kError, "pool_failed", {{"what", e.what()}});
     return MakeError(ErrorReason::kInferenceFailed, "the tensor could not be pooled");
   }
-  metrics_->StageTime(Stage::kHeads, ToSeconds(clock_->Now() - start));
+  const double seconds = ToSeconds(clock_->Now() - start);
+  metrics_->StageTime(Stage::kHeads, seconds);
+  times_->Observe(this, work->cost.bytes, seconds);
   for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());
   return absl::OkStatus();
 }

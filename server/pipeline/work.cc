@@ -6,12 +6,17 @@ ErrorReason CancelReason(const absl::Status& status) {
   return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
 }
 
-absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
-                                     const AdmissionCost& cost) {
-  auto permit = admission->Acquire(cost);
-  if (!permit.ok()) {
-    if (const auto details = GetErrorDetails(permit.status())) metrics->Shed(details->reason);
+absl::Status CountRefusal(absl::Status status, Metrics* metrics) {
+  if (!status.ok()) {
+    if (const auto details = GetErrorDetails(status)) metrics->Shed(details->reason);
   }
+  return status;
+}
+
+absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
+                                     const AdmissionCost& cost, const CallContext& call) {
+  auto permit = admission->Acquire(cost, call);
+  if (!permit.ok()) return CountRefusal(permit.status(), metrics);
   return permit;
 }
 

@@ -1,0 +1,115 @@
+#include "server/pipeline/work_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pixpool {
+namespace {
+
+constexpr size_t kInteractive = static_cast<size_t>(Priority::kInteractive);
+constexpr size_t kBulk = static_cast<size_t>(Priority::kBulk);
+
+size_t Index(Priority priority) { return static_cast<size_t>(priority); }
+
+}  // namespace
+
+WorkQueue::WorkQueue(std::function<bool(int depth)> newest_first)
+    : newest_first_(std::move(newest_first)) {}
+
+void WorkQueue::Push(Entry entry) {
+  absl::MutexLock lock(&mu_);
+  Lane& lane = lanes_[entry.lane];
+  lane.window = entry.window;
+  Class& in = lane.classes[Index(entry.priority)];
+  std::list<std::string> turn;
+  if (!in.work.contains(entry.caller)) turn.push_back(entry.caller);
+  in.work[entry.caller].push_back(std::move(entry.work));
+  // Where memory has run out nothing must be left half done, and this takes none.
+  in.turns.splice(in.turns.end(), turn);
+  ++depth_;
+}
+
+std::optional<WorkQueue::Ready> WorkQueue::Next() {
+  const auto may_go_or_closed = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return AnyMayGo() || (closed_ && depth_ == 0);
+  };
+  absl::MutexLock lock(&mu_, absl::Condition(&may_go_or_closed));
+  if (depth_ == 0) return std::nullopt;
+  const bool due = BulkIsDue();
+  Priority priority = due ? Priority::kBulk : Priority::kInteractive;
+  Lane* lane = LaneFor(priority);
+  if (lane == nullptr) {
+    priority = due ? Priority::kInteractive : Priority::kBulk;
+    lane = LaneFor(priority);
+  }
+  Ready ready;
+  ready.turn.urgent = due || priority == Priority::kInteractive;
+  ready.turn.place = MakePlace(lane, priority);
+  const bool newest = priority == Priority::kInteractive && newest_first_ && newest_first_(depth_);
+  ready.work = Take(&lane->classes[Index(priority)], newest);
+  --depth_;
+  lane->served = ++turns_;
+  const bool bulk_waits = std::any_of(lanes_.begin(), lanes_.end(), [](const auto& entry) {
+    return !entry.second.classes[kBulk].turns.empty();
+  });
+  turns_without_bulk_ = priority == Priority::kBulk || !bulk_waits ? 0 : turns_without_bulk_ + 1;
+  return ready;
+}
+
+void WorkQueue::Close() {
+  absl::MutexLock lock(&mu_);
+  closed_ = true;
+}
+
+int WorkQueue::depth() const {
+  absl::MutexLock lock(&mu_);
+  return depth_;
+}
+
+bool WorkQueue::MayGo(const Lane& lane, Priority priority) const {
+  if (lane.classes[Index(priority)].turns.empty()) return false;
+  if (lane.window == 0 || closed_) return true;
+  if (priority == Priority::kInteractive) return lane.ahead[kInteractive] < lane.window;
+  return BulkIsDue() || lane.ahead[kInteractive] + lane.ahead[kBulk] < lane.window;
+}
+
+bool WorkQueue::AnyMayGo() const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [this](const auto& entry)
+                         ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return MayGo(entry.second, Priority::kInteractive) || MayGo(entry.second, Priority::kBulk);
+  });
+}
+
+WorkQueue::Lane* WorkQueue::LaneFor(Priority priority) {
+  Lane* best = nullptr;
+  for (auto& [key, lane] : lanes_) {
+    if (MayGo(lane, priority) && (best == nullptr || lane.served < best->served)) best = &lane;
+  }
+  return best;
+}
+
+WorkQueue::Work WorkQueue::Take(Class* from, bool newest) {
+  const auto own = from->work.find(from->turns.front());
+  std::deque<Work>& all = own->second;
+  Work work = std::move(newest ? all.back() : all.front());
+  newest ? all.pop_back() : all.pop_front();
+  if (all.empty()) {
+    from->work.erase(own);
+    from->turns.pop_front();
+  } else {
+    from->turns.splice(from->turns.end(), from->turns, from->turns.begin());
+  }
+  return work;
+}
+
+std::shared_ptr<void> WorkQueue::MakePlace(Lane* lane, Priority priority) {
+  if (lane->window == 0) return nullptr;
+  int* const ahead = &lane->ahead[Index(priority)];
+  ++*ahead;
+  return std::shared_ptr<void>(ahead, [this](int* held) {
+    absl::MutexLock lock(&mu_);
+    --*held;
+  });
+}
+
+}  // namespace pixpool
