@@ -60,7 +60,7 @@ OverloadControl::Verdict OverloadControl::Judge(TimePoint now, const Call& call)
   if (call.priority == Priority::kBulk || !overloaded(now)) return Verdict::kTake;
   const int taken = images_[Index(Priority::kInteractive)];
   if (taken < limit()) return Verdict::kTake;
-  return taken < 2 * limit() && BelowShare(call.caller) ? Verdict::kTake : Verdict::kFull;
+  return BelowShare(call.caller) ? Verdict::kTake : Verdict::kFull;
 }
 
 void OverloadControl::Taken(TimePoint now, const Call& call) {

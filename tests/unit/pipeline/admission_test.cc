@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/base/text.h"
 
 namespace pixpool {
 namespace {
@@ -38,6 +39,12 @@ void ExpectOverloaded(const absl::StatusOr<Permit>& permit, const char* flag) {
   ASSERT_TRUE(details.has_value());
   EXPECT_EQ(details->reason, ErrorReason::kOverloaded);
   EXPECT_EQ(details->retry_after, absl::Milliseconds(70));
+}
+
+void ExpectFull(const absl::StatusOr<Permit>& permit, const std::string& text) {
+  ASSERT_FALSE(permit.ok());
+  EXPECT_EQ(permit.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(permit.status().message()), HasSubstr(text));
 }
 
 TEST(AdmissionTest, RequestsAreBounded) {
@@ -148,6 +155,88 @@ TEST(AdmissionTest, ManyThreadsNeverExceedTheBounds) {
   EXPECT_GT(admitted.load(), 0);
   EXPECT_EQ(admission.usage().requests, 0);
   EXPECT_EQ(admission.usage().bytes, 0);
+}
+
+AdmissionLimits Wide() {
+  AdmissionLimits limits;
+  limits.max_requests = 32;
+  limits.max_bytes = 1000;
+  limits.max_pixels = 10'000;
+  return limits;
+}
+
+TEST(AdmissionTest, BulkLeavesAQuarterOfEachCeiling) {
+  Admission admission(Wide(), 1, Clock::Real());
+  std::vector<Permit> permits;
+  for (int i = 0; i < 24; ++i) {
+    permits.push_back(*Acquire(admission, {}, Priority::kBulk, Concat(i % 2)));
+  }
+  ExpectFull(Acquire(admission, {}, Priority::kBulk, "c"), "--max-in-flight-requests 32");
+  for (int i = 0; i < 8; ++i) {
+    permits.push_back(*Acquire(admission, {}, Priority::kInteractive, "c"));
+  }
+  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "d"), "--max-in-flight-requests 32");
+  permits.clear();
+  const Permit bulk = *Acquire(admission, {500, 5000}, Priority::kBulk);
+  ExpectFull(Acquire(admission, {251, 0}, Priority::kBulk), "--max-in-flight-bytes 1000");
+  ExpectFull(Acquire(admission, {0, 2501}, Priority::kBulk), "--max-in-flight-pixels 10000");
+  EXPECT_TRUE(Acquire(admission, {500, 5000}).ok());
+}
+
+TEST(AdmissionTest, OneCallerLeavesASixteenthToOthers) {
+  Admission admission(Wide(), 1, Clock::Real());
+  std::vector<Permit> permits;
+  for (int i = 0; i < 30; ++i) {
+    permits.push_back(*Acquire(admission, {}, Priority::kInteractive, "a"));
+  }
+  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "a"), "--max-in-flight-requests 32");
+  EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "b").ok());
+}
+
+TEST(AdmissionTest, WhatCannotBeDoneInTimeIsRefusedOnArrival) {
+  FakeClock clock;
+  Admission admission(Wide(), 1, &clock);
+  const auto acquire = [&](TimeDuration left) {
+    return admission.Acquire({.seconds = 0.1}, CallContext(clock.Now() + left));
+  };
+  const auto alone = acquire(std::chrono::milliseconds(1));
+  EXPECT_TRUE(alone.ok()) << "nothing is ahead: the attempt is all there is";
+  const auto second = acquire(std::chrono::seconds(1));
+  EXPECT_TRUE(second.ok());
+  const auto late = acquire(std::chrono::milliseconds(300));
+  ExpectFull(late, "would come too late");
+  EXPECT_THAT(std::string(late.status().message()), HasSubstr("200ms before it"));
+  EXPECT_EQ(admission.MayArrive(CallContext(clock.Now() + std::chrono::milliseconds(200))).code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(admission.MayArrive(CallContext(clock.Now() + std::chrono::seconds(1))).ok());
+  admission.Done(CallContext(clock.Now()), 0.1, /*worked=*/true, 0);
+  EXPECT_TRUE(acquire(std::chrono::milliseconds(300)).ok());
+}
+
+TEST(AdmissionTest, AfterACeilingTheLimitIsShort) {
+  FakeClock clock;
+  Admission admission(Wide(), 1, &clock);
+  std::vector<Permit> permits;
+  const auto acquire = [&](const std::string& caller) {
+    auto permit = admission.Acquire({}, CallContext(TimePoint::max(), {}, caller));
+    if (permit.ok()) permits.push_back(*std::move(permit));
+    return permit.status();
+  };
+  for (int i = 0; i < 32; ++i) ASSERT_TRUE(acquire(Concat(i % 2)).ok());
+  EXPECT_FALSE(admission.overloaded());
+  EXPECT_FALSE(acquire("a").ok());
+  ASSERT_TRUE(admission.overloaded());
+  const int limit = admission.image_limit();
+  EXPECT_LT(limit, 16);
+  for (int i = 0; i < 32 - limit; ++i) {
+    admission.Done(CallContext(TimePoint::max(), {}, Concat(i % 2)), 0, true, 0);
+    permits.pop_back();
+  }
+  EXPECT_THAT(std::string(acquire("0").message()), HasSubstr(Concat(limit, " at a time")));
+  EXPECT_TRUE(acquire("modest").ok()) << "who has nothing has a share";
+  clock.Advance(std::chrono::seconds(4));
+  EXPECT_FALSE(admission.overloaded()) << "nothing was refused for a while";
+  EXPECT_TRUE(acquire("0").ok());
 }
 
 }  // namespace
