@@ -194,9 +194,8 @@ int Batcher<Task>::idle() const {
 template <typename Task>
 typename Batcher<Task>::Groups::iterator Batcher<Task>::Choose() {
   // Of groups that begin with an urgent task, if there are any.
-  const auto first = std::find_if(groups_.begin(), groups_.end(), [](const auto& group) {
-    return group.second.front().urgent;
-  });
+  const auto first = std::find_if(groups_.begin(), groups_.end(),
+                                  [](const auto& group) { return group.second.front().urgent; });
   const bool urgent = first != groups_.end();
   const auto older = [](const auto& a, const auto& b) {
     return a->second.front().number < b->second.front().number;

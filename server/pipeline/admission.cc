@@ -15,15 +15,16 @@ absl::Status Overloaded(ErrorDetails details, std::chrono::milliseconds retry_af
                         std::string_view why) {
   details.reason = ErrorReason::kOverloaded;
   details.retry_after = absl::FromChrono(retry_after);
-  return MakeError(
-      details, Concat(why, "; try again in ", absl::FormatDuration(details.retry_after)));
+  return MakeError(details,
+                   Concat(why, "; try again in ", absl::FormatDuration(details.retry_after)));
 }
 
 // `what` there is no room for, as clients and operators know it.
 absl::Status AtCeiling(std::string_view what, FlagNumber limit,
                        std::chrono::milliseconds retry_after) {
   return Overloaded(
-      {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}}, retry_after,
+      {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}},
+      retry_after,
       Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
              limit.value, ")"));
 }
@@ -32,7 +33,9 @@ absl::Status AtCeiling(std::string_view what, FlagNumber limit,
 int64_t BulkPart(int64_t ceiling) { return ceiling - ceiling / 4; }
 int64_t CallerPart(int64_t ceiling) { return ceiling - ceiling / 16; }
 
-absl::Duration Rounded(double seconds) { return absl::Milliseconds(absl::ToInt64Milliseconds(absl::Seconds(seconds))); }
+absl::Duration Rounded(double seconds) {
+  return absl::Milliseconds(absl::ToInt64Milliseconds(absl::Seconds(seconds)));
+}
 
 OverloadControl::Call MakeCall(const CallContext& call, TimePoint now, const AdmissionCost& cost) {
   return {.priority = call.priority(),

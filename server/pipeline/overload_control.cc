@@ -46,9 +46,8 @@ bool OverloadControl::BelowShare(const std::string& caller) const {
   const auto sharers = static_cast<int>(callers_.size()) + (in_flight == 0 ? 1 : 0);
   const int share = limit() / sharers;
   // Somebody must have more than that, or many small callers would double what is in flight.
-  return in_flight < share && std::any_of(callers_.begin(), callers_.end(), [&](const auto& other) {
-           return other.second > share;
-         });
+  return in_flight < share && std::any_of(callers_.begin(), callers_.end(),
+                                          [&](const auto& other) { return other.second > share; });
 }
 
 OverloadControl::Verdict OverloadControl::Judge(TimePoint now, const Call& call) const {

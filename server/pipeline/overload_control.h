@@ -22,8 +22,8 @@ namespace pixpool {
 // once (after Netflix's concurrency-limits and Uber's Cinnamon; the number in service is measured
 // and not inferred from latencies). Bulk work is not refused for that: it waits, and gives way.
 //
-// Whatever the state, a call whose deadline comes before the work that is ahead of it can be done is
-// refused on arrival.
+// Whatever the state, a call whose deadline comes before the work that is ahead of it can be done
+// is refused on arrival.
 //
 // Callers share: while others are refused, one that has less than its share is taken.
 //
@@ -88,8 +88,8 @@ class OverloadControl {
   std::array<int, 2> images_{};  // in flight, by priority
   std::array<double, 2> backlog_{};
   absl::flat_hash_map<std::string, int> callers_;  // their interactive images in flight
-  double in_service_;   // images that threads work on while others wait, averaged
-  double drain_rate_;   // seconds of work done in a second while others wait
+  double in_service_;  // images that threads work on while others wait, averaged
+  double drain_rate_;  // seconds of work done in a second while others wait
   TimePoint overloaded_until_{};
 };
 

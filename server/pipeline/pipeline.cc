@@ -34,23 +34,6 @@ namespace {
 constexpr std::string_view kRaw =
     "raw";  // what is counted for pixels, next to the formats of files
 
-// The status of the whole request, given those of its images: a call that is over, or that failed
-// in every image through our own fault, fails as a call.
-absl::Status RequestStatus(const ExtractResult& result) {
-  size_t internal = 0;
-  for (const ImageFeatures& image : result.images) {
-    if (image.status.ok()) continue;
-    const auto details = GetErrorDetails(image.status);
-    if (details && (details->reason == ErrorReason::kCancelled ||
-                    details->reason == ErrorReason::kDeadlineInQueue)) {
-      return image.status;
-    }
-    if (absl::IsInternal(image.status)) ++internal;
-  }
-  return internal > 0 && internal == result.images.size() ? result.images[0].status
-                                                          : absl::OkStatus();
-}
-
 // The options with what the process decides for 0.
 PipelineOptions Resolved(PipelineOptions options) {
   if (options.decode_threads == 0) options.decode_threads = AvailableCpuCount();
@@ -337,10 +320,8 @@ class Pipeline::Impl {
   // One image that was admitted has come to its end.
   void Complete(const ImageWork& image) {
     const ImageState& state = image.state();
-    const auto details = GetErrorDetails(state.features.status);
-    const bool dropped = details && (details->reason == ErrorReason::kCancelled ||
-                                     details->reason == ErrorReason::kDeadlineInQueue);
-    admission_.Done(image.work->context(), state.predicted_seconds, !dropped, queue_.depth());
+    const bool worked = !WasDropped(state.features.status);
+    admission_.Done(image.work->context(), state.predicted_seconds, worked, queue_.depth());
     FinishOne(image.work);
   }
 

@@ -7,8 +7,9 @@
 namespace pixpool {
 namespace {
 
-// Half of the weight is that of the last seven.
-constexpr double kNewest = 0.1;
+// Half of the weight is that of the last seven; the first few count alike, since the very first
+// pass may have compiled something.
+constexpr int kMost = 10;
 
 int BucketOf(int64_t size) {
   return static_cast<int>(std::bit_width(static_cast<uint64_t>(std::max<int64_t>(size, 1)))) - 1;
@@ -18,8 +19,9 @@ int BucketOf(int64_t size) {
 
 void ServiceTimes::Observe(const void* kind, int64_t size, double seconds) {
   absl::MutexLock lock(&mu_);
-  double& average = averages_[kind][static_cast<size_t>(BucketOf(size))];
-  average = average == 0 ? seconds : average + kNewest * (seconds - average);
+  Average& average = averages_[kind][static_cast<size_t>(BucketOf(size))];
+  average.count = std::min(average.count + 1, kMost);
+  average.seconds += (seconds - average.seconds) / average.count;
 }
 
 double ServiceTimes::Predict(const void* kind, int64_t size) const {
@@ -30,8 +32,8 @@ double ServiceTimes::Predict(const void* kind, int64_t size) const {
   for (int away = 0; away < kBuckets; ++away) {
     for (const int bucket : {wanted - away, wanted + away}) {
       if (bucket < 0 || bucket >= kBuckets) continue;
-      const double average = found->second[static_cast<size_t>(bucket)];
-      if (average > 0) return std::ldexp(average, wanted - bucket);
+      const Average& average = found->second[static_cast<size_t>(bucket)];
+      if (average.count > 0) return std::ldexp(average.seconds, wanted - bucket);
     }
   }
   return 0;

@@ -23,7 +23,11 @@ class ServiceTimes {
 
  private:
   static constexpr int kBuckets = 64;
-  using Averages = std::array<double, kBuckets>;  // 0: not seen
+  struct Average {
+    double seconds = 0;
+    int count = 0;
+  };
+  using Averages = std::array<Average, kBuckets>;
 
   mutable absl::Mutex mu_;
   std::map<const void*, Averages> averages_ ABSL_GUARDED_BY(mu_);

@@ -45,18 +45,14 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
   const CallContext& call = *work->request.context;
   const auto compute = [this, work](const WorkQueue::Turn&) {
     work->result.status = Compute(work.get());
-    const absl::StatusCode code = work->result.status.code();
-    const bool dropped =
-        code == absl::StatusCode::kCancelled || code == absl::StatusCode::kDeadlineExceeded;
-    admission_->Done(*work->request.context, work->cost.seconds, !dropped, queue_->depth());
+    admission_->Done(*work->request.context, work->cost.seconds, !WasDropped(work->result.status),
+                     queue_->depth());
     // Here and not on the reply pool: handing the work to another thread costs as much as either
     // half of it.
     work->done(std::move(work->result));
   };
-  queue_->Push({.lane = this,
-                .priority = call.priority(),
-                .caller = call.caller(),
-                .work = compute});
+  queue_->Push(
+      {.lane = this, .priority = call.priority(), .caller = call.caller(), .work = compute});
 }
 
 absl::Status TensorPooler::Admit(Work* work) {

@@ -6,6 +6,22 @@ ErrorReason CancelReason(const absl::Status& status) {
   return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
 }
 
+bool WasDropped(const absl::Status& status) {
+  const auto details = GetErrorDetails(status);
+  return details && (details->reason == ErrorReason::kCancelled ||
+                     details->reason == ErrorReason::kDeadlineInQueue);
+}
+
+absl::Status RequestStatus(const ExtractResult& result) {
+  size_t internal = 0;
+  for (const ImageFeatures& image : result.images) {
+    if (WasDropped(image.status)) return image.status;
+    if (absl::IsInternal(image.status)) ++internal;
+  }
+  return internal > 0 && internal == result.images.size() ? result.images[0].status
+                                                          : absl::OkStatus();
+}
+
 absl::Status CountRefusal(absl::Status status, Metrics* metrics) {
   if (!status.ok()) {
     if (const auto details = GetErrorDetails(status)) metrics->Shed(details->reason);

@@ -96,6 +96,13 @@ ErrorReason CancelReason(const absl::Status& status);
 // The status of a refusal by Admission, counted; OK as it is.
 absl::Status CountRefusal(absl::Status status, Metrics* metrics);
 
+// Whether work was not done because its call was over.
+bool WasDropped(const absl::Status& status);
+
+// The status of the whole request, given those of its images: a call that is over, or that failed
+// in every image through our own fault, fails as a call.
+absl::Status RequestStatus(const ExtractResult& result);
+
 // A permit, or the refusal, counted.
 absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
                                      const AdmissionCost& cost, const CallContext& call);

@@ -74,10 +74,10 @@ bool WorkQueue::MayGo(const Lane& lane, Priority priority) const {
 }
 
 bool WorkQueue::AnyMayGo() const {
-  return std::any_of(lanes_.begin(), lanes_.end(), [this](const auto& entry)
-                         ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-    return MayGo(entry.second, Priority::kInteractive) || MayGo(entry.second, Priority::kBulk);
-  });
+  return std::any_of(
+      lanes_.begin(), lanes_.end(), [this](const auto& entry) ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+        return MayGo(entry.second, Priority::kInteractive) || MayGo(entry.second, Priority::kBulk);
+      });
 }
 
 WorkQueue::Lane* WorkQueue::LaneFor(Priority priority) {

@@ -89,8 +89,7 @@ class WorkQueue {
   bool AnyMayGo() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool BulkIsDue() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return turns_without_bulk_ >= 15; }
   Work Take(Class* from, bool newest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::shared_ptr<void> MakePlace(Lane* lane, Priority priority)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::shared_ptr<void> MakePlace(Lane* lane, Priority priority) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::function<bool(int depth)> newest_first_;
 

@@ -1,5 +1,5 @@
-// A server in simulated time: arrivals, Admission and WorkQueue as they are, and threads that take a
-// given time for a picture. So the promises about overload are tested without a clock and without
+// A server in simulated time: arrivals, Admission and WorkQueue as they are, and threads that take
+// a given time for a picture. So the promises about overload are tested without a clock and without
 // noise.
 #pragma once
 
@@ -21,8 +21,8 @@ namespace pixpool {
 struct Callers {
   std::string name;
   Priority priority = Priority::kInteractive;
-  double rate = 0;      // requests a second that come whatever the server does (Poisson); or
-  int closed_loop = 0;  // callers that each wait for their answer, and after a refusal for 0.2 s
+  double rate = 0;       // requests a second that come whatever the server does (Poisson); or
+  int closed_loop = 0;   // callers that each wait for their answer, and after a refusal for 0.2 s
   double deadline = 10;  // seconds
 };
 
@@ -30,7 +30,7 @@ struct Callers {
 struct Outcome {
   int sent = 0;
   int refused = 0;
-  int late = 0;  // taken, but not answered in time
+  int late = 0;                 // taken, but not answered in time
   std::vector<double> seconds;  // of each answer in time
 
   double Percentile(double p) const {
@@ -45,7 +45,9 @@ class Simulation {
  public:
   // Threads and the mean time of a picture on one of them.
   Simulation(int threads, double service_seconds)
-      : threads_(threads), service_seconds_(service_seconds), admission_(Limits(), threads, &clock_) {}
+      : threads_(threads),
+        service_seconds_(service_seconds),
+        admission_(Limits(), threads, &clock_) {}
 
   // The work of a picture takes `factor` as long from `at` on, as with fewer cores.
   void SlowDown(double at, double factor) {
@@ -66,8 +68,8 @@ class Simulation {
     while (!events_.empty() && events_.top().at <= seconds) {
       const Event event = events_.top();
       events_.pop();
-      clock_.Advance(std::chrono::duration_cast<TimeDuration>(
-          std::chrono::duration<double>(event.at - now_)));
+      clock_.Advance(
+          std::chrono::duration_cast<TimeDuration>(std::chrono::duration<double>(event.at - now_)));
       now_ = event.at;
       event.run();
     }
@@ -117,9 +119,10 @@ class Simulation {
       if (callers.closed_loop > 0) At(now_ + 0.2, [this, kind] { Arrive(kind); });
       return;
     }
-    auto job = std::make_shared<Job>(
-        Job{kind, now_, call, std::make_shared<Permit>(*std::move(permit))});
-    queue_.Push({.priority = callers.priority, .caller = callers.name,
+    auto job =
+        std::make_shared<Job>(Job{kind, now_, call, std::make_shared<Permit>(*std::move(permit))});
+    queue_.Push({.priority = callers.priority,
+                 .caller = callers.name,
                  .work = [this, job](const WorkQueue::Turn&) { Begin(job); }});
     StartThreads();
   }
