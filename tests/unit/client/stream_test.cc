@@ -6,6 +6,8 @@
 #include <set>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "client/cpp/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -335,9 +337,10 @@ TEST_F(StreamTest, FewerImagesAreSentAtOnceWhileTheServerSheds) {
     std::deque<v1::StreamFeaturesResponse> room;
     absl::Mutex mu;
     bool ended = false;
+    absl::Notification never;
     std::thread worker([&] {
       while (true) {
-        absl::SleepFor(absl::Milliseconds(2));
+        never.WaitForNotificationWithTimeout(absl::Milliseconds(2));
         absl::MutexLock lock(&mu);
         if (room.empty() && ended) return;
         if (room.empty()) continue;
@@ -364,9 +367,8 @@ TEST_F(StreamTest, FewerImagesAreSentAtOnceWhileTheServerSheds) {
     worker.join();
     return grpc::Status::OK;
   };
-  const auto client = Client::Create({.target = server_.target(),
-                                      .retry = {.max_attempts = 1000, .jitter = 0},
-                                      .timer = &timer_});
+  const auto client = Client::Create(
+      {.target = server_.target(), .retry = {.max_attempts = 1000, .jitter = 0}, .timer = &timer_});
   ASSERT_TRUE(client.ok());
   int features = 0;
   const absl::Status status = Stream(**client, {.max_in_flight = 64})
@@ -390,8 +392,7 @@ TEST_F(StreamTest, PriorityIsTheStreamsOwnOrTheClients) {
     }
     return grpc::Status::OK;
   };
-  const auto client =
-      Client::Create({.target = server_.target(), .priority = v1::PRIORITY_BULK});
+  const auto client = Client::Create({.target = server_.target(), .priority = v1::PRIORITY_BULK});
   ASSERT_TRUE(client.ok());
   StreamOptions options;
   EXPECT_TRUE(Stream(**client, options).Run(Images(1), [](auto) { return true; }).ok());
