@@ -119,7 +119,7 @@ def test_waits_for_the_window_do_not_count(play):
         return None
 
     async def work(client, script):
-        got = await client.extract(images(30), concurrency=8, timeout=2)
+        got = await client.extract(images(40), concurrency=32, timeout=1.5)
         assert got.ok.all()
 
     play(act, work, retry=RetryPolicy(max_attempts=1000))

@@ -97,7 +97,7 @@ def image_failure(error: PixpoolError, name: str, index: int) -> ImageResult:
     return ImageResult(name, index, failure)
 
 
-def priority_to_proto(priority: Priority | None) -> int:
+def priority_to_proto(priority: Priority | None) -> pb.Priority:
     """ValueError for what is no priority. None: the metadata decide, or the server's default."""
     if priority not in _PRIORITIES:
         raise ValueError(f'priority must be "interactive", "bulk" or None, is {priority!r}')
