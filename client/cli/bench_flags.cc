@@ -197,6 +197,10 @@ absl::StatusOr<bench::TransportOptions> BenchFlags::Transport() const {
   options.timeout = connection.timeout();
   options.retry = retry;
   options.headers = *std::move(headers);
+  // KServe's messages have no field for it.
+  if (api == "kserve" && !input.priority.empty()) {
+    options.headers.emplace_back("pixpool-priority", input.priority);
+  }
   return options;
 }
 

@@ -89,6 +89,19 @@ struct RpcOptions {
       .max = kMostMessageBytes,
   };
   Option<int64_t, kMaxMessageBytes> max_message_bytes;
+
+  static constexpr OptionSpec kMaxConnectionAge = {
+      .group = kAddressesGroup,
+      .place = 4,
+      .flag = "--max-connection-age-s",
+      .value_name = "SECONDS",
+      .help = "Age at which clients are asked to connect anew, so that load spreads over servers.",
+      .kind = OptionKind::kNumber,
+      .initial = 30 * 60,
+      .min = 1,
+      .max = 24 * 60 * 60,
+  };
+  Option<int, kMaxConnectionAge> max_connection_age;
 };
 
 }  // namespace pixpool
