@@ -33,9 +33,11 @@ class Goal:
     unit: str  # "%", "x", "ms" or ""
 
     def met(self) -> bool | None:
-        """Whether every case's median is on the right side; None: nothing was measured."""
-        middle = [self.middle(v) for v in self.values.values()]
-        if not middle or any(math.isnan(m) for m in middle):
+        """Whether the median of every case that there was is on the right side; None: there was
+        none.
+        """
+        middle = [m for m in map(self.middle, self.values.values()) if not math.isnan(m)]
+        if not middle:
             return None
         return all(m <= self.limit if self.at_most else m >= self.limit for m in middle)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import itertools
 import json
@@ -13,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 import loaded
 import pictures
@@ -150,11 +151,7 @@ def refusing(lab: Lab, most: float) -> list[Point]:
     )
     flags += ("--threads-per-instance=1", "--decode-threads=1")
     points = []
-    with (
-        lab.server(*flags) as server,
-        concurrent.futures.ThreadPoolExecutor(1) as pool,
-        _keeps_busy(lab, server, pool),
-    ):
+    with lab.server(*flags) as server, _keeps_busy(lab, server):
         server.idle_workers()
         for how in ("full", "draining"):
             if how == "draining":
@@ -178,11 +175,7 @@ def refusing(lab: Lab, most: float) -> list[Point]:
 
 
 @contextlib.contextmanager
-def _keeps_busy(
-    lab: Lab, server: loaded.Server, pool: concurrent.futures.Executor
-) -> Iterator[None]:
-    import grpc
-
+def _keeps_busy(lab: Lab, server: loaded.Server) -> Iterator[None]:
     pictures_held = int(250 * (2 * lab.seconds + 6))
     message = server.pb.ExtractFeaturesRequest(
         images=[server.pb.Image(encoded=lab.image(224, 224).read_bytes())] * pictures_held
