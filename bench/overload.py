@@ -47,7 +47,11 @@ def one_round(lab: overload_runs.Lab) -> dict[str, Any]:
             "waste": overload_runs.waste(lab, server, rate),
             "cores": overload_runs.cores(lab, server, rate),
         }
-    return {**out, "refusing": overload_runs.refusing(lab, rate)}
+    out["refusing"] = overload_runs.refusing(lab, rate)
+    out["left"] = overload_goals.left(out, len(lab.cores))
+    share = 100 * out["left"] / rate
+    print(f"  the cores have {share:.0f} % of the peak left beside ten times the peak")
+    return out
 
 
 def write_docs(results: dict[str, Any]) -> None:

@@ -3,9 +3,9 @@
 At ten times the peak the goal is what the cores have left. Receiving and refusing that traffic
 takes `r` cores, both sides together: measured on a server that refuses all of it (the cheaper of
 two ways, see overload_runs.refusing). An answer takes `a` processor seconds of server and client
-together: measured at the peak. So on `c` cores (c - r) / a answers a second are possible, and the
-goal is 95 % of them. Where r >= c, the traffic alone takes the machine and there is no goal: then
-`r` is what has to become smaller.
+together: measured at the peak. So on `c` cores (c - r) / a answers a second are possible, though
+never more than the peak, and the goal is 95 % of them. Where r >= c, the traffic alone takes the
+machine and there is no goal: then `r` is what has to become smaller.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class Goal:
 
 def goals(results: dict[str, Any]) -> list[Goal]:
     rounds = results["rounds"]
-    return [*_offered(rounds, results["cores"]), *_others(rounds)]
+    return [*_offered(rounds), *_others(rounds)]
 
 
-def _offered(rounds: list[Round], cores: int) -> Iterator[Goal]:
+def _offered(rounds: list[Round]) -> Iterator[Goal]:
     def each(loads: tuple[float, ...], value: Callable[[Round, dict[str, Any]], float]):
         cases: dict[str, list[float]] = {}
         for one in rounds:
@@ -105,7 +105,7 @@ def _offered(rounds: list[Round], cores: int) -> Iterator[Goal]:
         "answers in time at 10 x, of what the cores have left",
         GOODPUT,
         False,
-        each((10.0,), lambda one, p: p["rate"] / left(one, cores)),
+        each((10.0,), lambda one, p: p["rate"] / one["left"]),
         "%",
     )
     yield Goal("p99 of answers, of that at 0.8 x", SLOWER, True, each(all_above, slower), "x")
@@ -117,7 +117,7 @@ def _offered(rounds: list[Round], cores: int) -> Iterator[Goal]:
 def left(one: Round, cores: int) -> float:
     """Answers a second that fit beside ten times the peak; NaN where none do."""
     spare = cores - min(p["cores"] for p in one["refusing"] if p["answered"] < 0.001)
-    return spare / one["peak"]["cpu"] if spare > 0 else math.nan
+    return min(one["peak"]["rate"], spare / one["peak"]["cpu"]) if spare > 0 else math.nan
 
 
 def _others(rounds: list[Round]) -> Iterator[Goal]:

@@ -180,7 +180,10 @@ def overload(results: dict[str, Any], path: Path) -> None:
                 )
         _line(answers, line, "load", "share", f"deadline {deadline:g} s")
         _line(latency, line, "load", "p99", f"deadline {deadline:g} s")
-    answers.axhline(95, color="0.4", linewidth=0.8, linestyle="--")
+    # Of what is possible: the peak, and beside ten times the peak what the cores have left.
+    most = statistics.median(one["left"] / one["peak"]["rate"] for one in results["rounds"])
+    for begin, end, height in ((loads[1], loads[-2], 95), (loads[-2] * 3, loads[-1], 95 * most)):
+        answers.hlines(height, begin, end, color="0.4", linewidth=0.8, linestyle="--")
     answers.set(ylabel="answers in time, % of the peak", title="Answered", ylim=(0, 110))
     latency.set(ylabel="p99 of answers, ms", title="Latency", yscale="log")
     for axes in (answers, latency):
