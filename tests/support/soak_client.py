@@ -27,12 +27,15 @@ from soak_deck import ROOT, Call, Deck
 CHANNELS = 2
 IN_FLIGHT = 12
 PATIENCE = 60  # seconds; the deadline of calls that are not given up
+PRIORITIES = ["", "interactive", "bulk"]
 SHORTEST, LONGEST = 0.0, 0.03  # seconds after which a call is given up
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),  # each call of the tally is one on the server
 ]
+
+Metadata = list[tuple[str, str]]
 
 
 class Client:
@@ -58,24 +61,26 @@ class Client:
             self.left -= 1
             call = self.deck.draw(self.dice, self.options["bad"])
             channel = self.dice.choice(self.channels)
+            priority = self.dice.choice(PRIORITIES)
+            metadata = [("pixpool-priority", priority)] if priority else []
             if self.dice.random() < self.options["given_up"]:
-                await self.give_up(channel, call)
+                await self.give_up(channel, call, metadata)
             else:
-                code = await self.finish(channel, call)
+                code = await self.finish(channel, call, metadata)
                 self.kept[f"{call.name} {code}"] += 1
 
-    async def finish(self, channel: grpc.aio.Channel, call: Call) -> str:
+    async def finish(self, channel: grpc.aio.Channel, call: Call, metadata: Metadata) -> str:
         """Waits for the end, and looks whether as much was answered as was asked for."""
-        answers = 0
+        answers, how = 0, {"timeout": PATIENCE, "metadata": metadata}
         if call.stream:
-            sent = channel.stream_stream(call.method)(iter(call.messages), timeout=PATIENCE)
+            sent = channel.stream_stream(call.method)(iter(call.messages), **how)
             try:
                 async for _ in sent:
                     answers += 1
             except grpc.RpcError:
                 pass
         else:
-            sent = channel.unary_unary(call.method)(call.messages[0], timeout=PATIENCE)
+            sent = channel.unary_unary(call.method)(call.messages[0], **how)
             try:
                 answers = bool(await sent)
             except grpc.RpcError:
@@ -89,11 +94,11 @@ class Client:
             self.surprises[f"{call.name}: {answers} answers of {wanted}"] += 1
         return code
 
-    async def give_up(self, channel: grpc.aio.Channel, call: Call) -> None:
+    async def give_up(self, channel: grpc.aio.Channel, call: Call, metadata: Metadata) -> None:
         trace, after = f"{self.dice.getrandbits(128):032x}", self.dice.uniform(SHORTEST, LONGEST)
         cancels = self.dice.random() < 0.7
         how: dict[str, Any] = {
-            "metadata": [("traceparent", f"00-{trace}-00000000000000aa-01")],
+            "metadata": [*metadata, ("traceparent", f"00-{trace}-00000000000000aa-01")],
             "timeout": PATIENCE if cancels else after,
         }
         if call.stream:

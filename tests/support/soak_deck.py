@@ -178,6 +178,8 @@ class Deck:
         request.inputs.add(name="image", datatype="BYTES", shape=[len(data), 1])
         request.raw_input_contents.append(b"".join(len(d).to_bytes(4, "little") + d for d in data))
         request.outputs.add(name=self.heads[i % len(self.heads)])
+        if priority := self.dice.choice([0, 1, 2]):  # Triton's numbers
+            request.parameters["priority"].uint64_param = priority
         if not real and (side := self.dice.choice(SIDES)):
             for name in ("input_height_px", "input_width_px"):
                 request.parameters[name].int64_param = side
