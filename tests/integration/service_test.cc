@@ -14,6 +14,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "pixpool/v1/feature_service.grpc.pb.h"
+#include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/status.h"
@@ -56,16 +57,23 @@ std::string FieldOf(const grpc::Status& status) {
                                                           : "";
 }
 
+RpcOptions StreamsOf(int most_in_flight) {
+  RpcOptions options;
+  options.call.max_stream_in_flight = most_in_flight;
+  return options;
+}
+
 class ServiceTest : public ::testing::Test {
  protected:
-  void Make(PipelineOptions pipeline_options = {}, RpcOptions rpc_options = {}) {
+  void Make(PipelineOptions pipeline_options = {}) { Make(pipeline_options, RpcOptions()); }
+  void Make(PipelineOptions pipeline_options, RpcOptions rpc_options) {
     // The same on every machine.
     if (pipeline_options.decode_threads == 0) pipeline_options.decode_threads = 2;
     fake_ = std::make_unique<FakeRegistry>();
     pipeline_ =
         std::make_unique<Pipeline>(pipeline_options, &fake_->registry, &metrics_, Clock::Real());
     service_ = std::make_unique<FeatureService>(rpc_options, pipeline_.get(), &fake_->registry,
-                                                &metrics_, Clock::Real());
+                                                &metrics_, Clock::Real(), &watch_);
     rpc_options.listen = "127.0.0.1:0";
     auto server = StartGrpcServer(rpc_options, {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
@@ -101,6 +109,7 @@ class ServiceTest : public ::testing::Test {
   }
 
   Metrics metrics_;
+  CallWatch watch_{Clock::Real(), std::chrono::milliseconds(10)};
   std::unique_ptr<FakeRegistry> fake_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<FeatureService> service_;
@@ -313,7 +322,7 @@ TEST_F(ServiceTest, DeadlineOfTheClientIsHonoured) {
 }
 
 TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
-  Make({}, {.call = {.max_stream_in_flight = 4}});
+  Make({}, StreamsOf(4));
   constexpr int kImages = 200;
   grpc::ClientContext context;
   auto stream = stub_->StreamFeatures(&context);
@@ -349,7 +358,7 @@ TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
 }
 
 TEST_F(ServiceTest, StreamHoldsTheClientBackBeyondItsBound) {
-  Make({}, {.call = {.max_stream_in_flight = 3}});
+  Make({}, StreamsOf(3));
   fake_->model->Hold();
   grpc::ClientContext context;
   auto stream = stub_->StreamFeatures(&context);
@@ -605,7 +614,9 @@ TEST_F(ServiceTest, EveryCallOfTheApiIsAnsweredAndCountedUnderItsName) {
 TEST_F(ServiceTest, PortInUseIsOneClearError) {
   Make();
   const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
-  const auto second = StartGrpcServer({.listen = taken}, {service_.get()});
+  RpcOptions options;
+  options.listen = taken;
+  const auto second = StartGrpcServer(options, {service_.get()});
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(taken));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));
