@@ -73,7 +73,10 @@ class Process {
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
         calls_(Clock::Real(), kWatchPeriod),
         service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
-        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready(); }},
+        kserve_({.call = config.rpc.call,
+                 .caller_header = config.rpc.caller_header,
+                 .version = kVersion,
+                 .ready = [this] { return ready(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);

@@ -11,6 +11,7 @@ namespace pixpool::kserve {
 
 struct ServiceOptions {
   CallOptions call;
+  std::string caller_header;    // see CallerOf
   std::string version;          // of the server
   std::function<bool()> ready;  // whether the server takes work; called on any thread
 };

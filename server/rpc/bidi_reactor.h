@@ -57,7 +57,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       : options_(options),
         deps_(deps),
         context_(context),
-        caller_(CallerOf(*context, deps.options->caller_header)),
+        caller_(CallerOf(*context, *deps.caller_header)),
         record_(options.method, OriginOf(*context), deps.metrics, deps.clock) {}
 
   void Start() noexcept {

@@ -38,6 +38,7 @@ class Pipeline;
 // What the calls of a service share. Does not own anything.
 struct CallDeps {
   const CallOptions* options = nullptr;
+  const std::string* caller_header = nullptr;  // see CallerOf
   Pipeline* pipeline = nullptr;
   Metrics* metrics = nullptr;
   const Clock* clock = nullptr;

@@ -50,20 +50,6 @@ struct CallOptions {
       .max = 10'000,
   };
   Option<int, kMaxStreamInFlight> max_stream_in_flight;
-
-  static constexpr OptionSpec kCallerHeader = {
-      .group = kAdmissionGroup,
-      .place = 40,
-      .flag = "--caller-header",
-      .value_name = "NAME",
-      .help =
-          "Metadata entry, in lower case, whose value says whose a call is; without one its "
-          "address does. Callers share the server fairly.",
-      .kind = OptionKind::kText,
-      .initial = "",
-      .may_be_empty = true,
-  };
-  Option<std::string, kCallerHeader> caller_header;
 };
 
 // The gRPC port and the calls that come in by it.
@@ -103,6 +89,20 @@ struct RpcOptions {
       .max = kMostMessageBytes,
   };
   Option<int64_t, kMaxMessageBytes> max_message_bytes;
+
+  static constexpr OptionSpec kCallerHeader = {
+      .group = kAdmissionGroup,
+      .place = 40,
+      .flag = "--caller-header",
+      .value_name = "NAME",
+      .help =
+          "Metadata entry, in lower case, whose value says whose a call is; without one its "
+          "address does. Callers share the server fairly.",
+      .kind = OptionKind::kText,
+      .initial = "",
+      .may_be_empty = true,
+  };
+  Option<std::string, kCallerHeader> caller_header;
 };
 
 }  // namespace pixpool

@@ -34,7 +34,7 @@ absl::Status NeverArrived() {
 RawUnaryReactor::RawUnaryReactor(RpcMethod method, const CallDeps& deps,
                                  grpc::CallbackServerContext* context)
     : context_(context),
-      call_(NewCallContext(*context, deps, CallerOf(*context, deps.options->caller_header),
+      call_(NewCallContext(*context, deps, CallerOf(*context, *deps.caller_header),
                            Priority::kInteractive)),
       record_(method, OriginOf(*context), deps.metrics, deps.clock),
       deps_(deps) {}

@@ -57,16 +57,9 @@ std::string FieldOf(const grpc::Status& status) {
                                                           : "";
 }
 
-RpcOptions StreamsOf(int most_in_flight) {
-  RpcOptions options;
-  options.call.max_stream_in_flight = most_in_flight;
-  return options;
-}
-
 class ServiceTest : public ::testing::Test {
  protected:
-  void Make(PipelineOptions pipeline_options = {}) { Make(pipeline_options, RpcOptions()); }
-  void Make(PipelineOptions pipeline_options, RpcOptions rpc_options) {
+  void Make(PipelineOptions pipeline_options = {}, RpcOptions rpc_options = {}) {
     // The same on every machine.
     if (pipeline_options.decode_threads == 0) pipeline_options.decode_threads = 2;
     fake_ = std::make_unique<FakeRegistry>();
@@ -322,7 +315,7 @@ TEST_F(ServiceTest, DeadlineOfTheClientIsHonoured) {
 }
 
 TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
-  Make({}, StreamsOf(4));
+  Make({}, {.call = {.max_stream_in_flight = 4}});
   constexpr int kImages = 200;
   grpc::ClientContext context;
   auto stream = stub_->StreamFeatures(&context);
@@ -358,7 +351,7 @@ TEST_F(ServiceTest, StreamAnswersEveryImageOnceAndKeepsGoingAfterABadOne) {
 }
 
 TEST_F(ServiceTest, StreamHoldsTheClientBackBeyondItsBound) {
-  Make({}, StreamsOf(3));
+  Make({}, {.call = {.max_stream_in_flight = 3}});
   fake_->model->Hold();
   grpc::ClientContext context;
   auto stream = stub_->StreamFeatures(&context);
@@ -614,9 +607,7 @@ TEST_F(ServiceTest, EveryCallOfTheApiIsAnsweredAndCountedUnderItsName) {
 TEST_F(ServiceTest, PortInUseIsOneClearError) {
   Make();
   const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
-  RpcOptions options;
-  options.listen = taken;
-  const auto second = StartGrpcServer(options, {service_.get()});
+  const auto second = StartGrpcServer({.listen = taken}, {service_.get()});
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(taken));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));
