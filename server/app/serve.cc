@@ -17,6 +17,7 @@
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
 #include "server/pipeline/pipeline.h"
+#include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/head_fields.h"
@@ -27,6 +28,9 @@ namespace {
 
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
+
+// How often calls that wait for their clients are looked at.
+constexpr std::chrono::milliseconds kWatchPeriod(100);
 
 // SIGTERM and SIGINT as something that can be waited for. They are blocked in every thread from
 // construction on.
@@ -67,14 +71,18 @@ class Process {
         cores_(AvailableCpuCount()),
         registry_(config.registry.default_model),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
-        service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real()),
-        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready(); }},
-                &pipeline_, &registry_, &metrics_, Clock::Real()) {
+        calls_(Clock::Real(), kWatchPeriod),
+        service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
+        kserve_({.call = config.rpc.call,
+                 .caller_header = config.rpc.caller_header,
+                 .version = kVersion,
+                 .ready = [this] { return ready(); }},
+                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
     metrics_.SetBuildInfo(kVersion, grpc::Version(), TorchVersion());
-    metrics_.SetGaugeSource([this] { return pipeline_.Gauges(); });
+    metrics_.SetGaugeSource([this] { return Gauges(); });
   }
 
   ~Process() {
@@ -142,6 +150,14 @@ class Process {
   }
 
  private:
+  GaugeReadings Gauges() const {
+    GaugeReadings readings = pipeline_.Gauges();
+    const CallWatch::Unread unread = calls_.unread();
+    readings.unread_answers = static_cast<double>(unread.answers);
+    readings.unread_answer_bytes = static_cast<double>(unread.bytes);
+    return readings;
+  }
+
   bool ready() const { return !draining_ && registry_.AllReady(); }
 
   void SetServing(bool serving) {
@@ -156,6 +172,7 @@ class Process {
   Metrics metrics_;
   ModelRegistry registry_;
   Pipeline pipeline_;
+  CallWatch calls_;
   FeatureService service_;
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;

@@ -10,6 +10,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
+#include "server/rpc/unknown_calls.h"
 
 namespace pixpool {
 namespace {
@@ -67,6 +68,7 @@ class GrpcServerImpl final : public GrpcServer {
       builder.SetOption(std::make_unique<WithoutReflection>());
     }
     for (grpc::Service* service : services) builder.RegisterService(service);
+    builder.RegisterCallbackGenericService(&unknown_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       return absl::UnavailableError(
@@ -93,6 +95,7 @@ class GrpcServerImpl final : public GrpcServer {
 
  private:
   int port_ = 0;
+  UnknownCalls unknown_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -102,6 +102,20 @@ struct RpcOptions {
       .max = 24 * 60 * 60,
   };
   Option<int, kMaxConnectionAge> max_connection_age;
+
+  static constexpr OptionSpec kCallerHeader = {
+      .group = kAdmissionGroup,
+      .place = 40,
+      .flag = "--caller-header",
+      .value_name = "NAME",
+      .help =
+          "Metadata entry, in lower case, whose value says whose a call is; without one its "
+          "address does. Callers share the server fairly.",
+      .kind = OptionKind::kText,
+      .initial = "",
+      .may_be_empty = true,
+  };
+  Option<std::string, kCallerHeader> caller_header;
 };
 
 }  // namespace pixpool
