@@ -74,8 +74,8 @@ class Lab:
     ) -> loaded.Load:
         """A load that counts `seconds`, else as long as all do."""
         report = self.folder / f"report-{next(self._reports)}.json"
-        common = ("--warm-up", warm_up, "--duration", seconds or self.seconds)
-        common += ("--connections", connections, "--timeout", timeout)
+        common: list[object] = ["--warm-up", warm_up, "--duration", seconds or self.seconds]
+        common += ["--connections", connections, "--timeout", timeout]
         return loaded.Load(target, self.picture, report, *common, *flags)
 
 
@@ -138,18 +138,10 @@ def refusing(lab: Lab, most: float) -> list[Point]:
     One call of thousands of pictures keeps the place. The threads that work on it only get what all
     others leave, and their time does not count.
     """
-    flags = (
-        "--max-in-flight-requests=1",
-        "--max-stream-in-flight=1",
-        "--max-images-per-request=10000",
-    )
-    flags += (
-        "--max-deadline-ms=600000",
-        "--drain-timeout-ms=600000",
-        "--instances=1",
-        "--max-message-bytes=1GiB",
-    )
-    flags += ("--threads-per-instance=1", "--decode-threads=1")
+    flags = ["--max-in-flight-requests=1", "--max-stream-in-flight=1"]
+    flags += ["--max-images-per-request=10000", "--max-message-bytes=1GiB"]
+    flags += ["--max-deadline-ms=600000", "--drain-timeout-ms=600000"]
+    flags += ["--instances=1", "--threads-per-instance=1", "--decode-threads=1"]
     points = []
     with lab.server(*flags) as server, _keeps_busy(lab, server):
         server.idle_workers()
@@ -182,8 +174,7 @@ def _keeps_busy(lab: Lab, server: loaded.Server) -> Iterator[None]:
     )
     data = message.SerializeToString()
     channel = grpc.insecure_channel(server.target, [("grpc.max_send_message_length", -1)])
-    call = channel.unary_unary(server.method)
-    held = call.future(data, timeout=600)
+    held: Any = channel.unary_unary(server.method).future(data, timeout=600)
     end = time.monotonic() + 20
     while not server.in_flight():
         if held.done() or time.monotonic() > end:
@@ -224,7 +215,7 @@ def cores(lab: Lab, server: loaded.Server, most: float) -> Point:
 
     def share(begin: float, end: float, of: float) -> float:
         held = [rate for at, rate in rates if begin <= at and at + width <= end]
-        return sum(held) / len(held) / of
+        return float(sum(held) / len(held) / of)
 
     point = {
         "one": one,
@@ -275,7 +266,7 @@ def classes(lab: Lab, server: loaded.Server, most: float) -> Point:
 
 def answered(run: Point) -> float:
     """The answered share; 0 also where a call that never came back keeps its caller waiting."""
-    return (run["requests"] - run["requests_failed"]) / max(1, run["requests"])
+    return float(run["requests"] - run["requests_failed"]) / max(1, run["requests"])
 
 
 def fairness(lab: Lab, server: loaded.Server) -> Point:
