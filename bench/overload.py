@@ -27,6 +27,7 @@ from typing import Any
 
 import models
 import overload_goals
+import overload_mixed
 import overload_runs
 import plot
 import report
@@ -44,10 +45,10 @@ def one_round(lab: overload_runs.Lab) -> dict[str, Any]:
         out: dict[str, Any] = {
             "peak": most,
             "offered": overload_runs.offered(lab, server, rate),
-            "classes": overload_runs.classes(lab, server, rate),
-            "fairness": overload_runs.fairness(lab, server),
-            "waste": overload_runs.waste(lab, server, rate),
-            "cores": overload_runs.cores(lab, server, rate),
+            "classes": overload_mixed.classes(lab, server, rate),
+            "fairness": overload_mixed.fairness(lab, server),
+            "waste": overload_mixed.waste(lab, server, rate),
+            "cores": overload_mixed.cores(lab, server, rate),
         }
         out["peak_after"] = overload_runs.peak(lab, server)
     out["refusing"] = overload_runs.refusing(lab, rate)
