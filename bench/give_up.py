@@ -15,6 +15,7 @@ import json
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -22,9 +23,7 @@ CHANNELS = 8
 FRAME = 5  # bytes before the message
 
 
-async def call(
-    stub: grpc.aio.UnaryUnaryMultiCallable, data: bytes, cancel: bool, after: float
-) -> str:
+async def call(stub: Any, data: bytes, cancel: bool, after: float) -> str:
     sent = stub(data, timeout=5 if cancel else after)
     if cancel:
         asyncio.get_running_loop().call_later(after, sent.cancel)
@@ -34,7 +33,7 @@ async def call(
         return "CANCELLED"
     except grpc.RpcError:
         pass
-    return (await sent.code()).name
+    return str((await sent.code()).name)
 
 
 async def main(
@@ -43,7 +42,7 @@ async def main(
     data = Path(file).read_bytes()[FRAME:]
     dice, options = random.Random(1), [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(target, options) for _ in range(CHANNELS)]
-    stubs = [channel.unary_unary(method) for channel in channels]
+    stubs: list[Any] = [channel.unary_unary(method) for channel in channels]
     loop = asyncio.get_running_loop()
     begin, calls = loop.time(), []
     for i in range(int(count)):

@@ -7,7 +7,8 @@ One 600x400 JPEG, default options of the server, 16 connections. In each round:
 - a server that refuses everything at 10 times the peak, which tells what the cores have left;
 - all cores, then one, then all, at twice the peak;
 - bulk beside interactive calls, and one caller with 1,000 calls beside one with one;
-- calls that are given up, and what work they cost after that.
+- calls that are given up, and what work they cost after that;
+- the peak once more, which tells whether anything else ran on the machine.
 
 Warm-ups do not count. Ratios are to the peak of the same round. --quick is one short round and
 shows whether something is broken; with few calls its p99 is hardly more than the slowest call.
@@ -26,12 +27,14 @@ from typing import Any
 
 import models
 import overload_goals
+import overload_mixed
 import overload_runs
 import plot
 import report
 from contestants import ROOT
 
 MARKS = ("<!-- measured: bench/overload --docs -->\n", "<!-- end of overload -->\n")
+DRIFT = 0.1  # of the peak that is put up with
 SERVER = ROOT / "build/release/bin/pixpool-server"
 
 
@@ -39,19 +42,32 @@ def one_round(lab: overload_runs.Lab) -> dict[str, Any]:
     with lab.server() as server:
         most = overload_runs.peak(lab, server)
         rate = most["rate"]
-        out = {
+        out: dict[str, Any] = {
             "peak": most,
             "offered": overload_runs.offered(lab, server, rate),
-            "classes": overload_runs.classes(lab, server, rate),
-            "fairness": overload_runs.fairness(lab, server),
-            "waste": overload_runs.waste(lab, server, rate),
-            "cores": overload_runs.cores(lab, server, rate),
+            "classes": overload_mixed.classes(lab, server, rate),
+            "fairness": overload_mixed.fairness(lab, server),
+            "waste": overload_mixed.waste(lab, server, rate),
+            "cores": overload_mixed.cores(lab, server, rate),
         }
+        out["peak_after"] = overload_runs.peak(lab, server)
     out["refusing"] = overload_runs.refusing(lab, rate)
     out["left"] = overload_goals.left(out, len(lab.cores))
     share = 100 * out["left"] / rate
     print(f"  the cores have {share:.0f} % of the peak left beside ten times the peak")
     return out
+
+
+def drift(results: dict[str, Any]) -> str:
+    """Whether the machine was the same from beginning to end: all ratios are to the peak of the
+    beginning.
+    """
+    moved = [one["peak_after"]["rate"] / one["peak"]["rate"] for one in results["rounds"]]
+    text = "peak at the end of a round, of that at its beginning: "
+    text += ", ".join(f"{100 * share:.0f} %" for share in moved)
+    if any(abs(share - 1) > DRIFT for share in moved):
+        text += "; something else runs on this machine, so the figures say little"
+    return text
 
 
 def write_docs(results: dict[str, Any]) -> None:
@@ -106,6 +122,7 @@ def main() -> None:
     (args.out / "overload.json").write_text(json.dumps(results, indent=1) + "\n")
     plot.overload(results, args.out / "overload.svg")
     print("\n" + overload_goals.table(results))
+    print(drift(results))
     print(f"wrote overload.json and overload.svg in {args.out}")
     if args.docs:
         write_docs(results)

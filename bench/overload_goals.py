@@ -20,6 +20,7 @@ GOODPUT, SLOWER, REFUSAL_MS = 0.95, 1.5, 10.0
 ANSWERED, BULK_KEEPS, QUIET_ANSWERED = 0.994, 0.05, 0.99
 
 Round = dict[str, Any]
+Cases = dict[str, list[float]]  # case -> a value a round; "" where there is one case only
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Goal:
     what: str
     limit: float
     at_most: bool
-    values: dict[str, list[float]]  # case -> a value a round; "" where there is one case only
+    values: Cases
     unit: str  # "%", "x", "ms" or ""
 
     def met(self) -> bool | None:
@@ -79,8 +80,8 @@ def goals(results: dict[str, Any]) -> list[Goal]:
 
 
 def _offered(rounds: list[Round]) -> Iterator[Goal]:
-    def each(loads: tuple[float, ...], value: Callable[[Round, dict[str, Any]], float]):
-        cases: dict[str, list[float]] = {}
+    def each(loads: tuple[float, ...], value: Callable[[Round, dict[str, Any]], float]) -> Cases:
+        cases: Cases = {}
         for one in rounds:
             for point in one["offered"]:
                 if point["load"] in loads:
@@ -121,14 +122,14 @@ def left(one: Round, cores: int) -> float:
 
 
 def _others(rounds: list[Round]) -> Iterator[Goal]:
-    def over(part: str, **values: Callable[[dict[str, Any]], float]):
+    def over(part: str, **values: Callable[[dict[str, Any]], float]) -> Cases:
         return {
             name.replace("_", " ").strip(): [value(one[part]) for one in rounds]
             for name, value in values.items()
         }
 
     yield Goal(
-        f"answers from {10} s after a change of cores on, of the new peak",
+        "answers from 10 s after a change of cores on, of the new peak",
         GOODPUT,
         False,
         over("cores", to_one=lambda p: p["share_down"], to_all=lambda p: p["share_up"]),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from soak import REAL, Soak, growth, make_models
+from soak import REAL, Round, Soak, growth, make_models
 
 CALLS, ROUNDS, CLIENTS = 6_000, 3, 2
 
@@ -46,3 +46,23 @@ def test_a_call_of_a_stranger_is_found(soak, api):
     soak.counted = once_less  # the round begins with what was counted before the stranger's call
     (problem,) = soak.round(200, 1, 99).problems
     assert problem.startswith("ListModels OK: the server counts ")
+
+
+def levels(name: str, values: list[float]) -> list[str]:
+    """What is found of rounds in which only this changes."""
+    level = {"descriptors": 13, "threads": 32, "resident_mb": 200.0}
+    return growth([Round(1000, **level | {name: value}) for value in values])[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "found"),
+    [
+        ("resident_mb", [150.0, 200.0, 205.0, 204.0, 206.0, 205.0], 0),  # caches fill at first
+        ("resident_mb", [150.0, 200.0, 220.0, 240.0, 260.0, 280.0], 1),
+        ("descriptors", [13, 14, 13, 13, 14, 13], 0),
+        ("descriptors", [13, 14, 15, 16, 17, 18], 1),
+        ("threads", [32, 33, 40, 50, 60, 70], 1),
+    ],
+)
+def test_what_grows_is_found(name, values, found):
+    assert len(levels(name, values)) == found

@@ -41,6 +41,7 @@ REAL = "efficientnet-lite0"
 COUNTED = re.compile(r'^pixpool_requests_total\{code="(\w+)",method="(\w+)"\} (\d+)', re.MULTILINE)
 # One thread for a network so small: else threads mostly wait for one another.
 FLAGS = ("--instances", str(len(os.sched_getaffinity(0))), "--threads-per-instance", "1")
+REFUSED = 0.01  # of the calls of a round at most
 SETTLE = 10  # seconds until the server has counted a round's last call and closed its connections
 
 Tally = collections.Counter[str]  # "Method CODE" -> calls
@@ -109,7 +110,7 @@ class Soak:
             if +got == expected or time.monotonic() > end:
                 break
             time.sleep(0.1)
-        self._compare(out, expected, got, given_up, seen)
+        self._compare(out, kept, expected, got, given_up, seen)
         out.given_up, out.unseen = len(given_up), len(given_up.keys() - seen.keys())
         self.total += expected
         self._levels(out, end)
@@ -147,6 +148,7 @@ class Soak:
     def _compare(
         self,
         out: Round,
+        kept: Tally,
         expected: Tally,
         got: Tally,
         given_up: dict[str, Any],
@@ -159,6 +161,9 @@ class Soak:
                 )
             if what.endswith((" INTERNAL", " UNKNOWN")) and got[what]:
                 out.problems.append(f"{what}: {got[what]} times")
+        refused = sum(n for what, n in kept.items() if what.endswith(" UNAVAILABLE"))
+        if refused > REFUSED * out.calls:
+            out.problems.append(f"{refused} calls were refused, although few are in flight")
         # What else a call that is given up ends with may be the client library's own word.
         for trace, (_, method, code) in given_up.items():
             if code == "OK" and seen.get(trace) != "OK":
