@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -34,6 +35,14 @@ namespace {
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
 
+void LogHealth(const char* what, const absl::Status& now) {
+  if (now.ok()) {
+    Log(LogLevel::kInfo, Concat(what, "_again"));
+  } else {
+    Log(LogLevel::kWarning, Concat("not_", what), {{"message", ToStd(now.message())}});
+  }
+}
+
 // Everything that lives as long as the process serves; members are destroyed in reverse, users
 // first.
 class Process {
@@ -44,13 +53,20 @@ class Process {
         registry_(config.registry.default_model),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
         service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real()),
-        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready_.Run().ok(); }},
+        kserve_({.call = config.rpc.call,
+                 .version = kVersion,
+                 .ready = [this] { return ready_.Run().ok(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
     metrics_.SetBuildInfo(kVersion, grpc::Version(), TorchVersion());
-    metrics_.SetGaugeSource([this] { return pipeline_.Gauges(); });
+    metrics_.SetGaugeSource([this] {
+      GaugeReadings now = pipeline_.Gauges();
+      now.connections = grpc_->connections();
+      now.connections_capacity = grpc_->connection_capacity();
+      return now;
+    });
     ready_.Add("process",
                [this] { return draining_ ? absl::UnavailableError("drains") : absl::OkStatus(); });
     ready_.Add("models", [this] {
@@ -69,7 +85,14 @@ class Process {
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
-    PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}));
+    PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
+    for (HealthChecks* checks : {&live_, &ready_}) {
+      checks->Add("port", [this] { return grpc_->Answers(); });
+    }
+    live_watch_ =
+        std::make_unique<HealthWatch>(&live_, [first = true](const absl::Status& now) mutable {
+          if (!std::exchange(first, false)) LogHealth("live", now);
+        });
     const std::string& http_listen = config_.http.listen;
     if (!http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
@@ -83,9 +106,8 @@ class Process {
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
     watch_->Look();
     loader_ = std::thread([this] {
-      load_status_ =
-          LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
-                      [this](const std::string& name) { Tell(name, true); });
+      load_status_ = LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_,
+                                 &metrics_, [this](const std::string& name) { Tell(name, true); });
       watch_->Look();
       loaded_ = true;
     });
@@ -129,8 +151,7 @@ class Process {
   void ReadinessChanged(const absl::Status& now) {
     if (draining_) return;
     if (loaded_) {
-      Log(now.ok() ? LogLevel::kInfo : LogLevel::kWarning, now.ok() ? "ready_again" : "not_ready",
-          {{"message", ToStd(now.message())}});
+      LogHealth("ready", now);
     }
     std::map<std::string, bool> names = {{"", now.ok()}};
     for (const char* name : kServiceNames) names[name] = now.ok();
@@ -161,6 +182,7 @@ class Process {
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HealthWatch> watch_;
+  std::unique_ptr<HealthWatch> live_watch_;
   absl::Mutex told_mu_;
   std::map<std::string, bool> told_ ABSL_GUARDED_BY(told_mu_);  // gRPC's health by name
   std::atomic<bool> draining_{false};

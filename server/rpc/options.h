@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/base/option.h"
+#include "server/net/options.h"
 
 namespace pixpool {
 
@@ -89,6 +90,8 @@ struct RpcOptions {
       .max = kMostMessageBytes,
   };
   Option<int64_t, kMaxMessageBytes> max_message_bytes;
+
+  ConnectionOptions connections;
 };
 
 }  // namespace pixpool
