@@ -229,6 +229,20 @@ ROWS = {
             {"max": 1, "line": 0.7},
         ),
         (
+            "Connections",
+            "percentunit",
+            "Of the gRPC port, of those allowed.",
+            {"{{instance}}": now("pixpool_connections") + " / " + now("pixpool_connections_limit")},
+            {"max": 1, "line": 0.8},
+        ),
+        (
+            "Connections refused",
+            "cps",
+            "full, address, rate: limits. no_preface: silent, or no HTTP/2. descriptors: none left.",
+            {"{{reason}}": by("reason", rate("pixpool_connections_refused_total"))},
+            {"stack": True},
+        ),
+        (
             "Log lines lost",
             "ops",
             "Dropped because their reader was too slow.",

@@ -1,18 +1,25 @@
 #include "server/app/serve.h"
 
 #include <atomic>
-#include <csignal>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "grpcpp/grpcpp.h"
+#include "server/app/health_watch.h"
 #include "server/app/loader.h"
+#include "server/app/signals.h"
 #include "server/base/cpu_quota.h"
+#include "server/base/health_checks.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
@@ -32,35 +39,13 @@ constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
 // How often calls that wait for their clients are looked at.
 constexpr std::chrono::milliseconds kWatchPeriod(100);
 
-// SIGTERM and SIGINT as something that can be waited for. They are blocked in every thread from
-// construction on.
-class StopSignal {
- public:
-  StopSignal() {
-    std::signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+void LogHealth(const char* what, const absl::Status& now) {
+  if (now.ok()) {
+    Log(LogLevel::kInfo, Concat(what, "_again"));
+  } else {
+    Log(LogLevel::kWarning, Concat("not_", what), {{"message", ToStd(now.message())}});
   }
-
-  // Whether a signal came within `wait`.
-  bool WaitFor(std::chrono::milliseconds wait) const {
-    const timespec t{.tv_sec = wait.count() / 1000, .tv_nsec = wait.count() % 1000 * 1'000'000};
-    return sigtimedwait(&set_, nullptr, &t) > 0;
-  }
-
-  void Wait() const {
-    int signal = 0;
-    sigwait(&set_, &signal);
-  }
-
-  // From now on a signal ends the process.
-  void Release() const { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
-
- private:
-  sigset_t set_;
-};
+}
 
 // Everything that lives as long as the process serves; members are destroyed in reverse, users
 // first.
@@ -76,13 +61,18 @@ class Process {
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
                  .version = kVersion,
-                 .ready = [this] { return ready(); }},
+                 .ready = [this] { return ready_.Run().ok(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
     metrics_.SetBuildInfo(kVersion, grpc::Version(), TorchVersion());
     metrics_.SetGaugeSource([this] { return Gauges(); });
+    ready_.Add("process",
+               [this] { return draining_ ? absl::UnavailableError("drains") : absl::OkStatus(); });
+    ready_.Add("models", [this] {
+      return registry_.AllReady() ? absl::OkStatus() : absl::UnavailableError("not all are loaded");
+    });
   }
 
   ~Process() {
@@ -96,22 +86,30 @@ class Process {
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
-    PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}));
-    SetServing(false);
+    PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
+    for (HealthChecks* checks : {&live_, &ready_}) {
+      checks->Add("port", [this] { return grpc_->Answers(); });
+    }
+    live_watch_ =
+        std::make_unique<HealthWatch>(&live_, [first = true](const absl::Status& now) mutable {
+          if (!std::exchange(first, false)) LogHealth("live", now);
+        });
     const std::string& http_listen = config_.http.listen;
     if (!http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
-                            .live = [] { return true; },
-                            .ready = [this] { return ready(); }};
+                            .live = [this] { return live_.Run(); },
+                            .ready = [this] { return ready_.Run(); }};
       PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(http_listen, std::move(handlers)));
     }
     Log(LogLevel::kInfo, "listening",
         {{"grpc", config_.rpc.listen.value()}, {"http", http_listen}, {"cores", cores_}});
+    watch_ = std::make_unique<HealthWatch>(
+        &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
+    watch_->Look();
     loader_ = std::thread([this] {
-      load_status_ =
-          LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
-                      [this](const std::string& name) { grpc_->SetServing(name, true); });
-      if (load_status_.ok()) SetServing(true);
+      load_status_ = LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_,
+                                 &metrics_, [this](const std::string& name) { Tell(name, true); });
+      watch_->Look();
       loaded_ = true;
     });
     return absl::OkStatus();
@@ -155,21 +153,39 @@ class Process {
     const CallWatch::Unread unread = calls_.unread();
     readings.unread_answers = static_cast<double>(unread.answers);
     readings.unread_answer_bytes = static_cast<double>(unread.bytes);
+    readings.connections = grpc_->connections();
+    readings.connections_capacity = grpc_->connection_capacity();
     return readings;
   }
 
-  bool ready() const { return !draining_ && registry_.AllReady(); }
+  // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.
+  void ReadinessChanged(const absl::Status& now) {
+    if (draining_) return;
+    if (loaded_) {
+      LogHealth("ready", now);
+    }
+    std::map<std::string, bool> names = {{"", now.ok()}};
+    for (const char* name : kServiceNames) names[name] = now.ok();
+    for (const ModelEntry& entry : registry_.List()) {
+      names[entry.name] |= now.ok() && entry.state == ModelState::kReady;
+    }
+    for (const auto& [name, serving] : names) Tell(name, serving);
+  }
 
-  void SetServing(bool serving) {
-    grpc_->SetServing("", serving);
-    for (const char* name : kServiceNames) grpc_->SetServing(name, serving);
-    if (serving) return;
-    for (const ModelEntry& entry : registry_.List()) grpc_->SetServing(entry.name, false);
+  // Whoever watches a name gets a message for each call of SetServing: changes only.
+  void Tell(const std::string& name, bool serving) {
+    absl::MutexLock lock(&told_mu_);
+    const auto [entry, first] = told_.try_emplace(name, serving);
+    if (!first && entry->second == serving) return;
+    entry->second = serving;
+    grpc_->SetServing(name, serving);
   }
 
   const Config config_;
   const int cores_;
   Metrics metrics_;
+  HealthChecks live_;   // /livez: whether a restart would help
+  HealthChecks ready_;  // /readyz and gRPC's health: whether new work should come
   ModelRegistry registry_;
   Pipeline pipeline_;
   CallWatch calls_;
@@ -177,6 +193,10 @@ class Process {
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<HealthWatch> watch_;
+  std::unique_ptr<HealthWatch> live_watch_;
+  absl::Mutex told_mu_;
+  std::map<std::string, bool> told_ ABSL_GUARDED_BY(told_mu_);  // gRPC's health by name
   std::atomic<bool> draining_{false};
   std::atomic<bool> loaded_{false};
   absl::Status load_status_;  // written before loaded_, read after

@@ -2,8 +2,8 @@
 
 #include <optional>
 
+#include "server/base/host_port.h"
 #include "server/base/text.h"
-#include "server/config/config_table.h"
 
 namespace pixpool {
 namespace {
@@ -49,8 +49,8 @@ std::vector<std::string> FindContradictions(const Config& config) {
   }
   const auto& listen = config.rpc.listen;
   const auto& http_listen = config.http.listen;
-  const std::optional<HostPort> grpc = ParseAddress(listen.value());
-  const std::optional<HostPort> http = ParseAddress(http_listen.value());
+  const std::optional<HostPort> grpc = ParseHostPort(listen.value());
+  const std::optional<HostPort> http = ParseHostPort(http_listen.value());
   if (grpc && http && Collide(*grpc, *http)) {
     problems.push_back(Concat(listen.flag(), " ", listen.value(), " and ", http_listen.flag(), " ",
                               http_listen.value(), " want the same port"));

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
+#include "server/base/host_port.h"
 #include "server/base/json_text.h"
 #include "server/base/option_members.h"
 #include "server/base/text.h"
@@ -130,7 +131,7 @@ std::optional<std::string> CheckText(const OptionRow& row, std::string_view text
   if (text.empty()) return "must not be empty";
   if (row.kind == kChoice && !known) return Concat("is not one of ", RangeText(row));
   if (row.kind == kDevice && !IsDevice(text)) return Concat("is not one of ", RangeText(row));
-  if (row.kind == kAddress && !ParseAddress(text)) return Concat("is not ", RangeText(row));
+  if (row.kind == kAddress && !ParseHostPort(text)) return Concat("is not ", RangeText(row));
   return std::nullopt;
 }
 
@@ -221,23 +222,6 @@ std::string DidYouMean(std::string_view wrong, const std::vector<std::string>& n
     }
   }
   return best == nullptr ? "" : absl::StrCat(", did you mean ", *best, "?");
-}
-
-std::optional<HostPort> ParseAddress(std::string_view address) {
-  const size_t colon = address.rfind(':');
-  if (colon == address.npos || colon == 0) return std::nullopt;
-  std::string_view host = address.substr(0, colon);
-  const std::string_view port = address.substr(colon + 1);
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  if (host.find_first_of("[] \t\n/") != host.npos) return std::nullopt;
-  if (!bracketed && host.find(':') != host.npos) return std::nullopt;
-  HostPort result{std::string(host), 0};
-  if (!IsDigits(port) || port.size() > 5 || !absl::SimpleAtoi(ToAbsl(port), &result.port) ||
-      result.port > 65'535) {
-    return std::nullopt;
-  }
-  return result;
 }
 
 }  // namespace pixpool

@@ -40,11 +40,4 @@ std::string FormatOption(const OptionRow& row, const Config& config);
 // `, did you mean "x"?` for the nearest of `names`; empty if none is near.
 std::string DidYouMean(std::string_view wrong, const std::vector<std::string>& names);
 
-// Host and port of an address that SetOption accepted.
-struct HostPort {
-  std::string host;
-  int port = 0;
-};
-std::optional<HostPort> ParseAddress(std::string_view address);
-
 }  // namespace pixpool

@@ -91,6 +91,9 @@ constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::instance_threads, kThreads, kThreadsHelp, "instance"},
     {&GaugeReadings::draw_threads, kThreads, kThreadsHelp, "draw"},
     {&GaugeReadings::reply_threads, kThreads, kThreadsHelp, "reply"},
+    {&GaugeReadings::connections, "pixpool_connections", "Connections of the gRPC port."},
+    {&GaugeReadings::connections_capacity, "pixpool_connections_limit",
+     "Most connections that the gRPC port keeps."},
 };
 static_assert(std::size(kGauges) * sizeof(double) == sizeof(GaugeReadings),
               "every member of GaugeReadings is a double and has its row");
@@ -123,6 +126,7 @@ struct Metrics::Handles {
   std::array<Histogram*, kRpcMethodCount> request_seconds;
   std::array<Counter*, kErrorReasonCount> shed;
   Counter* answers_dropped;
+  std::array<Counter*, kConnectionRefusalCount> connections_refused;
 
   // Images.
   Counter* images_ok;
@@ -159,6 +163,7 @@ struct Metrics::Handles {
 
   Handles() {
     AddCalls();
+    AddConnections();
     AddImages();
     AddGauges();
   }
@@ -185,6 +190,15 @@ struct Metrics::Handles {
     answers_dropped = &CounterFamily("pixpool_unread_answers_dropped_total",
                                      "Calls and streams ended because their client did not read.")
                            .Add({});
+  }
+
+  void AddConnections() {
+    auto& refused = CounterFamily("pixpool_connections_refused_total",
+                                  "Connections closed before a call could come in by them.");
+    for (int i = 0; i < kConnectionRefusalCount; ++i) {
+      const std::string reason(ConnectionRefusalName(static_cast<ConnectionRefusal>(i)));
+      connections_refused[static_cast<size_t>(i)] = &refused.Add({{"reason", reason}});
+    }
   }
 
   void AddImages() {
@@ -258,6 +272,10 @@ void Metrics::RequestDone(RpcMethod method, absl::StatusCode code, double second
 void Metrics::Shed(ErrorReason reason) { handles_->shed[Index(reason)]->Increment(); }
 
 void Metrics::AnswerDropped() { handles_->answers_dropped->Increment(); }
+
+void Metrics::ConnectionRefused(ConnectionRefusal reason) {
+  handles_->connections_refused[Index(reason)]->Increment();
+}
 
 void Metrics::ImageDone(const absl::Status& status) {
   if (status.ok()) {

@@ -100,6 +100,25 @@ constexpr std::string_view StageName(Stage stage) {
 }
 inline constexpr int kStageCount = NamedCount(StageName);
 
+// Why a connection was closed that gRPC never saw; label `reason`.
+enum class ConnectionRefusal { kFull, kAddress, kRate, kNoPreface, kDescriptors };
+constexpr std::string_view ConnectionRefusalName(ConnectionRefusal refusal) {
+  switch (refusal) {
+    case ConnectionRefusal::kFull:  // as many are open as may be
+      return "full";
+    case ConnectionRefusal::kAddress:  // its address has as many as it may
+      return "address";
+    case ConnectionRefusal::kRate:  // its address begins too many
+      return "rate";
+    case ConnectionRefusal::kNoPreface:  // said nothing in time, or no HTTP/2
+      return "no_preface";
+    case ConnectionRefusal::kDescriptors:  // the process has none left
+      return "descriptors";
+  }
+  return {};
+}
+inline constexpr int kConnectionRefusalCount = NamedCount(ConnectionRefusalName);
+
 // Gauges read at scrape time; each has its row in metrics.cc.
 struct GaugeReadings {
   double queue_depth = 0;     // images admitted that wait for a decode thread or a batch
@@ -117,6 +136,8 @@ struct GaugeReadings {
   double instance_threads = 0;
   double draw_threads = 0;
   double reply_threads = 0;
+  double connections = 0;
+  double connections_capacity = 0;
 };
 
 // The process's metrics. Thread-safe; every method is non-blocking and cheap but Scrape.
@@ -131,6 +152,7 @@ class Metrics {
   void Shed(ErrorReason reason);
   // A call or stream ended because its client did not read.
   void AnswerDropped();
+  void ConnectionRefused(ConnectionRefusal reason);
   // One image's outcome: OK, or the reason of its error.
   void ImageDone(const absl::Status& status);
   // An image that was dropped because its client went away or its time ran out, and where.

@@ -1,5 +1,4 @@
 #include "server/rpc/grpc_server.h"
-#include "server/base/text.h"
 
 #include <algorithm>
 #include <utility>
@@ -11,6 +10,15 @@
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
 #include "server/rpc/unknown_calls.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
+#include "server/net/acceptor.h"
+#include "server/net/connection_limits.h"
+#include "server/net/descriptor.h"
+#include "server/net/listen.h"
+#include "server/net/port_watch.h"
 
 namespace pixpool {
 namespace {
@@ -29,6 +37,11 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
+// What docs/operations.md promises to clients' keepalive, and by how much less two pings may be
+// apart when they arrive.
+constexpr int kLeastPingInterval = 10'000;
+constexpr int kPingJitter = 2'000;
+
 // Settings for a server that strangers can reach; reasons in server/README.md.
 void SetChannelArguments(grpc::ServerBuilder* builder, const RpcOptions& options) {
   constexpr int kSecond = 1000;
@@ -42,7 +55,11 @@ void SetChannelArguments(grpc::ServerBuilder* builder, const RpcOptions& options
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30 * kSecond);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10 * kSecond);
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 30 * kSecond);
+  // Ours too: without calls a dead peer's descriptor is freed, and not only the first two times.
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                              kLeastPingInterval - kPingJitter);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 15 * kMinute);
   // From then on calls may end, which all but streams do.
@@ -51,16 +68,48 @@ void SetChannelArguments(grpc::ServerBuilder* builder, const RpcOptions& options
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
                               static_cast<int>(longest.count() + longest.count() / 12));
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10 * kSecond);
-  // A second process on the same port must fail, not take half of the calls.
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+// How many connections there may be, by the options and by the descriptors that the process may
+// have.
+absl::StatusOr<ConnectionLimits::Numbers> Limits(const ConnectionOptions& options) {
+  const int descriptors = RaiseDescriptorLimit();
+  const int possible = ConnectionsWithin(descriptors);
+  if (possible == 0) {
+    return absl::UnavailableError(Concat("too few file descriptors: ", descriptors,
+                                         " are allowed (ulimit -n), ", kFewestDescriptors,
+                                         " are the least"));
+  }
+  const int total = std::min(options.max.value(), possible);
+  if (total < options.max) {
+    Log(LogLevel::kWarning, "connections_limited",
+        {{"connections", total}, {"descriptors", descriptors}});
+  }
+  const int per_address = options.max_per_address;
+  return ConnectionLimits::Numbers{
+      .total = total,
+      .per_address = per_address > 0 ? per_address : total - total / 8,
+      .rate = options.rate,
+  };
 }
 
 class GrpcServerImpl final : public GrpcServer {
  public:
-  absl::Status Start(const RpcOptions& options, const std::vector<grpc::Service*>& services) {
+  absl::Status Start(const RpcOptions& options, const std::vector<grpc::Service*>& services,
+                     Metrics* metrics) {
+    PIXPOOL_ASSIGN_OR_RETURN(limits_, Limits(options.connections));
+    absl::StatusOr<Listening> listening = ListenOn(options.listen);
+    if (!listening.ok()) {
+      return absl::UnavailableError(Concat("cannot listen on ", options.listen.value(), " (",
+                                           options.listen.flag(),
+                                           "): ", listening.status().message()));
+    }
+    port_ = listening->port;
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(options.listen.value(), grpc::InsecureServerCredentials(), &port_);
+    connections_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
     SetChannelArguments(&builder, options);
     if (options.reflection) {
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -70,17 +119,24 @@ class GrpcServerImpl final : public GrpcServer {
     for (grpc::Service* service : services) builder.RegisterService(service);
     builder.RegisterCallbackGenericService(&unknown_);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(
-          Concat("cannot listen on ", options.listen.value(), " (", options.listen.flag(),
-                 "): the port is in use, or the address is not one of this "
-                 "machine"));
-    }
+    if (server_ == nullptr) return absl::UnavailableError("gRPC does not start");
     server_->GetHealthCheckService()->SetServingStatus(false);
+    SocketAddress own = ProbeAddress(*listening);
+    acceptor_ = StartAcceptor(
+        *std::move(listening),
+        {.limits = limits_,
+         .hand_over = [this](int fd) { HandOver(fd); },
+         .refused = [metrics](ConnectionRefusal why) { metrics->ConnectionRefused(why); }},
+        Clock::Real());
+    watch_ = std::make_unique<PortWatch>(PortWatch::Options{
+        .target = own, .announce = [this](int port) { acceptor_->ExpectProbe(port); }});
     return absl::OkStatus();
   }
 
   int port() const override { return port_; }
+  int connections() const override { return acceptor_->open(); }
+  int connection_capacity() const override { return limits_.total; }
+  absl::Status Answers() const override { return watch_->Check(); }
 
   void SetServing(const std::string& name, bool serving) override {
     server_->GetHealthCheckService()->SetServingStatus(name, serving);
@@ -89,22 +145,34 @@ class GrpcServerImpl final : public GrpcServer {
   void SetNotServing() override { server_->GetHealthCheckService()->Shutdown(); }
 
   void Shutdown(absl::Duration grace) override {
+    // First: gRPC leaves sockets open that come in after its end.
+    acceptor_->Stop();
     server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
     server_->Wait();
   }
 
  private:
+  void HandOver(int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    connections_->HandleNewConnection(&connection);
+  }
+
   int port_ = 0;
   UnknownCalls unknown_;
+  ConnectionLimits::Numbers limits_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<PortWatch> watch_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
-    const RpcOptions& options, const std::vector<grpc::Service*>& services) {
+    const RpcOptions& options, const std::vector<grpc::Service*>& services, Metrics* metrics) {
   auto server = std::make_unique<GrpcServerImpl>();
-  if (absl::Status status = server->Start(options, services); !status.ok()) return status;
+  PIXPOOL_RETURN_IF_ERROR(server->Start(options, services, metrics));
   return server;
 }
 

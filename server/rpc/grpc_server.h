@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/impl/service_type.h"
+#include "server/metrics/metrics.h"
 #include "server/rpc/options.h"
 
 namespace pixpool {
@@ -20,6 +21,13 @@ class GrpcServer {
   // The bound port, also where 0 was asked for.
   virtual int port() const = 0;
 
+  // Connections that are open, and how many may be.
+  virtual int connections() const = 0;
+  virtual int connection_capacity() const = 0;
+
+  // Not OK while the port does not answer (net/port_watch.h).
+  virtual absl::Status Answers() const = 0;
+
   // Health of "", of the service ("pixpool.v1.FeatureService") or of a model by its name.
   virtual void SetServing(const std::string& name, bool serving) = 0;
 
@@ -31,9 +39,9 @@ class GrpcServer {
   virtual void Shutdown(absl::Duration grace) = 0;
 };
 
-// Starts listening; the services must outlive the server. UNAVAILABLE with one clear line where the
-// address cannot be bound.
+// Starts listening; services and metrics must outlive the server. UNAVAILABLE with one clear line
+// where the address cannot be bound, or the process may not have enough descriptors.
 absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
-    const RpcOptions& options, const std::vector<grpc::Service*>& services);
+    const RpcOptions& options, const std::vector<grpc::Service*>& services, Metrics* metrics);
 
 }  // namespace pixpool

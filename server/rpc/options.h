@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/base/option.h"
+#include "server/net/options.h"
 
 namespace pixpool {
 
@@ -116,6 +117,7 @@ struct RpcOptions {
       .may_be_empty = true,
   };
   Option<std::string, kCallerHeader> caller_header;
+  ConnectionOptions connections;
 };
 
 }  // namespace pixpool

@@ -68,7 +68,7 @@ class ServiceTest : public ::testing::Test {
     service_ = std::make_unique<FeatureService>(rpc_options, pipeline_.get(), &fake_->registry,
                                                 &metrics_, Clock::Real(), &watch_);
     rpc_options.listen = "127.0.0.1:0";
-    auto server = StartGrpcServer(rpc_options, {service_.get()});
+    auto server = StartGrpcServer(rpc_options, {service_.get()}, &metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -607,7 +607,7 @@ TEST_F(ServiceTest, EveryCallOfTheApiIsAnsweredAndCountedUnderItsName) {
 TEST_F(ServiceTest, PortInUseIsOneClearError) {
   Make();
   const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
-  const auto second = StartGrpcServer({.listen = taken}, {service_.get()});
+  const auto second = StartGrpcServer({.listen = taken}, {service_.get()}, &metrics_);
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(taken));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));

@@ -16,6 +16,7 @@ from project_tree import ROOT, project_files
 FOLDERS = {
     "server/base": [],
     "server/metrics": ["server/base"],
+    "server/net": ["server/base", "server/metrics"],
     "server/image": ["server/base"],
     "server/batching": ["server/base"],
     "server/bundle": ["server/base"],
@@ -42,7 +43,13 @@ FOLDERS = {
         "server/model",
     ],
     "proto": [],
-    "server/rpc": ["server/base", "server/metrics", "server/heads", "server/pipeline"],
+    "server/rpc": [
+        "server/base",
+        "server/metrics",
+        "server/net",
+        "server/heads",
+        "server/pipeline",
+    ],
     "server/kserve": [
         "server/base",
         "server/input",

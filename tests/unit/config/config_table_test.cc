@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "server/base/host_port.h"
 
 namespace pixpool {
 namespace {
@@ -105,9 +106,10 @@ TEST(ConfigTableTest, TheDocsHaveEveryLimitWithItsDefault) {
   const std::map<std::string, std::string> documented = DocumentedLimits();
   size_t limits = 0;
   for (const OptionRow& row : OptionTable()) {
-    const bool admission =
-        row.group.place == kAdmissionGroup.place && row.flag.starts_with("--max");
-    if (row.group.place != kLimitsGroup.place && !admission) continue;
+    const int group = row.group.place;
+    const bool admission = group == kAdmissionGroup.place && row.flag.starts_with("--max");
+    const bool limit = group == kLimitsGroup.place || group == kConnectionsGroup.place;
+    if (!limit && !admission) continue;
     ++limits;
     const auto found = documented.find(std::string(row.flag));
     ASSERT_NE(found, documented.end()) << row.flag << " has no row in docs/configuration.md";
@@ -195,8 +197,8 @@ TEST(ConfigTableTest, Addresses) {
     EXPECT_FALSE(Accepts("listen", text)) << text;
   }
   EXPECT_TRUE(Accepts("http-listen", "")) << "turns the endpoint off";
-  EXPECT_EQ(ParseAddress("[::1]:80")->host, "::1");
-  EXPECT_EQ(ParseAddress("[::1]:80")->port, 80);
+  EXPECT_EQ(ParseHostPort("[::1]:80")->host, "::1");
+  EXPECT_EQ(ParseHostPort("[::1]:80")->port, 80);
 }
 
 TEST(ConfigTableTest, TextsMustBePrintable) {

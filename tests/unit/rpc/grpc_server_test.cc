@@ -15,9 +15,10 @@ using ::testing::HasSubstr;
 
 // Answers every call of its own accord: UNIMPLEMENTED.
 v1::FeatureService::Service empty_service;
+Metrics metrics;
 
 std::unique_ptr<GrpcServer> Start() {
-  auto server = StartGrpcServer({.listen = "127.0.0.1:0"}, {&empty_service});
+  auto server = StartGrpcServer({.listen = "127.0.0.1:0"}, {&empty_service}, &metrics);
   EXPECT_TRUE(server.ok()) << server.status();
   return *std::move(server);
 }
@@ -51,7 +52,7 @@ TEST(GrpcServerTest, NothingServesUntilTold) {
 TEST(GrpcServerTest, AddressThatCannotBeBoundIsOneClearError) {
   const auto server = Start();
   for (const std::string& address : {Target(*server), std::string("203.0.113.7:50051")}) {
-    const auto second = StartGrpcServer({.listen = address}, {&empty_service});
+    const auto second = StartGrpcServer({.listen = address}, {&empty_service}, &metrics);
     ASSERT_FALSE(second.ok()) << address;
     EXPECT_TRUE(absl::IsUnavailable(second.status()));
     EXPECT_THAT(std::string(second.status().message()), HasSubstr(address));

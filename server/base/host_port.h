@@ -1,0 +1,18 @@
+// Addresses as options state them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pixpool {
+
+struct HostPort {
+  std::string host;  // IPv6 without its brackets
+  int port = 0;
+};
+
+// Takes "host:port" apart, where IPv6 stands in brackets. Names are not looked up.
+std::optional<HostPort> ParseHostPort(std::string_view address);
+
+}  // namespace pixpool

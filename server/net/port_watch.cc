@@ -1,0 +1,97 @@
+#include "server/net/port_watch.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "server/base/text.h"
+#include "server/base/thread_pool.h"
+#include "server/net/health_call.h"
+
+namespace pixpool {
+namespace {
+
+constexpr auto kStep = std::chrono::milliseconds(100);  // how soon a stop is seen
+constexpr size_t kMostBytes = 64 << 10;                 // an answer takes about a hundred
+
+}  // namespace
+
+PortWatch::PortWatch(Options options)
+    : options_(std::move(options)), thread_([this] {
+        SetThreadName("port-watch");
+        Run();
+      }) {}
+
+PortWatch::~PortWatch() {
+  {
+    absl::MutexLock lock(&mu_);
+    stop_ = true;
+  }
+  thread_.join();
+}
+
+absl::Status PortWatch::Check() const {
+  const int64_t silent = silent_ms_;
+  if (silent < options_.silence.count()) return absl::OkStatus();
+  return absl::UnavailableError(Concat("has not answered for ", silent / 1000, " s"));
+}
+
+void PortWatch::Run() {
+  for (;;) {
+    const bool answered = Ask();
+    options_.announce(0);
+    if (answered) silent_ms_ = 0;
+    absl::MutexLock lock(&mu_);
+    if (mu_.AwaitWithTimeout(absl::Condition(&stop_), absl::FromChrono(options_.pause))) return;
+    if (!answered) Silent(options_.pause);
+  }
+}
+
+// Whether there came an answer, late or not.
+bool PortWatch::Ask() {
+  const SocketAddress& target = options_.target;
+  const Descriptor socket(
+      ::socket(target.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  // Bound before it connects, so that its port is known to whoever accepts it.
+  SocketAddress own = target;
+  own.set_port(0);
+  if (!socket.valid() || bind(socket.get(), own.get(), own.size) != 0 ||
+      getsockname(socket.get(), own.get(), &own.size) != 0) {
+    return false;
+  }
+  options_.announce(own.port());
+  if (connect(socket.get(), target.get(), target.size) != 0 && errno != EINPROGRESS) return false;
+  if (!WaitFor(socket, POLLOUT)) return false;
+  const std::string call = HealthCallBytes();
+  if (send(socket.get(), call.data(), call.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(call.size())) {
+    return false;
+  }
+  std::string received;
+  std::array<char, 1024> buffer;
+  while (!HoldsAnswer(received) && received.size() < kMostBytes) {
+    if (!WaitFor(socket, POLLIN)) return false;
+    const ssize_t count = recv(socket.get(), buffer.data(), buffer.size(), 0);
+    if (count == 0 || (count < 0 && errno != EAGAIN)) return false;
+    if (count > 0) received.append(buffer.data(), static_cast<size_t>(count));
+  }
+  return HoldsAnswer(received);
+}
+
+bool PortWatch::WaitFor(const Descriptor& socket, short events) {
+  for (auto waited = kStep - kStep; waited < options_.silence; waited += kStep) {
+    pollfd wait = {.fd = socket.get(), .events = events, .revents = 0};
+    if (poll(&wait, 1, static_cast<int>(kStep.count())) > 0) return true;
+    Silent(kStep);
+    absl::MutexLock lock(&mu_);
+    if (stop_) return false;
+  }
+  return false;
+}
+
+}  // namespace pixpool

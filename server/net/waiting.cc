@@ -1,0 +1,70 @@
+#include "server/net/waiting.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+namespace pixpool {
+
+WaitingConnections::Place WaitingConnections::Add(WaitingConnection connection) {
+  const int fd = connection.socket.get();
+  const Place place = list_.insert(list_.end(), std::move(connection));
+  by_descriptor_[fd] = place;
+  return place;
+}
+
+WaitingConnection WaitingConnections::Take(Place place) {
+  WaitingConnection connection = std::move(*place);
+  if (connection.ripe) {
+    --ripe_;
+    if (connection.peer && --ripe_by_peer_[*connection.peer] == 0) {
+      ripe_by_peer_.erase(*connection.peer);
+    }
+  }
+  by_descriptor_.erase(connection.socket.get());
+  list_.erase(place);
+  return connection;
+}
+
+void WaitingConnections::MarkRipe(Place place) {
+  place->ripe = true;
+  ++ripe_;
+  if (place->peer) ++ripe_by_peer_[*place->peer];
+}
+
+std::optional<WaitingConnections::Place> WaitingConnections::Find(int fd) {
+  const auto found = by_descriptor_.find(fd);
+  if (found == by_descriptor_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<WaitingConnections::Place> WaitingConnections::Oldest() {
+  if (list_.empty()) return std::nullopt;
+  return list_.begin();
+}
+
+std::optional<WaitingConnections::Place> WaitingConnections::OldestSilent(
+    std::optional<PeerKey> peer) {
+  const Place found = std::find_if(list_.begin(), list_.end(), [&](const WaitingConnection& c) {
+    return !c.ripe && c.peer && (!peer || c.peer == peer);
+  });
+  if (found == list_.end()) return std::nullopt;
+  return found;
+}
+
+FirstBytes PeekFirstBytes(int fd) {
+  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  std::array<char, kPreface.size()> bytes;
+  const ssize_t count = recv(fd, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return FirstBytes::kMore;
+  if (count <= 0) return FirstBytes::kClosed;
+  const std::string_view seen(bytes.data(), static_cast<size_t>(count));
+  if (!kPreface.starts_with(seen)) return FirstBytes::kOther;
+  return seen.size() == kPreface.size() ? FirstBytes::kHttp2 : FirstBytes::kMore;
+}
+
+}  // namespace pixpool

@@ -1,0 +1,219 @@
+#include "server/net/acceptor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "tests/unit/net/sockets.h"
+
+namespace pixpool {
+namespace {
+
+using testing::ElementsAre;
+using testing::Pair;
+
+class AcceptorTest : public testing::Test {
+ protected:
+  void Start(ConnectionLimits::Numbers limits) {
+    auto listening = ListenOn("127.0.0.1:0");
+    ASSERT_TRUE(listening.ok()) << listening.status();
+    port_ = listening->port;
+    acceptor_ = StartAcceptor(*std::move(listening),
+                              {.limits = limits,
+                               .hand_over =
+                                   [this](int fd) {
+                                     absl::MutexLock lock(&mu_);
+                                     handed_.push_back(Descriptor(fd));
+                                   },
+                               .refused =
+                                   [this](ConnectionRefusal why) {
+                                     absl::MutexLock lock(&mu_);
+                                     ++refused_[why];
+                                   }},
+                              &clock_);
+  }
+
+  // Whether `count` connections in all were handed over within ten seconds.
+  bool WaitForHanded(size_t count) {
+    absl::MutexLock lock(&mu_);
+    const auto enough = [&] { return handed_.size() >= count; };
+    mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(10));
+    return handed_.size() == count;
+  }
+  bool WaitForRefused(ConnectionRefusal why, int count) {
+    absl::MutexLock lock(&mu_);
+    const auto enough = [&] { return refused_[why] >= count; };
+    mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(10));
+    return refused_[why] == count;
+  }
+  // As the owner of what was handed over does it.
+  void CloseHanded() {
+    absl::MutexLock lock(&mu_);
+    handed_.clear();
+  }
+
+  // One that may begin.
+  Descriptor Good(const std::string& source = "127.0.0.1:0") {
+    Descriptor client = Connect(port_, source);
+    Send(client, kPreface);
+    return client;
+  }
+
+  FakeClock clock_;
+  absl::Mutex mu_;
+  std::vector<Descriptor> handed_;
+  std::map<ConnectionRefusal, int> refused_;
+  int port_ = 0;
+  std::unique_ptr<Acceptor> acceptor_;
+};
+
+TEST_F(AcceptorTest, HandsOverWithThePrefaceStillToBeRead) {
+  Start({.total = 4, .per_address = 4, .rate = 100});
+  const Descriptor client = Connect(port_);
+  for (const char c : kPreface) Send(client, std::string(1, c));
+  ASSERT_TRUE(WaitForHanded(1));
+  absl::MutexLock lock(&mu_);
+  char bytes[100];
+  EXPECT_EQ(recv(handed_[0].get(), bytes, sizeof(bytes), 0), static_cast<ssize_t>(kPreface.size()));
+  EXPECT_TRUE(refused_.empty());
+}
+
+TEST_F(AcceptorTest, SilenceAndOtherProtocolsAreClosed) {
+  Start({.total = 9, .per_address = 9, .rate = 100});
+  const Descriptor other = Connect(port_);
+  Send(other, "GET / HTTP/1.1\r\n\r\n");
+  EXPECT_TRUE(IsClosed(other));
+  const Descriptor silent = Connect(port_);
+  const Descriptor half = Connect(port_);
+  Send(half, kPreface.substr(0, 23));
+  // Handed over, so both that came before it have been accepted.
+  const Descriptor good = Good();
+  ASSERT_TRUE(WaitForHanded(1));
+  clock_.Advance(std::chrono::seconds(10));
+  EXPECT_TRUE(IsClosed(silent));
+  EXPECT_TRUE(IsClosed(half));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 3));
+}
+
+TEST_F(AcceptorTest, TheSilentMakeRoom) {
+  Start({.total = 4, .per_address = 4, .rate = 1'000});
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 40; ++i) silent.push_back(Connect(port_));
+  std::vector<Descriptor> good;
+  for (int i = 0; i < 4; ++i) good.push_back(Good());
+  ASSERT_TRUE(WaitForHanded(4));
+  for (const Descriptor& each : silent) EXPECT_TRUE(IsClosed(each));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 40));
+}
+
+TEST_F(AcceptorTest, OneTooManyIsClosedAtOnceAndThereIsRoomAgainAfterwards) {
+  Start({.total = 2, .per_address = 2, .rate = 1'000});
+  const Descriptor a = Good();
+  const Descriptor b = Good();
+  ASSERT_TRUE(WaitForHanded(2));
+  EXPECT_TRUE(IsClosed(Good()));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kFull, 1));
+  CloseHanded();
+  clock_.Advance(std::chrono::milliseconds(100));
+  const Descriptor c = Good();
+  EXPECT_TRUE(WaitForHanded(1));
+}
+
+TEST_F(AcceptorTest, OneAddressDoesNotTakeAll) {
+  Start({.total = 3, .per_address = 2, .rate = 1'000});
+  const Descriptor a = Good();
+  const Descriptor b = Good();
+  ASSERT_TRUE(WaitForHanded(2));
+  EXPECT_TRUE(IsClosed(Good()));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kAddress, 1));
+  const Descriptor other = Good("127.0.0.2:0");
+  EXPECT_TRUE(WaitForHanded(3));
+}
+
+TEST_F(AcceptorTest, TooManyANewSecondWaitTheirTurn) {
+  Start({.total = 99, .per_address = 99, .rate = 1});
+  std::vector<Descriptor> clients;
+  for (int i = 0; i < 14; ++i) clients.push_back(Good());
+  ASSERT_TRUE(WaitForHanded(10)) << "ten seconds' worth at once";
+  const Descriptor other = Good("127.0.0.2:0");
+  ASSERT_TRUE(WaitForHanded(11)) << "another address has a rate of its own";
+  clock_.Advance(std::chrono::seconds(2));
+  ASSERT_TRUE(WaitForHanded(13));
+  clients.pop_back();  // gives up, and takes no turn
+  clock_.Advance(std::chrono::seconds(1));
+  ASSERT_TRUE(WaitForHanded(14));
+  EXPECT_TRUE(refused_.empty());
+}
+
+TEST_F(AcceptorTest, WhoseTurnNeverComesIsClosed) {
+  Start({.total = 99, .per_address = 99, .rate = 1});
+  std::vector<Descriptor> clients;
+  for (int i = 0; i < 25; ++i) clients.push_back(Good());
+  ASSERT_TRUE(WaitForHanded(10));
+  const Descriptor silent = Connect(port_);
+  const Descriptor other = Good("127.0.0.2:0");
+  ASSERT_TRUE(WaitForHanded(11)) << "all before it have been accepted";
+  clock_.Advance(std::chrono::seconds(10));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kRate, 5));
+  EXPECT_TRUE(WaitForHanded(21));
+}
+
+TEST_F(AcceptorTest, TheProbeComesInWhenNothingElseDoes) {
+  Start({.total = 1, .per_address = 1, .rate = 1});
+  const Descriptor a = Good();
+  ASSERT_TRUE(WaitForHanded(1));
+  Descriptor probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  SocketAddress own = Loopback(0);
+  ASSERT_EQ(bind(probe.get(), own.get(), own.size), 0);
+  getsockname(probe.get(), own.get(), &own.size);
+  acceptor_->ExpectProbe(own.port());
+  const SocketAddress to = Loopback(port_);
+  ASSERT_EQ(connect(probe.get(), to.get(), to.size), 0);
+  Send(probe, kPreface);
+  EXPECT_TRUE(WaitForHanded(2));
+  EXPECT_TRUE(IsClosed(Good())) << "but nobody else";
+}
+
+TEST_F(AcceptorTest, WithoutDescriptorsItClosesAndGoesOn) {
+  Start({.total = 1000, .per_address = 1000, .rate = 1000});
+  std::vector<Descriptor> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(Descriptor(socket(AF_INET, SOCK_STREAM, 0)));
+  // From here on nothing more can be opened.
+  std::vector<Descriptor> taken;
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit low = {.rlim_cur = 256, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  for (int fd = 0; (fd = dup(clients[0].get())) >= 0;) taken.push_back(Descriptor(fd));
+  const SocketAddress to = Loopback(port_);
+  for (const Descriptor& client : clients) {
+    ASSERT_EQ(connect(client.get(), to.get(), to.size), 0);
+    Send(client, kPreface);
+    EXPECT_TRUE(IsClosed(client)) << "not left in the backlog";
+  }
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kDescriptors, 3));
+  taken.clear();
+  const Descriptor good = Good();
+  EXPECT_TRUE(WaitForHanded(1));
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+TEST_F(AcceptorTest, StopClosesWhatWaitsAndWhatListens) {
+  Start({.total = 9, .per_address = 9, .rate = 100});
+  const Descriptor good = Good();
+  ASSERT_TRUE(WaitForHanded(1));
+  const Descriptor silent = Connect(port_);
+  acceptor_->Stop();
+  EXPECT_TRUE(IsClosed(silent));
+  EXPECT_FALSE(Connect(port_).valid());
+  EXPECT_EQ(acceptor_->open(), 1) << "what was handed over is not its own to close";
+}
+
+}  // namespace
+}  // namespace pixpool

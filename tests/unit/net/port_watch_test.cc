@@ -1,0 +1,88 @@
+#include "server/net/port_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "server/net/listen.h"
+#include "tests/unit/net/sockets.h"
+
+namespace pixpool {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Runs Check again and again for up to ten seconds until it says what is wanted.
+bool Becomes(const PortWatch& watch, bool ok) {
+  for (int i = 0; i < 1'000; ++i) {
+    if (watch.Check().ok() == ok) return true;
+    poll(nullptr, 0, 10);
+  }
+  return false;
+}
+
+class PortWatchTest : public testing::Test {
+ protected:
+  PortWatchTest() : listening_(*ListenOn("127.0.0.1:0")) {}
+
+  std::unique_ptr<PortWatch> Start() {
+    return std::make_unique<PortWatch>(PortWatch::Options{.target = Loopback(listening_.port),
+                                                          .announce = [this](int p) { from_ = p; },
+                                                          .pause = milliseconds(10),
+                                                          .silence = milliseconds(300)});
+  }
+  // Answers the connections that come, each with `bytes`, until `stop_`.
+  void Answer(std::string_view bytes) {
+    const int listener = listening_.sockets[0].get();
+    while (!stop_) {
+      pollfd wait = {.fd = listener, .events = POLLIN, .revents = 0};
+      if (poll(&wait, 1, 20) <= 0) continue;
+      SocketAddress peer;
+      const Descriptor client(accept(listener, peer.get(), &peer.size));
+      if (!client.valid()) continue;
+      announced_ = announced_ || peer.port() == from_;
+      Send(client, bytes);
+      char byte = 0;
+      while (recv(client.get(), &byte, 1, 0) > 0) {
+      }
+    }
+  }
+
+  Listening listening_;
+  std::atomic<int> from_{0};
+  std::atomic<bool> announced_{false};
+  std::atomic<bool> stop_{false};
+};
+
+constexpr std::string_view kAnswer("\0\0\1\0\0\0\0\0\1m", 10);
+
+TEST_F(PortWatchTest, ADeafPortIsSeenAndSoIsItsRecovery) {
+  const auto watch = Start();
+  EXPECT_TRUE(watch->Check().ok()) << "not yet asked for long enough";
+  EXPECT_TRUE(Becomes(*watch, false)) << "the kernel connects, but nobody answers";
+  std::thread server([this] { Answer(kAnswer); });
+  EXPECT_TRUE(Becomes(*watch, true));
+  EXPECT_TRUE(announced_);
+  stop_ = true;
+  server.join();
+}
+
+TEST_F(PortWatchTest, OtherBytesAreNoAnswer) {
+  std::thread server([this] { Answer("HTTP/1.1 200 OK\r\n\r\n"); });
+  const auto watch = Start();
+  EXPECT_TRUE(Becomes(*watch, false));
+  stop_ = true;
+  server.join();
+}
+
+TEST_F(PortWatchTest, AClosedPortIsDeafToo) {
+  listening_.sockets.clear();
+  const auto watch = Start();
+  EXPECT_TRUE(Becomes(*watch, false));
+  EXPECT_EQ(watch->Check(), absl::UnavailableError("has not answered for 0 s"));
+}
+
+}  // namespace
+}  // namespace pixpool
