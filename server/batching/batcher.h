@@ -50,16 +50,18 @@ inline size_t FairShare(size_t tasks, size_t idle, size_t max_batch_size) {
 template <typename Task>
 class Batcher {
  public:
-  // Takes the task by reference; true means that it was disposed of and is to be left out.
+  // Takes the task by reference; true means that it was disposed of and is to be left out. Must not
+  // throw.
   using Drop = absl::AnyInvocable<bool(Task&)>;
 
   Batcher(BatcherOptions options, const Clock* clock, Drop drop);
 
   // Adds a task. `group` is any ordered key. Returns false, leaving `task` as it is, after Close.
+  // Throws std::bad_alloc, likewise leaving `task` as it is.
   bool Submit(size_t group, Task& task);
 
   // Blocks until a task waits or the batcher is closed and empty (nullopt). Batches are never
-  // empty.
+  // empty. Throws std::bad_alloc before it takes a task.
   std::optional<std::vector<Task>> Next();
 
   void Close();
@@ -72,7 +74,7 @@ class Batcher {
 
  private:
   struct Entry {
-    uint64_t number;  // order of arrival
+    uint64_t number = 0;  // order of arrival
     TimePoint arrival;
     Task task;
   };
@@ -120,7 +122,14 @@ template <typename Task>
 bool Batcher<Task>::Submit(size_t group, Task& task) {
   absl::MutexLock lock(&mu_);
   if (closed_) return false;
-  groups_[group].push_back(Entry{submitted_++, clock_->Now(), std::move(task)});
+  const auto entries = groups_.try_emplace(group).first;
+  try {
+    entries->second.emplace_back();
+  } catch (...) {
+    if (entries->second.empty()) groups_.erase(entries);
+    throw;
+  }
+  entries->second.back() = Entry{submitted_++, clock_->Now(), std::move(task)};
   return true;
 }
 
@@ -130,6 +139,7 @@ std::optional<std::vector<Task>> Batcher<Task>::Next() {
     return !groups_.empty() || closed_;
   };
   std::vector<Task> batch;
+  batch.reserve(max_batch_size_);  // nothing below takes memory
   for (;;) {
     size_t key = 0;
     {

@@ -16,7 +16,7 @@ namespace pixpool {
 // Forms batches of preprocessed images and runs them on the model's instances.
 //
 // Thread-safe. Owns one thread per instance; they never touch replies: each finished image goes to
-// `complete`, which must not block. The destructor runs what was submitted, then joins.
+// `complete`, which must not block nor throw. The destructor runs what was submitted, then joins.
 class ModelRunner {
  public:
   using Complete = std::function<void(ImageWork)>;
@@ -30,7 +30,8 @@ class ModelRunner {
   ModelRunner(const ModelRunner&) = delete;
   ModelRunner& operator=(const ModelRunner&) = delete;
 
-  // Queues one image; its slot is filled in and `complete` called when its batch is done.
+  // Queues one image; its slot is filled in and `complete` called when its batch is done. Never
+  // throws.
   void Submit(ImageWork image);
 
   // Images waiting for a batch.
@@ -38,6 +39,7 @@ class ModelRunner {
   int thread_count() const { return static_cast<int>(threads_.size()); }
 
  private:
+  void Stop();
   void InstanceLoop(int instance);
   void RunBatch(int instance, std::vector<ImageWork> batch);
   bool DropIfOver(ImageWork& image);

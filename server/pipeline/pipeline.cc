@@ -7,14 +7,13 @@
 // Pool goes the short way of tensor_pooler.cc.
 #include "server/pipeline/pipeline.h"
 
-#include <exception>
+#include <map>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/cpu_quota.h"
-#include "server/base/log.h"
+#include "server/base/guarded.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
@@ -31,6 +30,11 @@ namespace {
 
 constexpr std::string_view kRaw =
     "raw";  // what is counted for pixels, next to the formats of files
+
+// What clients read where a stage threw.
+constexpr char kRequestFailed[] = "the request failed";
+constexpr char kImageFailed[] = "the image could not be processed";
+constexpr char kDrawingFailed[] = "a class activation map failed";
 
 // The status of the whole request, given those of its images: a call that is over, or that failed
 // in every image through our own fault, fails as a call.
@@ -82,14 +86,19 @@ class Pipeline::Impl {
   }
 
   void Extract(ExtractRequest request, ExtractDone done) {
-    auto work = std::make_shared<RequestWork>();
-    work->request = std::move(request);
-    work->done = std::move(done);
-    if (absl::Status status = Admit(work.get()); !status.ok()) {
-      work->result.status = std::move(status);
-      work->done(std::move(work->result));
-      return;
+    std::shared_ptr<RequestWork> work;
+    absl::Status status = Guarded("admit_failed", kRequestFailed, [&] {
+      work = std::make_shared<RequestWork>();
+      work->request = std::move(request);
+      return Admit(work.get());
+    });
+    if (!status.ok()) {
+      ExtractResult refused;
+      if (work != nullptr) refused = std::move(work->result);
+      refused.status = std::move(status);
+      return done(std::move(refused));
     }
+    work->done = std::move(done);
     Queue(work);
   }
 
@@ -167,10 +176,18 @@ class Pipeline::Impl {
         continue;
       }
       preparing_.fetch_add(1);
-      decode_pool_->Schedule(
-          [this, image = ImageWork{.work = work, .index = static_cast<int>(i)}]() mutable {
-            Prepare(std::move(image));
-          });
+      const absl::Status queued = Guarded("queue_failed", kRequestFailed, [&] {
+        decode_pool_->Schedule(
+            [this, image = ImageWork{.work = work, .index = static_cast<int>(i)}]() mutable {
+              Prepare(std::move(image));
+            });
+        return absl::OkStatus();
+      });
+      if (queued.ok()) continue;
+      preparing_.fetch_sub(1);
+      const ImageWork image = {.work = work, .index = static_cast<int>(i)};
+      image.slot().status = queued;
+      FailPasses(image);
     }
     Complete(work);
   }
@@ -180,24 +197,25 @@ class Pipeline::Impl {
     absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
     const TimePoint start = clock_->Now();
     RecordStage(image, Stage::kQueue, start - image.work->admitted);
-    absl::Status status = image.work->context().Check(start, "decode");
+    absl::Status status = Guarded("prepare_failed", kImageFailed,
+                                  [&] { return image.work->context().Check(start, "decode"); });
     if (!status.ok()) {
       DropImage(image, status, Stage::kDecode, metrics_);
       return FailPasses(image);
     }
     std::vector<ImageWork> passes;
-    try {
-      status = DecodeAndPreprocess(image, &passes);
-    } catch (const std::exception& e) {
-      // Out of memory, mostly: this request fails, the server lives.
-      Log(LogLevel::kError, "prepare_failed", {{"what", e.what()}});
-      status = MakeError(ErrorReason::kInferenceFailed, "the image could not be processed");
-    }
+    ModelRunner* runner = nullptr;
+    status = Guarded("prepare_failed", kImageFailed, [&] {
+      PIXPOOL_RETURN_IF_ERROR(DecodeAndPreprocess(image, &passes));
+      runner = Runner(image.work->result.model);
+      return absl::OkStatus();
+    });
     if (!status.ok()) {
-      image.slot().status = PrependField(status, Concat("images[", image.index, "]"));
+      image.slot().status = Guarded("prepare_failed", kImageFailed, [&] {
+        return PrependField(status, Concat("images[", image.index, "]"));
+      });
       return FailPasses(image);
     }
-    ModelRunner* const runner = Runner(image.work->result.model);
     // Before the instance thread wakes, which may put this one to sleep: it would count the picture
     // twice and leave it a share of the cores only.
     std::move(prepared).Invoke();
@@ -234,13 +252,12 @@ class Pipeline::Impl {
 
   ModelRunner* Runner(const std::shared_ptr<const LoadedModel>& model) {
     absl::MutexLock lock(&mu_);
-    std::unique_ptr<ModelRunner>& runner = runners_[model.get()];
-    if (runner == nullptr) {
-      runner =
-          std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
-                                        [this](ImageWork image) { PassDone(std::move(image)); });
-    }
-    return runner.get();
+    const auto found = runners_.find(model.get());
+    if (found != runners_.end()) return found->second.get();
+    auto runner =
+        std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
+                                      [this](ImageWork image) { PassDone(std::move(image)); });
+    return runners_.emplace(model.get(), std::move(runner)).first->second.get();
   }
 
   // One pass over an image has come to its end; the last one goes on with the image. On an instance
@@ -248,52 +265,72 @@ class Pipeline::Impl {
   void PassDone(ImageWork image) {
     if (PassGroup* const passes = image.state().passes.get()) {
       if (passes->remaining.fetch_sub(1) != 1) return;
-      CombinePasses(image);
+      FailIfNotOk(image, Guarded("combine_failed", kImageFailed, [&] {
+                    CombinePasses(image);
+                    return absl::OkStatus();
+                  }));
     }
     const bool good = image.state().features.status.ok();
     if (!good || !image.work->draws) return Complete(image.work);
-    draw_pool_.Schedule([this, image = std::move(image)] {
-      Draw(image);
-      Complete(image.work);
+    const absl::Status queued = Guarded("draw_failed", kDrawingFailed, [&] {
+      draw_pool_.Schedule([this, image = image.Pass(image.pass)] {
+        Draw(image);
+        Complete(image.work);
+      });
+      return absl::OkStatus();
     });
+    if (queued.ok()) return;
+    FailIfNotOk(image, queued);
+    Complete(image.work);
+  }
+
+  // Gives a finished image an error in place of its features.
+  static void FailIfNotOk(const ImageWork& image, const absl::Status& status) {
+    if (status.ok()) return;
+    ImageFeatures& features = image.state().features;
+    features.status = status;
+    features.outputs.clear();
   }
 
   void Draw(const ImageWork& image) {
     RequestWork& work = *image.work;
-    ImageFeatures& features = image.state().features;
     const TimePoint start = clock_->Now();
-    absl::Status status = work.context().Check(start, "draw");
-    if (!status.ok()) {
-      metrics_->Cancelled(Stage::kDraw, CancelReason(status));
-    } else {
-      try {
-        status = DrawActivationMaps(work, image.state());
-      } catch (const std::exception& e) {
-        Log(LogLevel::kError, "draw_failed", {{"what", e.what()}});
-        status = MakeError(ErrorReason::kInferenceFailed, "a class activation map failed");
-      }
-    }
-    if (!status.ok()) {
-      features.status = std::move(status);
-      features.outputs.clear();
-    }
+    FailIfNotOk(image, Guarded("draw_failed", kDrawingFailed, [&] {
+                  absl::Status status = work.context().Check(start, "draw");
+                  if (status.ok()) return DrawActivationMaps(work, image.state());
+                  metrics_->Cancelled(Stage::kDraw, CancelReason(status));
+                  return status;
+                }));
     const TimeDuration took = clock_->Now() - start;
-    StageSlot(features, Stage::kDraw) = took;
+    StageSlot(image.state().features, Stage::kDraw) = took;
     metrics_->StageTime(Stage::kDraw, ToSeconds(took));
   }
 
   // One image of the request has come to its end; the last one sends the reply.
   void Complete(const std::shared_ptr<RequestWork>& work) {
     if (work->remaining.fetch_sub(1) != 1) return;
-    reply_pool_.Schedule([this, work] {
-      work->result.images.reserve(work->images.size());
+    const absl::Status queued = Guarded("reply_failed", kRequestFailed, [&] {
+      reply_pool_.Schedule([this, work] { Reply(work.get()); });
+      return absl::OkStatus();
+    });
+    if (!queued.ok()) Reply(work.get());  // on this thread
+  }
+
+  void Reply(RequestWork* work) {
+    ExtractResult& result = work->result;
+    absl::Status status = Guarded("reply_failed", kRequestFailed, [&] {
+      result.images.reserve(work->images.size());
       for (ImageState& image : work->images) {
         metrics_->ImageDone(image.features.status);
-        work->result.images.push_back(std::move(image.features));
+        result.images.push_back(std::move(image.features));
       }
-      work->result.status = RequestStatus(work->result);
-      work->done(std::move(work->result));
+      return RequestStatus(result);
     });
+    result.status = std::move(status);
+    Guarded("done_failed", kRequestFailed, [&] {
+      work->done(std::move(result));
+      return absl::OkStatus();
+    }).IgnoreError();
   }
 
   // Constant after construction.
@@ -309,8 +346,8 @@ class Pipeline::Impl {
   ThreadPool draw_pool_;
 
   mutable absl::Mutex mu_;
-  absl::flat_hash_map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_
-      ABSL_GUARDED_BY(mu_);
+  // absl's tables do not survive a failed allocation.
+  std::map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_ ABSL_GUARDED_BY(mu_);
 
   std::unique_ptr<ThreadPool> decode_pool_;
   TensorPooler pooler_;

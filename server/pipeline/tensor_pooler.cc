@@ -1,11 +1,9 @@
 #include "server/pipeline/tensor_pooler.h"
 
-#include <exception>
 #include <utility>
 #include <vector>
 
-#include "server/base/error.h"
-#include "server/base/log.h"
+#include "server/base/guarded.h"
 #include "server/base/status_macros.h"
 #include "server/heads/pool_tensor.h"
 #include "server/pipeline/plan_tensor.h"
@@ -13,6 +11,8 @@
 
 namespace pixpool {
 namespace {
+
+constexpr char kFailed[] = "the tensor could not be pooled";
 
 MapsView Maps(const PoolRequest& request) {
   const std::vector<int64_t>& shape = request.shape;
@@ -35,18 +35,31 @@ struct TensorPooler::Work {
 };
 
 void TensorPooler::Pool(PoolRequest request, PoolDone done) {
-  auto work = std::make_shared<Work>();
-  work->request = std::move(request);
-  work->done = std::move(done);
-  if (absl::Status status = Admit(work.get()); !status.ok()) {
-    return work->done({.status = std::move(status)});
-  }
-  decode_pool_->Schedule([this, work] {
-    work->result.status = Compute(work.get());
-    // Here and not on the reply pool: handing the work to another thread costs as much as either
-    // half of it.
-    work->done(std::move(work->result));
+  std::shared_ptr<Work> work;
+  absl::Status status = Guarded("pool_failed", kFailed, [&] {
+    work = std::make_shared<Work>();
+    work->request = std::move(request);
+    PIXPOOL_RETURN_IF_ERROR(Admit(work.get()));
+    // Called on the decode thread, and not on the reply pool: handing the work to another thread
+    // costs as much as either half of it. A copy, since this may fail.
+    work->done = done;
+    decode_pool_->Schedule([this, work] { Run(work.get()); });
+    return absl::OkStatus();
   });
+  if (status.ok()) return;
+  PoolResult refused;
+  refused.status = std::move(status);
+  if (work != nullptr) refused.permit = std::move(work->result.permit);
+  done(std::move(refused));
+}
+
+void TensorPooler::Run(Work* work) {
+  work->result.status = Guarded("pool_failed", kFailed, [&] { return Compute(work); });
+  if (!work->result.status.ok()) work->result.maps.clear();
+  Guarded("done_failed", kFailed, [&] {
+    work->done(std::move(work->result));
+    return absl::OkStatus();
+  }).IgnoreError();
 }
 
 absl::Status TensorPooler::Admit(Work* work) {
@@ -66,12 +79,7 @@ absl::Status TensorPooler::Compute(Work* work) {
     metrics_->Cancelled(Stage::kHeads, CancelReason(status));
     return status;
   }
-  try {
-    PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
-  } catch (const std::exception& e) {
-    Log(LogLevel::kError, "pool_failed", {{"what", e.what()}});
-    return MakeError(ErrorReason::kInferenceFailed, "the tensor could not be pooled");
-  }
+  PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
   metrics_->StageTime(Stage::kHeads, ToSeconds(clock_->Now() - start));
   for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());
   return absl::OkStatus();

@@ -32,7 +32,8 @@ class TensorPooler {
 
   absl::Status Admit(Work* work);
 
-  // The heads of a tensor, on a decode thread.
+  // The heads of a tensor and the reply, on a decode thread.
+  void Run(Work* work);
   absl::Status Compute(Work* work);
 
   const PipelineOptions& options_;
