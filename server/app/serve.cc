@@ -1,18 +1,24 @@
 #include "server/app/serve.h"
 
 #include <atomic>
-#include <csignal>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "grpcpp/grpcpp.h"
+#include "server/app/health_watch.h"
 #include "server/app/loader.h"
+#include "server/app/signals.h"
 #include "server/base/cpu_quota.h"
+#include "server/base/health_checks.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
@@ -28,36 +34,6 @@ namespace {
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
 
-// SIGTERM and SIGINT as something that can be waited for. They are blocked in every thread from
-// construction on.
-class StopSignal {
- public:
-  StopSignal() {
-    std::signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  }
-
-  // Whether a signal came within `wait`.
-  bool WaitFor(std::chrono::milliseconds wait) const {
-    const timespec t{.tv_sec = wait.count() / 1000, .tv_nsec = wait.count() % 1000 * 1'000'000};
-    return sigtimedwait(&set_, nullptr, &t) > 0;
-  }
-
-  void Wait() const {
-    int signal = 0;
-    sigwait(&set_, &signal);
-  }
-
-  // From now on a signal ends the process.
-  void Release() const { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
-
- private:
-  sigset_t set_;
-};
-
 // Everything that lives as long as the process serves; members are destroyed in reverse, users
 // first.
 class Process {
@@ -68,13 +44,18 @@ class Process {
         registry_(config.registry.default_model),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
         service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real()),
-        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready(); }},
+        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready_.Run().ok(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
     metrics_.SetBuildInfo(kVersion, grpc::Version(), TorchVersion());
     metrics_.SetGaugeSource([this] { return pipeline_.Gauges(); });
+    ready_.Add("process",
+               [this] { return draining_ ? absl::UnavailableError("drains") : absl::OkStatus(); });
+    ready_.Add("models", [this] {
+      return registry_.AllReady() ? absl::OkStatus() : absl::UnavailableError("not all are loaded");
+    });
   }
 
   ~Process() {
@@ -89,21 +70,23 @@ class Process {
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}));
-    SetServing(false);
     const std::string& http_listen = config_.http.listen;
     if (!http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
-                            .live = [] { return true; },
-                            .ready = [this] { return ready(); }};
+                            .live = [this] { return live_.Run(); },
+                            .ready = [this] { return ready_.Run(); }};
       PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(http_listen, std::move(handlers)));
     }
     Log(LogLevel::kInfo, "listening",
         {{"grpc", config_.rpc.listen.value()}, {"http", http_listen}, {"cores", cores_}});
+    watch_ = std::make_unique<HealthWatch>(
+        &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
+    watch_->Look();
     loader_ = std::thread([this] {
       load_status_ =
           LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
-                      [this](const std::string& name) { grpc_->SetServing(name, true); });
-      if (load_status_.ok()) SetServing(true);
+                      [this](const std::string& name) { Tell(name, true); });
+      watch_->Look();
       loaded_ = true;
     });
     return absl::OkStatus();
@@ -142,24 +125,44 @@ class Process {
   }
 
  private:
-  bool ready() const { return !draining_ && registry_.AllReady(); }
+  // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.
+  void ReadinessChanged(const absl::Status& now) {
+    if (draining_) return;
+    if (loaded_) {
+      Log(now.ok() ? LogLevel::kInfo : LogLevel::kWarning, now.ok() ? "ready_again" : "not_ready",
+          {{"message", ToStd(now.message())}});
+    }
+    std::map<std::string, bool> names = {{"", now.ok()}};
+    for (const char* name : kServiceNames) names[name] = now.ok();
+    for (const ModelEntry& entry : registry_.List()) {
+      names[entry.name] |= now.ok() && entry.state == ModelState::kReady;
+    }
+    for (const auto& [name, serving] : names) Tell(name, serving);
+  }
 
-  void SetServing(bool serving) {
-    grpc_->SetServing("", serving);
-    for (const char* name : kServiceNames) grpc_->SetServing(name, serving);
-    if (serving) return;
-    for (const ModelEntry& entry : registry_.List()) grpc_->SetServing(entry.name, false);
+  // Whoever watches a name gets a message for each call of SetServing: changes only.
+  void Tell(const std::string& name, bool serving) {
+    absl::MutexLock lock(&told_mu_);
+    const auto [entry, first] = told_.try_emplace(name, serving);
+    if (!first && entry->second == serving) return;
+    entry->second = serving;
+    grpc_->SetServing(name, serving);
   }
 
   const Config config_;
   const int cores_;
   Metrics metrics_;
+  HealthChecks live_;   // /livez: whether a restart would help
+  HealthChecks ready_;  // /readyz and gRPC's health: whether new work should come
   ModelRegistry registry_;
   Pipeline pipeline_;
   FeatureService service_;
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<HealthWatch> watch_;
+  absl::Mutex told_mu_;
+  std::map<std::string, bool> told_ ABSL_GUARDED_BY(told_mu_);  // gRPC's health by name
   std::atomic<bool> draining_{false};
   std::atomic<bool> loaded_{false};
   absl::Status load_status_;  // written before loaded_, read after

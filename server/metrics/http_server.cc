@@ -51,9 +51,9 @@ struct Reply {
   const char* content_type = kPlainText;
 };
 
-Reply Verdict(bool good, const char* bad_text) {
-  if (good) return {http::status::ok, "ok\n"};
-  return {http::status::service_unavailable, bad_text};
+Reply Verdict(const absl::Status& status, const char* bad_text) {
+  if (status.ok()) return {http::status::ok, "ok\n"};
+  return {http::status::service_unavailable, Concat(bad_text, ": ", status.message(), "\n")};
 }
 
 Reply Route(const HttpHandlers& handlers, http::verb method, std::string_view target) {
@@ -66,8 +66,8 @@ Reply Route(const HttpHandlers& handlers, http::verb method, std::string_view ta
   }
   try {
     if (path == "/metrics") return {http::status::ok, handlers.metrics(), kExposition};
-    if (path == "/livez") return Verdict(handlers.live(), "not live\n");
-    return Verdict(handlers.ready(), "not ready\n");
+    if (path == "/livez") return Verdict(handlers.live(), "not live");
+    return Verdict(handlers.ready(), "not ready");
   } catch (const std::exception&) {
     return {http::status::internal_server_error, "internal error\n"};
   }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace pixpool {
@@ -11,8 +12,10 @@ namespace pixpool {
 // What the HTTP endpoint serves.
 struct HttpHandlers {
   std::function<std::string()> metrics;  // body of GET /metrics
-  std::function<bool()> live;            // GET /livez: 200 "ok" or 503
-  std::function<bool()> ready;           // GET /readyz: 200 "ok" or 503 "not ready"
+  // GET /livez and /readyz: 200 "ok", or 503 "not live: MESSAGE" and "not ready: MESSAGE". The
+  // message goes to whoever asks.
+  std::function<absl::Status()> live;
+  std::function<absl::Status()> ready;
 };
 
 // A small HTTP/1.1 server for scrapes and probes, on its own two threads, never on those of the

@@ -170,6 +170,49 @@ def test_sigterm_under_load_finishes_all_admitted_work(start_server, api, photos
     assert server.lines("stopped")[0]["finished"] is True
 
 
+# Sent to a process they end it, unless it does something about it.
+DEADLY = [
+    *("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF"),
+    *("SIGPOLL", "SIGXCPU", "SIGXFSZ", "SIGPWR", "SIGRTMIN"),
+]
+
+
+def test_other_signals_under_load_end_nothing_and_fail_no_call(start_server, api, photos):
+    server = start_server()
+    done, failed = [], []
+    stop = threading.Event()
+
+    def call() -> None:
+        client = api.client(server.target)
+        while not stop.is_set():
+            try:
+                client.extract([photos["cat.png"]], ["global_avg"], timeout=30)
+                done.append(1)
+            except grpc.RpcError as error:
+                failed.append(error.code())
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for name in DEADLY:
+        before = len(done)
+        server.signal(getattr(signal, name))
+        end = time.monotonic() + 20
+        while len(done) < before + 4 and time.monotonic() < end:
+            assert server.process.poll() is None, (name, server.log())
+            time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed and len(done) >= 4 * len(DEADLY)
+    names = [row["signal"] for row in server.lines("signal_ignored")]
+    assert names == [*DEADLY[:-1], f"signal {signal.SIGRTMIN}"]
+    # One that comes while the server drains does not end it early.
+    server.signal()
+    server.signal(signal.SIGHUP)
+    assert server.wait() == 0
+
+
 def _gauge(server, name: str) -> str:
     for line in server.get("/metrics")[1].splitlines(keepends=True):
         if line.startswith(name + " "):
