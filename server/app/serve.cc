@@ -1,7 +1,9 @@
 #include "server/app/serve.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,6 +33,11 @@
 namespace pixpool {
 namespace {
 
+// A pass that has taken this many times what it may will not end: only a restart helps.
+constexpr double kHopeless = 6;
+// How long the end may take where not all admitted work came to its own.
+constexpr auto kLastPatience = std::chrono::seconds(10);
+
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
 
@@ -44,7 +51,9 @@ class Process {
         registry_(config.registry.default_model),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
         service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real()),
-        kserve_({.call = config.rpc.call, .version = kVersion, .ready = [this] { return ready_.Run().ok(); }},
+        kserve_({.call = config.rpc.call,
+                 .version = kVersion,
+                 .ready = [this] { return ready_.Run().ok(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
@@ -56,6 +65,8 @@ class Process {
     ready_.Add("models", [this] {
       return registry_.AllReady() ? absl::OkStatus() : absl::UnavailableError("not all are loaded");
     });
+    ready_.Add("backbone", [this] { return pipeline_.Progress(); });
+    live_.Add("backbone", [this] { return pipeline_.Progress(kHopeless); });
   }
 
   ~Process() {
@@ -83,9 +94,8 @@ class Process {
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
     watch_->Look();
     loader_ = std::thread([this] {
-      load_status_ =
-          LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
-                      [this](const std::string& name) { Tell(name, true); });
+      load_status_ = LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_,
+                                 &metrics_, [this](const std::string& name) { Tell(name, true); });
       watch_->Look();
       loaded_ = true;
     });
@@ -112,11 +122,13 @@ class Process {
     if (delay > delay.zero()) stop.WaitFor(delay);
     stop.Release();
     const bool finished = pipeline_.Drain(absl::FromChrono(config_.process.drain_timeout.value()));
+    if (!finished) EndAfter(kLastPatience);
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
-    if (!finished) pipeline_.Drain(absl::Seconds(5));
+    const bool idle = finished || pipeline_.Drain(absl::Seconds(5));
     Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", {{"finished", finished}});
+    if (!idle) EndNow();
     return finished;
   }
 
@@ -125,6 +137,19 @@ class Process {
   }
 
  private:
+  // Ends the process without waiting for its threads, of which one hangs.
+  [[noreturn]] static void EndNow() {
+    StopLog();
+    std::_Exit(1);
+  }
+
+  static void EndAfter(std::chrono::seconds wait) {
+    std::thread([wait] {
+      std::this_thread::sleep_for(wait);
+      EndNow();
+    }).detach();
+  }
+
   // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.
   void ReadinessChanged(const absl::Status& now) {
     if (draining_) return;

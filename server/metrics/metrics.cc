@@ -83,6 +83,8 @@ constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::instance_threads, kThreads, kThreadsHelp, "instance"},
     {&GaugeReadings::draw_threads, kThreads, kThreadsHelp, "draw"},
     {&GaugeReadings::reply_threads, kThreads, kThreadsHelp, "reply"},
+    {&GaugeReadings::oldest_pass_seconds, "pixpool_oldest_pass_seconds",
+     "Time that the oldest backbone pass under way has taken, 0 where there is none."},
 };
 static_assert(std::size(kGauges) * sizeof(double) == sizeof(GaugeReadings),
               "every member of GaugeReadings is a double and has its row");

@@ -113,6 +113,7 @@ struct GaugeReadings {
   double instance_threads = 0;
   double draw_threads = 0;
   double reply_threads = 0;
+  double oldest_pass_seconds = 0;  // what the oldest backbone pass under way has taken
 };
 
 // The process's metrics. Thread-safe; every method is non-blocking and cheap but Scrape.

@@ -17,6 +17,21 @@ constexpr char kModelFailed[] = "the model failed";
 // How long an instance waits for memory.
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 
+PassWork WorkOf(const std::vector<ImageWork>& batch, const std::vector<LayerInfo>& layers) {
+  PassWork work;
+  for (const ImageWork& image : batch) {
+    const int64_t height = image.input.height();
+    const int64_t width = image.input.width();
+    work.pixels += height * width;
+    for (const HeadSpec& head : *image.work->result.heads) {
+      const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
+      work.head_operations +=
+          HeadOperations(head, layer.channels, height / layer.stride + 1, width / layer.stride + 1);
+    }
+  }
+  return work;
+}
+
 std::vector<ModelTask> Tasks(const std::vector<ImageWork>& batch) {
   std::vector<ModelTask> tasks;
   tasks.reserve(batch.size());
@@ -38,6 +53,8 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
       clock_(clock),
       complete_(std::move(complete)),
       preparing_(preparing),
+      watch_(model_->model->instance_count(), options.hang_timeout.value(),
+             int64_t{model_->info().input.height} * model_->info().input.width),
       batcher_({.max_batch_size =
                     std::min(options.max_batch_size.value(), model_->model->useful_batch_size()),
                 .max_delay = options.max_batch_delay.value()},
@@ -117,11 +134,13 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const int running = running_.fetch_add(count) + count;
   const BatchPlace place = {.instance = instance,
                             .pictures_in_flight = running + batcher_.depth() + preparing_->load()};
+  watch_.Begin(instance, start, WorkOf(batch, model_->info().layers));
   const absl::Status status = Guarded("batch_failed", kModelFailed, [&] {
     results.resize(batch.size());
     model_->model->RunBatch(place, Tasks(batch), absl::MakeSpan(results), &times);
     return absl::OkStatus();
   });
+  watch_.End(instance, clock_->Now());
   running_.fetch_sub(count);
 
   metrics_->BatchSize(count);

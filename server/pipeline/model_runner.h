@@ -9,6 +9,7 @@
 
 #include "server/batching/batcher.h"
 #include "server/pipeline/options.h"
+#include "server/pipeline/pass_watch.h"
 #include "server/pipeline/work.h"
 
 namespace pixpool {
@@ -37,6 +38,8 @@ class ModelRunner {
   // Images waiting for a batch.
   int depth() const { return batcher_.depth(); }
   int thread_count() const { return static_cast<int>(threads_.size()); }
+  // Of the passes under way.
+  const PassWatch& watch() const { return watch_; }
 
  private:
   void Stop();
@@ -50,6 +53,7 @@ class ModelRunner {
   const Complete complete_;
   const std::atomic<int>* const preparing_;
   std::atomic<int> running_ = 0;  // images in batches
+  PassWatch watch_;
   Batcher<ImageWork> batcher_;
   std::vector<std::thread> threads_;  // last: its threads use everything above
 };

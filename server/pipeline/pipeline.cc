@@ -7,7 +7,10 @@
 // Pool goes the short way of tensor_pooler.cc.
 #include "server/pipeline/pipeline.h"
 
+#include <algorithm>
+#include <chrono>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -30,6 +33,8 @@ namespace {
 
 constexpr std::string_view kRaw =
     "raw";  // what is counted for pixels, next to the formats of files
+
+constexpr auto kDrainLook = std::chrono::milliseconds(2);
 
 // What clients read where a stage threw.
 constexpr char kRequestFailed[] = "the request failed";
@@ -113,7 +118,25 @@ class Pipeline::Impl {
 
   bool Drain(absl::Duration timeout) {
     admission_.Close();
-    return admission_.WaitUntilIdle(timeout);
+    // By the steady clock: absl waits by the wall clock, which may jump.
+    const auto end = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
+    while (admission_.usage().requests > 0) {
+      if (std::chrono::steady_clock::now() >= end) return false;
+      std::this_thread::sleep_for(kDrainLook);
+    }
+    return true;
+  }
+
+  absl::Status Progress(double times) const {
+    const TimePoint now = clock_->Now();
+    absl::MutexLock lock(&mu_);
+    for (const auto& [model, runner] : runners_) {
+      if (runner->watch().TimeUsed(now) <= times) continue;
+      const double seconds = ToSeconds(runner->watch().Oldest(now));
+      return absl::UnavailableError(Concat("a pass of model ", model->info().name, " has taken ",
+                                           static_cast<int64_t>(seconds), " s"));
+    }
+    return absl::OkStatus();
   }
 
   const PipelineOptions& options() const { return options_; }
@@ -132,10 +155,13 @@ class Pipeline::Impl {
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
+    const TimePoint now = clock_->Now();
     absl::MutexLock lock(&mu_);
     for (const auto& [model, runner] : runners_) {
       g.queue_depth += runner->depth();
       g.instance_threads += runner->thread_count();
+      g.oldest_pass_seconds =
+          std::max(g.oldest_pass_seconds, ToSeconds(runner->watch().Oldest(now)));
     }
     return g;
   }
@@ -365,6 +391,7 @@ void Pipeline::Pool(PoolRequest request, PoolDone done) {
   impl_->Pool(std::move(request), std::move(done));
 }
 absl::Status Pipeline::MayArrive(const CallContext& call) const { return impl_->MayArrive(call); }
+absl::Status Pipeline::Progress(double times) const { return impl_->Progress(times); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }

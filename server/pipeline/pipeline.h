@@ -18,7 +18,8 @@ namespace pixpool {
 // Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
 // `done` is called exactly once: on the reply pool, that of Pool on the decode pool, or on the
 // calling thread when the request is refused at once. The result carries the permit of the request,
-// which counts as in flight until that is released. Destructor: Drain must have been called or nothing be in flight.
+// which counts as in flight until that is released. Destructor: Drain must have been called or
+// nothing be in flight.
 class Pipeline {
  public:
   Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock);
@@ -28,13 +29,17 @@ class Pipeline {
   void Pool(PoolRequest request, PoolDone done);
 
   // Whether a call has any chance of being admitted, asked before its message is read: a refusal
-  // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING, DEADLINE_EXCEEDED,
-  // CANCELLED; a refusal is counted as shed.
+  // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING,
+  // DEADLINE_EXCEEDED, CANCELLED; a refusal is counted as shed.
   absl::Status MayArrive(const CallContext& call) const;
 
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.
   bool Drain(absl::Duration timeout);
+
+  // UNAVAILABLE where a backbone pass has taken more than `times` what it may (--hang-timeout-ms);
+  // OK again once it has ended. Never waits for one.
+  absl::Status Progress(double times = 1) const;
 
   const PipelineOptions& options() const;
   GaugeReadings Gauges() const;
