@@ -35,8 +35,8 @@ namespace {
 
 // A pass that has taken this many times what it may will not end: only a restart helps.
 constexpr double kHopeless = 6;
-// How long the end may take where not all admitted work came to its own.
-constexpr auto kLastPatience = std::chrono::seconds(10);
+// How long calls that were cut may take to come to their end; gRPC waits for them for ever.
+constexpr auto kLastPatience = std::chrono::seconds(5);
 
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
@@ -126,9 +126,8 @@ class Process {
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
-    const bool idle = finished || pipeline_.Drain(absl::Seconds(5));
+    if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow();
     Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", {{"finished", finished}});
-    if (!idle) EndNow();
     return finished;
   }
 
@@ -139,6 +138,7 @@ class Process {
  private:
   // Ends the process without waiting for its threads, of which one hangs.
   [[noreturn]] static void EndNow() {
+    Log(LogLevel::kWarning, "stopped", {{"finished", false}});
     StopLog();
     std::_Exit(1);
   }

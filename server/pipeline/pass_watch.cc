@@ -18,7 +18,7 @@ PassWatch::PassWatch(int instances, TimeDuration patience, int64_t usual_pixels)
 TimeDuration PassWatch::MayTake(const PassWork& work) const {
   const double patience = ToSeconds(patience_);
   const auto pixels = static_cast<double>(work.pixels);
-  double seconds = patience * std::max(1.0, pixels / static_cast<double>(usual_pixels_));
+  double seconds = patience * std::max(1.0, pixels / kLarge / static_cast<double>(usual_pixels_));
   if (const double slowest = slowest_.load(std::memory_order_relaxed); slowest > 0) {
     seconds = std::max(patience, std::min(seconds, kSlack * slowest * pixels));
   }

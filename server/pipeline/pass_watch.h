@@ -21,9 +21,9 @@ struct PassWork {
 // waits.
 class PassWatch {
  public:
-  // `patience` is what a pass over at most `usual_pixels` may take; zero: for ever. A larger one
-  // may take more in proportion, but where passes of that size or more have been seen no more than
-  // kSlack times what the slowest of them would have taken for it.
+  // `patience` is what a pass over at most kLarge times `usual_pixels` may take; zero: for ever. A
+  // larger one may take more in proportion, but where passes of the usual size or more have ended
+  // no more than kSlack times what the slowest of them would have taken for it.
   PassWatch(int instances, TimeDuration patience, int64_t usual_pixels);
 
   void Begin(int instance, TimePoint now, const PassWork& work);
@@ -35,6 +35,7 @@ class PassWatch {
   // The largest share of its time that a pass under way has used up; above 1 it hangs.
   double TimeUsed(TimePoint now) const;
 
+  static constexpr double kLarge = 4;
   static constexpr double kSlack = 20;
 
  private:
