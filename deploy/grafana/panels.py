@@ -157,6 +157,16 @@ ROWS = {
             {"{{instance}}": now("pixpool_queue_depth")},
         ),
         (
+            "Overloaded",
+            "short",
+            "1 while more pictures come than are served, and the interactive images that are taken "
+            "at a time then, which the server finds by measuring.",
+            {
+                "overloaded {{instance}}": now("pixpool_overloaded"),
+                "images at a time {{instance}}": now("pixpool_image_limit"),
+            },
+        ),
+        (
             "Budgets used",
             "percentunit",
             "Requests, bytes and pixels in flight, of what is allowed. At 100 % calls are refused.",
@@ -187,6 +197,12 @@ ROWS = {
             "seen.",
             {"{{reason}} {{stage}}": by("reason, stage", rate("pixpool_cancellations_total"))},
             {"stack": True},
+        ),
+        (
+            "Wasted",
+            "ops",
+            "Stages begun for images whose call was over by then; 0 is right.",
+            {"{{stage}}": by("stage", rate("pixpool_wasted_work_total"))},
         ),
         ("CPU", "short", "Cores in use.", {"{{instance}}": rate("process_cpu_seconds_total")}),
         (

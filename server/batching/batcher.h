@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
@@ -39,7 +40,8 @@ inline size_t FairShare(size_t tasks, size_t idle, size_t max_batch_size) {
 //   image, and at high load batches fill while the instances are busy. Which group is served: one
 //   whose oldest task has waited max_delay or longer (the oldest of those), else the one that fills
 //   the largest batch, ties to the oldest. A batch takes min(max_batch_size, ceil(tasks of the
-//   group / idle instances)) tasks, so that one instance does not starve another. Tasks for which
+//   group / idle instances)) tasks, so that one instance does not starve another. Urgent tasks go
+//   before those that are not, in their group and in the choice of the group. Tasks for which
 //   `drop` returns true (cancelled, expired) when a batch is formed never reach a batch; `drop`
 //   must have disposed of them. It is called without the lock held, from several threads at once.
 //   The place of a dropped task is filled from what waits in the same group.
@@ -58,7 +60,7 @@ class Batcher {
 
   // Adds a task. `group` is any ordered key. Returns false, leaving `task` as it is, after Close.
   // Throws std::bad_alloc, likewise leaving `task` as it is.
-  bool Submit(size_t group, Task& task);
+  bool Submit(size_t group, Task& task, bool urgent = false);
 
   // Blocks until a task waits or the batcher is closed and empty (nullopt). Batches are never
   // empty. Throws std::bad_alloc before it takes a task.
@@ -76,9 +78,10 @@ class Batcher {
   struct Entry {
     uint64_t number = 0;  // order of arrival
     TimePoint arrival;
+    bool urgent = false;
     Task task;
   };
-  // Never empty, in order of arrival.
+  // Never empty; the urgent ones first, each kind in order of arrival.
   using Group = std::deque<Entry>;
   using Groups = std::map<size_t, Group>;
 
@@ -119,17 +122,24 @@ Batcher<Task>::Batcher(BatcherOptions options, const Clock* clock, Drop drop)
       drop_(std::move(drop)) {}
 
 template <typename Task>
-bool Batcher<Task>::Submit(size_t group, Task& task) {
+bool Batcher<Task>::Submit(size_t group, Task& task, bool urgent) {
   absl::MutexLock lock(&mu_);
   if (closed_) return false;
-  const auto entries = groups_.try_emplace(group).first;
+  const auto own = groups_.try_emplace(group).first;
+  Group& entries = own->second;
   try {
-    entries->second.emplace_back();
+    entries.emplace_back();
   } catch (...) {
-    if (entries->second.empty()) groups_.erase(entries);
+    if (entries.empty()) groups_.erase(own);
     throw;
   }
-  entries->second.back() = Entry{submitted_++, clock_->Now(), std::move(task)};
+  const auto last = std::prev(entries.end());
+  *last = Entry{submitted_++, clock_->Now(), urgent, std::move(task)};
+  if (urgent) {
+    const auto place =
+        std::find_if(entries.begin(), last, [](const Entry& e) { return !e.urgent; });
+    std::rotate(place, last, entries.end());
+  }
   return true;
 }
 
@@ -196,12 +206,17 @@ int Batcher<Task>::idle() const {
 
 template <typename Task>
 typename Batcher<Task>::Groups::iterator Batcher<Task>::Choose() {
+  // Of groups that begin with an urgent task, if there are any.
+  const auto first = std::find_if(groups_.begin(), groups_.end(),
+                                  [](const auto& group) { return group.second.front().urgent; });
+  const bool urgent = first != groups_.end();
   const auto older = [](const auto& a, const auto& b) {
     return a->second.front().number < b->second.front().number;
   };
-  auto oldest = groups_.begin();
-  auto fullest = groups_.begin();
-  for (auto it = groups_.begin(); it != groups_.end(); ++it) {
+  auto oldest = urgent ? first : groups_.begin();
+  auto fullest = oldest;
+  for (auto it = oldest; it != groups_.end(); ++it) {
+    if (it->second.front().urgent != urgent) continue;
     if (older(it, oldest)) oldest = it;
     const size_t size = std::min(it->second.size(), max_batch_size_);
     const size_t best = std::min(fullest->second.size(), max_batch_size_);

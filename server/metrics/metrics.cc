@@ -71,6 +71,10 @@ constexpr GaugeRow kGauges[] = {
      "Images admitted that wait for a decode thread or a batch."},
     {&GaugeReadings::queue_capacity, "pixpool_queue_capacity",
      "Most requests that may be in flight."},
+    {&GaugeReadings::overloaded, "pixpool_overloaded",
+     "1 while only as many interactive images are taken as can be answered at once."},
+    {&GaugeReadings::image_limit, "pixpool_image_limit",
+     "Interactive images that are taken at a time while overloaded; found by measuring."},
     {&GaugeReadings::requests_in_flight, "pixpool_in_flight_requests", "Requests in flight."},
     {&GaugeReadings::bytes_in_flight, "pixpool_in_flight_bytes",
      "Bytes of images and of answers in flight."},
@@ -125,6 +129,7 @@ struct Metrics::Handles {
   std::map<std::string, Counter*, std::less<>> formats;  // constant once serving has begun
   Counter* formats_other;
   std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
+  std::array<Counter*, kStageCount> wasted{};
   std::array<Histogram*, kStageCount> stage_seconds;
   Histogram* batch_size;
   Histogram* image_bytes;
@@ -203,6 +208,12 @@ struct Metrics::Handles {
       }
       stage_seconds[s] = &seconds.Add({{"stage", stage}}, SecondsBuckets());
     }
+    auto& wasted_family = CounterFamily(
+        "pixpool_wasted_work_total",
+        "Stages begun for an image whose call was cancelled or past its deadline by then.");
+    for (const Stage stage : {Stage::kDecode, Stage::kBackbone}) {
+      wasted[Index(stage)] = &wasted_family.Add({{"stage", std::string(StageName(stage))}});
+    }
     batch_size = &HistogramFamily("pixpool_batch_size", "Images of a backbone pass.")
                       .Add({}, BatchBuckets());
     image_bytes = &HistogramFamily("pixpool_image_bytes", "Bytes of an image as it was sent.")
@@ -254,6 +265,10 @@ void Metrics::Cancelled(Stage stage, ErrorReason reason) {
   if (Counter* counter = handles_->cancellations[Index(stage)][Index(reason)]) {
     counter->Increment();
   }
+}
+
+void Metrics::WastedWork(Stage stage) {
+  if (Counter* counter = handles_->wasted[Index(stage)]) counter->Increment();
 }
 
 void Metrics::StageTime(Stage stage, double seconds) {

@@ -104,6 +104,8 @@ inline constexpr int kStageCount = NamedCount(StageName);
 struct GaugeReadings {
   double queue_depth = 0;     // images admitted that wait for a decode thread or a batch
   double queue_capacity = 0;  // most requests that may be in flight
+  double overloaded = 0;      // 1 while interactive images are refused beyond image_limit
+  double image_limit = 0;
   double requests_in_flight = 0;
   double bytes_in_flight = 0;
   double bytes_capacity = 0;
@@ -130,6 +132,8 @@ class Metrics {
   void ImageDone(const absl::Status& status);
   // An image that was dropped because its client went away or its time ran out, and where.
   void Cancelled(Stage stage, ErrorReason reason);
+  // Decoding or a pass was begun for a call that was over already.
+  void WastedWork(Stage stage);
   void StageTime(Stage stage, double seconds);
   void BatchSize(int images);
   // Formats and kinds of heads that are not declared count as "other".

@@ -5,20 +5,44 @@
 #include <string>
 
 #include "server/base/error.h"
+#include "server/base/status_macros.h"
 #include "server/base/text.h"
 
 namespace pixpool {
 namespace {
 
-// `what` there is no room for, as clients and operators know it.
-absl::Status Overloaded(const char* what, FlagNumber limit, std::chrono::milliseconds retry_after) {
-  ErrorDetails details;
+absl::Status Overloaded(ErrorDetails details, std::chrono::milliseconds retry_after,
+                        std::string_view why) {
   details.reason = ErrorReason::kOverloaded;
-  details.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}};
   details.retry_after = absl::FromChrono(retry_after);
-  return MakeError(
-      details, Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
-                      limit.value, "); try again in ", absl::FormatDuration(details.retry_after)));
+  return MakeError(details,
+                   Concat(why, "; try again in ", absl::FormatDuration(details.retry_after)));
+}
+
+// `what` there is no room for, as clients and operators know it.
+absl::Status AtCeiling(std::string_view what, FlagNumber limit,
+                       std::chrono::milliseconds retry_after) {
+  return Overloaded(
+      {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}},
+      retry_after,
+      Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
+             limit.value, ")"));
+}
+
+// What bulk requests may take of a ceiling, and one caller; a ceiling of few is for all.
+int64_t BulkPart(int64_t ceiling) { return ceiling - ceiling / 4; }
+int64_t CallerPart(int64_t ceiling) { return ceiling - ceiling / 16; }
+
+absl::Duration Rounded(double seconds) {
+  return absl::Milliseconds(absl::ToInt64Milliseconds(absl::Seconds(seconds)));
+}
+
+OverloadControl::Call MakeCall(const CallContext& call, TimePoint now, const AdmissionCost& cost) {
+  return {.priority = call.priority(),
+          .caller = call.caller(),
+          .left = call.deadline() - now,
+          .images = cost.images,
+          .seconds = cost.seconds};
 }
 
 }  // namespace
@@ -28,38 +52,97 @@ Permit& Permit::operator=(Permit&& other) noexcept {
     Release();
     owner_ = std::exchange(other.owner_, nullptr);
     cost_ = other.cost_;
+    priority_ = other.priority_;
+    caller_ = std::move(other.caller_);
   }
   return *this;
 }
 
 void Permit::Release() {
-  if (Admission* owner = std::exchange(owner_, nullptr)) owner->Return(cost_);
+  if (Admission* owner = std::exchange(owner_, nullptr)) owner->Return(*this);
 }
 
-absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost) {
-  cost.bytes = std::max<int64_t>(cost.bytes, 0);
-  cost.pixels = std::max<int64_t>(cost.pixels, 0);
-  absl::MutexLock lock(&mu_);
+absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallContext& call) {
+  if (usage_.requests == 0) return absl::OkStatus();
+  const auto own = callers_.find(call.caller());
+  const int64_t own_requests = own == callers_.end() ? 0 : own->second;
+  const bool is_bulk = call.priority() == Priority::kBulk;
+  // Differences, so that no sum can overflow.
+  if (usage_.requests >= limits_.max_requests || own_requests >= CallerPart(limits_.max_requests) ||
+      (is_bulk && bulk_.requests >= BulkPart(limits_.max_requests))) {
+    if (!is_bulk) overload_.MetCeiling(clock_->Now());
+    return AtCeiling("requests", limits_.max_requests, limits_.retry_after);
+  }
+  if (cost.bytes > limits_.max_bytes - usage_.bytes ||
+      (is_bulk && bulk_.requests > 0 && cost.bytes > BulkPart(limits_.max_bytes) - bulk_.bytes)) {
+    return AtCeiling("bytes of images and answers", limits_.max_bytes, limits_.retry_after);
+  }
+  if (cost.pixels > limits_.max_pixels - usage_.pixels ||
+      (is_bulk && bulk_.requests > 0 &&
+       cost.pixels > BulkPart(limits_.max_pixels) - bulk_.pixels)) {
+    return AtCeiling("pixels", limits_.max_pixels, limits_.retry_after);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Admission::Refusal(OverloadControl::Verdict verdict,
+                                const OverloadControl::Call& call) const {
+  if (verdict == OverloadControl::Verdict::kFull) {
+    return Overloaded({.metadata = {{"limit", Concat(overload_.limit())}}}, limits_.retry_after,
+                      Concat("more pictures come than the server can work on, which is ",
+                             overload_.limit(), " at a time"));
+  }
+  return Overloaded({}, limits_.retry_after,
+                    Concat("the answer would come too late: there is work for ",
+                           absl::FormatDuration(Rounded(overload_.ExpectedWait(call.priority))),
+                           " before it, and the deadline is in ",
+                           absl::FormatDuration(Rounded(ToSeconds(call.left)))));
+}
+
+absl::Status Admission::Judge(const OverloadControl::Call& call) {
   if (closed_) {
     return MakeError(ErrorReason::kDraining,
                      "the server is shutting down and takes no new requests; try another one");
   }
-  if (usage_.requests > 0) {
-    // Differences, so that no sum can overflow.
-    if (usage_.requests >= limits_.max_requests) {
-      return Overloaded("requests", limits_.max_requests, limits_.retry_after);
-    }
-    if (cost.bytes > limits_.max_bytes - usage_.bytes) {
-      return Overloaded("bytes of images and answers", limits_.max_bytes, limits_.retry_after);
-    }
-    if (cost.pixels > limits_.max_pixels - usage_.pixels) {
-      return Overloaded("pixels", limits_.max_pixels, limits_.retry_after);
-    }
+  const TimePoint now = clock_->Now();
+  const OverloadControl::Verdict verdict = overload_.Judge(now, call);
+  if (verdict == OverloadControl::Verdict::kTake) return absl::OkStatus();
+  overload_.Refused(now, call, verdict);
+  return Refusal(verdict, call);
+}
+
+absl::Status Admission::MayArrive(const CallContext& call) {
+  absl::MutexLock lock(&mu_);
+  const TimePoint now = clock_->Now();
+  PIXPOOL_RETURN_IF_ERROR(Judge(MakeCall(call, now, {})));
+  return CheckCeilings({}, call);
+}
+
+absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext& call) {
+  cost.bytes = std::max<int64_t>(cost.bytes, 0);
+  cost.pixels = std::max<int64_t>(cost.pixels, 0);
+  absl::MutexLock lock(&mu_);
+  const TimePoint now = clock_->Now();
+  const OverloadControl::Call judged = MakeCall(call, now, cost);
+  PIXPOOL_RETURN_IF_ERROR(Judge(judged));
+  PIXPOOL_RETURN_IF_ERROR(CheckCeilings(cost, call));
+  // What may find no memory comes before what is counted.
+  int64_t& own = callers_[call.caller()];
+  std::string caller = call.caller();
+  overload_.Taken(now, judged);
+  own += 1;
+  for (Usage* usage : {&usage_, call.priority() == Priority::kBulk ? &bulk_ : nullptr}) {
+    if (usage == nullptr) continue;
+    usage->requests += 1;
+    usage->bytes += cost.bytes;
+    usage->pixels += cost.pixels;
   }
-  usage_.requests += 1;
-  usage_.bytes += cost.bytes;
-  usage_.pixels += cost.pixels;
-  return Permit(this, cost);
+  return Permit(this, cost, call.priority(), std::move(caller));
+}
+
+void Admission::Done(const CallContext& call, double seconds, bool worked, int waiting) {
+  absl::MutexLock lock(&mu_);
+  overload_.Done(clock_->Now(), call.priority(), call.caller(), seconds, worked, waiting);
 }
 
 void Admission::Close() {
@@ -78,11 +161,31 @@ Admission::Usage Admission::usage() const {
   return usage_;
 }
 
-void Admission::Return(const AdmissionCost& cost) {
+bool Admission::overloaded() const {
   absl::MutexLock lock(&mu_);
-  usage_.requests -= 1;
-  usage_.bytes -= cost.bytes;
-  usage_.pixels -= cost.pixels;
+  return overload_.overloaded(clock_->Now());
+}
+
+bool Admission::has_backlog(int waiting) const {
+  absl::MutexLock lock(&mu_);
+  return waiting > overload_.limit() && overload_.overloaded(clock_->Now());
+}
+
+int Admission::image_limit() const {
+  absl::MutexLock lock(&mu_);
+  return overload_.limit();
+}
+
+void Admission::Return(const Permit& permit) {
+  absl::MutexLock lock(&mu_);
+  for (Usage* usage : {&usage_, permit.priority_ == Priority::kBulk ? &bulk_ : nullptr}) {
+    if (usage == nullptr) continue;
+    usage->requests -= 1;
+    usage->bytes -= permit.cost_.bytes;
+    usage->pixels -= permit.cost_.pixels;
+  }
+  const auto own = callers_.find(permit.caller_);
+  if (own != callers_.end() && --own->second == 0) callers_.erase(own);
 }
 
 }  // namespace pixpool

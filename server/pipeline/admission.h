@@ -2,13 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
 #include "server/pipeline/options.h"
+#include "server/pipeline/overload_control.h"
 
 namespace pixpool {
 
@@ -16,6 +21,8 @@ namespace pixpool {
 struct AdmissionCost {
   int64_t bytes = 0;   // of encoded and raw images; of a tensor with its answer
   int64_t pixels = 0;  // decoded pixels, from the headers
+  int images = 1;      // to be worked on; each is given back by Done
+  double seconds = 0;  // predicted work of all images on one thread; 0: not known
 };
 
 class Admission;
@@ -26,28 +33,50 @@ class Permit {
  public:
   Permit() = default;
   Permit(Permit&& other) noexcept
-      : owner_(std::exchange(other.owner_, nullptr)), cost_(other.cost_) {}
+      : owner_(std::exchange(other.owner_, nullptr)),
+        cost_(other.cost_),
+        priority_(other.priority_),
+        caller_(std::move(other.caller_)) {}
   Permit& operator=(Permit&& other) noexcept;
   ~Permit() { Release(); }
   void Release();
 
+  const AdmissionCost& cost() const { return cost_; }
+
  private:
   friend class Admission;
-  Permit(Admission* owner, AdmissionCost cost) : owner_(owner), cost_(cost) {}
+  Permit(Admission* owner, AdmissionCost cost, Priority priority, std::string caller)
+      : owner_(owner), cost_(cost), priority_(priority), caller_(std::move(caller)) {}
   Admission* owner_ = nullptr;
   AdmissionCost cost_;
+  Priority priority_ = Priority::kInteractive;
+  std::string caller_;
 };
 
-// Bounds requests, bytes and pixels in flight. Everything behind it holds at least as many entries
-// as there are permits, so admitted work is never refused later. A request that alone is over a
-// budget is admitted when nothing else is in flight: the limits of one request are checked
-// elsewhere. Thread-safe, never blocks but in WaitUntilIdle.
+// Bounds what is in flight: requests, bytes and pixels by fixed ceilings, and work by what can be
+// answered in time (OverloadControl). Everything behind it holds at least as many entries as there
+// are permits, so admitted work is never refused later. A request that alone is over a budget is
+// admitted when nothing else is in flight: the limits of one request are checked elsewhere.
+//
+// Of each ceiling, bulk requests leave a quarter to interactive ones, and one caller a sixteenth to
+// the others.
+//
+// Thread-safe, never blocks but in WaitUntilIdle.
 class Admission {
  public:
-  explicit Admission(AdmissionLimits limits) : limits_(limits) {}
+  // `threads` work on pictures at once. The clock must outlive this.
+  Admission(AdmissionLimits limits, int threads, const Clock* clock)
+      : limits_(std::move(limits)), clock_(clock), overload_(threads) {}
+
+  // Whether a call has a chance, before its cost is known. Errors as of Acquire. Takes nothing.
+  absl::Status MayArrive(const CallContext& call);
 
   // Errors: OVERLOADED with retry_after; DRAINING after Close.
-  absl::StatusOr<Permit> Acquire(AdmissionCost cost);
+  absl::StatusOr<Permit> Acquire(AdmissionCost cost, const CallContext& call);
+
+  // One image that was admitted has left the pipeline, though its permit is still out; `seconds` as
+  // predicted. `worked`: not dropped. `waiting` images have not been begun.
+  void Done(const CallContext& call, double seconds, bool worked, int waiting);
 
   // From now on every Acquire fails with DRAINING.
   void Close();
@@ -63,13 +92,32 @@ class Admission {
   Usage usage() const;
   const AdmissionLimits& limits() const { return limits_; }
 
+  // Whether only so many interactive images are taken as can be answered at once, and how many
+  // those are.
+  bool overloaded() const;
+  // Whether `waiting` pieces of work are a backlog from before the overload was noticed.
+  bool has_backlog(int waiting) const;
+  int image_limit() const;
+
  private:
   friend class Permit;
-  void Return(const AdmissionCost& cost);
+  void Return(const Permit& permit);
+
+  // OK where the ceilings have room.
+  absl::Status CheckCeilings(const AdmissionCost& cost, const CallContext& call)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Refusal(OverloadControl::Verdict verdict, const OverloadControl::Call& call) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status Judge(const OverloadControl::Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const AdmissionLimits limits_;
+  const Clock* const clock_;
   mutable absl::Mutex mu_;
   Usage usage_ ABSL_GUARDED_BY(mu_);
+  Usage bulk_ ABSL_GUARDED_BY(mu_);  // the part of it that is bulk
+  // Their requests. absl's tables do not survive a failed allocation.
+  std::map<std::string, int64_t> callers_ ABSL_GUARDED_BY(mu_);
+  OverloadControl overload_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 

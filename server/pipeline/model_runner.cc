@@ -78,7 +78,8 @@ void ModelRunner::Stop() {
 
 void ModelRunner::Submit(ImageWork image) {
   absl::Status status = Guarded("submit_failed", kModelFailed, [&] {
-    if (batcher_.Submit(BatchGroup(image.slot().input), image)) return absl::OkStatus();
+    if (batcher_.Submit(BatchGroup(image.slot().input), image, image.urgent))
+      return absl::OkStatus();
     // Only reached when an image is submitted while the process stops.
     return MakeError(ErrorReason::kDraining, "the server is stopping");
   });
@@ -124,7 +125,13 @@ void ModelRunner::InstanceLoop(int instance) {
 
 void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const TimePoint start = clock_->Now();
-  for (const ImageWork& image : batch) {
+  for (ImageWork& image : batch) {
+    image.place.reset();  // the next picture may be decoded
+    // Between the check when the batch was formed and now.
+    const absl::Status over = Guarded("batch_failed", kModelFailed, [&] {
+      return image.work->context().Check(start, "backbone");
+    });
+    if (!over.ok()) metrics_->WastedWork(Stage::kBackbone);
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
     metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
   }

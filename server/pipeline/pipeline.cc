@@ -1,5 +1,5 @@
 // The order of the stages, and nothing else:
-//   Extract (caller's thread):  model -> plan -> admit -> queue
+//   Extract (caller's thread):  model -> plan -> admit -> queue (work_queue.h: whose turn it is)
 //   decode pool:                decode -> preprocess -> batcher
 //   instance threads:           backbone -> heads (model_runner.cc) -> the sum of several passes
 //   draw pool:                  box and picture of class activation maps, where asked for
@@ -25,8 +25,10 @@
 #include "server/pipeline/model_runner.h"
 #include "server/pipeline/passes.h"
 #include "server/pipeline/plan_request.h"
+#include "server/pipeline/service_times.h"
 #include "server/pipeline/tensor_pooler.h"
 #include "server/pipeline/work.h"
+#include "server/pipeline/work_queue.h"
 
 namespace pixpool {
 namespace {
@@ -35,28 +37,13 @@ constexpr std::string_view kRaw =
     "raw";  // what is counted for pixels, next to the formats of files
 
 constexpr auto kDrainLook = std::chrono::milliseconds(2);
+// How long a decode thread waits for memory.
+constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 
 // What clients read where a stage threw.
 constexpr char kRequestFailed[] = "the request failed";
 constexpr char kImageFailed[] = "the image could not be processed";
 constexpr char kDrawingFailed[] = "a class activation map failed";
-
-// The status of the whole request, given those of its images: a call that is over, or that failed
-// in every image through our own fault, fails as a call.
-absl::Status RequestStatus(const ExtractResult& result) {
-  size_t internal = 0;
-  for (const ImageFeatures& image : result.images) {
-    if (image.status.ok()) continue;
-    const auto details = GetErrorDetails(image.status);
-    if (details && (details->reason == ErrorReason::kCancelled ||
-                    details->reason == ErrorReason::kDeadlineInQueue)) {
-      return image.status;
-    }
-    if (absl::IsInternal(image.status)) ++internal;
-  }
-  return internal > 0 && internal == result.images.size() ? result.images[0].status
-                                                          : absl::OkStatus();
-}
 
 // The options with what the process decides for 0.
 PipelineOptions Resolved(PipelineOptions options) {
@@ -73,18 +60,23 @@ class Pipeline::Impl {
         registry_(registry),
         metrics_(metrics),
         clock_(clock),
-        admission_(options_.admission),
+        admission_(options_.admission, options_.decode_threads, clock),
+        queue_([this](int depth) { return admission_.has_backlog(depth); }),
         reply_pool_("reply", options_.reply_threads),
         draw_pool_("draw", options_.decode_threads),
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
-        pooler_(options_, &admission_, decode_pool_.get(), metrics_, clock_) {
+        pooler_(options_, &admission_, &queue_, &times_, metrics_, clock_) {
     std::vector<std::string_view> formats = FormatNames();
     formats.push_back(kRaw);
     metrics_->DeclareFormats(formats);
+    for (int i = 0; i < options_.decode_threads; ++i) {
+      decode_pool_->Schedule([this] { DecodeLoop(); });
+    }
   }
 
   ~Impl() {
     // Upstream first: decoding submits to runners, runners draw and reply.
+    queue_.Close();
     decode_pool_.reset();
     absl::MutexLock lock(&mu_);
     runners_.clear();
@@ -111,9 +103,9 @@ class Pipeline::Impl {
     pooler_.Pool(std::move(request), std::move(done));
   }
 
-  absl::Status MayArrive(const CallContext& call) const {
+  absl::Status MayArrive(const CallContext& call) {
     PIXPOOL_RETURN_IF_ERROR(call.Check(clock_->Now(), "admission"));
-    return absl::OkStatus();
+    return CountRefusal(admission_.MayArrive(call), metrics_);
   }
 
   bool Drain(absl::Duration timeout) {
@@ -151,7 +143,9 @@ class Pipeline::Impl {
     g.bytes_capacity = static_cast<double>(limits.max_bytes);
     g.pixels_in_flight = static_cast<double>(usage.pixels);
     g.pixels_capacity = static_cast<double>(limits.max_pixels);
-    g.queue_depth = decode_pool_->queue_depth();
+    g.overloaded = admission_.overloaded() ? 1 : 0;
+    g.image_limit = admission_.image_limit();
+    g.queue_depth = queue_.depth();
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
@@ -167,17 +161,49 @@ class Pipeline::Impl {
   }
 
  private:
+  void DecodeLoop() {
+    for (;;) {
+      std::optional<WorkQueue::Ready> ready;
+      const absl::Status next = Guarded("queue_failed", kRequestFailed, [&] {
+        ready = queue_.Next();
+        return absl::OkStatus();
+      });
+      if (!next.ok()) {
+        std::this_thread::sleep_for(kMemoryPause);  // nothing was taken
+      } else if (ready) {
+        std::move(ready->work)(std::move(ready->turn));
+      } else {
+        return;
+      }
+    }
+  }
+
   // Everything before the queue, on the caller's thread: cheap, and without effect where it fails.
   absl::Status Admit(RequestWork* work) {
     const ExtractRequest& request = work->request;
     PIXPOOL_RETURN_IF_ERROR(request.context->Check(clock_->Now(), "admission"));
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
-    const absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
+    absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
     CountPictures(*work);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
-    PIXPOOL_ASSIGN_OR_RETURN(work->result.permit, AcquirePermit(&admission_, metrics_, *cost));
+    cost->images = 0;
+    for (ImageState& image : work->images) {
+      if (!image.features.status.ok()) continue;
+      cost->images += 1;
+      cost->seconds += image.predicted_seconds = PredictSeconds(*work, image);
+    }
+    PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
+                             AcquirePermit(&admission_, metrics_, *cost, *request.context));
     work->admitted = clock_->Now();
     return absl::OkStatus();
+  }
+
+  static int64_t Area(Size size) { return static_cast<int64_t>(size.width) * size.height; }
+
+  double PredictSeconds(const RequestWork& work, const ImageState& image) const {
+    return times_.Predict(&kDecoding, Area(image.features.picture)) +
+           static_cast<double>(work.passes.size()) *
+               times_.Predict(work.result.model.get(), Area(image.features.input));
   }
 
   // Counts the pictures whose headers could be read, by format and size.
@@ -198,24 +224,44 @@ class Pipeline::Impl {
     work->remaining.store(static_cast<int>(work->images.size()) + 1);
     for (size_t i = 0; i < work->images.size(); ++i) {
       if (!work->images[i].features.status.ok()) {
-        Complete(work);
+        FinishOne(work);
         continue;
       }
       preparing_.fetch_add(1);
-      const absl::Status queued = Guarded("queue_failed", kRequestFailed, [&] {
-        decode_pool_->Schedule(
-            [this, image = ImageWork{.work = work, .index = static_cast<int>(i)}]() mutable {
-              Prepare(std::move(image));
-            });
-        return absl::OkStatus();
-      });
+      const absl::Status queued =
+          Guarded("queue_failed", kRequestFailed, [&] { return Push(work, static_cast<int>(i)); });
       if (queued.ok()) continue;
       preparing_.fetch_sub(1);
       const ImageWork image = {.work = work, .index = static_cast<int>(i)};
       image.slot().status = queued;
       FailPasses(image);
     }
-    Complete(work);
+    FinishOne(work);
+  }
+
+  absl::Status Push(const std::shared_ptr<RequestWork>& work, int index) {
+    const CallContext& call = work->context();
+    queue_.Push({.lane = work->result.model.get(),
+                 .window = WindowOf(*work->result.model),
+                 .priority = call.priority(),
+                 .caller = call.caller(),
+                 .work = [this, work, index](WorkQueue::Turn turn) {
+                   Prepare({.work = work,
+                            .index = index,
+                            .pass = 0,
+                            .input = {},
+                            .ready = {},
+                            .urgent = turn.urgent,
+                            .place = std::move(turn.place)});
+                 }});
+    return absl::OkStatus();
+  }
+
+  // How many pictures may be between the queue and a model's backbone: what its instances take at
+  // once, or what can be decoded meanwhile, and one more, so that none waits for the next.
+  int WindowOf(const LoadedModel& model) const {
+    const int batch = std::min(options_.max_batch_size.value(), model.model->useful_batch_size());
+    return std::max(options_.decode_threads.value(), model.model->instance_count() * batch) + 1;
   }
 
   // Decodes and preprocesses one image, then hands its passes to the batcher.
@@ -258,16 +304,19 @@ class Pipeline::Impl {
       state.features.status = image.slot().status;
       state.passes->remaining.store(0);
     }
-    Complete(image.work);
+    Complete(image);
   }
 
   absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
     const TimePoint start = clock_->Now();
+    if (!image.work->context().Check(start, "decode").ok()) metrics_->WastedWork(Stage::kDecode);
     PIXPOOL_ASSIGN_OR_RETURN(Image picture, DecodePicture(image));
     const TimePoint decoded = clock_->Now();
     RecordStage(image, Stage::kDecode, decoded - start);
     *passes = MakePasses(image, std::move(picture));
-    RecordStage(image, Stage::kPreprocess, clock_->Now() - decoded);
+    const TimePoint prepared = clock_->Now();
+    RecordStage(image, Stage::kPreprocess, prepared - decoded);
+    times_.Observe(&kDecoding, Area(image.state().features.picture), ToSeconds(prepared - start));
     return absl::OkStatus();
   }
 
@@ -289,6 +338,15 @@ class Pipeline::Impl {
   // One pass over an image has come to its end; the last one goes on with the image. On an instance
   // thread.
   void PassDone(ImageWork image) {
+    const ImageFeatures& pass = image.slot();
+    if (pass.status.ok()) {
+      Guarded("observe_failed", kImageFailed, [&] {
+        times_.Observe(image.work->result.model.get(), Area(image.input_size()),
+                       ToSeconds(pass.times[static_cast<size_t>(Stage::kBackbone)] +
+                                 pass.times[static_cast<size_t>(Stage::kHeads)]));
+        return absl::OkStatus();
+      }).IgnoreError();
+    }
     if (PassGroup* const passes = image.state().passes.get()) {
       if (passes->remaining.fetch_sub(1) != 1) return;
       FailIfNotOk(image, Guarded("combine_failed", kImageFailed, [&] {
@@ -297,17 +355,17 @@ class Pipeline::Impl {
                   }));
     }
     const bool good = image.state().features.status.ok();
-    if (!good || !image.work->draws) return Complete(image.work);
+    if (!good || !image.work->draws) return Complete(image);
     const absl::Status queued = Guarded("draw_failed", kDrawingFailed, [&] {
       draw_pool_.Schedule([this, image = image.Pass(image.pass)] {
         Draw(image);
-        Complete(image.work);
+        Complete(image);
       });
       return absl::OkStatus();
     });
     if (queued.ok()) return;
     FailIfNotOk(image, queued);
-    Complete(image.work);
+    Complete(image);
   }
 
   // Gives a finished image an error in place of its features.
@@ -332,8 +390,16 @@ class Pipeline::Impl {
     metrics_->StageTime(Stage::kDraw, ToSeconds(took));
   }
 
-  // One image of the request has come to its end; the last one sends the reply.
-  void Complete(const std::shared_ptr<RequestWork>& work) {
+  // One image that was admitted has come to its end.
+  void Complete(const ImageWork& image) {
+    const ImageState& state = image.state();
+    const bool worked = !WasDropped(state.features.status);
+    admission_.Done(image.work->context(), state.predicted_seconds, worked, queue_.depth());
+    FinishOne(image.work);
+  }
+
+  // One image of the request is settled; the last one sends the reply.
+  void FinishOne(const std::shared_ptr<RequestWork>& work) {
     if (work->remaining.fetch_sub(1) != 1) return;
     const absl::Status queued = Guarded("reply_failed", kRequestFailed, [&] {
       reply_pool_.Schedule([this, work] { Reply(work.get()); });
@@ -359,6 +425,8 @@ class Pipeline::Impl {
     }).IgnoreError();
   }
 
+  static constexpr char kDecoding = 0;  // a kind of ServiceTimes, by its address
+
   // Constant after construction.
   const PipelineOptions options_;
   ModelRegistry* const registry_;
@@ -367,6 +435,8 @@ class Pipeline::Impl {
 
   // Own synchronisation. The pools outlive what feeds them.
   Admission admission_;
+  ServiceTimes times_;
+  WorkQueue queue_;
   std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded
   ThreadPool reply_pool_;
   ThreadPool draw_pool_;
@@ -390,7 +460,7 @@ void Pipeline::Extract(ExtractRequest request, ExtractDone done) {
 void Pipeline::Pool(PoolRequest request, PoolDone done) {
   impl_->Pool(std::move(request), std::move(done));
 }
-absl::Status Pipeline::MayArrive(const CallContext& call) const { return impl_->MayArrive(call); }
+absl::Status Pipeline::MayArrive(const CallContext& call) { return impl_->MayArrive(call); }
 absl::Status Pipeline::Progress(double times) const { return impl_->Progress(times); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }

@@ -31,7 +31,7 @@ class Pipeline {
   // Whether a call has any chance of being admitted, asked before its message is read: a refusal
   // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING,
   // DEADLINE_EXCEEDED, CANCELLED; a refusal is counted as shed.
-  absl::Status MayArrive(const CallContext& call) const;
+  absl::Status MayArrive(const CallContext& call);
 
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.

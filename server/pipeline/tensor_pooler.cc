@@ -32,6 +32,7 @@ struct TensorPooler::Work {
   PoolDone done;
   PoolResult result;
   TimePoint admitted;
+  AdmissionCost cost;
 };
 
 void TensorPooler::Pool(PoolRequest request, PoolDone done) {
@@ -39,23 +40,35 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
   absl::Status status = Guarded("pool_failed", kFailed, [&] {
     work = std::make_shared<Work>();
     work->request = std::move(request);
-    PIXPOOL_RETURN_IF_ERROR(Admit(work.get()));
-    // Called on the decode thread, and not on the reply pool: handing the work to another thread
-    // costs as much as either half of it. A copy, since this may fail.
-    work->done = done;
-    decode_pool_->Schedule([this, work] { Run(work.get()); });
+    return Admit(work.get());
+  });
+  if (!status.ok()) {
+    PoolResult refused;
+    refused.status = std::move(status);
+    return done(std::move(refused));
+  }
+  work->done = std::move(done);
+  const absl::Status queued = Guarded("pool_failed", kFailed, [&] {
+    const CallContext& call = *work->request.context;
+    queue_->Push({.lane = this,
+                  .priority = call.priority(),
+                  .caller = call.caller(),
+                  .work = [this, work](const WorkQueue::Turn&) {
+                    Finish(work.get(),
+                           Guarded("pool_failed", kFailed, [&] { return Compute(work.get()); }));
+                  }});
     return absl::OkStatus();
   });
-  if (status.ok()) return;
-  PoolResult refused;
-  refused.status = std::move(status);
-  if (work != nullptr) refused.permit = std::move(work->result.permit);
-  done(std::move(refused));
+  if (!queued.ok()) Finish(work.get(), queued);
 }
 
-void TensorPooler::Run(Work* work) {
-  work->result.status = Guarded("pool_failed", kFailed, [&] { return Compute(work); });
-  if (!work->result.status.ok()) work->result.maps.clear();
+void TensorPooler::Finish(Work* work, absl::Status status) {
+  admission_->Done(*work->request.context, work->cost.seconds, !WasDropped(status),
+                   queue_->depth());
+  if (!status.ok()) work->result.maps.clear();
+  work->result.status = std::move(status);
+  // Here and not on the reply pool: handing the work to another thread costs as much as either half
+  // of it.
   Guarded("done_failed", kFailed, [&] {
     work->done(std::move(work->result));
     return absl::OkStatus();
@@ -64,9 +77,11 @@ void TensorPooler::Run(Work* work) {
 
 absl::Status TensorPooler::Admit(Work* work) {
   PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
-  AdmissionCost cost;
+  AdmissionCost& cost = work->cost;
   PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, PlanTensor(options_, work->request, &cost));
-  PIXPOOL_ASSIGN_OR_RETURN(work->result.permit, AcquirePermit(admission_, metrics_, cost));
+  cost.seconds = times_->Predict(this, cost.bytes);
+  PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
+                           AcquirePermit(admission_, metrics_, cost, *work->request.context));
   work->admitted = clock_->Now();
   return absl::OkStatus();
 }
@@ -80,7 +95,9 @@ absl::Status TensorPooler::Compute(Work* work) {
     return status;
   }
   PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
-  metrics_->StageTime(Stage::kHeads, ToSeconds(clock_->Now() - start));
+  const double seconds = ToSeconds(clock_->Now() - start);
+  metrics_->StageTime(Stage::kHeads, seconds);
+  times_->Observe(this, work->cost.bytes, seconds);
   for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());
   return absl::OkStatus();
 }

@@ -4,11 +4,12 @@
 
 #include <memory>
 
-#include "server/base/thread_pool.h"
 #include "server/metrics/metrics.h"
 #include "server/pipeline/admission.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/request.h"
+#include "server/pipeline/service_times.h"
+#include "server/pipeline/work_queue.h"
 
 namespace pixpool {
 
@@ -16,11 +17,12 @@ namespace pixpool {
 // decode pool.
 class TensorPooler {
  public:
-  TensorPooler(const PipelineOptions& options, Admission* admission, ThreadPool* decode_pool,
-               Metrics* metrics, const Clock* clock)
+  TensorPooler(const PipelineOptions& options, Admission* admission, WorkQueue* queue,
+               ServiceTimes* times, Metrics* metrics, const Clock* clock)
       : options_(options),
         admission_(admission),
-        decode_pool_(decode_pool),
+        queue_(queue),
+        times_(times),
         metrics_(metrics),
         clock_(clock) {}
 
@@ -32,13 +34,16 @@ class TensorPooler {
 
   absl::Status Admit(Work* work);
 
-  // The heads of a tensor and the reply, on a decode thread.
-  void Run(Work* work);
+  // The heads of a tensor, on a decode thread.
   absl::Status Compute(Work* work);
+
+  // Ends work that was admitted.
+  void Finish(Work* work, absl::Status status);
 
   const PipelineOptions& options_;
   Admission* const admission_;
-  ThreadPool* const decode_pool_;
+  WorkQueue* const queue_;
+  ServiceTimes* const times_;
   Metrics* const metrics_;
   const Clock* const clock_;
 };

@@ -6,12 +6,31 @@ ErrorReason CancelReason(const absl::Status& status) {
   return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
 }
 
-absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
-                                     const AdmissionCost& cost) {
-  auto permit = admission->Acquire(cost);
-  if (!permit.ok()) {
-    if (const auto details = GetErrorDetails(permit.status())) metrics->Shed(details->reason);
+bool WasDropped(const absl::Status& status) {
+  return absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
+}
+
+absl::Status RequestStatus(const ExtractResult& result) {
+  size_t internal = 0;
+  for (const ImageFeatures& image : result.images) {
+    if (WasDropped(image.status)) return image.status;
+    if (absl::IsInternal(image.status)) ++internal;
   }
+  return internal > 0 && internal == result.images.size() ? result.images[0].status
+                                                          : absl::OkStatus();
+}
+
+absl::Status CountRefusal(absl::Status status, Metrics* metrics) {
+  if (!status.ok()) {
+    if (const auto details = GetErrorDetails(status)) metrics->Shed(details->reason);
+  }
+  return status;
+}
+
+absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
+                                     const AdmissionCost& cost, const CallContext& call) {
+  auto permit = admission->Acquire(cost, call);
+  if (!permit.ok()) return CountRefusal(permit.status(), metrics);
   return permit;
 }
 

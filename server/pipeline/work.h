@@ -26,6 +26,7 @@ struct ImageState {
   ImageHeader header;                  // width 0: not read
   std::unique_ptr<PassGroup> passes;   // null where there is one pass
   Image picture;                       // kept where a head draws on it
+  double predicted_seconds = 0;        // of its work, as admission counted it
   ImageFeatures features;
 };
 
@@ -52,10 +53,23 @@ struct ImageWork {
   int pass = 0;
   Image input;
   TimePoint ready;  // when preprocessing ended
+  // Ahead of other images in the batcher.
+  bool urgent = false;
+  // Among the images between decoding and backbone; given up when the pass begins.
+  std::shared_ptr<void> place;
 
   // Another pass over the same image.
-  ImageWork Pass(int number) const { return {.work = work, .index = index, .pass = number}; }
+  ImageWork Pass(int number) const {
+    return {.work = work,
+            .index = index,
+            .pass = number,
+            .input = {},
+            .ready = {},
+            .urgent = urgent,
+            .place = place};
+  }
   ImageState& state() const { return work->images[static_cast<size_t>(index)]; }
+  Size input_size() const { return {input.width(), input.height()}; }
   // Whether it is one of several passes.
   bool one_of_several() const { return state().passes != nullptr; }
   // Where this pass writes.
@@ -79,9 +93,19 @@ inline size_t BatchGroup(Size input) {
 // The reason that counts in the metrics for a call that is over.
 ErrorReason CancelReason(const absl::Status& status);
 
+// The status of a refusal by Admission, counted; OK as it is.
+absl::Status CountRefusal(absl::Status status, Metrics* metrics);
+
+// Whether work was not done because its call was over.
+bool WasDropped(const absl::Status& status);
+
+// The status of the whole request, given those of its images: a call that is over, or that failed
+// in every image through our own fault, fails as a call.
+absl::Status RequestStatus(const ExtractResult& result);
+
 // A permit, or the refusal, counted.
 absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
-                                     const AdmissionCost& cost);
+                                     const AdmissionCost& cost, const CallContext& call);
 
 // Marks an image as dropped because its call is over. `stage` is where it was found.
 void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics);

@@ -76,6 +76,7 @@ class PipelineTest : public ::testing::Test {
     if (!call->request.context) call->request.context = Context();
     pipeline_->Extract(call->request, [call](ExtractResult result) {
       call->result = std::move(result);
+      call->result.permit.Release();  // as when the answer has been written
       call->done.Notify();
     });
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/base/text.h"
 
 namespace pixpool {
 namespace {
@@ -24,6 +25,12 @@ AdmissionLimits Limits() {
   return limits;
 }
 
+absl::StatusOr<Permit> Acquire(Admission& admission, AdmissionCost cost,
+                               Priority priority = Priority::kInteractive,
+                               const std::string& caller = "") {
+  return admission.Acquire(cost, CallContext(TimePoint::max(), priority, caller));
+}
+
 void ExpectOverloaded(const absl::StatusOr<Permit>& permit, const char* flag) {
   ASSERT_FALSE(permit.ok());
   EXPECT_EQ(permit.status().code(), absl::StatusCode::kUnavailable);
@@ -34,52 +41,58 @@ void ExpectOverloaded(const absl::StatusOr<Permit>& permit, const char* flag) {
   EXPECT_EQ(details->retry_after, absl::Milliseconds(70));
 }
 
+void ExpectFull(const absl::StatusOr<Permit>& permit, const std::string& text) {
+  ASSERT_FALSE(permit.ok());
+  EXPECT_EQ(permit.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(permit.status().message()), HasSubstr(text));
+}
+
 TEST(AdmissionTest, RequestsAreBounded) {
-  Admission admission(Limits());
+  Admission admission(Limits(), 1, Clock::Real());
   std::vector<Permit> permits;
-  for (int i = 0; i < 3; ++i) permits.push_back(*admission.Acquire({}));
-  ExpectOverloaded(admission.Acquire({}), "--max-in-flight-requests 3");
+  for (int i = 0; i < 3; ++i) permits.push_back(*Acquire(admission, {}));
+  ExpectOverloaded(Acquire(admission, {}), "--max-in-flight-requests 3");
   permits.pop_back();
-  EXPECT_TRUE(admission.Acquire({}).ok());
+  EXPECT_TRUE(Acquire(admission, {}).ok());
 }
 
 TEST(AdmissionTest, BytesAndPixelsAreBoundedToTheLastOne) {
-  Admission admission(Limits());
-  const Permit first = *admission.Acquire({60, 600});
-  EXPECT_TRUE(admission.Acquire({40, 400}).ok());
-  ExpectOverloaded(admission.Acquire({41, 0}), "--max-in-flight-bytes 100");
-  ExpectOverloaded(admission.Acquire({0, 401}), "--max-in-flight-pixels 1000");
+  Admission admission(Limits(), 1, Clock::Real());
+  const Permit first = *Acquire(admission, {60, 600});
+  EXPECT_TRUE(Acquire(admission, {40, 400}).ok());
+  ExpectOverloaded(Acquire(admission, {41, 0}), "--max-in-flight-bytes 100");
+  ExpectOverloaded(Acquire(admission, {0, 401}), "--max-in-flight-pixels 1000");
   EXPECT_EQ(admission.usage().requests, 1) << "a refused request takes nothing";
   EXPECT_EQ(admission.usage().bytes, 60);
   EXPECT_EQ(admission.usage().pixels, 600);
 }
 
 TEST(AdmissionTest, ARequestOverTheBudgetIsAdmittedAlone) {
-  Admission admission(Limits());
+  Admission admission(Limits(), 1, Clock::Real());
   {
-    const Permit giant = *admission.Acquire({500, 5000});
-    ExpectOverloaded(admission.Acquire({0, 0}), "--max-in-flight-bytes");
+    const Permit giant = *Acquire(admission, {500, 5000});
+    ExpectOverloaded(Acquire(admission, {0, 0}), "--max-in-flight-bytes");
   }
-  const Permit small = *admission.Acquire({1, 1});
-  ExpectOverloaded(admission.Acquire({500, 0}), "--max-in-flight-bytes");
+  const Permit small = *Acquire(admission, {1, 1});
+  ExpectOverloaded(Acquire(admission, {500, 0}), "--max-in-flight-bytes");
 }
 
 TEST(AdmissionTest, CostsCannotOverflow) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  Admission admission(Limits());
+  Admission admission(Limits(), 1, Clock::Real());
   {
-    const Permit giant = *admission.Acquire({kMax, kMax});
-    EXPECT_FALSE(admission.Acquire({kMax, kMax}).ok());
+    const Permit giant = *Acquire(admission, {kMax, kMax});
+    EXPECT_FALSE(Acquire(admission, {kMax, kMax}).ok());
   }
   EXPECT_EQ(admission.usage().bytes, 0);
-  const Permit negative = *admission.Acquire({-5, -5});
+  const Permit negative = *Acquire(admission, {-5, -5});
   EXPECT_EQ(admission.usage().bytes, 0) << "a negative cost buys no room";
   EXPECT_EQ(admission.usage().pixels, 0);
 }
 
 TEST(AdmissionTest, APermitReturnsItsCostOnce) {
-  Admission admission(Limits());
-  Permit a = *admission.Acquire({10, 100});
+  Admission admission(Limits(), 1, Clock::Real());
+  Permit a = *Acquire(admission, {10, 100});
   Permit b = std::move(a);
   a.Release();  // NOLINT(bugprone-use-after-move): what a moved-from permit does is the point
   EXPECT_EQ(admission.usage().requests, 1) << "the moved-from permit holds nothing";
@@ -91,9 +104,9 @@ TEST(AdmissionTest, APermitReturnsItsCostOnce) {
 }
 
 TEST(AdmissionTest, AssignmentReturnsWhatThePermitHeld) {
-  Admission admission(Limits());
-  Permit a = *admission.Acquire({10, 100});
-  Permit b = *admission.Acquire({20, 200});
+  Admission admission(Limits(), 1, Clock::Real());
+  Permit a = *Acquire(admission, {10, 100});
+  Permit b = *Acquire(admission, {20, 200});
   a = std::move(b);
   EXPECT_EQ(admission.usage().requests, 1);
   EXPECT_EQ(admission.usage().bytes, 20);
@@ -103,19 +116,19 @@ TEST(AdmissionTest, AssignmentReturnsWhatThePermitHeld) {
 }
 
 TEST(AdmissionTest, AfterCloseAllIsRefusedAsDraining) {
-  Admission admission(Limits());
-  const Permit held = *admission.Acquire({});
+  Admission admission(Limits(), 1, Clock::Real());
+  const Permit held = *Acquire(admission, {});
   admission.Close();
-  const auto refused = admission.Acquire({});
+  const auto refused = Acquire(admission, {});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(GetErrorDetails(refused.status())->reason, ErrorReason::kDraining);
   EXPECT_EQ(admission.usage().requests, 1) << "what is in flight stays";
 }
 
 TEST(AdmissionTest, WaitUntilIdle) {
-  Admission admission(Limits());
+  Admission admission(Limits(), 1, Clock::Real());
   EXPECT_TRUE(admission.WaitUntilIdle(absl::ZeroDuration()));
-  Permit held = *admission.Acquire({});
+  Permit held = *Acquire(admission, {});
   EXPECT_FALSE(admission.WaitUntilIdle(absl::ZeroDuration()));
   std::thread finisher([permit = std::move(held)]() mutable { permit.Release(); });
   EXPECT_TRUE(admission.WaitUntilIdle(absl::InfiniteDuration()));
@@ -123,14 +136,14 @@ TEST(AdmissionTest, WaitUntilIdle) {
 }
 
 TEST(AdmissionTest, ManyThreadsNeverExceedTheBounds) {
-  Admission admission(Limits());
+  Admission admission(Limits(), 1, Clock::Real());
   std::atomic<int> in_flight{0};
   std::atomic<int> admitted{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 5'000; ++i) {
-        const auto permit = admission.Acquire({30, 100});
+        const auto permit = Acquire(admission, {30, 100});
         if (!permit.ok()) continue;
         admitted.fetch_add(1);
         EXPECT_LE(in_flight.fetch_add(1) + 1, 3);
@@ -142,6 +155,88 @@ TEST(AdmissionTest, ManyThreadsNeverExceedTheBounds) {
   EXPECT_GT(admitted.load(), 0);
   EXPECT_EQ(admission.usage().requests, 0);
   EXPECT_EQ(admission.usage().bytes, 0);
+}
+
+AdmissionLimits Wide() {
+  AdmissionLimits limits;
+  limits.max_requests = 32;
+  limits.max_bytes = 1000;
+  limits.max_pixels = 10'000;
+  return limits;
+}
+
+TEST(AdmissionTest, BulkLeavesAQuarterOfEachCeiling) {
+  Admission admission(Wide(), 1, Clock::Real());
+  std::vector<Permit> permits;
+  for (int i = 0; i < 24; ++i) {
+    permits.push_back(*Acquire(admission, {}, Priority::kBulk, Concat(i % 2)));
+  }
+  ExpectFull(Acquire(admission, {}, Priority::kBulk, "c"), "--max-in-flight-requests 32");
+  for (int i = 0; i < 8; ++i) {
+    permits.push_back(*Acquire(admission, {}, Priority::kInteractive, "c"));
+  }
+  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "d"), "--max-in-flight-requests 32");
+  permits.clear();
+  const Permit bulk = *Acquire(admission, {500, 5000}, Priority::kBulk);
+  ExpectFull(Acquire(admission, {251, 0}, Priority::kBulk), "--max-in-flight-bytes 1000");
+  ExpectFull(Acquire(admission, {0, 2501}, Priority::kBulk), "--max-in-flight-pixels 10000");
+  EXPECT_TRUE(Acquire(admission, {500, 5000}).ok());
+}
+
+TEST(AdmissionTest, OneCallerLeavesASixteenthToOthers) {
+  Admission admission(Wide(), 1, Clock::Real());
+  std::vector<Permit> permits;
+  for (int i = 0; i < 30; ++i) {
+    permits.push_back(*Acquire(admission, {}, Priority::kInteractive, "a"));
+  }
+  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "a"), "--max-in-flight-requests 32");
+  EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "b").ok());
+}
+
+TEST(AdmissionTest, WhatCannotBeDoneInTimeIsRefusedOnArrival) {
+  FakeClock clock;
+  Admission admission(Wide(), 1, &clock);
+  const auto acquire = [&](TimeDuration left) {
+    return admission.Acquire({.seconds = 0.1}, CallContext(clock.Now() + left));
+  };
+  const auto alone = acquire(std::chrono::milliseconds(1));
+  EXPECT_TRUE(alone.ok()) << "nothing is ahead: the attempt is all there is";
+  const auto second = acquire(std::chrono::seconds(1));
+  EXPECT_TRUE(second.ok());
+  const auto late = acquire(std::chrono::milliseconds(300));
+  ExpectFull(late, "would come too late");
+  EXPECT_THAT(std::string(late.status().message()), HasSubstr("200ms before it"));
+  EXPECT_EQ(admission.MayArrive(CallContext(clock.Now() + std::chrono::milliseconds(200))).code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(admission.MayArrive(CallContext(clock.Now() + std::chrono::seconds(1))).ok());
+  admission.Done(CallContext(clock.Now()), 0.1, /*worked=*/true, 0);
+  EXPECT_TRUE(acquire(std::chrono::milliseconds(300)).ok());
+}
+
+TEST(AdmissionTest, AfterACeilingTheLimitIsShort) {
+  FakeClock clock;
+  Admission admission(Wide(), 1, &clock);
+  std::vector<Permit> permits;
+  const auto acquire = [&](const std::string& caller) {
+    auto permit = admission.Acquire({}, CallContext(TimePoint::max(), {}, caller));
+    if (permit.ok()) permits.push_back(*std::move(permit));
+    return permit.status();
+  };
+  for (int i = 0; i < 32; ++i) ASSERT_TRUE(acquire(Concat(i % 2)).ok());
+  EXPECT_FALSE(admission.overloaded());
+  EXPECT_FALSE(acquire("a").ok());
+  ASSERT_TRUE(admission.overloaded());
+  const int limit = admission.image_limit();
+  EXPECT_LT(limit, 16);
+  for (int i = 0; i < 32 - limit; ++i) {
+    admission.Done(CallContext(TimePoint::max(), {}, Concat(i % 2)), 0, true, 0);
+    permits.pop_back();
+  }
+  EXPECT_THAT(std::string(acquire("0").message()), HasSubstr(Concat(limit, " at a time")));
+  EXPECT_TRUE(acquire("modest").ok()) << "who has nothing has a share";
+  clock.Advance(std::chrono::seconds(4));
+  EXPECT_FALSE(admission.overloaded()) << "nothing was refused for a while";
+  EXPECT_TRUE(acquire("0").ok());
 }
 
 }  // namespace

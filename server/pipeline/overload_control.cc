@@ -1,0 +1,142 @@
+#include "server/pipeline/overload_control.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace pixpool {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr TimeDuration kSliceTime = milliseconds(250);
+constexpr double kSliceSeconds = 0.25;
+// How long after the last refusal the server counts as overloaded.
+constexpr TimeDuration kCalm = std::chrono::seconds(3);
+// Arrivals over departures that are no accident, in each of two seconds.
+constexpr double kGrowth = 1.15;
+// The estimate of a wait is a mean; half of the calls wait longer.
+constexpr double kMargin = 1.25;
+constexpr double kNewestSlice = 0.3;
+constexpr double kNewestSample = 0.03;
+
+size_t Index(Priority priority) { return static_cast<size_t>(priority); }
+
+int64_t SliceNumber(TimePoint now) { return now.time_since_epoch() / kSliceTime; }
+
+}  // namespace
+
+OverloadControl::OverloadControl(int threads)
+    : in_service_(std::max(1, threads)), drain_rate_(std::max(1, threads)) {}
+
+int OverloadControl::limit() const {
+  // Enough that no thread ever waits for the next picture, however they come.
+  return static_cast<int>(std::ceil(in_service_ + 4 + 2 * std::sqrt(in_service_)));
+}
+
+double OverloadControl::ExpectedWait(Priority priority) const {
+  const double ahead = backlog_[Index(Priority::kInteractive)] +
+                       (priority == Priority::kBulk ? backlog_[Index(Priority::kBulk)] : 0);
+  return ahead / drain_rate_;
+}
+
+bool OverloadControl::BelowShare(const std::string& caller) const {
+  const auto own = callers_.find(caller);
+  const int in_flight = own == callers_.end() ? 0 : own->second;
+  const auto sharers = static_cast<int>(callers_.size()) + (in_flight == 0 ? 1 : 0);
+  const int share = limit() / sharers;
+  // Somebody must have more than that, or many small callers would double what is in flight.
+  return in_flight < share && std::any_of(callers_.begin(), callers_.end(),
+                                          [&](const auto& other) { return other.second > share; });
+}
+
+OverloadControl::Verdict OverloadControl::Judge(TimePoint now, const Call& call) const {
+  const double ahead = ExpectedWait(call.priority);
+  // Where nothing is ahead, the attempt is all there is.
+  if (ahead > 0 && kMargin * (ahead + call.seconds / drain_rate_) > ToSeconds(call.left)) {
+    return Verdict::kLate;
+  }
+  if (call.priority == Priority::kBulk || !overloaded(now)) return Verdict::kTake;
+  const int taken = images_[Index(Priority::kInteractive)];
+  if (taken < limit()) return Verdict::kTake;
+  return BelowShare(call.caller) ? Verdict::kTake : Verdict::kFull;
+}
+
+void OverloadControl::Taken(TimePoint now, const Call& call) {
+  if (call.priority == Priority::kInteractive) callers_[call.caller] += call.images;
+  images_[Index(call.priority)] += call.images;
+  backlog_[Index(call.priority)] += call.seconds;
+  Slice& slice = SliceAt(now);
+  if (call.priority == Priority::kInteractive) slice.come += call.images;
+}
+
+void OverloadControl::Refused(TimePoint now, const Call& call, Verdict verdict) {
+  Slice& slice = SliceAt(now);
+  if (call.priority != Priority::kInteractive) return;
+  // A call that has hardly time for its own work says nothing about the load.
+  if (verdict == Verdict::kLate && ToSeconds(call.left) < 4 * call.seconds) return;
+  slice.come += call.images;
+  if (overloaded(now)) overloaded_until_ = now + kCalm;
+}
+
+void OverloadControl::MetCeiling(TimePoint now) { overloaded_until_ = now + kCalm; }
+
+void OverloadControl::Done(TimePoint now, Priority priority, const std::string& caller,
+                           double seconds, bool worked, int waiting) {
+  const size_t p = Index(priority);
+  const int in_service = images_[0] + images_[1] - waiting;
+  images_[p] -= 1;
+  backlog_[p] = images_[p] == 0 ? 0 : std::max(0.0, backlog_[p] - seconds);
+  Slice& slice = SliceAt(now);
+  if (priority == Priority::kInteractive) {
+    slice.done += 1;
+    const auto own = callers_.find(caller);
+    if (own != callers_.end() && --own->second <= 0) callers_.erase(own);
+  }
+  if (!worked) return;
+  slice.seconds += seconds;
+  if (waiting == 0) {
+    slice.saturated = false;
+  } else {
+    in_service_ += kNewestSample * (std::max(1, in_service) - in_service_);
+  }
+}
+
+OverloadControl::Slice& OverloadControl::SliceAt(TimePoint now) {
+  const int64_t number = std::max(SliceNumber(now), current_);
+  Slice& slice = slices_[static_cast<size_t>(number % kSlices)];
+  if (slice.number != number) {
+    if (current_ >= 0 && number == current_ + 1) {
+      Closed(slices_[static_cast<size_t>(current_ % kSlices)]);
+    }
+    slice = {.number = number};
+    current_ = number;
+    if (Grows(number)) overloaded_until_ = now + kCalm;
+  }
+  return slice;
+}
+
+void OverloadControl::Closed(const Slice& slice) {
+  if (!slice.saturated || slice.seconds <= 0) return;
+  drain_rate_ += kNewestSlice * (slice.seconds / kSliceSeconds - drain_rate_);
+}
+
+// Whether in each of the two seconds before `current` more came than left, while something waited
+// all the time.
+bool OverloadControl::Grows(int64_t current) const {
+  std::array<int, 2> come{};
+  std::array<int, 2> done{};
+  for (int back = 1; back < kSlices; ++back) {
+    const int64_t number = current - back;
+    if (number < 0) return false;
+    const Slice& slice = slices_[static_cast<size_t>(number % kSlices)];
+    if (slice.number != number || !slice.saturated) return false;
+    const size_t second = back <= kSlices / 2 ? 1 : 0;
+    come[second] += slice.come;
+    done[second] += slice.done;
+  }
+  const auto grew = [&](size_t second) { return come[second] > kGrowth * done[second]; };
+  return grew(0) && grew(1) && images_[Index(Priority::kInteractive)] > 2 * limit();
+}
+
+}  // namespace pixpool

@@ -1,0 +1,97 @@
+// How much work may be in flight, found by measuring. Internal to server/pipeline.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
+
+namespace pixpool {
+
+// Decides whether one more call would be answered soon enough to be worth taking.
+//
+// A closed loop of callers that wait for their answers makes a queue that stands but does not grow:
+// all of it is served. Callers who come whatever the server does, and faster than it serves, make
+// one that grows until every answer is late. The difference is seen in the rates: while
+// interactive images come faster than they leave, for two seconds or until a fixed ceiling is met,
+// the server is overloaded. From then until nothing had to be refused for some seconds, only as
+// many interactive images are taken as keep its threads busy, so that what is taken is answered at
+// once (after Netflix's concurrency-limits and Uber's Cinnamon; the number in service is measured
+// and not inferred from latencies). Bulk work is not refused for that: it waits, and gives way.
+//
+// Whatever the state, a call whose deadline comes before the work that is ahead of it can be done
+// is refused on arrival.
+//
+// Callers share: while others are refused, one that has less than its share is taken.
+//
+// Not thread-safe: Admission's lock guards it. Time is a parameter.
+class OverloadControl {
+ public:
+  // `threads` is how many pictures can be worked on at once, until it is measured.
+  explicit OverloadControl(int threads);
+
+  struct Call {
+    Priority priority = Priority::kInteractive;
+    const std::string& caller;
+    TimeDuration left{};  // until its deadline
+    int images = 1;
+    double seconds = 0;  // predicted work of all its images on one thread
+  };
+  enum class Verdict {
+    kTake,
+    kFull,  // overloaded, and the caller has its share
+    kLate   // the deadline comes first
+  };
+
+  // What is to become of a call that has come. Without effect.
+  Verdict Judge(TimePoint now, const Call& call) const;
+
+  // The call was taken, or refused with the verdict.
+  void Taken(TimePoint now, const Call& call);
+  void Refused(TimePoint now, const Call& call, Verdict verdict);
+  // It was refused because a fixed number of requests is in flight.
+  void MetCeiling(TimePoint now);
+
+  // One image of a call that was taken has left the pipeline; `seconds` as predicted. `worked` is
+  // false for what was dropped. `waiting` are the images that no thread has begun.
+  void Done(TimePoint now, Priority priority, const std::string& caller, double seconds,
+            bool worked, int waiting);
+
+  bool overloaded(TimePoint now) const { return now < overloaded_until_; }
+  // Interactive images that are taken while overloaded.
+  int limit() const;
+  // How long a call would wait before its own work begins.
+  double ExpectedWait(Priority priority) const;
+
+ private:
+  // A quarter of a second; eight make up what is looked back at.
+  struct Slice {
+    int64_t number = -1;
+    int come = 0;  // interactive images
+    int done = 0;
+    double seconds = 0;     // of work, of all classes
+    bool saturated = true;  // something waited at each end of work
+  };
+  static constexpr int kSlices = 9;  // one of them under way
+
+  Slice& SliceAt(TimePoint now);
+  void Closed(const Slice& slice);
+  bool Grows(int64_t current) const;
+  bool BelowShare(const std::string& caller) const;
+
+  std::array<Slice, kSlices> slices_;
+  int64_t current_ = -1;  // number of the slice under way
+
+  std::array<int, 2> images_{};  // in flight, by priority
+  std::array<double, 2> backlog_{};
+  // Their interactive images in flight. absl's tables do not survive a failed allocation.
+  std::map<std::string, int> callers_;
+  double in_service_;  // images that threads work on while others wait, averaged
+  double drain_rate_;  // seconds of work done in a second while others wait
+  TimePoint overloaded_until_{};
+};
+
+}  // namespace pixpool

@@ -1,0 +1,181 @@
+// A server in simulated time: arrivals, Admission and WorkQueue as they are, and threads that take
+// a given time for a picture. So the promises about overload are tested without a clock and without
+// noise.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "server/pipeline/admission.h"
+#include "server/pipeline/work_queue.h"
+
+namespace pixpool {
+
+// A kind of caller.
+struct Callers {
+  std::string name;
+  Priority priority = Priority::kInteractive;
+  double rate = 0;       // requests a second that come whatever the server does (Poisson); or
+  int closed_loop = 0;   // callers that each wait for their answer, and after a refusal for 0.2 s
+  double deadline = 10;  // seconds
+};
+
+// What came of them after the warm-up.
+struct Outcome {
+  int sent = 0;
+  int refused = 0;
+  int late = 0;                 // taken, but not answered in time
+  std::vector<double> seconds;  // of each answer in time
+
+  double Percentile(double p) const {
+    if (seconds.empty()) return 0;
+    std::vector<double> sorted = seconds;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[static_cast<size_t>(p * static_cast<double>(sorted.size() - 1))];
+  }
+};
+
+class Simulation {
+ public:
+  // Threads and the mean time of a picture on one of them.
+  Simulation(int threads, double service_seconds)
+      : threads_(threads),
+        service_seconds_(service_seconds),
+        admission_(Limits(), threads, &clock_) {}
+
+  // The work of a picture takes `factor` as long from `at` on, as with fewer cores.
+  void SlowDown(double at, double factor) {
+    At(at, [this, factor] { factor_ = factor; });
+  }
+
+  void Add(const Callers& callers) {
+    kinds_.push_back(callers);
+    const size_t kind = kinds_.size() - 1;
+    for (int i = 0; i < callers.closed_loop; ++i) At(0, [this, kind] { Arrive(kind); });
+    if (callers.rate > 0) At(Gap(callers.rate), [this, kind] { Arrive(kind); });
+  }
+
+  // Runs for so many seconds; what was sent in the first `warm_up` does not count.
+  void Run(double seconds, double warm_up) {
+    warm_up_ = warm_up;
+    end_ = seconds;
+    while (!events_.empty() && events_.top().at <= seconds) {
+      const Event event = events_.top();
+      events_.pop();
+      clock_.Advance(
+          std::chrono::duration_cast<TimeDuration>(std::chrono::duration<double>(event.at - now_)));
+      now_ = event.at;
+      event.run();
+    }
+  }
+
+  const Outcome& outcome(const std::string& name) { return outcomes_[name]; }
+  // Answers in time a second between two times.
+  double Rate(double from, double to) const {
+    const auto in = [&](double t) { return t >= from && t < to; };
+    return static_cast<double>(std::count_if(answers_.begin(), answers_.end(), in)) / (to - from);
+  }
+
+ private:
+  struct Event {
+    double at;
+    int64_t number;
+    std::function<void()> run;
+    bool operator<(const Event& other) const {
+      return at != other.at ? at > other.at : number > other.number;
+    }
+  };
+  struct Job {
+    size_t kind;
+    double sent;
+    std::shared_ptr<CallContext> call;
+    std::shared_ptr<Permit> permit;
+  };
+
+  static AdmissionLimits Limits() { return {}; }
+
+  void At(double at, std::function<void()> run) { events_.push({at, ++number_, std::move(run)}); }
+  double Gap(double rate) { return std::exponential_distribution<double>(rate)(rng_) + now_; }
+
+  void Arrive(size_t kind) {
+    const Callers& callers = kinds_[kind];
+    Outcome& outcome = outcomes_[callers.name];
+    const bool counts = now_ >= warm_up_;
+    if (callers.rate > 0) At(Gap(callers.rate), [this, kind] { Arrive(kind); });
+    outcome.sent += counts;
+    auto call = std::make_shared<CallContext>(
+        clock_.Now() + std::chrono::duration_cast<TimeDuration>(
+                           std::chrono::duration<double>(callers.deadline)),
+        callers.priority, callers.name);
+    auto permit = admission_.Acquire({.bytes = 1, .pixels = 1, .seconds = service_seconds_}, *call);
+    if (!permit.ok()) {
+      outcome.refused += counts;
+      if (callers.closed_loop > 0) At(now_ + 0.2, [this, kind] { Arrive(kind); });
+      return;
+    }
+    auto job =
+        std::make_shared<Job>(Job{kind, now_, call, std::make_shared<Permit>(*std::move(permit))});
+    queue_.Push({.priority = callers.priority,
+                 .caller = callers.name,
+                 .work = [this, job](const WorkQueue::Turn&) { Begin(job); }});
+    StartThreads();
+  }
+
+  void StartThreads() {
+    while (busy_ < threads_ && queue_.depth() > 0) {
+      auto ready = queue_.Next();
+      std::move(ready->work)(std::move(ready->turn));
+    }
+  }
+
+  void Begin(const std::shared_ptr<Job>& job) {
+    if (!job->call->Check(clock_.Now(), "decode").ok()) return End(job, /*worked=*/false);
+    ++busy_;
+    std::uniform_real_distribution<double> spread(0.7, 1.3);
+    At(now_ + service_seconds_ * factor_ * spread(rng_), [this, job] {
+      --busy_;
+      End(job, /*worked=*/true);
+      StartThreads();
+    });
+  }
+
+  void End(const std::shared_ptr<Job>& job, bool worked) {
+    admission_.Done(*job->call, service_seconds_, worked, queue_.depth());
+    job->permit->Release();
+    const Callers& callers = kinds_[job->kind];
+    Outcome& outcome = outcomes_[callers.name];
+    const double took = now_ - job->sent;
+    const bool in_time = worked && took <= callers.deadline;
+    if (job->sent >= warm_up_) {
+      if (in_time) outcome.seconds.push_back(took);
+      outcome.late += !in_time;
+    }
+    if (in_time) answers_.push_back(now_);
+    if (callers.closed_loop > 0) At(now_, [this, kind = job->kind] { Arrive(kind); });
+  }
+
+  const int threads_;
+  const double service_seconds_;
+  double factor_ = 1;
+  FakeClock clock_;
+  Admission admission_;
+  WorkQueue queue_{[this](int depth) { return admission_.has_backlog(depth); }};
+  std::mt19937 rng_{7};
+  std::vector<Callers> kinds_;
+  std::map<std::string, Outcome> outcomes_;
+  std::vector<double> answers_;
+  std::priority_queue<Event> events_;
+  int64_t number_ = 0;
+  double now_ = 0;
+  double warm_up_ = 0;
+  double end_ = 0;
+  int busy_ = 0;
+};
+
+}  // namespace pixpool

@@ -1,0 +1,104 @@
+#include "tests/unit/pipeline/overload_simulation.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+// Threads and time of a picture such as those of two cores: 174 pictures a second.
+constexpr int kThreads = 4;
+constexpr double kService = 0.023;
+constexpr double kPeak = kThreads / kService;
+constexpr double kSeconds = 40;
+constexpr double kWarmUp = 5;
+
+Outcome Open(double times_peak, double deadline) {
+  Simulation server(kThreads, kService);
+  server.Add({.name = "open", .rate = times_peak * kPeak, .deadline = deadline});
+  server.Run(kSeconds, kWarmUp);
+  return server.outcome("open");
+}
+
+TEST(OverloadTest, AnswersInTimeStayAtThePeakWhateverComes) {
+  for (const double deadline : {0.25, 1.0, 5.0}) {
+    const double usual = Open(0.8, deadline).Percentile(0.99);
+    for (const double load : {1.2, 1.5, 2.0, 10.0}) {
+      SCOPED_TRACE(Concat(load, " times the peak, deadline ", deadline, " s"));
+      const Outcome outcome = Open(load, deadline);
+      const double rate = static_cast<double>(outcome.seconds.size()) / (kSeconds - kWarmUp);
+      EXPECT_GE(rate, 0.95 * kPeak);
+      EXPECT_LE(outcome.Percentile(0.99), 1.5 * usual);
+      EXPECT_LE(outcome.late, 0.001 * static_cast<double>(outcome.seconds.size()));
+    }
+  }
+}
+
+TEST(OverloadTest, ALoadThatFitsIsNotRefused) {
+  for (const double load : {0.3, 0.8, 0.9}) {
+    EXPECT_EQ(Open(load, 5).refused, 0) << load;
+  }
+}
+
+// They wait for their answers, so they cannot overload anything.
+TEST(OverloadTest, CallersThatWaitAreNotRefused) {
+  for (const int callers : {1, 8, 32, 128, 240}) {
+    Simulation server(kThreads, kService);
+    server.Add({.name = "closed", .closed_loop = callers});
+    server.Run(kSeconds, 0);
+    EXPECT_EQ(server.outcome("closed").refused, 0) << callers;
+    EXPECT_EQ(server.outcome("closed").late, 0) << callers;
+  }
+}
+
+TEST(OverloadTest, FollowsCoresThatGoAndComeBack) {
+  Simulation server(kThreads, kService);
+  server.Add({.name = "open", .rate = 1.5 * kPeak, .deadline = 1});
+  server.SlowDown(20, 2);
+  server.SlowDown(60, 1);
+  server.Run(100, 0);
+  EXPECT_GE(server.Rate(10, 20), 0.95 * kPeak);
+  EXPECT_GE(server.Rate(30, 60), 0.95 * kPeak / 2);
+  EXPECT_GE(server.Rate(70, 100), 0.95 * kPeak);
+}
+
+TEST(OverloadTest, BulkWorkGivesWay) {
+  Simulation alone(kThreads, kService);
+  alone.Add({.name = "interactive", .rate = 0.3 * kPeak, .deadline = 1});
+  alone.Run(kSeconds, kWarmUp);
+  Simulation beside(kThreads, kService);
+  beside.Add({.name = "interactive", .rate = 0.3 * kPeak, .deadline = 1});
+  beside.Add({.name = "bulk", .priority = Priority::kBulk, .rate = 12 * kPeak, .deadline = 5});
+  beside.Run(kSeconds, kWarmUp);
+  const Outcome& outcome = beside.outcome("interactive");
+  EXPECT_GE(outcome.seconds.size(), 0.994 * outcome.sent);
+  // One picture in service is waited for, with bulk or without; more is not.
+  EXPECT_LE(outcome.Percentile(0.99), 1.5 * alone.outcome("interactive").Percentile(0.99));
+  EXPECT_GE(beside.Rate(kWarmUp, kSeconds), 0.95 * kPeak) << "what is left is for bulk work";
+}
+
+TEST(OverloadTest, BulkWorkKeepsATwentieth) {
+  Simulation server(kThreads, kService);
+  server.Add({.name = "interactive", .rate = 3 * kPeak, .deadline = 1});
+  server.Add({.name = "bulk", .priority = Priority::kBulk, .closed_loop = 8, .deadline = 60});
+  server.Run(kSeconds, kWarmUp);
+  const double bulk = static_cast<double>(server.outcome("bulk").seconds.size());
+  EXPECT_GE(bulk / (kSeconds - kWarmUp), 0.05 * kPeak);
+  EXPECT_LE(bulk / (kSeconds - kWarmUp), 0.10 * kPeak);
+}
+
+TEST(OverloadTest, ACallerWithAThousandCallsDoesNotStarveOneWithOne) {
+  Simulation server(kThreads, kService);
+  server.Add({.name = "greedy", .closed_loop = 1000});
+  server.Add({.name = "modest", .closed_loop = 1});
+  server.Run(kSeconds, kWarmUp);
+  const Outcome& modest = server.outcome("modest");
+  EXPECT_LE(modest.refused, 0.01 * modest.sent);
+  EXPECT_LE(modest.Percentile(0.99), 3 * kService) << "it waits for one picture, not for all";
+}
+
+}  // namespace
+}  // namespace pixpool
