@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,43 @@ def _settings(results: dict[str, Any]) -> Any:
     batches.legend()
     _numbered(batches, sorted({p["batch"] for p in results["batches"]}), "--max-batch-size")
     return figure
+
+
+def overload(results: dict[str, Any], path: Path) -> None:
+    """The figure of overload.py: medians over its rounds, and the change of cores of the last."""
+    figure, (answers, latency, changing) = _panels(3)
+    points = [p for one in results["rounds"] for p in one["offered"]]
+    loads = sorted({p["load"] for p in points})
+    for deadline in sorted({p["deadline"] for p in points}):
+        line = []
+        for load in loads:
+            at = [p for p in points if (p["load"], p["deadline"]) == (load, deadline)]
+            if at:
+                line.append(
+                    {
+                        "load": load,
+                        "share": 100 * statistics.median(p["share"] for p in at),
+                        "p99": statistics.median(p["p99"] for p in at),
+                    }
+                )
+        _line(answers, line, "load", "share", f"deadline {deadline:g} s")
+        _line(latency, line, "load", "p99", f"deadline {deadline:g} s")
+    # Of what is possible: the peak, and beside ten times the peak what the cores have left.
+    most = statistics.median(one["left"] / one["peak"]["rate"] for one in results["rounds"])
+    for begin, end, height in ((loads[1], loads[-2], 95), (loads[-2] * 3, loads[-1], 95 * most)):
+        answers.hlines(height, begin, end, color="0.4", linewidth=0.8, linestyle="--")
+    answers.set(ylabel="answers in time, % of the peak", title="Answered", ylim=(0, 110))
+    latency.set(ylabel="p99 of answers, ms", title="Latency", yscale="log")
+    for axes in (answers, latency):
+        _numbered(axes, loads, "offered, times the peak")
+        axes.legend(fontsize=8)
+    change = results["rounds"][-1]["cores"]
+    changing.plot(*zip(*change["rates"], strict=True), marker="o", markersize=2.5)
+    edges = [0, change["down"], change["up"], change["rates"][-1][0]]
+    peaks = (results["rounds"][-1]["peak"]["rate"], change["one"])
+    for begin, end, height in zip(edges, edges[1:], (peaks[0], peaks[1], peaks[0]), strict=False):
+        changing.hlines(height, begin, end, color="0.4", linewidth=0.8, linestyle="--")
+    changing.set(
+        xlabel="s", ylabel="answers in time, 1/s", title="All cores, one, all", ylim=(0, None)
+    )
+    save(figure, path)

@@ -43,10 +43,11 @@ Interval& Recorder::IntervalOf(int64_t ns) {
   return timeline[index];
 }
 
-void Recorder::AddFailure(bool of_image, const absl::Status& status) {
+void Recorder::AddFailure(bool of_image, const absl::Status& status, int64_t latency_ns) {
   FailureCount& entry = result_.failures[{of_image, absl::StatusCodeToString(status.code()),
                                           client::GetErrorDetails(status).reason}];
   if (entry.count++ == 0) entry.example = std::string(status.message());
+  entry.latency.Add(latency_ns);
 }
 
 void Recorder::Add(const Ticket& ticket, const absl::Status& status, const Answer& answer,
@@ -73,18 +74,18 @@ void Recorder::Add(const Ticket& ticket, const absl::Status& status, const Answe
   // A stream that broke had not come to it.
   if (ticket.sent_ns > 0) result_.send_lag.Add(ticket.sent_ns - ticket.intended_ns);
   result_.response_bytes += answer.bytes;
+  const int64_t latency = now_ns - ticket.intended_ns;
   if (!ok) {
     ++result_.requests_failed;
     ++IntervalOf(ticket.intended_ns).failed;
     if (!status.ok()) {
-      AddFailure(false, status);
+      AddFailure(false, status, latency);
     } else if (answer.failed_images.empty()) {
-      AddFailure(false, absl::InternalError("the response holds no result"));
+      AddFailure(false, absl::InternalError("the response holds no result"), latency);
     }
-    for (const absl::Status& image : answer.failed_images) AddFailure(true, image);
+    for (const absl::Status& image : answer.failed_images) AddFailure(true, image, latency);
     return;
   }
-  const int64_t latency = now_ns - ticket.intended_ns;
   result_.latency.Add(latency);
   IntervalOf(ticket.intended_ns).latency.Add(latency);
   if (answer.stages) {

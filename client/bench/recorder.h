@@ -33,7 +33,8 @@ class Recorder {
 
  private:
   Interval& IntervalOf(int64_t ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void AddFailure(bool of_image, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void AddFailure(bool of_image, const absl::Status& status, int64_t latency_ns)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int batch_;
   const int64_t measure_ns_;

@@ -61,11 +61,14 @@ void Sum(const Totals& from, Totals& to) {
 Json FailuresJson(const Result& run) {
   Json json = Json::array();
   for (const auto& [failure, count] : run.failures) {
-    json.push_back({{"of", failure.of_image ? "image" : "request"},
-                    {"code", failure.code},
-                    {"reason", failure.reason},
-                    {"count", count.count},
-                    {"example", count.example}});
+    Json entry = {{"of", failure.of_image ? "image" : "request"},
+                  {"code", failure.code},
+                  {"reason", failure.reason},
+                  {"count", count.count},
+                  {"example", count.example}};
+    // What was never sent has none.
+    if (count.latency.count() > 0) entry["latency_ms"] = PercentilesJson(count.latency);
+    json.push_back(std::move(entry));
   }
   return json;
 }

@@ -52,6 +52,8 @@ struct Failure {
 struct FailureCount {
   uint64_t count = 0;
   std::string example;  // the first one's message
+  // Of the requests that failed so, or in whose answer a picture did, as Result::latency counts it.
+  Histogram latency;
 };
 
 // A part of the counted time.

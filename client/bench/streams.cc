@@ -18,15 +18,23 @@ namespace {
 constexpr absl::Duration kReopen = absl::Milliseconds(100);
 // How long the server may take to end a stream that has nothing left to answer.
 constexpr absl::Duration kPatience = absl::Seconds(5);
+// A call of this age takes no more requests, so that the server need not cut it when it ends the
+// connection; as in client/cpp/stream.h.
+constexpr absl::Duration kMaxCallAge = absl::Seconds(30);
+// Connections that a request may be lost with, one after the other.
+constexpr int kMaxAttempts = 5;
 
-// The stream of one connection; over its life several calls, one after the other.
+// The stream of one connection: one call after the other. An old one is answered to its end while
+// the next one takes the requests.
 //
-// Invariant: a ticket is in pending_ until it is handed to the call, then in sent_ until `done`.
+// Invariant: a ticket is in pending_ until it is handed to a call, then in its `sent` until `done`,
+// or back in pending_ where the connection was lost.
 class Lane {
  public:
   Lane(const TransportOptions& options, const Workload& workload, const Transport::Done& done,
        Connection& connection)
       : options_(options), workload_(workload), done_(done), connection_(connection) {
+    absl::MutexLock lock(&mu_);
     Open();
   }
 
@@ -36,7 +44,7 @@ class Lane {
     Pump();
   }
 
-  // Ends the call once all is answered. Nothing is sent after it.
+  // Ends the calls once all is answered. Nothing is sent after it.
   void Close() {
     absl::MutexLock lock(&mu_);
     closing_ = true;
@@ -46,158 +54,218 @@ class Lane {
   // Whether the lane is at its end; waits for that at most kPatience.
   bool AwaitClosed() {
     absl::MutexLock lock(&mu_);
-    return mu_.AwaitWithTimeout(absl::Condition(&closed_), kPatience);
+    return mu_.AwaitWithTimeout(absl::Condition(this, &Lane::Closed), kPatience);
   }
   void AwaitClosedForever() {
     absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(&closed_));
+    mu_.Await(absl::Condition(this, &Lane::Closed));
   }
 
   void Cancel() {
     absl::MutexLock lock(&mu_);
-    if (context_) context_->TryCancel();
+    cancelled_ = true;
+    for (const auto& [key, call] : calls_) call->context.TryCancel();
   }
 
  private:
-  // An event that calls a method.
+  struct Call;
+  // An event of a call that calls a method.
   class Step final : public Event {
    public:
-    Step(Lane* lane, void (Lane::*method)(bool)) : lane_(lane), method_(method) {}
-    void Proceed(bool ok) override { (lane_->*method_)(ok); }
+    Step(Lane* lane, Call* call, void (Lane::*method)(Call&, bool))
+        : lane_(lane), call_(call), method_(method) {}
+    void Proceed(bool ok) override { (lane_->*method_)(*call_, ok); }
 
    private:
     Lane* const lane_;
-    void (Lane::*const method_)(bool);
+    Call* const call_;
+    void (Lane::*const method_)(Call&, bool);
   };
 
-  void Open() {
-    absl::MutexLock lock(&mu_);
-    if (closing_) {
-      closed_ = true;
-      return;
-    }
-    context_.emplace();
-    for (const auto& [name, value] : options_.headers) context_->AddMetadata(name, value);
-    call_ = connection_.stub->PrepareCall(&*context_, workload_.method(), connection_.queue);
-    sent_.clear();
-    next_index_ = next_answer_ = 0;
-    writing_ = true;
-    writable_ = true;
-    call_->StartCall(&started_);
+  // Everything under mu_, but `response` and `status`: gRPC writes them, the event that says so
+  // reads them.
+  struct Call {
+    explicit Call(Lane* lane)
+        : started(lane, this, &Lane::Started),
+          written(lane, this, &Lane::Written),
+          read(lane, this, &Lane::Read),
+          finished(lane, this, &Lane::Finished) {}
+
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream;
+    const int64_t opened_ns = NowNs();
+    std::map<int64_t, Ticket> sent;
+    int64_t next_index = 0;
+    int64_t next_answer = 0;
+    int events = 0;  // that the call still owes
+    bool writing = false;
+    bool writable = false;
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    Step started, written, read, finished;
+  };
+
+  bool Closed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return closing_ && calls_.empty() && !reopening_;
   }
 
-  void Started(bool ok) {
+  void Open() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    auto owned = std::make_unique<Call>(this);
+    Call& call = *owned;
+    calls_.emplace(&call, std::move(owned));
+    current_ = &call;
+    for (const auto& [name, value] : options_.headers) call.context.AddMetadata(name, value);
+    call.stream =
+        connection_.stub->PrepareCall(&call.context, workload_.method(), connection_.queue);
+    call.writing = true;
+    call.writable = true;
+    call.stream->StartCall(&call.started);
+  }
+
+  void Started(Call& call, bool ok) {
     absl::MutexLock lock(&mu_);
-    writing_ = false;
+    call.writing = false;
+    call.events = 1;
     if (!ok) {
-      writable_ = false;
-      events_ = 1;
-      call_->Finish(&status_, &finished_);
+      call.writable = false;
+      call.stream->Finish(&call.status, &call.finished);
       return;
     }
-    events_ = 1;
-    call_->Read(&response_, &read_);
+    call.stream->Read(&call.response, &call.read);
     if (!workload_.stream_config().empty()) {
       const grpc::Slice slice = ToSlice(workload_.stream_config());
-      Write(grpc::ByteBuffer(&slice, 1));
+      Write(call, grpc::ByteBuffer(&slice, 1));
     }
     Pump();
   }
 
-  void Written(bool ok) {
-    bool last;
+  void Written(Call& call, bool ok) {
     {
       absl::MutexLock lock(&mu_);
-      writing_ = false;
-      if (!ok) writable_ = false;  // the reader learns why
-      last = --events_ == 0;
-      if (!last) Pump();
+      call.writing = false;
+      if (!ok) call.writable = false;  // the reader learns why
+      if (--call.events > 0) return Pump();
     }
-    if (last) End();
+    End(call);
   }
 
-  void Read(bool ok) {
+  void Read(Call& call, bool ok) {
     if (!ok) {
       absl::MutexLock lock(&mu_);
-      writable_ = false;
-      call_->Finish(&status_, &finished_);  // in place of the read among events_
+      call.writable = false;
+      call.stream->Finish(&call.status, &call.finished);  // in place of the read among `events`
       return;
     }
     const int64_t now = NowNs();
-    absl::StatusOr<Answer> answer = ReadAnswer(workload_, response_);
+    absl::StatusOr<Answer> answer = ReadAnswer(workload_, call.response);
     std::optional<Ticket> ticket;
     {
       absl::MutexLock lock(&mu_);
       // KServe's answers come in the order of the requests, ours say which they belong to.
       const bool ordered = workload_.options().api == Api::kKserve;
-      const auto found = sent_.find(ordered || !answer.ok() ? next_answer_ : answer->index);
-      ++next_answer_;
-      if (found != sent_.end()) {
+      const auto found = call.sent.find(ordered || !answer.ok() ? call.next_answer : answer->index);
+      ++call.next_answer;
+      if (found != call.sent.end()) {
         ticket = found->second;
-        sent_.erase(found);
+        call.sent.erase(found);
       }
-      call_->Read(&response_, &read_);
+      call.stream->Read(&call.response, &call.read);
     }
     if (!ticket) return;
     absl::Status status = answer.ok() ? answer->request : answer.status();
-    if (now - ticket->sent_ns > absl::ToInt64Nanoseconds(options_.timeout)) {
-      status = absl::DeadlineExceededError("answered after --timeout");
-    }
+    if (Late(*ticket, now)) status = absl::DeadlineExceededError("answered after --timeout");
     done_(*ticket, status, answer.ok() ? *answer : Answer());
   }
 
-  void Finished(bool) {
-    bool last;
+  void Finished(Call& call, bool) {
     {
       absl::MutexLock lock(&mu_);
-      last = --events_ == 0;
+      if (--call.events > 0) return;
     }
-    if (last) End();
+    End(call);
   }
 
   // The call has no event left.
-  void End() {
+  void End(Call& ended) {
     std::vector<Ticket> lost;
-    bool answered, closing;
-    absl::Status status = client::FromGrpcStatus(status_);
+    absl::Status status = client::FromGrpcStatus(ended.status);
+    bool wait;
     {
       absl::MutexLock lock(&mu_);
-      for (const auto& [index, ticket] : sent_) lost.push_back(ticket);
-      lost.insert(lost.end(), pending_.begin(), pending_.end());
-      sent_.clear();
-      pending_.clear();
-      answered = next_answer_ > 0;
-      closing = closing_;
-      call_.reset();
-      context_.reset();
+      const std::unique_ptr<Call> call = std::move(calls_.extract(&ended).mapped());
+      const bool answered = call->next_answer > 0;
+      const bool current = current_ == call.get();
+      if (current) current_ = nullptr;
+      // A connection that was lost, as the server's age for it brings about, is no failure of the
+      // requests; where a server does not answer at all it is.
+      const bool again = answered && !cancelled_ && absl::IsUnavailable(status) &&
+                         client::GetErrorDetails(status).reason.empty();
+      const int64_t now = NowNs();
+      std::deque<Ticket> kept;
+      for (const auto& [index, ticket] : call->sent) {
+        const bool keep = again && ticket.attempts < kMaxAttempts && !Late(ticket, now);
+        if (keep) {
+          kept.push_back(ticket);
+        } else {
+          lost.push_back(ticket);
+        }
+      }
+      if (current && !again) {
+        lost.insert(lost.end(), pending_.begin(), pending_.end());
+        pending_.clear();
+      }
+      pending_.insert(pending_.begin(), kept.begin(), kept.end());
+      wait = reopening_ = current && !answered && !closing_;
+      const bool needed = !closing_ || !pending_.empty();
+      if (current_ == nullptr && !reopening_ && needed) Open();
+      Pump();
     }
     if (status.ok()) status = absl::UnavailableError("the server ended the stream");
     for (const Ticket& ticket : lost) done_(ticket, status, Answer());
-    if (answered || closing) return Open();
-    client::Timer::Real()->After(kReopen, [this] { Open(); });
+    if (wait) client::Timer::Real()->After(kReopen, [this] { Reopen(); });
   }
 
-  void Write(const grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    writing_ = true;
-    ++events_;
-    call_->Write(message, &written_);
+  void Reopen() {
+    absl::MutexLock lock(&mu_);
+    reopening_ = false;
+    if (!closing_) Open();
+  }
+
+  bool Late(const Ticket& ticket, int64_t now) const {
+    return now - ticket.sent_ns > absl::ToInt64Nanoseconds(options_.timeout);
+  }
+
+  void Write(Call& call, const grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    call.writing = true;
+    ++call.events;
+    call.stream->Write(message, &call.written);
+  }
+
+  // The client's side of the call is over.
+  void HalfClose(Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    call.writing = true;  // and stays so: nothing may follow
+    call.writable = false;
+    ++call.events;
+    call.stream->WritesDone(&call.written);
   }
 
   // Starts what can be started: gRPC takes one write at a time.
   void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!call_ || writing_ || !writable_) return;
+    if (current_ == nullptr || current_->writing || !current_->writable) return;
+    Call& call = *current_;
     if (!pending_.empty()) {
+      if (absl::Nanoseconds(NowNs() - call.opened_ns) > kMaxCallAge) {
+        HalfClose(call);
+        return Open();
+      }
       Ticket ticket = pending_.front();
       pending_.pop_front();
       ++ticket.attempts;
-      ticket.sent_ns = NowNs();
-      Write(workload_.Request(ticket.first_picture));
-      sent_.emplace(next_index_++, std::move(ticket));
+      if (ticket.sent_ns == 0) ticket.sent_ns = NowNs();
+      Write(call, workload_.Request(ticket.first_picture));
+      call.sent.emplace(call.next_index++, std::move(ticket));
     } else if (closing_) {
-      writing_ = true;  // and stays so: nothing may follow
-      writable_ = false;
-      ++events_;
-      call_->WritesDone(&written_);
+      HalfClose(call);
     }
   }
 
@@ -205,26 +273,14 @@ class Lane {
   const Workload& workload_;
   const Transport::Done& done_;
   Connection& connection_;
-  Step started_{this, &Lane::Started};
-  Step written_{this, &Lane::Written};
-  Step read_{this, &Lane::Read};
-  Step finished_{this, &Lane::Finished};
 
   absl::Mutex mu_;
-  std::optional<grpc::ClientContext> context_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_ ABSL_GUARDED_BY(mu_);
   std::deque<Ticket> pending_ ABSL_GUARDED_BY(mu_);
-  std::map<int64_t, Ticket> sent_ ABSL_GUARDED_BY(mu_);
-  int64_t next_index_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t next_answer_ ABSL_GUARDED_BY(mu_) = 0;
-  int events_ ABSL_GUARDED_BY(mu_) = 0;  // that the call still owes
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool writable_ ABSL_GUARDED_BY(mu_) = false;
+  std::map<Call*, std::unique_ptr<Call>> calls_ ABSL_GUARDED_BY(mu_);
+  Call* current_ ABSL_GUARDED_BY(mu_) = nullptr;  // the one that takes requests
+  bool reopening_ ABSL_GUARDED_BY(mu_) = false;   // once a timer has run
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  // Written by gRPC, read in the event that says so.
-  grpc::ByteBuffer response_;
-  grpc::Status status_;
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 class StreamTransport final : public Transport {

@@ -51,7 +51,8 @@ class Transport {
 // `workload` and everything of `done` must outlive the transport.
 std::unique_ptr<Transport> NewUnaryTransport(const TransportOptions& options,
                                              const Workload& workload, Transport::Done done);
-// One stream per connection. A stream that breaks is opened anew.
+// One stream per connection. A stream that breaks is opened anew; what it had not answered is sent
+// again where the connection was lost, and failed else.
 std::unique_ptr<Transport> NewStreamTransport(const TransportOptions& options,
                                               const Workload& workload, Transport::Done done);
 

@@ -85,6 +85,7 @@ std::string PixpoolPrefix(const v1::StreamConfig& config) {
   v1::ExtractFeaturesRequest request;
   request.set_model(config.model());
   request.set_model_version(config.model_version());
+  request.set_priority(config.priority());
   *request.mutable_heads() = config.heads();
   if (config.has_input_options()) *request.mutable_input_options() = config.input_options();
   return request.SerializeAsString();

@@ -173,10 +173,11 @@ int RunBench(const Console& console, const BenchFlags& flags) {
     options.transport.target = null_server->target();
   }
   report.target = options.transport.target;
-  const absl::Status probe = bench::Probe(options.transport, *workload, report.other);
-  // A server that sheds is one to measure.
-  if (!probe.ok() && client::GetErrorDetails(probe).reason != "OVERLOADED") {
-    return ReportError(console, probe, options.transport.target);
+  if (!flags.no_probe) {
+    const absl::Status probe = bench::Probe(options.transport, *workload, report.other);
+    // A server that sheds is one to measure, whatever the reason that it gives.
+    const bool sheds = absl::IsUnavailable(probe) && !client::GetErrorDetails(probe).reason.empty();
+    if (!probe.ok() && !sheds) return ReportError(console, probe, options.transport.target);
   }
 
   Runner(console, flags, options, *workload, report).RunAll();

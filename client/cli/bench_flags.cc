@@ -64,6 +64,9 @@ void BenchFlags::Add(CLI::App& app) {
   load(app.add_option("--seed", seed, "Of arrivals and of the order of pictures"))
       ->type_name("N")
       ->capture_default_str();
+  load(app.add_flag("--no-probe", no_probe,
+                    "Begin without the one request that shows whether the server is there and "
+                    "takes such requests: for a server under load already"));
   load(app.add_flag("--retry", retry,
                     "Ask again where the server sheds, as the client library does; the latency "
                     "counts from the first attempt. Else what is shed counts as failed"));
@@ -197,6 +200,10 @@ absl::StatusOr<bench::TransportOptions> BenchFlags::Transport() const {
   options.timeout = connection.timeout();
   options.retry = retry;
   options.headers = *std::move(headers);
+  // KServe's messages have no field for it.
+  if (api == "kserve" && !input.priority.empty()) {
+    options.headers.emplace_back("pixpool-priority", input.priority);
+  }
   return options;
 }
 

@@ -28,6 +28,7 @@ struct BenchFlags {
   int connections = 1;
   int max_in_flight = 4096;
   bool retry = false;
+  bool no_probe = false;
   uint64_t seed = 1;
 
   std::vector<std::string> slo;

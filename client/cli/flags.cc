@@ -111,6 +111,12 @@ void InputFlags::AddPictures(CLI::App& app) {
   app.add_option("--model-version", model_version, "Version; default: the loaded one")
       ->type_name("VERSION")
       ->group("Model");
+  app.add_option("--priority", priority,
+                 "Who waits: a person, or a job that can be held back under load; default: "
+                 "interactive for calls, bulk for streams")
+      ->check(CLI::IsMember({"interactive", "bulk"}).description(""))
+      ->type_name("interactive|bulk")
+      ->group("Connection");
   app.add_flag("--no-exif", no_exif, "Do not turn pictures upright by their EXIF orientation")
       ->group("Input");
   app.add_option("--decode", decode,
@@ -120,8 +126,8 @@ void InputFlags::AddPictures(CLI::App& app) {
       ->type_name("exact|scaled")
       ->group("Input");
   app.add_option("--resize", resize, "How pictures are resized; default: the model's recipe")
-      ->check(CLI::IsMember({"shorter", "exact", "none"}).description(""))
-      ->type_name("shorter|exact|none")
+      ->check(CLI::IsMember({"shorter_side", "shorter", "exact", "none"}).description(""))
+      ->type_name("shorter_side|exact|none")
       ->group("Input");
   app.add_option("--crop", crop, "How pictures are cropped; default: the model's recipe")
       ->check(CLI::IsMember({"center", "none"}).description(""))
@@ -131,7 +137,8 @@ void InputFlags::AddPictures(CLI::App& app) {
                  "Size of the network's input in pixels, or N for both sides")
       ->type_name("HxW")
       ->group("Input");
-  app.add_option("--resize-size", resize_size, "Length of the shorter side after --resize shorter")
+  app.add_option("--resize-size", resize_size,
+                 "Length of the shorter side after --resize shorter_side")
       ->check(CLI::Range(1, 1 << 20).description(""))
       ->type_name("PIXELS")
       ->group("Input");
@@ -156,10 +163,14 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
     if (!head.ok()) return head.status();
     *config.add_heads() = *std::move(head);
   }
+  if (priority == "interactive") config.set_priority(v1::PRIORITY_INTERACTIVE);
+  if (priority == "bulk") config.set_priority(v1::PRIORITY_BULK);
   v1::InputOptions& input = *config.mutable_input_options();
   if (no_exif) input.set_apply_exif(false);
   if (decode == "scaled") input.set_decode(v1::DECODE_MODE_SCALED);
-  if (resize == "shorter") input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
+  if (resize == "shorter_side" || resize == "shorter") {  // a short form
+    input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
+  }
   if (resize == "exact") input.set_resize(v1::RESIZE_MODE_EXACT);
   if (resize == "none") input.set_resize(v1::RESIZE_MODE_NONE);
   if (crop == "center") input.set_crop(v1::CROP_MODE_CENTER);

@@ -50,6 +50,7 @@ struct InputFlags {
   std::string decode, resize, crop, input_size, scales;
   bool flip = false;
   int resize_size = 0;
+  std::string priority;
   int concurrency = 4;
   bool stream = false;
 

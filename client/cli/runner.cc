@@ -154,6 +154,7 @@ void StartOne(const client::Client& client, const Job& job, size_t index, Emitte
   v1::ExtractFeaturesRequest request;
   request.set_model(job.config.model());
   request.set_model_version(job.config.model_version());
+  request.set_priority(job.config.priority());
   *request.mutable_heads() = job.config.heads();
   if (job.config.has_input_options()) {
     *request.mutable_input_options() = job.config.input_options();

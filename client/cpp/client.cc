@@ -17,6 +17,10 @@ namespace {
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
+// Servers take more pings than this for an attack.
+constexpr absl::Duration kShortestKeepalive = absl::Seconds(10);
+constexpr int kKeepaliveTimeoutMs = 10000;
+
 absl::Status CheckOptions(const ClientOptions& options) {
   if (options.target.empty()) {
     return absl::InvalidArgumentError("target must not be empty; give host:port");
@@ -29,6 +33,11 @@ absl::Status CheckOptions(const ClientOptions& options) {
       options.max_response_bytes > std::numeric_limits<int>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "max_response_bytes must be between 1 and 2147483647, is ", options.max_response_bytes));
+  }
+  if (options.keepalive < kShortestKeepalive) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("keepalive must be at least ", absl::FormatDuration(kShortestKeepalive),
+                     ", is ", absl::FormatDuration(options.keepalive)));
   }
   return CheckRetryPolicy(options.retry);
 }
@@ -47,7 +56,22 @@ grpc::ChannelArguments ChannelArgs(const ClientOptions& options) {
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, ms(options.retry.initial_backoff));
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // how long one connection attempt may take
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, ms(options.retry.max_backoff));
+  if (options.keepalive < absl::InfiniteDuration()) {
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
+                static_cast<int>(std::min(absl::ToInt64Milliseconds(options.keepalive),
+                                          int64_t{std::numeric_limits<int>::max()})));
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    // gRPC stops after two pings between which nothing was sent: a stream may wait longer.
+    args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
   return args;
+}
+
+// The request with the client's priority where it names none.
+template <typename Request>
+Request WithPriority(const ClientOptions& options, Request request) {
+  if (request.priority() == v1::PRIORITY_UNSPECIFIED) request.set_priority(options.priority);
+  return request;
 }
 
 // Starts `method` of the stub and blocks until it is done.
@@ -102,7 +126,7 @@ absl::StatusOr<v1::ExtractFeaturesResponse> Client::Extract(v1::ExtractFeaturesR
       [stub = core_->features->async()](auto... args) {
         stub->ExtractFeatures(std::move(args)...);
       },
-      std::move(request));
+      WithPriority(core_->options, std::move(request)));
 }
 
 void Client::ExtractAsync(v1::ExtractFeaturesRequest request, ExtractCallback done) const {
@@ -116,7 +140,7 @@ void Client::ExtractAsync(v1::ExtractFeaturesRequest request, absl::Duration tim
       [stub = core_->features->async()](auto... args) {
         stub->ExtractFeatures(std::move(args)...);
       },
-      std::move(request), std::move(done))
+      WithPriority(core_->options, std::move(request)), std::move(done))
       ->Start();
 }
 
@@ -129,7 +153,7 @@ absl::StatusOr<v1::PoolTensorResponse> Client::PoolTensor(v1::PoolTensorRequest 
   return Wait<v1::PoolTensorRequest, v1::PoolTensorResponse>(
       core_.get(), core_->options.retry, timeout,
       [stub = core_->features->async()](auto... args) { stub->PoolTensor(std::move(args)...); },
-      std::move(request));
+      WithPriority(core_->options, std::move(request)));
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels() const {

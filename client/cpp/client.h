@@ -43,6 +43,14 @@ struct ClientOptions {
   // Spreads calls over all addresses that the target resolves to, in place of using the first that
   // answers. For several servers behind one DNS name.
   bool round_robin = false;
+  // Asks the server for a sign of life after so long without one while calls are under way, and
+  // gives its connection up where none comes within 10 s. Keeps the connection known to firewalls
+  // and address translators in between. At least 10 s, which is what servers allow;
+  // InfiniteDuration: never.
+  absl::Duration keepalive = absl::Seconds(30);
+  // Of requests, and of streams, that name none. Unspecified: the server's default, by which calls
+  // are interactive and streams are bulk.
+  v1::Priority priority = v1::PRIORITY_UNSPECIFIED;
   // Headers of every call, such as `authorization`, or `traceparent` of the trace that the caller
   // is in. Asked once per call, on the thread that makes it, so that a trace's context can be read
   // where it lives; empty: none. A header that cannot be sent fails the call with INVALID_ARGUMENT.

@@ -21,14 +21,22 @@ struct StreamOptions {
   // Time for the whole stream. A stream has no limit unless it is given one: it may be as long as
   // its source.
   absl::Duration timeout = absl::InfiniteDuration();
+  // Age at which a StreamFeatures call takes no more images, so that the next ones go into a new
+  // one. Servers ask connections to end (pixpool-server after 30 min) and cut the calls that are
+  // still there a minute later: calls younger than that minute are never cut.
+  absl::Duration max_call_age = absl::Seconds(30);
 };
 
-// A StreamFeatures call.
+// Any number of images through one StreamFeatures call after the other.
 //
 // Run may be called once; Cancel from any thread at any time. Images that the server sheds
 // (UNAVAILABLE, OVERLOADED) are sent again by the client's retry policy before they count as
-// failed; such an image keeps its place among those in flight. A broken stream is not resumed: Run
-// returns its error, and the images without a result are the caller's.
+// failed; such an image keeps its place among those in flight, and fewer are sent at once until the
+// server takes all again. Where the connection is lost (UNAVAILABLE without a reason), the images
+// without a result are sent again over a new one, each at most `retry.max_attempts` times in all;
+// where none comes about in as many attempts without a result in between, and where the server
+// refuses the call, Run returns the error, and the images without a result are the caller's. Each
+// image has one result at most, whatever was sent again.
 class Stream {
  public:
   // Gives the next image, or nullopt at the end. Called on a thread of the stream, one call at a

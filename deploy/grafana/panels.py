@@ -191,6 +191,17 @@ ROWS = {
             {"stack": True},
         ),
         (
+            "Unread answers",
+            "bytes",
+            "Answers that are ready and wait for their clients to take them. They count as in "
+            "flight; calls whose client does not read are ended at their deadline.",
+            {
+                "bytes {{instance}}": now("pixpool_unread_answer_bytes"),
+                "answers {{instance}}": now("pixpool_unread_answers"),
+                "ended {{instance}}": rate("pixpool_unread_answers_dropped_total"),
+            },
+        ),
+        (
             "Dropped",
             "ops",
             "Images whose client went away or whose time ran out, by the stage before which it was "

@@ -25,6 +25,7 @@
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
 #include "server/pipeline/pipeline.h"
+#include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/head_fields.h"
@@ -41,6 +42,9 @@ constexpr auto kLastPatience = std::chrono::seconds(5);
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
 
+// How often calls that wait for their clients are looked at.
+constexpr std::chrono::milliseconds kWatchPeriod(100);
+
 // Everything that lives as long as the process serves; members are destroyed in reverse, users
 // first.
 class Process {
@@ -50,16 +54,18 @@ class Process {
         cores_(AvailableCpuCount()),
         registry_(config.registry.default_model),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
-        service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real()),
+        calls_(Clock::Real(), kWatchPeriod),
+        service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
         kserve_({.call = config.rpc.call,
+                 .caller_header = config.rpc.caller_header,
                  .version = kVersion,
                  .ready = [this] { return ready_.Run().ok(); }},
-                &pipeline_, &registry_, &metrics_, Clock::Real()) {
+                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
     metrics_.SetBuildInfo(kVersion, grpc::Version(), TorchVersion());
-    metrics_.SetGaugeSource([this] { return pipeline_.Gauges(); });
+    metrics_.SetGaugeSource([this] { return Gauges(); });
     ready_.Add("process",
                [this] { return draining_ ? absl::UnavailableError("drains") : absl::OkStatus(); });
     ready_.Add("models", [this] {
@@ -136,6 +142,14 @@ class Process {
   }
 
  private:
+  GaugeReadings Gauges() const {
+    GaugeReadings readings = pipeline_.Gauges();
+    const CallWatch::Unread unread = calls_.unread();
+    readings.unread_answers = static_cast<double>(unread.answers);
+    readings.unread_answer_bytes = static_cast<double>(unread.bytes);
+    return readings;
+  }
+
   // Ends the process without waiting for its threads, of which one hangs.
   [[noreturn]] static void EndNow() {
     Log(LogLevel::kWarning, "stopped", {{"finished", false}});
@@ -181,6 +195,7 @@ class Process {
   HealthChecks ready_;  // /readyz and gRPC's health: whether new work should come
   ModelRegistry registry_;
   Pipeline pipeline_;
+  CallWatch calls_;
   FeatureService service_;
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;

@@ -3,20 +3,41 @@
 #include <memory>
 #include <utility>
 
+#include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/kserve/parameters.h"
 #include "server/kserve/request.h"
 #include "server/kserve/response.h"
 #include "server/rpc/bidi_reactor.h"
 #include "server/rpc/extract_convert.h"
-#include "server/rpc/unary_reactor.h"
 
 namespace pixpool::kserve {
 namespace {
 
+using inference::ModelInferRequest;
+
+// What a request is to the pipeline. `call` gets its priority.
+absl::StatusOr<ExtractRequest> RequestOf(const ModelInferRequest& message, const CallDeps& deps,
+                                         const std::shared_ptr<CallContext>& call) {
+  PIXPOOL_ASSIGN_OR_RETURN(ExtractRequest request,
+                           ExtractRequestFromInfer(message, deps.pipeline->options()));
+  PIXPOOL_ASSIGN_OR_RETURN(const Priority priority,
+                           PriorityFromParameters(message, call->priority()));
+  call->set_priority(priority);
+  request.context = call;
+  return request;
+}
+
+// Frees the images, which have done their part.
+void DropImages(ModelInferRequest* request) {
+  request->clear_raw_input_contents();
+  request->clear_inputs();
+}
+
 // Writes the response and counts the request. `start` is when it arrived.
-absl::Status Answer(const InferDeps& deps, TimePoint start,
-                    const inference::ModelInferRequest& request, ExtractResult&& result,
-                    inference::ModelInferResponse* response) {
+absl::Status WriteAnswer(const CallDeps& deps, Statistics* statistics, TimePoint start,
+                         const ModelInferRequest& request, ExtractResult&& result,
+                         inference::ModelInferResponse* response) {
   const TimePoint done = deps.clock->Now();
   const std::shared_ptr<const LoadedModel> model = result.model;
   const StageDurations times = LongestTimes(result);
@@ -25,103 +46,93 @@ absl::Status Answer(const InferDeps& deps, TimePoint start,
   if (status.ok()) status = InferResponseFromResult(request, std::move(result), response);
   if (!status.ok()) response->Clear();
   const TimePoint end = deps.clock->Now();
-  deps.metrics->StageTime(Stage::kConvert, ToSeconds(end - done));
   if (model != nullptr) {
-    deps.statistics->Add(model->info(), status.ok(), times, images, end - done, end - start);
+    statistics->Add(model->info(), status.ok(), times, images, end - done, end - start);
   }
   return status;
 }
 
-class UnaryInfer final
-    : public UnaryReactor<inference::ModelInferRequest, inference::ModelInferResponse> {
- public:
-  UnaryInfer(const InferDeps& deps, grpc::CallbackServerContext* context,
-             const inference::ModelInferRequest* request, inference::ModelInferResponse* response)
-      : UnaryReactor(RpcMethod::kModelInfer, deps.call, deps.pipeline, deps.metrics, deps.clock,
-                     context, request, response),
-        deps_(deps) {}
-
-  void Start() {
-    const TimePoint start = clock_->Now();
-    auto request = ExtractRequestFromInfer(*request_, pipeline_->options());
-    if (!request.ok()) return End(request.status());
-    if (!request_->id().empty()) record_.Note("request_id", request_->id());
-    record_.Note("images", request->images.size());
-    record_.Note("heads", request->heads.size());
-    request->context = call_;
-    pipeline_->Extract(*std::move(request), [this, start](ExtractResult result) {
-      if (result.status.ok()) NoteResult(result, &record_);
-      End(Answer(deps_, start, *request_, std::move(result), response_));
-    });
-  }
-
- private:
-  const InferDeps deps_;
-};
-
 struct NoSettings {};
 
-class StreamInfer final : public BidiReactor<inference::ModelInferRequest,
-                                             inference::ModelStreamInferResponse, NoSettings> {
+class StreamInfer final : public BidiReactor<ModelInferRequest, NoSettings> {
  public:
-  StreamInfer(const InferDeps& deps, grpc::CallbackServerContext* context)
-      : BidiReactor({.method = RpcMethod::kModelStreamInfer,
-                     .call = deps.call,
-                     .in_order = true,
-                     .unit = "requests"},
-                    deps.metrics, deps.clock, context),
-        deps_(deps) {}
+  StreamInfer(const CallDeps& deps, Statistics* statistics, grpc::CallbackServerContext* context)
+      : BidiReactor({.method = RpcMethod::kModelStreamInfer, .in_order = true, .unit = "requests"},
+                    deps, context),
+        statistics_(statistics) {}
 
  private:
-  bool Takes(const inference::ModelInferRequest&, NoSettings*) override { return true; }
+  bool Takes(const ModelInferRequest&, NoSettings*) override { return true; }
 
   void Submit(Item item) override {
-    const TimePoint start = deps_.clock->Now();
-    auto request = ExtractRequestFromInfer(*item.message, deps_.pipeline->options());
+    const TimePoint start = deps().clock->Now();
+    auto request = RequestOf(*item.message, deps(), item.call);
     if (!request.ok()) {
       ExtractResult failed;
       failed.status = request.status();
-      return Answered(item.index, *item.message, start, std::move(failed));
+      return Answered(item.index, item.message.get(), start, std::move(failed));
     }
     // The message and, of pixels that had to be packed, their bytes.
     request->owner = std::make_shared<
-        std::pair<std::shared_ptr<const void>, std::shared_ptr<inference::ModelInferRequest>>>(
-        request->owner, item.message);
-    request->context = std::move(item.call);
-    deps_.pipeline->Extract(
-        *std::move(request),
-        [this, keep = shared_from_this(), start, index = item.index, message = item.message](
-            ExtractResult result) { Answered(index, *message, start, std::move(result)); });
+        std::pair<std::shared_ptr<const void>, std::shared_ptr<ModelInferRequest>>>(request->owner,
+                                                                                    item.message);
+    deps().pipeline->Extract(
+        *std::move(request), [this, keep = shared_from_this(), start, index = item.index,
+                              message = item.message](ExtractResult result) {
+          Guarded([&] { Answered(index, message.get(), start, std::move(result)); }, index);
+        });
   }
 
-  void Answered(int64_t index, const inference::ModelInferRequest& request, TimePoint start,
-                ExtractResult result) {
-    auto response = std::make_unique<inference::ModelStreamInferResponse>();
-    const absl::Status status =
-        Answer(deps_, start, request, std::move(result), response->mutable_infer_response());
-    if (!status.ok()) {
-      response->set_error_message(Concat(ReasonText(status), ": ", ToStd(status.message())));
-      response->mutable_infer_response()->set_id(request.id());
+  void Answered(int64_t index, ModelInferRequest* request, TimePoint start, ExtractResult result) {
+    Permit permit = std::move(result.permit);
+    absl::Status status;
+    grpc::ByteBuffer bytes;
+    DropImages(request);
+    {
+      inference::ModelStreamInferResponse response;
+      const TimePoint done = deps().clock->Now();
+      status = WriteAnswer(deps(), statistics_, start, *request, std::move(result),
+                           response.mutable_infer_response());
+      if (!status.ok()) {
+        response.set_error_message(Concat(ReasonText(status), ": ", ToStd(status.message())));
+        response.mutable_infer_response()->set_id(request->id());
+      }
+      bytes = SerializeMessage(response);
+      deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - done));
     }
-    Reply(index, std::move(response), !status.ok());
+    Reply(index, std::move(bytes), std::move(permit), !status.ok());
   }
 
-  const InferDeps deps_;
+  Statistics* const statistics_;
 };
 
 }  // namespace
 
-grpc::ServerUnaryReactor* StartInfer(const InferDeps& deps, grpc::CallbackServerContext* context,
-                                     const inference::ModelInferRequest* request,
-                                     inference::ModelInferResponse* response) {
-  auto* call = new UnaryInfer(deps, context, request, response);
-  call->Start();
-  return call;
+void UnaryInfer::Run() {
+  const TimePoint start = deps().clock->Now();
+  auto request = RequestOf(*request_, deps(), call_);
+  if (!request.ok()) return End(request.status());
+  if (!request_->id().empty()) record_.Note("request_id", request_->id());
+  record_.Note("images", request->images.size());
+  record_.Note("heads", request->heads.size());
+  deps().pipeline->Extract(*std::move(request),
+                           [this, keep = Keep(this), start](ExtractResult result) {
+                             Guarded([&] { Reply(start, std::move(result)); });
+                           });
 }
 
-grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
-StartStreamInfer(const InferDeps& deps, grpc::CallbackServerContext* context) {
-  const auto stream = std::make_shared<StreamInfer>(deps, context);
+void UnaryInfer::Reply(TimePoint start, ExtractResult result) {
+  if (result.status.ok()) NoteResult(result, &record_);
+  DropImages(request_.get());
+  Permit permit = std::move(result.permit);
+  EndWithReply(std::move(permit), [&](inference::ModelInferResponse* response) {
+    return WriteAnswer(deps(), statistics_, start, *request_, std::move(result), response);
+  });
+}
+
+grpc::ServerGenericBidiReactor* StartStreamInfer(const CallDeps& deps, Statistics* statistics,
+                                                 grpc::CallbackServerContext* context) {
+  const auto stream = std::make_shared<StreamInfer>(deps, statistics, context);
   stream->Start();
   return stream.get();
 }

@@ -1,31 +1,30 @@
 // ModelInfer and ModelStreamInfer: conversion on both sides of Pipeline::Extract.
 #pragma once
 
-#include "grpcpp/grpcpp.h"
-#include "inference/grpc_service.grpc.pb.h"
+#include "inference/grpc_service.pb.h"
 #include "server/kserve/statistics.h"
-#include "server/pipeline/pipeline.h"
-#include "server/rpc/call.h"
+#include "server/rpc/unary_reactor.h"
 
 namespace pixpool::kserve {
 
-// What the calls need of the server. Does not own anything.
-struct InferDeps {
-  CallOptions call;
-  Pipeline* pipeline = nullptr;
-  Metrics* metrics = nullptr;
-  const Clock* clock = nullptr;
-  Statistics* statistics = nullptr;
-};
+// One call of ModelInfer. `statistics` is the service's.
+class UnaryInfer final
+    : public WorkReactor<inference::ModelInferRequest, inference::ModelInferResponse> {
+ public:
+  UnaryInfer(RpcMethod method, const CallDeps& deps, grpc::CallbackServerContext* context,
+             Statistics* statistics)
+      : WorkReactor(method, deps, context), statistics_(statistics) {}
 
-// Starts a call; the reactor deletes itself.
-grpc::ServerUnaryReactor* StartInfer(const InferDeps& deps, grpc::CallbackServerContext* context,
-                                     const inference::ModelInferRequest* request,
-                                     inference::ModelInferResponse* response);
+ private:
+  void Run() override;
+  void Reply(TimePoint start, ExtractResult result);
+
+  Statistics* const statistics_;
+};
 
 // Starts a stream: its requests run side by side, at most max_stream_in_flight, and are answered in
 // their order.
-grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
-StartStreamInfer(const InferDeps& deps, grpc::CallbackServerContext* context);
+grpc::ServerGenericBidiReactor* StartStreamInfer(const CallDeps& deps, Statistics* statistics,
+                                                 grpc::CallbackServerContext* context);
 
 }  // namespace pixpool::kserve

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -17,6 +18,7 @@
 #include "server/base/text.h"
 #include "server/rpc/extract_convert.h"
 #include "server/rpc/head_convert.h"
+#include "server/rpc/priority.h"
 
 namespace pixpool::kserve {
 namespace {
@@ -24,9 +26,10 @@ namespace {
 using inference::InferParameter;
 using Parameters = google::protobuf::Map<std::string, InferParameter>;
 
-// Triton's hints for its scheduler; pixpool's has no priorities, and its deadline is the call's.
-constexpr std::array<std::string_view, 3> kHints = {"priority", "timeout",
-                                                    "triton_enable_empty_final_response"};
+// Parameters of a request that are no input options: the priority has its own function; of
+// Triton's other hints the deadline is the call's here, and every response is the final one.
+constexpr std::array<std::string_view, 3> kOthers = {"priority", "timeout",
+                                                     "triton_enable_empty_final_response"};
 
 absl::Status Invalid(ErrorReason reason, const std::string& field, std::string_view message) {
   return MakeError({.reason = reason, .field = field}, Concat(field, ": ", message));
@@ -65,6 +68,10 @@ absl::Status NotServed(const std::string& field, std::string_view what) {
   return Invalid(ErrorReason::kNotImplemented, field, Concat(what, " is not served"));
 }
 
+absl::Status HasId(const std::string& field) {
+  return Invalid(ErrorReason::kHeadInvalid, field, "a head is called as its output; leave id out");
+}
+
 absl::Status SetParameter(const std::string& key, const InferParameter& value, v1::Head* head) {
   if (IsSharedMemory(key)) return NotServed(PathOf(key), "shared memory");
   if (key == "binary_data") return absl::OkStatus();  // of the HTTP protocol; always true here
@@ -97,12 +104,10 @@ absl::StatusOr<HeadRequest> HeadFromOutput(
   if (!head.ok()) {
     return Invalid(ErrorReason::kHeadInvalid, "name", ToStd(head.status().message()));
   }
-  if (!head->head_id().empty()) {
-    return Invalid(ErrorReason::kHeadInvalid, "name",
-                   "a head is called as its output; leave id out");
-  }
+  if (!head->head_id().empty()) return HasId("name");
   for (const std::string& key : Keys(output.parameters())) {
     PIXPOOL_RETURN_IF_ERROR(SetParameter(key, output.parameters().at(key), &*head));
+    if (!head->head_id().empty()) return HasId(PathOf(key));
   }
   PIXPOOL_ASSIGN_OR_RETURN(HeadRequest request, HeadFromProto(*head));
   PIXPOOL_RETURN_IF_ERROR(CheckCarried(request));
@@ -129,8 +134,8 @@ absl::Status SetBackground(const std::string& text, v1::InputOptions* options) {
 
 absl::Status SetOption(const std::string& key, const InferParameter& value,
                        v1::InputOptions* options) {
-  for (const std::string_view hint : kHints) {
-    if (key == hint) return absl::OkStatus();
+  for (const std::string_view other : kOthers) {
+    if (key == other) return absl::OkStatus();
   }
   if (key == "background") return SetBackground(value.string_param(), options);
   if (key.substr(0, 9) == "sequence_") return NotServed(PathOf(key), "a sequence of requests");
@@ -178,6 +183,24 @@ absl::StatusOr<InputOptions> InputOptionsFromParameters(
   auto native = InputOptionsFromProto(options);
   if (!native.ok()) return PrependField(native.status(), "parameters");
   return native;
+}
+
+absl::StatusOr<Priority> PriorityFromParameters(const inference::ModelInferRequest& request,
+                                                Priority fallback) {
+  const auto found = request.parameters().find("priority");
+  if (found == request.parameters().end()) return fallback;
+  const InferParameter& value = found->second;
+  std::optional<Priority> priority;
+  if (value.has_string_param()) priority = PriorityFromText(value.string_param());
+  if (value.has_uint64_param() || (value.has_int64_param() && value.int64_param() >= 0)) {
+    const uint64_t level = value.has_uint64_param() ? value.uint64_param()
+                                                    : static_cast<uint64_t>(value.int64_param());
+    priority = level == 0 ? fallback : level == 1 ? Priority::kInteractive : Priority::kBulk;
+  }
+  if (priority.has_value()) return *priority;
+  return Invalid(ErrorReason::kRequestInvalid, PathOf("priority"),
+                 "it must be interactive or bulk, or a whole number: 1 is interactive, more is "
+                 "bulk, 0 is the default");
 }
 
 }  // namespace pixpool::kserve

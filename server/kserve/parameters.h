@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "inference/grpc_service.pb.h"
+#include "server/base/call_context.h"
 #include "server/heads/heads.h"
 #include "server/input/preprocess.h"
 
@@ -22,5 +23,11 @@ absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
 // REQUEST_INVALID for a name or value that is not known, NOT_IMPLEMENTED for sequences.
 absl::StatusOr<InputOptions> InputOptionsFromParameters(
     const inference::ModelInferRequest& request);
+
+// How urgent a request is by its parameter `priority`: "interactive" or "bulk", or Triton's number,
+// of which 1 is the highest: 1 is interactive, more is bulk, 0 is `fallback`. REQUEST_INVALID for
+// any other value.
+absl::StatusOr<Priority> PriorityFromParameters(const inference::ModelInferRequest& request,
+                                                Priority fallback);
 
 }  // namespace pixpool::kserve

@@ -83,6 +83,10 @@ constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::pixels_in_flight, "pixpool_in_flight_pixels", "Pixels in flight."},
     {&GaugeReadings::pixels_capacity, "pixpool_in_flight_pixels_limit",
      "Most pixels that may be in flight."},
+    {&GaugeReadings::unread_answers, "pixpool_unread_answers",
+     "Answers that are being written: ready, but not yet taken by their clients."},
+    {&GaugeReadings::unread_answer_bytes, "pixpool_unread_answer_bytes",
+     "Bytes of the answers that are being written."},
     {&GaugeReadings::decode_threads, kThreads, kThreadsHelp, "decode"},
     {&GaugeReadings::instance_threads, kThreads, kThreadsHelp, "instance"},
     {&GaugeReadings::draw_threads, kThreads, kThreadsHelp, "draw"},
@@ -120,6 +124,7 @@ struct Metrics::Handles {
   std::array<std::array<Counter*, kCodeCount>, kRpcMethodCount> requests;
   std::array<Histogram*, kRpcMethodCount> request_seconds;
   std::array<Counter*, kErrorReasonCount> shed;
+  Counter* answers_dropped;
 
   // Images.
   Counter* images_ok;
@@ -179,6 +184,9 @@ struct Metrics::Handles {
     for (const ErrorReason reason : kShedReasons) {
       shed[Index(reason)] = &shed_family.Add({{"reason", Reason(reason)}});
     }
+    answers_dropped = &CounterFamily("pixpool_unread_answers_dropped_total",
+                                     "Calls and streams ended because their client did not read.")
+                           .Add({});
   }
 
   void AddImages() {
@@ -250,6 +258,8 @@ void Metrics::RequestDone(RpcMethod method, absl::StatusCode code, double second
 }
 
 void Metrics::Shed(ErrorReason reason) { handles_->shed[Index(reason)]->Increment(); }
+
+void Metrics::AnswerDropped() { handles_->answers_dropped->Increment(); }
 
 void Metrics::ImageDone(const absl::Status& status) {
   if (status.ok()) {

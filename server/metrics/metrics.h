@@ -111,6 +111,8 @@ struct GaugeReadings {
   double bytes_capacity = 0;
   double pixels_in_flight = 0;
   double pixels_capacity = 0;
+  double unread_answers = 0;  // that gRPC has not written yet
+  double unread_answer_bytes = 0;
   double decode_threads = 0;
   double instance_threads = 0;
   double draw_threads = 0;
@@ -128,6 +130,8 @@ class Metrics {
   void RequestDone(RpcMethod method, absl::StatusCode code, double seconds);
   // A request refused by Admission, by its reason.
   void Shed(ErrorReason reason);
+  // A call or stream ended because its client did not read.
+  void AnswerDropped();
   // One image's outcome: OK, or the reason of its error.
   void ImageDone(const absl::Status& status);
   // An image that was dropped because its client went away or its time ran out, and where.

@@ -33,17 +33,11 @@
 namespace pixpool {
 namespace {
 
-constexpr std::string_view kRaw =
-    "raw";  // what is counted for pixels, next to the formats of files
-
 constexpr auto kDrainLook = std::chrono::milliseconds(2);
-// How long a decode thread waits for memory.
-constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 
 // What clients read where a stage threw.
 constexpr char kRequestFailed[] = "the request failed";
 constexpr char kImageFailed[] = "the image could not be processed";
-constexpr char kDrawingFailed[] = "a class activation map failed";
 
 // The options with what the process decides for 0.
 PipelineOptions Resolved(PipelineOptions options) {
@@ -67,10 +61,10 @@ class Pipeline::Impl {
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
         pooler_(options_, &admission_, &queue_, &times_, metrics_, clock_) {
     std::vector<std::string_view> formats = FormatNames();
-    formats.push_back(kRaw);
+    formats.push_back(kRawFormat);
     metrics_->DeclareFormats(formats);
     for (int i = 0; i < options_.decode_threads; ++i) {
-      decode_pool_->Schedule([this] { DecodeLoop(); });
+      decode_pool_->Schedule([this] { queue_.Serve(); });
     }
   }
 
@@ -161,30 +155,13 @@ class Pipeline::Impl {
   }
 
  private:
-  void DecodeLoop() {
-    for (;;) {
-      std::optional<WorkQueue::Ready> ready;
-      const absl::Status next = Guarded("queue_failed", kRequestFailed, [&] {
-        ready = queue_.Next();
-        return absl::OkStatus();
-      });
-      if (!next.ok()) {
-        std::this_thread::sleep_for(kMemoryPause);  // nothing was taken
-      } else if (ready) {
-        std::move(ready->work)(std::move(ready->turn));
-      } else {
-        return;
-      }
-    }
-  }
-
   // Everything before the queue, on the caller's thread: cheap, and without effect where it fails.
   absl::Status Admit(RequestWork* work) {
     const ExtractRequest& request = work->request;
     PIXPOOL_RETURN_IF_ERROR(request.context->Check(clock_->Now(), "admission"));
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
     absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
-    CountPictures(*work);
+    CountPictures(*work, metrics_);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
     cost->images = 0;
     for (ImageState& image : work->images) {
@@ -204,19 +181,6 @@ class Pipeline::Impl {
     return times_.Predict(&kDecoding, Area(image.features.picture)) +
            static_cast<double>(work.passes.size()) *
                times_.Predict(work.result.model.get(), Area(image.features.input));
-  }
-
-  // Counts the pictures whose headers could be read, by format and size.
-  void CountPictures(const RequestWork& work) {
-    for (const ImageState& image : work.images) {
-      const ImageHeader& header = image.header;
-      if (header.width == 0) continue;
-      const ImageInput& source = *image.source;
-      metrics_->ImageSeen(
-          source.is_raw ? kRaw : FormatName(header.format),
-          static_cast<double>(source.is_raw ? source.raw.size() : source.encoded.size()),
-          static_cast<double>(header.width) * header.height);
-    }
   }
 
   void Queue(const std::shared_ptr<RequestWork>& work) {
@@ -349,45 +313,23 @@ class Pipeline::Impl {
     }
     if (PassGroup* const passes = image.state().passes.get()) {
       if (passes->remaining.fetch_sub(1) != 1) return;
-      FailIfNotOk(image, Guarded("combine_failed", kImageFailed, [&] {
-                    CombinePasses(image);
-                    return absl::OkStatus();
-                  }));
+      FailImageUnlessOk(image, Guarded("combine_failed", kImageFailed, [&] {
+                          CombinePasses(image);
+                          return absl::OkStatus();
+                        }));
     }
     const bool good = image.state().features.status.ok();
     if (!good || !image.work->draws) return Complete(image);
-    const absl::Status queued = Guarded("draw_failed", kDrawingFailed, [&] {
+    const absl::Status queued = Guarded("draw_failed", kImageFailed, [&] {
       draw_pool_.Schedule([this, image = image.Pass(image.pass)] {
-        Draw(image);
+        DrawImage(image, metrics_, clock_);
         Complete(image);
       });
       return absl::OkStatus();
     });
     if (queued.ok()) return;
-    FailIfNotOk(image, queued);
+    FailImageUnlessOk(image, queued);
     Complete(image);
-  }
-
-  // Gives a finished image an error in place of its features.
-  static void FailIfNotOk(const ImageWork& image, const absl::Status& status) {
-    if (status.ok()) return;
-    ImageFeatures& features = image.state().features;
-    features.status = status;
-    features.outputs.clear();
-  }
-
-  void Draw(const ImageWork& image) {
-    RequestWork& work = *image.work;
-    const TimePoint start = clock_->Now();
-    FailIfNotOk(image, Guarded("draw_failed", kDrawingFailed, [&] {
-                  absl::Status status = work.context().Check(start, "draw");
-                  if (status.ok()) return DrawActivationMaps(work, image.state());
-                  metrics_->Cancelled(Stage::kDraw, CancelReason(status));
-                  return status;
-                }));
-    const TimeDuration took = clock_->Now() - start;
-    StageSlot(image.state().features, Stage::kDraw) = took;
-    metrics_->StageTime(Stage::kDraw, ToSeconds(took));
   }
 
   // One image that was admitted has come to its end.
@@ -402,27 +344,10 @@ class Pipeline::Impl {
   void FinishOne(const std::shared_ptr<RequestWork>& work) {
     if (work->remaining.fetch_sub(1) != 1) return;
     const absl::Status queued = Guarded("reply_failed", kRequestFailed, [&] {
-      reply_pool_.Schedule([this, work] { Reply(work.get()); });
+      reply_pool_.Schedule([this, work] { FinishRequest(work.get(), metrics_); });
       return absl::OkStatus();
     });
-    if (!queued.ok()) Reply(work.get());  // on this thread
-  }
-
-  void Reply(RequestWork* work) {
-    ExtractResult& result = work->result;
-    absl::Status status = Guarded("reply_failed", kRequestFailed, [&] {
-      result.images.reserve(work->images.size());
-      for (ImageState& image : work->images) {
-        metrics_->ImageDone(image.features.status);
-        result.images.push_back(std::move(image.features));
-      }
-      return RequestStatus(result);
-    });
-    result.status = std::move(status);
-    Guarded("done_failed", kRequestFailed, [&] {
-      work->done(std::move(result));
-      return absl::OkStatus();
-    }).IgnoreError();
+    if (!queued.ok()) FinishRequest(work.get(), metrics_);  // on this thread
   }
 
   static constexpr char kDecoding = 0;  // a kind of ServiceTimes, by its address

@@ -1,13 +1,19 @@
 #include "server/pipeline/work_queue.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
+
+#include "server/base/guarded.h"
 
 namespace pixpool {
 namespace {
 
 constexpr size_t kInteractive = static_cast<size_t>(Priority::kInteractive);
 constexpr size_t kBulk = static_cast<size_t>(Priority::kBulk);
+
+constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 
 size_t Index(Priority priority) { return static_cast<size_t>(priority); }
 
@@ -64,6 +70,23 @@ std::optional<WorkQueue::Ready> WorkQueue::Next() {
   });
   turns_without_bulk_ = priority == Priority::kBulk || !bulk_waits ? 0 : turns_without_bulk_ + 1;
   return ready;
+}
+
+void WorkQueue::Serve() {
+  for (;;) {
+    std::optional<Ready> ready;
+    const absl::Status next = Guarded("queue_failed", "no turn", [&] {
+      ready = Next();
+      return absl::OkStatus();
+    });
+    if (!next.ok()) {
+      std::this_thread::sleep_for(kMemoryPause);
+    } else if (ready) {
+      std::move(ready->work)(std::move(ready->turn));
+    } else {
+      return;
+    }
+  }
 }
 
 void WorkQueue::Close() {

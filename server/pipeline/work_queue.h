@@ -66,6 +66,10 @@ class WorkQueue {
   };
   std::optional<Ready> Next();
 
+  // Calls the work whose turn it is until Close, and then what is left. Where there is no memory
+  // for a turn, waits for some.
+  void Serve();
+
   void Close();
 
   // Pieces that wait.

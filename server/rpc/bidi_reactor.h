@@ -11,24 +11,32 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "grpcpp/grpcpp.h"
-#include "server/base/call_context.h"
+#include "grpcpp/generic/async_generic_service.h"
 #include "server/base/error.h"
+#include "server/base/text.h"
+#include "server/pipeline/admission.h"
 #include "server/rpc/call.h"
+#include "server/rpc/call_watch.h"
+#include "server/rpc/caller.h"
+#include "server/rpc/guard.h"
+#include "server/rpc/message_bytes.h"
+#include "server/rpc/priority.h"
 #include "server/rpc/status.h"
+#include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
 
 struct BidiOptions {
   RpcMethod method = RpcMethod::kStreamFeatures;
-  CallOptions call;
   bool in_order = false;       // replies in the order of their messages, else as they come
   const char* unit = "items";  // what is counted in the call's log line
 };
 
 // One stream: reads messages while fewer than max_stream_in_flight are at work or their replies
-// unsent, so that a client that does not read holds its own requests up and no memory; counts, logs
-// and ends the call. `Settings` is what messages may set for those after them.
+// unsent, so that a client that does not read holds its own requests up; what a reply costs the
+// server is held until gRPC has written it. Counts, logs and ends the call; also where the bytes
+// are no `Request`, where the client has read nothing for max_deadline, and where something throws.
+// `Settings` is what messages may set for those after them.
 //
 // Invariants, under mu_:
 //   - active_.size() + held_.size() + replies_.size() <= max_stream_in_flight whenever a read is
@@ -39,64 +47,79 @@ struct BidiOptions {
 // gRPC may call OnDone as soon as Finish is called, on another thread, while this one still holds
 // mu_. So the object owns itself from Start to OnDone, and every entry point keeps it alive past
 // its lock (`keep` is declared before the lock). Make it with std::make_shared.
-template <typename Request, typename Response, typename Settings>
-class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
-                    public std::enable_shared_from_this<BidiReactor<Request, Response, Settings>> {
+template <typename Request, typename Settings>
+class BidiReactor : public grpc::ServerGenericBidiReactor,
+                    public Watched,
+                    public std::enable_shared_from_this<BidiReactor<Request, Settings>> {
  public:
-  BidiReactor(const BidiOptions& options, Metrics* metrics, const Clock* clock,
+  BidiReactor(const BidiOptions& options, const CallDeps& deps,
               grpc::CallbackServerContext* context)
       : options_(options),
-        clock_(clock),
+        deps_(deps),
         context_(context),
-        record_(options.method, OriginOf(*context), metrics, clock) {}
+        caller_(CallerOf(*context, *deps.caller_header)),
+        record_(options.method, OriginOf(*context), deps.metrics, deps.clock) {}
 
-  void Start() {
+  void Start() noexcept {
     self_ = this->shared_from_this();
-    absl::MutexLock lock(&mu_);
-    StartReadLocked();
-  }
-
-  void OnReadDone(bool ok) override {
-    const auto keep = this->shared_from_this();
-    Item item;
-    {
+    const auto keep = self_;
+    Guarded([this] {
+      const auto priority = PriorityFromMetadata(*context_, Priority::kBulk);
       absl::MutexLock lock(&mu_);
-      item.message = std::move(incoming_);
-      reading_ = false;
-      if (!ok) {
-        read_closed_ = true;
-        return FinishIfOverLocked();
-      }
-      if (!Takes(*item.message, &settings_)) return StartReadLocked();
-      // Here, and not when it is handed over: by then the next message may have come in on another
-      // thread.
-      RegisterLocked(&item);
-    }
-    Submit(std::move(item));
-    absl::MutexLock lock(&mu_);
-    if (!reading_) StartReadLocked();
+      if (!priority.ok()) return FailLocked(priority.status());
+      priority_ = *priority;
+      StartReadLocked();
+    });
   }
 
-  void OnWriteDone(bool ok) override {
+  void OnReadDone(bool ok) final {
     const auto keep = this->shared_from_this();
-    absl::MutexLock lock(&mu_);
-    writing_ = false;
-    replies_.pop_front();
-    if (!ok) over_ = true;  // the client is gone; what is in flight is dropped as it comes back
-    WriteLocked();
-    if (!reading_) StartReadLocked();
-    FinishIfOverLocked();
+    Guarded([this, ok] { Read(ok); });
   }
 
-  void OnCancel() override {
+  void OnWriteDone(bool ok) final {
     const auto keep = this->shared_from_this();
-    absl::MutexLock lock(&mu_);
-    over_ = true;
-    for (auto& [index, call] : active_) call->Cancel();
-    FinishIfOverLocked();
+    Guarded([this, ok] {
+      absl::MutexLock lock(&mu_);
+      writing_ = false;
+      reply_bytes_ -= static_cast<int64_t>(replies_.front().bytes.Length());
+      replies_.pop_front();
+      if (!ok)
+        EndWorkLocked();  // the client is gone; what is in flight is dropped as it comes back
+      WriteLocked();
+      StartReadLocked();
+      FinishIfOverLocked();
+    });
   }
 
-  void OnDone() override { self_.reset(); }
+  void OnCancel() final {
+    const auto keep = this->shared_from_this();
+    Guarded([this] {
+      absl::MutexLock lock(&mu_);
+      EndWorkLocked();
+      FinishIfOverLocked();
+    });
+  }
+
+  // The client has read nothing for too long. What would tell it so is behind the bytes that it
+  // does not read, so that it sees CANCELLED alone.
+  void OnExpired() final {
+    Guarded([this] {
+      absl::MutexLock lock(&mu_);
+      if (over_ || finished_) return;
+      deps_.metrics->AnswerDropped();
+      FailLocked(MakeError(
+          ErrorReason::kCancelled,
+          Concat("the client has read none of the stream's answers for ",
+                 deps_.options->max_deadline.value().count(), " ms (--max-deadline-ms)")));
+    });
+    context_->TryCancel();
+  }
+
+  void OnDone() final {
+    deps_.watch->Forget(this);
+    self_.reset();
+  }
 
  protected:
   // One message on its way to the pipeline.
@@ -111,78 +134,164 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   // order of the messages.
   virtual bool Takes(const Request& message, Settings* settings) = 0;
 
-  // Hands one message to the pipeline and sees to it that Reply is called once. No lock is held:
-  // the pipeline may answer at once, on this thread.
+  // Hands one message to the pipeline and sees to it that Reply is called once, within Guarded. No
+  // lock is held: the pipeline may answer at once, on this thread.
   virtual void Submit(Item item) = 0;
 
-  void Reply(int64_t index, std::unique_ptr<Response> response, bool failed) {
+  // Takes over what the reply costs until it is written.
+  void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed) {
     absl::MutexLock lock(&mu_);
     failed_count_ += failed ? 1 : 0;
     active_.erase(index);
-    if (!over_) QueueLocked(index, std::move(response));
+    if (!over_) QueueLocked(index, {.bytes = std::move(bytes), .permit = std::move(permit)});
     WriteLocked();
     FinishIfOverLocked();
   }
 
+  // Runs `body`; what it throws ends the stream, whose message `index` then has no reply.
+  template <typename Body>
+  void Guarded(const Body& body, int64_t index = -1) noexcept {
+    const Thrown thrown = Guard(body);
+    if (thrown == Thrown::kNothing) return;
+    absl::MutexLock lock(&mu_);
+    active_.erase(index);
+    if (thrown_ == Thrown::kNothing) thrown_ = thrown;
+    EndWorkLocked();
+    WriteLocked();
+    FinishIfOverLocked();
+  }
+
+  const CallDeps& deps() const { return deps_; }
+
  private:
+  struct Answer {
+    grpc::ByteBuffer bytes;
+    Permit permit;
+  };
+
+  std::shared_ptr<Watched> Keep() final { return this->shared_from_this(); }
+
+  void Read(bool ok) {
+    auto message = std::make_shared<Request>();
+    // gRPC's until now; the next read starts below.
+    const bool good = ok && ParseMessage(&incoming_, message.get());
+    Item item;
+    {
+      absl::MutexLock lock(&mu_);
+      reading_ = false;
+      if (!ok) {
+        read_closed_ = true;
+        if (context_->IsCancelled()) EndWorkLocked();
+        return FinishIfOverLocked();
+      }
+      if (!good) return FailLocked(NoSuchMessage<Request>());
+      if (!Takes(*message, &settings_)) return StartReadLocked();
+      item.message = std::move(message);
+      // Here, and not when it is handed over: by then the next message may have come in on another
+      // thread.
+      RegisterLocked(&item);
+    }
+    const int64_t index = item.index;
+    Guarded([&] { Submit(std::move(item)); }, index);
+    absl::MutexLock lock(&mu_);
+    StartReadLocked();
+  }
+
   // Gives the message its place in the stream, the settings in force, and its own allowance of time
   // within the stream's.
   void RegisterLocked(Item* item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    item->index = count_++;
     item->settings = settings_;
-    item->call = std::make_shared<CallContext>(CallDeadline(
-        context_->deadline(), std::chrono::system_clock::now(), clock_->Now(), options_.call));
+    item->call = NewCallContext(*context_, deps_, caller_, priority_);
     if (over_) item->call->Cancel();
-    active_.emplace(item->index, item->call);
+    active_.emplace(count_, item->call);
+    item->index = count_++;
   }
 
-  void QueueLocked(int64_t index, std::unique_ptr<Response> response)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!options_.in_order) return replies_.push_back(std::move(response));
-    held_.emplace(index, std::move(response));
-    while (!held_.empty() && held_.begin()->first == next_) {
-      replies_.push_back(std::move(held_.begin()->second));
-      held_.erase(held_.begin());
-      ++next_;
+  void QueueLocked(int64_t index, Answer answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const int64_t bytes = static_cast<int64_t>(answer.bytes.Length());
+    if (!options_.in_order) {
+      replies_.push_back(std::move(answer));
+    } else {
+      held_.emplace(index, std::move(answer));
+      for (auto next = held_.find(next_); next != held_.end(); next = held_.find(next_)) {
+        replies_.push_back(std::move(next->second));
+        held_.erase(next);
+        ++next_;
+      }
     }
+    reply_bytes_ += bytes;
   }
 
   void StartReadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const size_t in_flight = active_.size() + held_.size() + replies_.size();
     if (read_closed_ || finished_ || over_ || reading_ ||
-        in_flight >= static_cast<size_t>(options_.call.max_stream_in_flight)) {
+        in_flight >= static_cast<size_t>(deps_.options->max_stream_in_flight)) {
       return FinishIfOverLocked();
     }
     reading_ = true;
-    incoming_ = std::make_shared<Request>();
-    this->StartRead(incoming_.get());
+    StartRead(&incoming_);
   }
 
   void WriteLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (writing_ || finished_) return;
-    if (over_) {
-      held_.clear();
-      return replies_.clear();
+    if (finished_) return;
+    if (!writing_) {
+      if (over_) {
+        held_.clear();
+        replies_.clear();
+        reply_bytes_ = 0;
+      }
+      if (replies_.empty()) return deps_.watch->Forget(this);
+      // Its time begins anew with every answer.
+      unread_until_ = deps_.clock->Now() + deps_.options->max_deadline.value();
+      writing_ = true;
+      WatchLocked();
+      return StartWrite(&replies_.front().bytes);
     }
-    if (replies_.empty()) return;
-    writing_ = true;
-    this->StartWrite(replies_.front().get());
+    WatchLocked();
+  }
+
+  void WatchLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const auto answers = static_cast<int64_t>(held_.size() + replies_.size());
+    deps_.watch->AwaitReader(this, unread_until_, answers, reply_bytes_);
+  }
+
+  // Nothing more is read or queued.
+  void EndWorkLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    over_ = true;
+    for (auto& [index, call] : active_) call->Cancel();
+  }
+
+  // Ends the stream with an error of ours.
+  void FailLocked(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (!over_) failure_ = std::move(status);
+    EndWorkLocked();
+    WriteLocked();
+    FinishIfOverLocked();
   }
 
   void FinishIfOverLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const bool idle = !reading_ && !writing_ && active_.empty();
     if (finished_ || !idle || !(over_ || (read_closed_ && replies_.empty()))) return;
     finished_ = true;
-    record_.Note(options_.unit, count_);
-    record_.Note(std::string("failed_") + options_.unit, failed_count_);
-    const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
-    record_.End(status);
-    this->Finish(ToGrpcStatus(status));
+    grpc::Status sent = BareStatus();
+    bool recorded = false;
+    const Thrown thrown = Guard([&] {
+      record_.Note(options_.unit, count_);
+      record_.Note(std::string("failed_") + options_.unit, failed_count_);
+      const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
+      recorded = true;
+      record_.End(status);
+      sent = ToGrpcStatus(status);
+    });
+    if (thrown != Thrown::kNothing && !recorded) record_.End(absl::UnavailableError(""));
+    Finish(std::move(sent));
   }
 
   // Why a stream ended before its client had everything; gRPC cancels one whose deadline has
   // passed.
-  absl::Status OverStatus() const {
+  absl::Status OverStatus() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (thrown_ != Thrown::kNothing) return ThrownStatus(thrown_);
+    if (!failure_.ok()) return failure_;
     if (std::chrono::system_clock::now() >= context_->deadline()) {
       return MakeError(ErrorReason::kDeadlineInQueue, "the stream's deadline passed");
     }
@@ -191,25 +300,31 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
 
   // Constant after construction.
   const BidiOptions options_;
-  const Clock* const clock_;
+  const CallDeps deps_;
   grpc::CallbackServerContext* const context_;
+  const std::string caller_;
 
   std::shared_ptr<BidiReactor> self_;  // set by Start, reset by OnDone
+  grpc::ByteBuffer incoming_;          // gRPC's between StartRead and OnReadDone
 
   absl::Mutex mu_;
-  std::shared_ptr<Request> incoming_ ABSL_GUARDED_BY(mu_);  // being read
   CallRecord record_ ABSL_GUARDED_BY(mu_);
   Settings settings_ ABSL_GUARDED_BY(mu_);
+  Priority priority_ ABSL_GUARDED_BY(mu_) = Priority::kBulk;
   std::map<int64_t, std::shared_ptr<CallContext>> active_ ABSL_GUARDED_BY(mu_);
-  std::map<int64_t, std::unique_ptr<Response>> held_ ABSL_GUARDED_BY(mu_);  // wait for their turn
-  std::deque<std::unique_ptr<Response>> replies_ ABSL_GUARDED_BY(mu_);
+  std::map<int64_t, Answer> held_ ABSL_GUARDED_BY(mu_);  // wait for their turn
+  std::deque<Answer> replies_ ABSL_GUARDED_BY(mu_);      // the first is being written
+  int64_t reply_bytes_ ABSL_GUARDED_BY(mu_) = 0;         // of both
+  TimePoint unread_until_ ABSL_GUARDED_BY(mu_);
   int64_t count_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t failed_count_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t next_ ABSL_GUARDED_BY(mu_) = 0;  // index of the next reply, where they go in order
+  int64_t next_ ABSL_GUARDED_BY(mu_) = 0;      // index of the next reply, where they go in order
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of ours; OK: none
+  Thrown thrown_ ABSL_GUARDED_BY(mu_) = Thrown::kNothing;
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool read_closed_ ABSL_GUARDED_BY(mu_) = false;  // the client has sent everything
-  bool over_ ABSL_GUARDED_BY(mu_) = false;         // cancelled, or the connection is gone
+  bool over_ ABSL_GUARDED_BY(mu_) = false;         // cancelled, failed, or the connection is gone
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
 };
 

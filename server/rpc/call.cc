@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "server/base/text.h"
+#include "server/rpc/guard.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {
@@ -29,6 +31,14 @@ CallOrigin OriginOf(const grpc::ServerContextBase& context) {
   return origin;
 }
 
+std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& context,
+                                            const CallDeps& deps, std::string caller,
+                                            Priority priority) {
+  const TimePoint deadline = CallDeadline(context.deadline(), std::chrono::system_clock::now(),
+                                          deps.clock->Now(), *deps.options);
+  return std::make_shared<CallContext>(deadline, priority, std::move(caller));
+}
+
 CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metrics,
                        const Clock* clock)
     : method_(method), metrics_(metrics), clock_(clock), start_(clock->Now()) {
@@ -43,16 +53,19 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metr
   }
 }
 
-void CallRecord::End(const absl::Status& status) {
+void CallRecord::End(const absl::Status& status) noexcept {
   const double seconds = ToSeconds(clock_->Now() - start_);
   metrics_->RequestDone(method_, status.code(), seconds);
-  Note("code", absl::StatusCodeToString(status.code()));
-  if (!status.ok()) {
-    Note("reason", ReasonText(status));
-    Note("message", ToStd(status.message()));
-  }
-  Note("seconds", seconds);
-  Log(absl::IsInternal(status) ? LogLevel::kError : LogLevel::kInfo, "request", fields_);
+  const Thrown thrown = Guard([&] {
+    Note("code", absl::StatusCodeToString(status.code()));
+    if (!status.ok()) {
+      Note("reason", ReasonText(status));
+      Note("message", ToStd(status.message()));
+    }
+    Note("seconds", seconds);
+    Log(absl::IsInternal(status) ? LogLevel::kError : LogLevel::kInfo, "request", fields_);
+  });
+  static_cast<void>(thrown);  // logged, if anything can be
 }
 
 }  // namespace pixpool

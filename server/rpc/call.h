@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,25 @@ struct CallOrigin {
 
 CallOrigin OriginOf(const grpc::ServerContextBase& context);
 
+class CallWatch;
+class Pipeline;
+
+// What the calls of a service share. Does not own anything.
+struct CallDeps {
+  const CallOptions* options = nullptr;
+  const std::string* caller_header = nullptr;  // see CallerOf
+  Pipeline* pipeline = nullptr;
+  Metrics* metrics = nullptr;
+  const Clock* clock = nullptr;
+  CallWatch* watch = nullptr;
+};
+
+// What the pipeline is to know of a call, or of one message of a stream that has just come in: its
+// allowance of time begins now.
+std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& context,
+                                            const CallDeps& deps, std::string caller,
+                                            Priority priority);
+
 // Counts and logs one call, once, at its end. Not thread-safe.
 class CallRecord {
  public:
@@ -42,8 +62,9 @@ class CallRecord {
     fields_.emplace_back(key, value);
   }
 
-  // Counts the call under the status that was sent and writes its line.
-  void End(const absl::Status& status);
+  // Counts the call under the status that was sent and writes its line. Throws nothing: without
+  // memory there is no line.
+  void End(const absl::Status& status) noexcept;
 
  private:
   const RpcMethod method_;

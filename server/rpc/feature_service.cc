@@ -1,8 +1,5 @@
 #include "server/rpc/feature_service.h"
 
-#include <utility>
-
-#include "server/rpc/finish_now.h"
 #include "server/rpc/model_convert.h"
 #include "server/rpc/stream_reactor.h"
 #include "server/rpc/unary_extract.h"
@@ -10,45 +7,46 @@
 
 namespace pixpool {
 
-grpc::ServerUnaryReactor* FeatureService::ExtractFeatures(grpc::CallbackServerContext* context,
-                                                          const v1::ExtractFeaturesRequest* request,
-                                                          v1::ExtractFeaturesResponse* response) {
-  return StartUnaryExtract(options_.call, pipeline_, metrics_, clock_, context, request, response);
+FeatureService::FeatureService(const RpcOptions& options, Pipeline* pipeline,
+                               const ModelRegistry* registry, Metrics* metrics, const Clock* clock,
+                               CallWatch* watch)
+    : RawService(v1::FeatureService::service_full_name(), {.options = &options_.call,
+                  .caller_header = &options_.caller_header.value(),
+                                                           .pipeline = pipeline,
+                                                           .metrics = metrics,
+                                                           .clock = clock,
+                                                           .watch = watch}),
+      options_(options),
+      registry_(registry) {
+  ServeUnary<UnaryExtract>(RpcMethod::kExtractFeatures);
+  ServeUnary<UnaryPool>(RpcMethod::kPoolTensor);
+  Serve(RpcMethod::kStreamFeatures,
+        [this](grpc::CallbackServerContext* context) { return StartStream(deps(), context); });
+  ServeQuestion<v1::ListModelsRequest, v1::ListModelsResponse>(
+      RpcMethod::kListModels,
+      [this](const auto& request, auto* response) { return ListModels(request, response); });
+  ServeQuestion<v1::GetModelRequest, v1::GetModelResponse>(
+      RpcMethod::kGetModel,
+      [this](const auto& request, auto* response) { return GetModel(request, response); });
 }
 
-grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>*
-FeatureService::StreamFeatures(grpc::CallbackServerContext* context) {
-  return StartStream(options_.call, pipeline_, metrics_, clock_, context);
-}
-
-grpc::ServerUnaryReactor* FeatureService::PoolTensor(grpc::CallbackServerContext* context,
-                                                     const v1::PoolTensorRequest* request,
-                                                     v1::PoolTensorResponse* response) {
-  return StartUnaryPool(options_.call, pipeline_, metrics_, clock_, context, request, response);
-}
-
-grpc::ServerUnaryReactor* FeatureService::ListModels(grpc::CallbackServerContext* context,
-                                                     const v1::ListModelsRequest*,
-                                                     v1::ListModelsResponse* response) {
-  CallRecord record(RpcMethod::kListModels, OriginOf(*context), metrics_, clock_);
+absl::Status FeatureService::ListModels(const v1::ListModelsRequest&,
+                                        v1::ListModelsResponse* response) const {
   for (const ModelEntry& entry : registry_->List()) {
     v1::Model* model = response->add_models();
-    ModelToProto(entry, pipeline_->options(), options_.max_message_bytes, model);
+    ModelToProto(entry, deps().pipeline->options(), options_.max_message_bytes, model);
     model->clear_labels();
   }
-  return FinishNow(&record, context, absl::OkStatus());
+  return absl::OkStatus();
 }
 
-grpc::ServerUnaryReactor* FeatureService::GetModel(grpc::CallbackServerContext* context,
-                                                   const v1::GetModelRequest* request,
-                                                   v1::GetModelResponse* response) {
-  CallRecord record(RpcMethod::kGetModel, OriginOf(*context), metrics_, clock_);
-  const auto entry = registry_->Find(request->model(), request->model_version());
-  if (entry.ok()) {
-    ModelToProto(*entry, pipeline_->options(), options_.max_message_bytes,
-                 response->mutable_model());
-  }
-  return FinishNow(&record, context, entry.status());
+absl::Status FeatureService::GetModel(const v1::GetModelRequest& request,
+                                      v1::GetModelResponse* response) const {
+  const auto entry = registry_->Find(request.model(), request.model_version());
+  if (!entry.ok()) return entry.status();
+  ModelToProto(*entry, deps().pipeline->options(), options_.max_message_bytes,
+               response->mutable_model());
+  return absl::OkStatus();
 }
 
 }  // namespace pixpool

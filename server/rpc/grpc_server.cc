@@ -10,6 +10,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
+#include "server/rpc/unknown_calls.h"
 
 namespace pixpool {
 namespace {
@@ -29,10 +30,10 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 };
 
 // Settings for a server that strangers can reach; reasons in server/README.md.
-void SetChannelArguments(grpc::ServerBuilder* builder, int64_t max_message_bytes) {
+void SetChannelArguments(grpc::ServerBuilder* builder, const RpcOptions& options) {
   constexpr int kSecond = 1000;
   constexpr int kMinute = 60 * kSecond;
-  builder->SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
+  builder->SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   // Images do not compress, and a compressed message is a bomb: identity only.
   for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
     builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
@@ -44,8 +45,11 @@ void SetChannelArguments(grpc::ServerBuilder* builder, int64_t max_message_bytes
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 30 * kSecond);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 15 * kMinute);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * kMinute);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 65 * kSecond);
+  // From then on calls may end, which all but streams do.
+  const std::chrono::milliseconds longest = options.call.max_deadline;
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, options.max_connection_age * kSecond);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                              static_cast<int>(longest.count() + longest.count() / 12));
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10 * kSecond);
   // A second process on the same port must fail, not take half of the calls.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -57,13 +61,14 @@ class GrpcServerImpl final : public GrpcServer {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options.listen.value(), grpc::InsecureServerCredentials(), &port_);
-    SetChannelArguments(&builder, options.max_message_bytes);
+    SetChannelArguments(&builder, options);
     if (options.reflection) {
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     } else {
       builder.SetOption(std::make_unique<WithoutReflection>());
     }
     for (grpc::Service* service : services) builder.RegisterService(service);
+    builder.RegisterCallbackGenericService(&unknown_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       return absl::UnavailableError(
@@ -90,6 +95,7 @@ class GrpcServerImpl final : public GrpcServer {
 
  private:
   int port_ = 0;
+  UnknownCalls unknown_;
   std::unique_ptr<grpc::Server> server_;
 };
 

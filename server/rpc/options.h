@@ -89,6 +89,33 @@ struct RpcOptions {
       .max = kMostMessageBytes,
   };
   Option<int64_t, kMaxMessageBytes> max_message_bytes;
+
+  static constexpr OptionSpec kMaxConnectionAge = {
+      .group = kAddressesGroup,
+      .place = 4,
+      .flag = "--max-connection-age-s",
+      .value_name = "SECONDS",
+      .help = "Age at which clients are asked to connect anew, so that load spreads over servers.",
+      .kind = OptionKind::kNumber,
+      .initial = 30 * 60,
+      .min = 1,
+      .max = 24 * 60 * 60,
+  };
+  Option<int, kMaxConnectionAge> max_connection_age;
+
+  static constexpr OptionSpec kCallerHeader = {
+      .group = kAdmissionGroup,
+      .place = 40,
+      .flag = "--caller-header",
+      .value_name = "NAME",
+      .help =
+          "Metadata entry, in lower case, whose value says whose a call is; without one its "
+          "address does. Callers share the server fairly.",
+      .kind = OptionKind::kText,
+      .initial = "",
+      .may_be_empty = true,
+  };
+  Option<std::string, kCallerHeader> caller_header;
 };
 
 }  // namespace pixpool

@@ -1,5 +1,6 @@
 #include "server/rpc/status.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -11,18 +12,30 @@
 namespace pixpool {
 namespace {
 
+// What an error says must fit into 8 KiB of trailers, whatever a request's texts are that it
+// echoes: the message travels as grpc-message, where a byte may take three, and in the details,
+// where four bytes take three, once more as the description of the field.
+constexpr size_t kMaxMessage = 1024;
+constexpr size_t kMaxDescription = 512;
+constexpr size_t kMaxField = 256;
+constexpr size_t kMaxValue = 128;
+constexpr size_t kMaxValues = 8;
+
 void AddDetails(const ErrorDetails& details, std::string_view message, google::rpc::Status* out) {
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(ReasonName(details.reason)));
   info.set_domain(kErrorDomain);
-  for (const auto& [key, value] : details.metadata) (*info.mutable_metadata())[key] = value;
+  for (size_t i = 0; i < std::min(details.metadata.size(), kMaxValues); ++i) {
+    const auto& [key, value] = details.metadata[i];
+    (*info.mutable_metadata())[key] = ClipText(value, kMaxValue);
+  }
   out->add_details()->PackFrom(info);
 
   if (!details.field.empty()) {
     google::rpc::BadRequest bad;
     auto* violation = bad.add_field_violations();
-    violation->set_field(details.field);
-    violation->set_description(std::string(message));
+    violation->set_field(ClipText(details.field, kMaxField));
+    violation->set_description(ClipText(message, kMaxDescription));
     out->add_details()->PackFrom(bad);
   }
   if (details.retry_after > absl::ZeroDuration()) {
@@ -36,6 +49,18 @@ void AddDetails(const ErrorDetails& details, std::string_view message, google::r
 
 }  // namespace
 
+std::string ClipText(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  constexpr std::string_view kGap = " ... ";
+  // A byte 10xxxxxx of UTF-8 goes on with the letter before it.
+  const auto inside = [text](size_t at) { return (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80; };
+  size_t tail = text.size() - most / 4;
+  while (tail < text.size() && inside(tail)) ++tail;
+  size_t head = most - most / 4 - kGap.size();
+  while (head > 0 && inside(head)) --head;
+  return Concat(text.substr(0, head), kGap, text.substr(tail));
+}
+
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status out;
   if (status.ok()) return out;
@@ -44,7 +69,7 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     return ToRpcStatus(MakeError(ErrorReason::kInferenceFailed, "internal error"));
   }
   out.set_code(static_cast<int>(status.code()));
-  out.set_message(std::string(status.message()));
+  out.set_message(ClipText(ToStd(status.message()), kMaxMessage));
   AddDetails(*details, ToStd(status.message()), &out);
   return out;
 }

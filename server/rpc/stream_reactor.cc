@@ -3,6 +3,8 @@
 #include <memory>
 #include <utility>
 
+#include "pixpool/v1/feature_service.pb.h"
+#include "server/base/status_macros.h"
 #include "server/rpc/bidi_reactor.h"
 #include "server/rpc/extract_convert.h"
 #include "server/rpc/status.h"
@@ -10,14 +12,10 @@
 namespace pixpool {
 namespace {
 
-class StreamReactor final
-    : public BidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse, v1::StreamConfig> {
+class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, v1::StreamConfig> {
  public:
-  StreamReactor(const CallOptions& options, Pipeline* pipeline, Metrics* metrics,
-                const Clock* clock, grpc::CallbackServerContext* context)
-      : BidiReactor({.method = RpcMethod::kStreamFeatures, .call = options, .unit = "images"},
-                    metrics, clock, context),
-        pipeline_(pipeline) {}
+  StreamReactor(const CallDeps& deps, grpc::CallbackServerContext* context)
+      : BidiReactor({.method = RpcMethod::kStreamFeatures, .unit = "images"}, deps, context) {}
 
  private:
   bool Takes(const v1::StreamFeaturesRequest& message, v1::StreamConfig* config) override {
@@ -27,44 +25,56 @@ class StreamReactor final
 
   void Submit(Item item) override {
     const std::string& id = item.message->image().image_id();
-    auto request = StreamRequestFromProto(item.settings, item.message->image());
+    auto request = RequestOf(item);
     if (!request.ok()) {
       ExtractResult failed;
       failed.status = request.status();
       return Answer(item.index, id, std::move(failed));
     }
-    request->owner = item.message;
-    request->context = std::move(item.call);
-    pipeline_->Extract(*std::move(request),
-                       [this, keep = shared_from_this(), index = item.index,
-                        id](ExtractResult result) { Answer(index, id, std::move(result)); });
+    deps().pipeline->Extract(*std::move(request), [this, keep = shared_from_this(),
+                                                   index = item.index, id](ExtractResult result) {
+      Guarded([&] { Answer(index, id, std::move(result)); }, index);
+    });
+  }
+
+  static absl::StatusOr<ExtractRequest> RequestOf(const Item& item) {
+    PIXPOOL_ASSIGN_OR_RETURN(ExtractRequest request,
+                             StreamRequestFromProto(item.settings, item.message->image()));
+    PIXPOOL_ASSIGN_OR_RETURN(const Priority priority,
+                             PriorityFromProto(item.settings.priority(), item.call->priority()));
+    item.call->set_priority(priority);
+    request.owner = item.message;
+    request.context = item.call;
+    return request;
   }
 
   void Answer(int64_t index, const std::string& image_id, ExtractResult result) {
-    auto response = std::make_unique<v1::StreamFeaturesResponse>();
-    v1::ImageResult* out = response->mutable_result();
-    out->set_image_id(image_id);
-    out->set_index(index);
+    Permit permit = std::move(result.permit);
     bool failed = true;
-    if (!result.status.ok()) {
-      *out->mutable_status() = ToRpcStatus(result.status);
-    } else {
-      failed = !result.images[0].status.ok();
-      ModelReferenceToProto(result.model->info(), response->mutable_model());
-      ImageResultToProto(result, std::move(result.images[0]), out);
+    grpc::ByteBuffer bytes;
+    {
+      v1::StreamFeaturesResponse response;
+      v1::ImageResult* out = response.mutable_result();
+      out->set_image_id(image_id);
+      out->set_index(index);
+      if (!result.status.ok()) {
+        *out->mutable_status() = ToRpcStatus(result.status);
+      } else {
+        failed = !result.images[0].status.ok();
+        ModelReferenceToProto(result.model->info(), response.mutable_model());
+        ImageResultToProto(result, std::move(result.images[0]), out);
+      }
+      bytes = SerializeMessage(response);
     }
-    Reply(index, std::move(response), failed);
+    Reply(index, std::move(bytes), std::move(permit), failed);
   }
-
-  Pipeline* const pipeline_;
 };
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::StreamFeaturesRequest, v1::StreamFeaturesResponse>* StartStream(
-    const CallOptions& options, Pipeline* pipeline, Metrics* metrics, const Clock* clock,
-    grpc::CallbackServerContext* context) {
-  const auto stream = std::make_shared<StreamReactor>(options, pipeline, metrics, clock, context);
+grpc::ServerGenericBidiReactor* StartStream(const CallDeps& deps,
+                                            grpc::CallbackServerContext* context) {
+  const auto stream = std::make_shared<StreamReactor>(deps, context);
   stream->Start();
   return stream.get();
 }

@@ -3,44 +3,36 @@
 #include <utility>
 
 #include "server/rpc/extract_convert.h"
-#include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
-namespace {
 
-class UnaryExtract final
-    : public UnaryReactor<v1::ExtractFeaturesRequest, v1::ExtractFeaturesResponse> {
- public:
-  using UnaryReactor::UnaryReactor;
-
-  void Start() {
-    auto request = ExtractRequestFromProto(*request_);
-    if (!request_->request_id().empty() && request.ok()) {
-      record_.Note("request_id", request_->request_id());
-    }
-    record_.Note("images", request_->images_size());
-    record_.Note("heads", request_->heads_size());
-    if (!request.ok()) return End(request.status());
-    request->context = call_;
-    pipeline_->Extract(*std::move(request), [this](ExtractResult result) {
-      if (!result.status.ok()) return End(result.status);
-      NoteResult(result, &record_);
-      EndWithReply([&] { ExtractResultToProto(*request_, std::move(result), response_); });
-    });
+void UnaryExtract::Run() {
+  auto request = ExtractRequestFromProto(*request_);
+  if (!request_->request_id().empty() && request.ok()) {
+    record_.Note("request_id", request_->request_id());
   }
-};
+  record_.Note("images", request_->images_size());
+  record_.Note("heads", request_->heads_size());
+  if (!request.ok()) return End(request.status());
+  const auto priority = PriorityFromProto(request_->priority(), call_->priority());
+  if (!priority.ok()) return End(priority.status());
+  call_->set_priority(*priority);
+  request->context = call_;
+  deps().pipeline->Extract(*std::move(request), [this, keep = Keep(this)](ExtractResult result) {
+    Guarded([&] { Reply(std::move(result)); });
+  });
+}
 
-}  // namespace
-
-grpc::ServerUnaryReactor* StartUnaryExtract(const CallOptions& options, Pipeline* pipeline,
-                                            Metrics* metrics, const Clock* clock,
-                                            grpc::CallbackServerContext* context,
-                                            const v1::ExtractFeaturesRequest* request,
-                                            v1::ExtractFeaturesResponse* response) {
-  auto* call = new UnaryExtract(RpcMethod::kExtractFeatures, options, pipeline, metrics, clock,
-                                context, request, response);
-  call->Start();
-  return call;
+void UnaryExtract::Reply(ExtractResult result) {
+  if (!result.status.ok()) return End(result.status);
+  NoteResult(result, &record_);
+  // The pictures have done their part.
+  for (v1::Image& image : *request_->mutable_images()) image.clear_source();
+  Permit permit = std::move(result.permit);
+  EndWithReply(std::move(permit), [&](v1::ExtractFeaturesResponse* response) {
+    ExtractResultToProto(*request_, std::move(result), response);
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace pixpool

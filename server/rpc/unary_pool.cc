@@ -4,7 +4,6 @@
 
 #include "server/base/status_macros.h"
 #include "server/rpc/head_convert.h"
-#include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
 namespace {
@@ -30,34 +29,30 @@ void PoolResultToProto(PoolResult&& result, v1::PoolTensorResponse* out) {
   }
 }
 
-class UnaryPool final : public UnaryReactor<v1::PoolTensorRequest, v1::PoolTensorResponse> {
- public:
-  using UnaryReactor::UnaryReactor;
-
-  void Start() {
-    auto request = PoolRequestFromProto(*request_);
-    record_.Note("heads", request_->heads_size());
-    record_.Note("values", request_->tensor().values_size());
-    if (!request.ok()) return End(request.status());
-    request->context = call_;
-    pipeline_->Pool(*std::move(request), [this](PoolResult result) {
-      if (!result.status.ok()) return End(result.status);
-      EndWithReply([&] { PoolResultToProto(std::move(result), response_); });
-    });
-  }
-};
-
 }  // namespace
 
-grpc::ServerUnaryReactor* StartUnaryPool(const CallOptions& options, Pipeline* pipeline,
-                                         Metrics* metrics, const Clock* clock,
-                                         grpc::CallbackServerContext* context,
-                                         const v1::PoolTensorRequest* request,
-                                         v1::PoolTensorResponse* response) {
-  auto* call = new UnaryPool(RpcMethod::kPoolTensor, options, pipeline, metrics, clock, context,
-                             request, response);
-  call->Start();
-  return call;
+void UnaryPool::Run() {
+  auto request = PoolRequestFromProto(*request_);
+  record_.Note("heads", request_->heads_size());
+  record_.Note("values", request_->tensor().values_size());
+  if (!request.ok()) return End(request.status());
+  const auto priority = PriorityFromProto(request_->priority(), call_->priority());
+  if (!priority.ok()) return End(priority.status());
+  call_->set_priority(*priority);
+  request->context = call_;
+  deps().pipeline->Pool(*std::move(request), [this, keep = Keep(this)](PoolResult result) {
+    Guarded([&] { Reply(std::move(result)); });
+  });
+}
+
+void UnaryPool::Reply(PoolResult result) {
+  if (!result.status.ok()) return End(result.status);
+  request_.reset();
+  Permit permit = std::move(result.permit);
+  EndWithReply(std::move(permit), [&](v1::PoolTensorResponse* response) {
+    PoolResultToProto(std::move(result), response);
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace pixpool

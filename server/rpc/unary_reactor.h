@@ -1,67 +1,95 @@
-// What the unary calls that go through the pipeline share.
+// Unary calls with messages of a type: work for the pipeline, and questions that need none.
 #pragma once
 
-#include <chrono>
+#include <functional>
 #include <memory>
+#include <utility>
 
-#include "grpcpp/grpcpp.h"
+#include "server/base/error.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/pipeline/pipeline.h"
-#include "server/rpc/call.h"
-#include "server/rpc/status.h"
+#include "server/rpc/message_bytes.h"
+#include "server/rpc/priority.h"
+#include "server/rpc/raw_unary_reactor.h"
 
 namespace pixpool {
 
-// One call: its deadline and cancellation, its log line, its end. Deletes itself when gRPC is done
-// with it; request and response live until then. A subclass starts its work after construction and
-// ends with End, once.
-template <typename Request, typename Response>
-class UnaryReactor : public grpc::ServerUnaryReactor {
- public:
-  UnaryReactor(RpcMethod method, const CallOptions& options, Pipeline* pipeline, Metrics* metrics,
-               const Clock* clock, grpc::CallbackServerContext* context, const Request* request,
-               Response* response)
-      : pipeline_(pipeline),
-        metrics_(metrics),
-        clock_(clock),
-        request_(request),
-        response_(response),
-        call_(std::make_shared<CallContext>(CallDeadline(
-            context->deadline(), std::chrono::system_clock::now(), clock->Now(), options))),
-        record_(method, OriginOf(*context), metrics, clock),
-        context_(context) {}
+// The status of bytes that are no `Message`.
+template <typename Message>
+absl::Status NoSuchMessage() {
+  return MakeError(ErrorReason::kRequestInvalid,
+                   Concat("the bytes are no message of the type ",
+                          Message::descriptor()->full_name(), ", or end too early"));
+}
 
-  void OnCancel() override { call_->Cancel(); }
-  void OnDone() override { delete this; }
+template <typename Request, typename Response>
+class UnaryReactor : public RawUnaryReactor {
+ public:
+  using RawUnaryReactor::RawUnaryReactor;
 
  protected:
-  // Ends the call with the reply that `convert` makes, timed.
+  absl::Status Parse(grpc::ByteBuffer* bytes) final {
+    request_ = std::make_unique<Request>();
+    return ParseMessage(bytes, request_.get()) ? absl::OkStatus() : NoSuchMessage<Request>();
+  }
+
+  // Ends the call with the reply that `convert` makes of the request and what it holds, timed.
+  // Request and reply are gone when the bytes begin to wait for their reader. `convert` gives the
+  // status of the call.
   template <typename Convert>
-  void EndWithReply(Convert convert) {
-    const TimePoint start = clock_->Now();
-    convert();
-    metrics_->StageTime(Stage::kConvert, ToSeconds(clock_->Now() - start));
-    End(absl::OkStatus());
-  }
-
-  // The last thing done to this object: gRPC may delete it before Finish returns.
-  void End(const absl::Status& status) {
-    if (const std::string pushback = RetryPushback(status); !pushback.empty()) {
-      context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
+  void EndWithReply(Permit permit, Convert convert) {
+    const TimePoint start = deps().clock->Now();
+    absl::Status status;
+    grpc::ByteBuffer bytes;
+    {
+      Response response;
+      status = convert(&response);
+      if (status.ok()) bytes = SerializeMessage(response);
     }
-    record_.End(status);
-    Finish(ToGrpcStatus(status));
+    request_.reset();
+    deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
+    if (!status.ok()) return End(status);
+    Answer(std::move(bytes), std::move(permit));
   }
 
-  Pipeline* const pipeline_;
-  Metrics* const metrics_;
-  const Clock* const clock_;
-  const Request* const request_;
-  Response* const response_;
-  const std::shared_ptr<CallContext> call_;
-  CallRecord record_;
+  std::unique_ptr<Request> request_;  // from Run to the reply
+};
+
+// A call that goes through the pipeline.
+template <typename Request, typename Response>
+class WorkReactor : public UnaryReactor<Request, Response> {
+ public:
+  using UnaryReactor<Request, Response>::UnaryReactor;
+
+ protected:
+  absl::Status MayStart() final {
+    PIXPOOL_ASSIGN_OR_RETURN(const Priority priority,
+                             PriorityFromMetadata(*this->context_, Priority::kInteractive));
+    this->call_->set_priority(priority);
+    return this->deps().pipeline->MayArrive(*this->call_);
+  }
+};
+
+// A call that is answered at once.
+template <typename Request, typename Response>
+class QuestionReactor final : public UnaryReactor<Request, Response> {
+ public:
+  using Reply = std::function<absl::Status(const Request&, Response*)>;
+
+  QuestionReactor(RpcMethod method, const CallDeps& deps, grpc::CallbackServerContext* context,
+                  const Reply* reply)
+      : UnaryReactor<Request, Response>(method, deps, context), reply_(reply) {}
 
  private:
-  grpc::CallbackServerContext* const context_;
+  absl::Status MayStart() override { return absl::OkStatus(); }
+
+  void Run() override {
+    this->EndWithReply(Permit(),
+                       [this](Response* response) { return (*reply_)(*this->request_, response); });
+  }
+
+  const Reply* const reply_;  // of the service
 };
 
 }  // namespace pixpool

@@ -170,13 +170,23 @@ def test_what_is_shed_is_counted_and_not_sent_again(bench, start_server, folder)
     report = bench(server, folder, "--rate", 400, "--duration", 1, code=1)
     run = report["runs"][0]
     assert 300 < run["requests"] < 500  # Poisson
-    shed = sum(f["count"] for f in run["failures"] if f["reason"] == "OVERLOADED")
-    assert shed > 0 and shed == run["requests_failed"]
+    (failure,) = run["failures"]
+    shed = failure["count"]
+    assert failure["reason"] == "OVERLOADED" and shed > 0 and shed == run["requests_failed"]
+    times = failure["latency_ms"]  # of refusals
+    assert 0 < times["min"] <= times["p50"] <= times["p99"] <= times["max"]
     assert counted.becomes('pixpool_requests_shed_total{reason="OVERLOADED"}', shed)
     assert counted("pixpool_requests_total") == run["requests"] + 1  # each once, and the probe
     assert (
         run["latency_ms"]["min"] > run["stages_ms"]["backbone"]["min"]
     )  # shed answers are no latencies
+
+
+def test_without_a_probe_nothing_else_is_sent(bench, served, folder):
+    counted = Counted(served)
+    report = bench(served, folder, "--requests", 20, "--no-probe")
+    assert report["totals"]["requests"] == report["runs"][0]["requests"] == 20
+    assert counted.becomes("pixpool_requests_total", 20)
 
 
 def test_objectives_and_search(bench, served, folder):

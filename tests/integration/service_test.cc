@@ -14,6 +14,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "pixpool/v1/feature_service.grpc.pb.h"
+#include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/status.h"
@@ -65,7 +66,7 @@ class ServiceTest : public ::testing::Test {
     pipeline_ =
         std::make_unique<Pipeline>(pipeline_options, &fake_->registry, &metrics_, Clock::Real());
     service_ = std::make_unique<FeatureService>(rpc_options, pipeline_.get(), &fake_->registry,
-                                                &metrics_, Clock::Real());
+                                                &metrics_, Clock::Real(), &watch_);
     rpc_options.listen = "127.0.0.1:0";
     auto server = StartGrpcServer(rpc_options, {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
@@ -101,6 +102,7 @@ class ServiceTest : public ::testing::Test {
   }
 
   Metrics metrics_;
+  CallWatch watch_{Clock::Real(), std::chrono::milliseconds(10)};
   std::unique_ptr<FakeRegistry> fake_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<FeatureService> service_;

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pixpool import AsyncClient, Image, ImageError, PixpoolError, RetryPolicy
+from pixpool.v1 import feature_service_pb2 as pb
 from scripted_server import SHED, Failure, expected
 
 BAD = Failure(grpc.StatusCode.INVALID_ARGUMENT, "not a picture", "IMAGE_UNDECODABLE", alone=True)
@@ -19,11 +20,15 @@ QUICK = RetryPolicy(initial_backoff_s=0.01, max_backoff_s=0.02)
 
 
 def images(count):
-    return [Image(bytes([i + 1]) * (i + 3), f"n{i}") for i in range(count)]
+    return [Image(data(i), f"n{i}") for i in range(count)]
 
 
 def rows(count):
-    return np.stack([expected(bytes([i + 1]) * (i + 3)) for i in range(count)])
+    return np.stack([expected(data(i)) for i in range(count)])
+
+
+def data(i):
+    return bytes([i % 250 + 1]) * (i + 3)
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def play(serve):
         server = serve(act)
 
         async def inner():
-            async with AsyncClient(server.target, retry=QUICK, **options) as client:
+            async with AsyncClient(server.target, **{"retry": QUICK} | options) as client:
                 await asyncio.wait_for(work(client, server.script), 60)
 
         asyncio.run(inner())
@@ -80,6 +85,60 @@ def test_shed_images_are_sent_again_and_bad_ones_fail_alone(play):
             await client.extract(images(12))
 
     play(lambda name, attempt: SHED if attempt <= 2 else BAD if name == "n7" else None, work)
+
+
+def test_fewer_images_are_under_way_while_the_server_sheds(play):
+    room, shed = threading.Semaphore(4), []
+
+    def act(name, attempt):
+        if not room.acquire(blocking=False):
+            shed.append(name)
+            return SHED
+        time.sleep(0.02)
+        room.release()
+        return None
+
+    async def work(client, script):
+        got = await client.extract(images(200), concurrency=32, timeout=60)
+        np.testing.assert_array_equal(got.array, rows(200))
+        assert sum(script.attempts.values()) == 200 + len(shed)
+        assert 0 < len(shed) < 200
+
+    play(act, work, retry=RetryPolicy(max_attempts=1000))
+
+
+def test_waits_for_the_window_do_not_count(play):
+    """One shed image brings the window down; those behind it have their whole time still."""
+    busy = threading.Lock()
+
+    def act(name, attempt):
+        if not busy.acquire(blocking=False):
+            return SHED
+        time.sleep(0.1)
+        busy.release()
+        return None
+
+    async def work(client, script):
+        got = await client.extract(images(40), concurrency=32, timeout=1.5)
+        assert got.ok.all()
+
+    play(act, work, retry=RetryPolicy(max_attempts=1000))
+
+
+def test_priority_reaches_the_server(play):
+    async def work(client, script):
+        await client.extract(images(1), priority="interactive")
+        assert [r.priority for r in script.requests] == [pb.PRIORITY_INTERACTIVE]
+        script.requests.clear()
+        assert [r.ok async for r in client.stream(images(2))] == [True, True]
+        assert [r.priority for r in script.requests] == [pb.PRIORITY_BULK] * 2
+        script.requests.clear()
+        await client.extract(images(1))
+        assert [r.priority for r in script.requests] == [pb.PRIORITY_UNSPECIFIED]
+        with pytest.raises(ValueError, match="priority must be"):
+            await client.pool(np.ones((1, 2, 3, 3), np.float32), "gem", priority="urgent")
+
+    play(nothing, work)
 
 
 def test_a_request_that_is_refused_ends_the_run(play):

@@ -21,6 +21,7 @@ from pixpool import InputOptions
 from pixpool.bulk import BulkError, run
 from pixpool.bulk.__main__ import main
 from pixpool.bulk.report import Report, duration
+from pixpool.v1 import feature_service_pb2 as pb
 from scripted_server import DIMENSIONS, SHED, Failure, expected
 
 BAD = Failure(grpc.StatusCode.INVALID_ARGUMENT, "not a picture", "IMAGE_UNDECODABLE", alone=True)
@@ -485,6 +486,8 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
                 "64x96",
                 "--scales",
                 "1,0.5",
+                "--decode",
+                "scaled",
             ]
         )
         == 1
@@ -494,13 +497,17 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
     request = server.script.requests[0]
     assert request.heads[0].gem.p == 2 and request.input_options.input_width_px == 96
     assert list(request.input_options.scales) == [1, 0.5]
+    assert request.input_options.decode == pb.DECODE_MODE_SCALED
+    assert request.priority == pb.PRIORITY_BULK
     assert main([*arguments, "--head", "nope"]) == 2
     assert 'no kind "nope"' in capsys.readouterr().err
     gone = [*arguments[:2], str(tmp_path / "g.npy"), "--target", "127.0.0.1:1", "--timeout", "0.5"]
     assert main(gone) == 3
     assert "when a server answers at 127.0.0.1:1" in capsys.readouterr().err
     monkeypatch.setenv("PIXPOOL_TARGET", server.target)
-    assert main([*gone[:3], "--quiet"]) == 1
+    server.script.requests.clear()
+    assert main([*gone[:3], "--quiet", "--priority", "interactive"]) == 1
+    assert {r.priority for r in server.script.requests} == {pb.PRIORITY_INTERACTIVE}
 
 
 def test_progress_says_rate_and_time_left():

@@ -13,7 +13,7 @@ import pytest
 
 from scripted_server import expected
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'pixpool[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install './client/python[ray]'")
 
 
 @pytest.fixture(scope="module")

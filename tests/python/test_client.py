@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from pixpool import Client, Image, ImageError, PixpoolError, RetryPolicy, heads
+from pixpool._request import pool_request
+from pixpool.v1 import feature_service_pb2 as pb
 from scripted_server import DIMENSIONS, SHED, Failure, expected
 
 BAD = Failure(
@@ -133,6 +135,98 @@ def test_shed_images_are_sent_again_and_none_is_lost_or_doubled(connect, count):
     got = client.extract(images(count))
     np.testing.assert_array_equal(got.array, rows(count))
     assert set(script.attempts.values()) == {3}
+
+
+def test_fewer_images_are_under_way_while_the_server_sheds(connect):
+    """32 callers and room for 4: the window finds the room. Sent again as soon as they may be, all
+    would be shed some thousand times.
+    """
+    room, shed = threading.Semaphore(4), []
+
+    def act(name, attempt):
+        if not room.acquire(blocking=False):
+            shed.append(name)
+            return SHED
+        time.sleep(0.02)
+        room.release()
+        return None
+
+    client, script = connect(act, retry=RetryPolicy(max_attempts=1000), timeout=60)
+    results = list(client.stream(images(400), concurrency=32))
+    np.testing.assert_array_equal(np.stack([r.head_results[0].values for r in results]), rows(400))
+    assert sum(script.attempts.values()) == 400 + len(shed)
+    assert 0 < len(shed) < 400
+
+
+def test_waits_are_spread_so_that_nobody_comes_back_in_step(connect):
+    """Shed together and told the same time, no two come back together."""
+    together = threading.Barrier(16, timeout=30)
+    shed = Failure(grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=0.5)
+    back = []
+
+    def act(name, attempt):
+        if attempt == 1:
+            together.wait()
+            return shed
+        back.append(time.monotonic())
+        return None
+
+    client, _ = connect(act, timeout=30)
+    threads = [threading.Thread(target=client.extract, args=(images(16)[i],)) for i in range(16)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    back.sort()
+    assert back[0] - began >= 0.5
+    # A fifth of the wait is what they are spread over: 100 ms.
+    assert back[-1] - back[0] > 0.03
+
+
+def test_no_attempt_begins_or_lasts_beyond_the_timeout(connect):
+    """Of an image: attempts, and waits that the server asked for."""
+    begun = []
+    shed = Failure(grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=0.2)
+
+    def act(name, attempt):
+        begun.append(time.monotonic())
+        return shed
+
+    client, _ = connect(act, retry=RetryPolicy(max_attempts=1000), timeout=0.7)
+    for given in (images(1), images(2)):
+        begun.clear()
+        began = time.monotonic()
+        with pytest.raises(PixpoolError, match="OVERLOADED"):
+            client.extract(given)
+        # The fifth would begin at 0.8 s or later, and a wait for it is not begun.
+        assert time.monotonic() - began < 0.7 + 0.2
+        assert all(at - began < 0.7 for at in begun)
+
+
+def test_priority_reaches_the_server(connect):
+    client, script = connect()
+
+    def sent(work):
+        script.requests.clear()
+        list(work())
+        return {pb.Priority.Name(request.priority) for request in script.requests}
+
+    assert sent(lambda: client.extract(b"abc")) == {"PRIORITY_UNSPECIFIED"}
+    assert sent(lambda: client.extract(images(2), priority="bulk")) == {"PRIORITY_BULK"}
+    assert sent(lambda: client.classify(b"abc", priority="interactive")) == {"PRIORITY_INTERACTIVE"}
+    assert sent(lambda: client.stream(images(2))) == {"PRIORITY_BULK"}
+    assert sent(lambda: client.stream(images(2), priority=None)) == {"PRIORITY_UNSPECIFIED"}
+    assert sent(lambda: client.stream(images(2), priority="interactive")) == {
+        "PRIORITY_INTERACTIVE"
+    }
+    maps = np.ones((1, 2, 3, 3), np.float32)
+    assert pool_request(maps, "gem", None, "bulk").priority == pb.PRIORITY_BULK
+    for ask in (client.extract, client.stream):
+        with pytest.raises(ValueError, match='priority must be "interactive", "bulk" or None'):
+            ask(images(1), priority="urgent")
+    with pytest.raises(ValueError, match="priority must be"):
+        client.pool(maps, "gem", priority="urgent")
 
 
 def test_the_server_says_how_long_to_wait(connect):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pixpool import ImageError, PixpoolError, RetryPolicy, channel_options
+from pixpool._adaptive import AdaptiveLimit
 from pixpool._call import Readiness
 from pixpool._channel import service_config
 from pixpool._errors import FieldViolation
@@ -48,6 +49,32 @@ def test_what_the_server_states_is_only_ever_lengthened():
 def test_a_wait_beyond_the_time_left_is_not_begun():
     assert RetrySchedule(RetryPolicy()).next(unavailable(2), 1.9, 0.0) is None
     assert RetrySchedule(RetryPolicy()).next(unavailable(2), 2.1, 0.0) == 2
+
+
+def test_the_window_of_calls_is_cut_once_for_what_was_shed_together():
+    limit = AdaptiveLimit(16)
+    for number in [limit.sent() for _ in range(16)]:
+        limit.ended(number, True)
+    assert limit.size == 11
+    limit.shed(limit.sent())
+    assert limit.size == 7
+    for _ in range(50):
+        limit.shed(limit.sent())
+    assert limit.size == 1  # it never closes
+    for size in (2, 2, 2, 3):  # and grows by one for each window of answers
+        limit.answered()
+        assert limit.size == size
+    for _ in range(1000):
+        limit.ended(limit.sent(), False)
+    assert limit.size == 16
+
+
+def test_channels_are_kept_alive_as_servers_allow():
+    options = dict(channel_options())
+    assert options["grpc.keepalive_time_ms"] >= 10_000
+    assert options["grpc.http2.max_pings_without_data"] == 0
+    # Without calls nothing is sent, whatever the server thinks of it.
+    assert "grpc.keepalive_permit_without_calls" not in options
 
 
 def test_pauses_between_health_checks_grow_within_the_time(monkeypatch):

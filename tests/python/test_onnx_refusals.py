@@ -203,7 +203,8 @@ def test_operator_that_onnx_runtime_lacks_leaves_nothing_to_check_against(
 
 def test_without_openvino_the_extra_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pixpool.export.onnx.source.openvino_package", lambda: None)
-    assert "pip install 'pixpool[onnx]'" in refusal(
+    # pixpool itself is on no index.
+    assert "pip install './client/python[onnx]' in a checkout of pixpool" in refusal(
         write(tmp_path / "file.onnx"), tmp_path / "m", capsys
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence, Sized
 from typing import Any, Unpack
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixpool._api import pb
-from pixpool._async_window import AsyncWindow
+from pixpool._async_window import AsyncWindow, Gate
 from pixpool._base import (
     ClassifyOptions,
     ClientBase,
@@ -32,6 +33,7 @@ from pixpool._progress import Progress, ProgressLike
 from pixpool._request import (
     OnError,
     Options,
+    Priority,
     RealArray,
     heatmaps_of,
     image_failure,
@@ -71,6 +73,7 @@ class AsyncClient(ClientBase):
         on_error: OnError = "raise",
         concurrency: int = 16,
         timeout: float | None | NotGiven = NOT_GIVEN,
+        priority: Priority | None = None,
         progress: ProgressLike = False,
     ) -> Extraction:
         """Features of some images, held in memory; as `Client.extract`."""
@@ -83,6 +86,7 @@ class AsyncClient(ClientBase):
             on_error=on_error,
             concurrency=concurrency,
             timeout=timeout,
+            priority=priority,
             progress=progress,
         )
         return Extraction([result async for result in results])
@@ -99,6 +103,7 @@ class AsyncClient(ClientBase):
         ordered: bool = True,
         concurrency: int = 16,
         timeout: float | None | NotGiven = NOT_GIVEN,
+        priority: Priority | None = "bulk",
         progress: ProgressLike = False,
     ) -> AsyncIterator[ImageResult]:
         """Features of any number of images, in bounded memory, as `Client.stream`.
@@ -108,13 +113,13 @@ class AsyncClient(ClientBase):
         Leaving the loop early: `contextlib.aclosing` cancels at once what is under way.
         """
         plan = self._plan(
-            heads, model, model_version, input_options, on_error, concurrency, timeout
+            heads, model, model_version, input_options, on_error, concurrency, timeout, priority
         )
         sources = images if isinstance(images, AsyncIterable) else list_images(images)
         total = len(sources) if isinstance(sources, Sized) else None
 
-        async def extract(source: ImageSource, index: int) -> ImageResult:
-            return await self._extract_one(plan, source, index)
+        async def extract(source: ImageSource, index: int, gate: Gate) -> ImageResult:
+            return await self._extract_one(plan, source, index, gate)
 
         results = AsyncWindow(extract, concurrency).run(sources, ordered)
         return _shown(results, Progress(progress, total), plan)
@@ -148,9 +153,10 @@ class AsyncClient(ClientBase):
         *,
         indices: NDArray[np.integer[Any]] | None = None,
         timeout: float | None | NotGiven = NOT_GIVEN,
+        priority: Priority | None = None,
     ) -> Extraction:
         """Heads applied to feature maps of the caller's, as `Client.pool`."""
-        return await self._do(self._pooling(tensor, heads, indices, timeout))
+        return await self._do(self._pooling(tensor, heads, indices, timeout, priority))
 
     async def extract_features(
         self,
@@ -197,11 +203,18 @@ class AsyncClient(ClientBase):
             return grpc.aio.insecure_channel(target, settings)
         return grpc.aio.secure_channel(target, credentials, settings)
 
-    async def _do(self, call: Call[Answer]) -> Answer:
-        """The answer to a call; retries within the timeout."""
+    async def _do(self, call: Call[Answer], gate: Gate | None = None) -> Answer:
+        """The answer to a call; retries within the timeout, in which waits for the gate do not
+        count.
+        """
         headers = self._headers()
         attempts = Attempts(call)
+        number = 0
         while True:
+            if gate is not None:
+                began = time.monotonic()
+                number = await gate.enter()
+                attempts.forgive(time.monotonic() - began)
             try:
                 response = await call.method(
                     call.request, timeout=attempts.timeout(), metadata=headers
@@ -209,13 +222,18 @@ class AsyncClient(ClientBase):
                 return call.result(response)
             except grpc.RpcError as failure:
                 wait = attempts.wait_after(failure)
+            finally:
+                if gate is not None:
+                    gate.leave(number, attempts.shed)
             await asyncio.sleep(wait)
 
-    async def _extract_one(self, plan: Plan, source: ImageSource, index: int) -> ImageResult:
+    async def _extract_one(
+        self, plan: Plan, source: ImageSource, index: int, gate: Gate
+    ) -> ImageResult:
         try:
             # Files are read on a thread, so that the event loop goes on meanwhile.
             call = await asyncio.to_thread(self._extracting_one, plan, source, index)
-            return await self._do(call)
+            return await self._do(call, gate)
         except PixpoolError as error:
             return image_failure(error, image_name(source, index), index)
 

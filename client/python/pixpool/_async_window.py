@@ -3,27 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
+from pixpool._adaptive import AdaptiveLimit
 from pixpool._images import ImageSource
 from pixpool._order import ResultOrder
 from pixpool._results import ImageResult
 
-# Does all that an image takes: (image, index) gives its result, or raises what ends the run.
-Extract: TypeAlias = Callable[[ImageSource, int], Awaitable[ImageResult]]
+
+class Gate:
+    """Lets as many calls be under way as an `AdaptiveLimit` says."""
+
+    def __init__(self, most: int) -> None:
+        self._limit = AdaptiveLimit(most)
+        self._running = 0
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+
+    async def enter(self) -> int:
+        """Waits for room; gives what `leave` is to be told."""
+        if self._running < self._limit.size:
+            self._running += 1
+            return self._limit.sent()
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._running -= 1
+                self._admit()
+            raise
+        return self._limit.sent()
+
+    def leave(self, number: int, shed: bool) -> None:
+        """A call has ended; whether the server shed it."""
+        self._running -= 1
+        self._limit.ended(number, shed)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._running < self._limit.size:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)
+
+
+# Does all that an image takes: (image, index, gate) gives its result, or raises what ends the run.
+# Each call to the server passes the gate.
+Extract: TypeAlias = Callable[[ImageSource, int, Gate], Awaitable[ImageResult]]
 
 
 class AsyncWindow:
     """Extracts the images of an iterable and yields their results; used once.
 
-    A task reads the source, and a task per image does the rest; at most `limit` of these.
+    A task reads the source, and a task per image does the rest; at most `limit` of these, of which
+    fewer are with the server while it sheds.
     """
 
     def __init__(self, extract: Extract, limit: int) -> None:
         self._extract_image = extract
         # A permit per image, from when it is taken from the source until its result is yielded.
         self._room = asyncio.Semaphore(limit)
+        self._gate = Gate(limit)
         # Results; the number of images once the source has ended; what ended the run early.
         self._events: asyncio.Queue[ImageResult | int | BaseException] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,7 +117,7 @@ class AsyncWindow:
 
     async def _extract(self, image: ImageSource, index: int) -> None:
         try:
-            await self._events.put(await self._extract_image(image, index))
+            await self._events.put(await self._extract_image(image, index, self._gate))
         except Exception as error:
             await self._events.put(error)
 

@@ -29,6 +29,7 @@ from pixpool._progress import ProgressLike
 from pixpool._request import (
     OnError,
     Options,
+    Priority,
     RealArray,
     RequestSpec,
     check_concurrency,
@@ -53,6 +54,7 @@ class HeatmapOptions(TypedDict, total=False):
     input_options: Options
     concurrency: int
     timeout: float | None | NotGiven
+    priority: Priority | None
     progress: ProgressLike
 
 
@@ -146,9 +148,10 @@ class ClientBase(abc.ABC):
         on_error: OnError,
         concurrency: int,
         timeout: float | None | NotGiven,
+        priority: Priority | None,
     ) -> Plan:
         """ValueError or TypeError for arguments that cannot be sent, before anything is."""
-        spec = RequestSpec.make(heads, model, model_version, input_options)
+        spec = RequestSpec.make(heads, model, model_version, input_options, priority)
         check_on_error(on_error)
         check_concurrency(concurrency)
         return Plan(spec, on_error, concurrency, self._seconds(timeout))
@@ -176,8 +179,9 @@ class ClientBase(abc.ABC):
         heads: HeadsLike,
         indices: NDArray[np.integer[Any]] | None,
         timeout: float | None | NotGiven,
+        priority: Priority | None,
     ) -> Call[Extraction]:
-        request = pool_request(tensor, heads, indices)
+        request = pool_request(tensor, heads, indices, priority)
         method = self._methods.pool_tensor
         return Call(method, request, pooled, self._seconds(timeout), self._retry)
 

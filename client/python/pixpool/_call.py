@@ -40,15 +40,22 @@ class Attempts:
     def __init__(self, call: Call[Any]) -> None:
         self._end = math.inf if call.timeout is None else time.monotonic() + call.timeout
         self._schedule = RetrySchedule(call.retry)
+        self.shed = False  # whether the last attempt was
 
     def timeout(self) -> float | None:
         """Seconds for the attempt that begins now; None: no limit."""
+        self.shed = False
         left = self._end - time.monotonic()
         return None if math.isinf(left) else left
+
+    def forgive(self, seconds: float) -> None:
+        """Time that does not count: the call waited on this side."""
+        self._end += seconds
 
     def wait_after(self, failure: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt; PixpoolError where there is to be none."""
         error = from_rpc_error(failure)
+        self.shed = error.shed
         delay = self._schedule.next(error, self._end - time.monotonic())
         if delay is None:
             raise error from failure

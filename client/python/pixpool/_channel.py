@@ -60,6 +60,10 @@ def channel_options(
         options = pixpool.channel_options(retry=pixpool.RetryPolicy(), round_robin=True)
         stub = FeatureServiceStub(grpc.insecure_channel("dns:///pixpool:50051", options=options))
 
+    The connection is kept alive by a ping after 30 s without a word while calls are under way,
+    which routers that forget idle connections need, and is given up where no answer comes within
+    10 s.
+
     `Client` and `AsyncClient` set their own: they retry by themselves, by reason and within the
     timeout, so leave `retry` out for them. max_response_bytes: largest response accepted, 1 to
     2^31 - 1; over it a call fails with RESOURCE_EXHAUSTED. ValueError out of range.
@@ -72,5 +76,9 @@ def channel_options(
         ("grpc.max_receive_message_length", max_response_bytes),
         # The server's limit (Limits.max_message_bytes) is the one that counts.
         ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # gRPC stops after two pings between which nothing was sent: an answer may take longer.
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.service_config", service_config(retry, round_robin=round_robin)),
     ]

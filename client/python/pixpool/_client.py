@@ -30,6 +30,7 @@ from pixpool._progress import Progress, ProgressLike
 from pixpool._request import (
     OnError,
     Options,
+    Priority,
     RealArray,
     heatmaps_of,
     image_failure,
@@ -75,6 +76,7 @@ class Client(ClientBase):
         on_error: OnError = "raise",
         concurrency: int = 16,
         timeout: float | None | NotGiven = NOT_GIVEN,
+        priority: Priority | None = None,
         progress: ProgressLike = False,
     ) -> Extraction:
         """Features of some images, held in memory; for more see `stream` and `pixpool.bulk`.
@@ -89,6 +91,9 @@ class Client(ClientBase):
             "return": its result holds the error, and its rows of arrays are NaN.
         concurrency: images under way at once, 1 to 1024; the server makes batches of them.
         timeout: seconds for each image; default: the client's.
+        priority: who waits: "interactive", a person, or "bulk", a job, which the server holds back
+            in favour of others under load. None: what the client's metadata say
+            (`pixpool-priority`), else interactive.
         progress: True for a tqdm bar (if tqdm is installed), or a function of (done, total).
 
         Returns results in input order: `.array` is float32 [N, D] of a vector head, `["gem"]` that
@@ -98,7 +103,7 @@ class Client(ClientBase):
         (HEAD_INVALID, LIMIT_EXCEEDED), NOT_FOUND (MODEL_NOT_FOUND, LAYER_NOT_FOUND), UNAVAILABLE.
         """
         plan = self._plan(
-            heads, model, model_version, input_options, on_error, concurrency, timeout
+            heads, model, model_version, input_options, on_error, concurrency, timeout, priority
         )
         sources = list_images(images)
         if isinstance(sources, list) and len(sources) == 1 and not progress:
@@ -118,6 +123,7 @@ class Client(ClientBase):
         ordered: bool = True,
         concurrency: int = 16,
         timeout: float | None | NotGiven = NOT_GIVEN,
+        priority: Priority | None = "bulk",
         progress: ProgressLike = False,
     ) -> Iterator[ImageResult]:
         """Features of any number of images, in bounded memory, as they finish.
@@ -129,11 +135,13 @@ class Client(ClientBase):
         on_error: "return": an image that failed has its error in its result, and raises it where
             its features are asked for; "raise": it ends the stream.
 
-        Everything else as in `extract`. Shed images are sent again within their timeout. A closed
-        generator cancels what is under way.
+        Everything else as in `extract`, but that a stream is bulk unless told. Shed images are sent
+        again within their timeout, and fewer are under way while the server sheds. A connection
+        that ends, as servers let them from time to time, is replaced, and what it had not answered
+        is sent again. A closed generator cancels what is under way.
         """
         plan = self._plan(
-            heads, model, model_version, input_options, on_error, concurrency, timeout
+            heads, model, model_version, input_options, on_error, concurrency, timeout, priority
         )
         # Not a generator itself: what is wrong with the arguments is said at once.
         return self._stream(plan, list_images(images), ordered, progress)
@@ -177,14 +185,15 @@ class Client(ClientBase):
         *,
         indices: NDArray[np.integer[Any]] | None = None,
         timeout: float | None | NotGiven = NOT_GIVEN,
+        priority: Priority | None = None,
     ) -> Extraction:
         """Heads applied to feature maps of the caller's; no model is involved.
 
         tensor: [N, C, H, W], sent as float32. indices: for max_unpool, of the same shape; sent as
-        int64.
+        int64. priority: as in `extract`.
         Returns a result a map. PixpoolError INVALID_ARGUMENT with the field path.
         """
-        return self._do(self._pooling(tensor, heads, indices, timeout))
+        return self._do(self._pooling(tensor, heads, indices, timeout, priority))
 
     def extract_features(
         self,

@@ -19,6 +19,13 @@ from pixpool._options import InputOptions, options_to_proto
 from pixpool._results import Extraction, Heatmap, ImageResult
 from pixpool.heads import ClassActivationMap, ClassScores
 
+# Who waits for an answer: a person, or a job that can be held back under load.
+Priority: TypeAlias = Literal["interactive", "bulk"]
+_PRIORITIES = {
+    None: pb.PRIORITY_UNSPECIFIED,
+    "interactive": pb.PRIORITY_INTERACTIVE,
+    "bulk": pb.PRIORITY_BULK,
+}
 OnError: TypeAlias = Literal["raise", "return"]
 Options: TypeAlias = InputOptions | pb.InputOptions | None
 # What can be sent as float32.
@@ -27,12 +34,13 @@ RealArray: TypeAlias = NDArray[np.bool_ | np.integer[Any] | np.floating[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class RequestSpec:
-    """Model, heads and input options as messages; immutable, so threads may share it."""
+    """Model, heads, input options and priority; immutable, so threads may share it."""
 
     model: str
     model_version: str
     heads: Sequence[pb.Head]
     options: pb.InputOptions
+    priority: Priority | None = None
 
     @staticmethod
     def make(
@@ -40,11 +48,12 @@ class RequestSpec:
         model: str = "",
         model_version: str = "",
         input_options: Options = None,
+        priority: Priority | None = None,
     ) -> RequestSpec:
-        """ValueError or TypeError for heads or options that are none."""
-        return RequestSpec(
-            model, model_version, heads_to_proto(heads), options_to_proto(input_options)
-        )
+        """ValueError or TypeError for heads, options or a priority that are none."""
+        priority_to_proto(priority)
+        options = options_to_proto(input_options)
+        return RequestSpec(model, model_version, heads_to_proto(heads), options, priority)
 
     def request(self, source: ImageSource, index: int) -> pb.ExtractFeaturesRequest:
         """The request of one image; reads files. ImageError for one that cannot be used."""
@@ -60,6 +69,7 @@ class RequestSpec:
             images=[image],
             heads=self.heads,
             input_options=self.options,
+            priority=priority_to_proto(self.priority),
         )
 
 
@@ -85,6 +95,13 @@ def image_failure(error: PixpoolError, name: str, index: int) -> ImageResult:
         raise error
     failure = error if isinstance(error, ImageError) else ImageError(error, name, index)
     return ImageResult(name, index, failure)
+
+
+def priority_to_proto(priority: Priority | None) -> pb.Priority:
+    """ValueError for what is no priority. None: the metadata decide, or the server's default."""
+    if priority not in _PRIORITIES:
+        raise ValueError(f'priority must be "interactive", "bulk" or None, is {priority!r}')
+    return _PRIORITIES[priority]
 
 
 def check_on_error(on_error: str) -> None:
@@ -118,13 +135,18 @@ def heatmaps_of(extraction: Extraction) -> list[Heatmap]:
 
 
 def pool_request(
-    tensor: RealArray, heads: HeadsLike, indices: NDArray[np.integer[Any]] | None
+    tensor: RealArray,
+    heads: HeadsLike,
+    indices: NDArray[np.integer[Any]] | None,
+    priority: Priority | None = None,
 ) -> pb.PoolTensorRequest:
     """ValueError for a tensor that is no [N, C, H, W]."""
     array = np.ascontiguousarray(tensor, np.float32)
     if array.ndim != 4:
         raise ValueError(f"tensor must be [N, C, H, W], not {list(array.shape)}")
-    request = pb.PoolTensorRequest(heads=heads_to_proto(heads))
+    request = pb.PoolTensorRequest(
+        heads=heads_to_proto(heads), priority=priority_to_proto(priority)
+    )
     request.tensor.shape.extend(array.shape)
     request.tensor.values.extend(array.ravel().tolist())
     if indices is not None:

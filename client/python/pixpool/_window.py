@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from pixpool._adaptive import AdaptiveLimit
 from pixpool._api import pb
 from pixpool._errors import ImageError, from_rpc_error
 from pixpool._images import ImageSource, image_name
@@ -39,6 +40,7 @@ class _Call:
         self.index = index
         self.schedule = schedule
         self.left_s = left_s
+        self.number = 0
         self.began = 0.0
         self.future: Any = None
 
@@ -56,9 +58,9 @@ class _Call:
 class Window:
     """Sends the images of an iterable and yields their results; used once.
 
-    Images taken from the source and not yielded yet are at most `limit`, which bounds memory. The
-    source is read on a thread of its own, so results come while it blocks. All else happens on the
-    thread that iterates.
+    Images taken from the source and not yielded yet are at most `limit`, which bounds memory; fewer
+    are with the server while it sheds. The source is read on a thread of its own, so results come
+    while it blocks. All else happens on the thread that iterates.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class Window:
         # What happened, for the iterating thread: an image was read, the source ended (None) or
         # failed, a call has ended.
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._limit = AdaptiveLimit(limit)
         self._running: set[_Call] = set()
+        self._ready: list[tuple[int, _Call]] = []  # a heap by index: the oldest goes first
         self._delayed: list[tuple[float, int, _Call]] = []  # a heap by time
 
     def run(self, source: Iterable[ImageSource], ordered: bool) -> Iterator[ImageResult]:
@@ -131,28 +135,37 @@ class Window:
                 timeout = self._delayed[0][0] - time.monotonic()
                 if timeout > 0:
                     break
-                self._send(heapq.heappop(self._delayed)[2])
+                self._make_ready(heapq.heappop(self._delayed)[2])
                 timeout = None
+            self._send_ready()
             try:
                 return self._events.get(timeout=timeout)
             except queue.Empty:
                 continue
 
-    def _send(self, call: _Call) -> None:
-        self._running.add(call)
-        call.start(self._start, self._events.put)
+    def _make_ready(self, call: _Call) -> None:
+        heapq.heappush(self._ready, (call.index, call))
+
+    def _send_ready(self) -> None:
+        while self._ready and len(self._running) < self._limit.size:
+            call = heapq.heappop(self._ready)[1]
+            self._running.add(call)
+            call.number = self._limit.sent()
+            call.start(self._start, self._events.put)
 
     def _handle(self, event: ImageError | _Call) -> ImageResult | None:
-        """The result of an image if it has one now. An image just read is sent."""
+        """The result of an image if it has one now. An image just read is to be sent."""
         if isinstance(event, ImageError):
             return ImageResult(event.image, event.index, event)
         if event.future is None:
-            self._send(event)
+            self._make_ready(event)
             return None
         self._running.discard(event)
         if event.future.code() is grpc.StatusCode.OK:
+            self._limit.answered()
             return result_of(event.future.result(), event.name, event.index)
         failure = from_rpc_error(event.future)
+        self._limit.ended(event.number, failure.shed)
         delay = event.schedule.next(failure, event.left_s)
         if delay is None:
             return image_failure(failure, event.name, event.index)

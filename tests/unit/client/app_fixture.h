@@ -31,6 +31,7 @@ class AppTest : public testing::Test {
                                 v1::ExtractFeaturesResponse& out) {
       ++calls_;
       heads_ = in.heads_size();
+      priority_ = in.priority();
       {
         absl::MutexLock lock(&mu_);
         input_ = in.input_options();
@@ -61,7 +62,10 @@ class AppTest : public testing::Test {
         if (in.image().encoded() == "drain") {
           return client::CallError(grpc::StatusCode::UNAVAILABLE, "bye", "DRAINING");
         }
-        if (in.has_config()) map = WantsMap(in.config());
+        if (in.has_config()) {
+          map = WantsMap(in.config());
+          priority_ = in.config().priority();
+        }
         v1::StreamFeaturesResponse out;
         *out.mutable_result() = Result(in.image(), index, map);
         stream.Write(out);
@@ -128,6 +132,7 @@ class AppTest : public testing::Test {
   client::FakeTimer timer_;
   std::atomic<int> calls_ = 0;
   std::atomic<int> heads_ = 0;
+  std::atomic<int> priority_ = -1;  // of the last request
   absl::Mutex mu_;
   v1::Head head_;           // the first one of the last request
   v1::InputOptions input_;  // of the last request

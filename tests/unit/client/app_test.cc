@@ -42,6 +42,25 @@ TEST_F(AppTest, InputOptionsReachTheServer) {
   EXPECT_FALSE(input_.flip());
 }
 
+TEST_F(AppTest, TheShorterSideHasTheNameOfTheApiAndAShortOne) {
+  for (const char* name : {"shorter_side", "shorter"}) {
+    EXPECT_EQ(Run({"extract", Picture("a.png"), "--resize", name}), kExitOk) << err_.str();
+    absl::MutexLock lock(&mu_);
+    EXPECT_EQ(input_.resize(), v1::RESIZE_MODE_SHORTER_SIDE);
+  }
+}
+
+TEST_F(AppTest, PriorityReachesTheServer) {
+  const std::string picture = Picture("a.png");
+  EXPECT_EQ(Run({"extract", picture}), kExitOk);
+  EXPECT_EQ(priority_, v1::PRIORITY_UNSPECIFIED);
+  EXPECT_EQ(Run({"extract", picture, "--priority", "bulk"}), kExitOk);
+  EXPECT_EQ(priority_, v1::PRIORITY_BULK);
+  EXPECT_EQ(Run({"extract", picture, "--stream", "--priority", "interactive"}), kExitOk);
+  EXPECT_EQ(priority_, v1::PRIORITY_INTERACTIVE);
+  EXPECT_EQ(Run({"extract", picture, "--priority", "urgent"}), kExitUsage);
+}
+
 TEST_F(AppTest, ScalesAndFlipReachTheServer) {
   EXPECT_EQ(Run({"extract", Picture("a.png"), "--scales", "1,0.7071,0.5", "--flip"}), kExitOk);
   EXPECT_THAT(input_.scales(), ElementsAre(1, 0.7071f, 0.5f));

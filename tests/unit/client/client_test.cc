@@ -262,6 +262,9 @@ TEST(ClientNobodyTest, OptionsAreChecked) {
   EXPECT_THAT(message({.target = ""}), HasSubstr("target"));
   EXPECT_THAT(message({.deadline = absl::ZeroDuration()}), HasSubstr("deadline must be above 0"));
   EXPECT_THAT(message({.retry = {.max_attempts = 0}}), HasSubstr("max_attempts"));
+  EXPECT_THAT(message({.keepalive = absl::Seconds(9)}),
+              HasSubstr("keepalive must be at least 10s"));
+  EXPECT_EQ(message({.keepalive = absl::InfiniteDuration()}), "");
   EXPECT_THAT(message({.max_response_bytes = int64_t{1} << 31}), HasSubstr("max_response_bytes"));
 }
 

@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--crop", choices=("center", "none"))
     parser.add_argument("--input-size", type=_size, metavar="HxW", help="in pixels, or N for both")
     parser.add_argument("--resize-size", type=int, metavar="PIXELS")
+    parser.add_argument(
+        "--decode",
+        choices=("exact", "scaled"),
+        help="JPEG files in full, or faster at a scale that keeps twice what is needed; default:"
+        " exact",
+    )
     parser.add_argument("--no-exif", action="store_true", help="do not turn pictures upright")
     parser.add_argument("--scales", type=_scales, default=(), metavar="S,S,...")
     parser.add_argument("--flip", action="store_true")
@@ -78,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         default=300.0,
         metavar="SECONDS",
         help="for an image; an overloaded or restarted server is waited for so long; default: 300",
+    )
+    parser.add_argument(
+        "--priority",
+        choices=("interactive", "bulk"),
+        default="bulk",
+        help="whether others go first under load; default: bulk, they do",
     )
     parser.add_argument(
         "--round-robin", action="store_true", help="use all addresses of the target"
@@ -107,6 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
             crop=args.crop,
             input_size=args.input_size,
             resize_size=args.resize_size,
+            decode=args.decode,
             apply_exif=False if args.no_exif else None,
             scales=args.scales,
             flip=args.flip,
@@ -123,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
             id_column=args.id_column,
             concurrency=args.concurrency,
             timeout=args.timeout,
+            priority=args.priority,
             round_robin=args.round_robin,
             part_size=args.part_size,
             progress=not args.quiet,

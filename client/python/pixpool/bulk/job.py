@@ -196,6 +196,7 @@ class Job:
             model_version=spec.model_version,
             input_options=spec.options,
             concurrency=self.server.concurrency,
+            priority=spec.priority,
         )
         for number in numbers:
             results: list[ImageResult] = []

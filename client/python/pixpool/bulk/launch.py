@@ -9,7 +9,7 @@ from typing import TextIO
 
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._head_base import HeadsLike
-from pixpool._request import Options, RequestSpec
+from pixpool._request import Options, Priority, RequestSpec
 from pixpool.bulk.job import Job, Server, Summary
 from pixpool.bulk.on_ray import run_parts
 from pixpool.bulk.outputs import open_output
@@ -30,6 +30,7 @@ def run(
     id_column: str = "",
     concurrency: int = 32,
     timeout: float = 300.0,
+    priority: Priority | None = "bulk",
     round_robin: bool = False,
     part_size: int = 512,
     progress: bool | TextIO = True,
@@ -46,8 +47,9 @@ def run(
         maps of one size.
     column, id_column: of Parquet, the column of images (bytes, paths, or structs of them; default
         "image") and of ids (default: the row's position).
-    concurrency: images under way at once, 1 to 1024.
+    concurrency: images under way at once, 1 to 1024; fewer while the server sheds.
     timeout: seconds for an image, in which an overloaded or restarted server is waited for.
+    priority: as in `Client.extract`; a job can be held back, so it is "bulk" unless told.
     round_robin: spreads calls over all addresses of the target.
     part_size: images in a part, 1 to 100000: what a kill may cost. Fixed when the job begins.
     progress: True: lines on standard error; False: none; or a text file.
@@ -63,7 +65,7 @@ def run(
     """
     if not 1 <= part_size <= 100_000:
         raise ValueError(f"part_size must be 1 to 100000, is {part_size}")
-    spec = RequestSpec.make(heads, model, model_version, input_options)
+    spec = RequestSpec.make(heads, model, model_version, input_options, priority)
     server = Server(target, timeout, concurrency, round_robin)
     out = sys.stderr if progress is True else progress or None
     result = open_output(Path(output))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from pixpool._extras import how_to_install
 from pixpool.bulk.errors import BulkError
 from pixpool.bulk.job import Job
 from pixpool.bulk.parts import Part, Work
@@ -37,7 +38,7 @@ def run_parts(job: Job, numbers: list[int]) -> Iterator[tuple[int, int, int]]:
         import ray
         import ray.data
     except ImportError as error:
-        raise BulkError("--ray needs Ray: pip install 'pixpool[ray]'") from error
+        raise BulkError(f"--ray needs Ray: {how_to_install('ray')}") from error
     if not numbers:
         return
     if not ray.is_initialized():

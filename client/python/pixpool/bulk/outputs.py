@@ -11,6 +11,7 @@ from typing import IO, Any, TypedDict, cast
 
 import numpy as np
 
+from pixpool._extras import how_to_install
 from pixpool.bulk.errors import BulkError
 from pixpool.bulk.parts import HeadLayout, Part, Work, publish
 
@@ -162,7 +163,7 @@ class ParquetOutput(Output):
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise BulkError("Parquet needs pyarrow: pip install 'pixpool[bulk]'") from error
+            raise BulkError(f"Parquet needs pyarrow: {how_to_install('bulk')}") from error
         self._arrow = pyarrow
 
     def about(self) -> About | None:

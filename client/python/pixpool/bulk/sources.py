@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pixpool._extras import how_to_install
 from pixpool._images import Image
 from pixpool._picture_suffixes import PICTURE_SUFFIXES
 from pixpool.bulk.errors import BulkError
@@ -118,7 +119,7 @@ class ParquetColumn(Source):
         try:
             import pyarrow.parquet as parquet
         except ImportError as error:
-            raise BulkError("Parquet needs pyarrow: pip install 'pixpool[bulk]'") from error
+            raise BulkError(f"Parquet needs pyarrow: {how_to_install('bulk')}") from error
         path = path.absolute()
         self._open = parquet.ParquetFile
         self._column = column or "image"

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pixpool._extras import how_to_install
 from pixpool.export.errors import ExportError
 from pixpool.export.extend import PREFIX, base_bundle, extend_bundle, next_version
 from pixpool.export.folder import bundle_dir, existing_bundle
@@ -93,7 +94,7 @@ def _export(args: argparse.Namespace) -> int:
         from pixpool.export.onnx.source import OnnxModel, load_onnx
     except ImportError as error:
         raise ExportError(
-            f"{error}; the exporter needs the extra: pip install pixpool[export]"
+            f"{error}; the exporter needs its extra: {how_to_install('export')}"
         ) from error
     options.threads = torch.get_num_threads()
     # A few passes of one picture: one thread is enough, and beside a busy build far quicker than

@@ -19,6 +19,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from pixpool._extras import how_to_install
 from pixpool.export.errors import ExportError
 from pixpool.export.manifest import Body, EngineEntry, StepEntry
 from pixpool.export.openvino_graph import FLOAT32, openvino_package, save
@@ -198,10 +199,10 @@ def _packages() -> tuple[ModuleType, ModuleType]:
     try:
         import nncf
     except ImportError as error:
-        raise ExportError(f"--int8: {error}; pip install 'pixpool[int8]'") from error
+        raise ExportError(f"--int8: {error}; {how_to_install('int8')}") from error
     if ov is None:
         raise ExportError(
-            "--int8: the package openvino is not installed; pip install 'pixpool[int8]'"
+            f"--int8: the package openvino is not installed; {how_to_install('int8')}"
         )
     nncf.set_log_level(logging.ERROR)
     return nncf, ov

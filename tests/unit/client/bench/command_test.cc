@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "client/cli/bench_flags.h"
 #include "gmock/gmock.h"
 #include "tests/unit/client/app_fixture.h"
 
@@ -95,6 +96,17 @@ TEST_F(BenchCommandTest, StreamsAndSelfTest) {
   EXPECT_THAT(out_.str(), HasSubstr("streams of 1 picture"));
   EXPECT_EQ(Bench({picture, "--requests", "200", "--self-test"}, client::kNobody), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("the load tester's own ceiling"));
+}
+
+TEST_F(BenchCommandTest, PriorityIsAFieldOrAHeaderWhereTheApiHasNone) {
+  EXPECT_EQ(Bench({Picture("a.png"), "--requests", "3", "--priority", "bulk"}), kExitOk);
+  EXPECT_EQ(priority_, v1::PRIORITY_BULK);
+  BenchFlags flags;
+  flags.input.priority = "interactive";
+  EXPECT_THAT(flags.Transport()->headers, testing::IsEmpty());
+  flags.api = "kserve";
+  EXPECT_THAT(flags.Transport()->headers,
+              testing::ElementsAre(testing::Pair("pixpool-priority", "interactive")));
 }
 
 TEST_F(BenchCommandTest, WhatCannotBeDoneIsSaidBeforeTheRun) {

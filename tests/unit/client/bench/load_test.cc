@@ -263,6 +263,37 @@ TEST_F(LoadTest, ABrokenStreamFailsWhatItHeldAndIsOpenedAnew) {
   EXPECT_EQ(result.failures.at({false, "UNAVAILABLE", "DRAINING"}).count, 3u);
 }
 
+TEST_F(LoadTest, WhatALostConnectionHadNotAnsweredIsSentAgain) {
+  std::atomic<int> received = 0;
+  server_.on_stream = [&](client::FakeServer::Stream& stream) {
+    ++calls_;
+    v1::StreamFeaturesRequest in;
+    int64_t index = 0;
+    while (stream.Read(&in)) {
+      if (!in.has_image()) continue;
+      ++received;
+      if (index == 20) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed");
+      v1::StreamFeaturesResponse out;
+      out.mutable_result()->set_index(index++);
+      out.mutable_result()->mutable_features();
+      stream.Write(out);
+    }
+    return grpc::Status::OK;
+  };
+  WorkloadOptions workload;
+  workload.stream = true;
+  RunOptions options = Options();
+  options.load.concurrency = 4;
+  options.load.requests = 200;
+  options.load.duration = absl::InfiniteDuration();
+  const Result result = RunLoad(options, MakeWorkload(workload));
+  EXPECT_EQ(result.latency.count(), 200u);
+  EXPECT_EQ(result.requests_failed, 0u);
+  EXPECT_GE(calls_, 10);
+  EXPECT_GE(result.totals.retries, 9u);
+  EXPECT_GE(result.totals.requests, static_cast<uint64_t>(received));
+}
+
 TEST_F(LoadTest, AStreamThatSaysNothingIsGivenUp) {
   server_.on_stream = [](client::FakeServer::Stream& stream) {
     v1::StreamFeaturesRequest in;

@@ -49,7 +49,7 @@ TEST(RecorderTest, CountsFromTheIntendedTimeAndLeavesTheWarmUpOut) {
 TEST(RecorderTest, FailuresAreCountedByCodeAndReasonAndNotAsLatency) {
   Recorder recorder({}, 2, 0, kForever);
   recorder.Add(Sent(0), absl::UnavailableError("full"), {}, kMs);
-  recorder.Add(Sent(0), absl::UnavailableError("full again"), {}, kMs);
+  recorder.Add(Sent(0), absl::UnavailableError("full again"), {}, 3 * kMs);
   recorder.Add(Sent(0), absl::OkStatus(), Images(1, 1), kMs);
   recorder.Add(Sent(0), absl::OkStatus(), Images(0), kMs);  // says nothing at all
   recorder.AddUnsent(Sent(0));
@@ -63,8 +63,12 @@ TEST(RecorderTest, FailuresAreCountedByCodeAndReasonAndNotAsLatency) {
   const FailureCount& full = result.failures.at({false, "UNAVAILABLE", ""});
   EXPECT_EQ(full.count, 2u);
   EXPECT_EQ(full.example, "full");
+  EXPECT_EQ(full.latency.min(), kMs);
+  EXPECT_EQ(full.latency.max(), 3 * kMs);
+  EXPECT_EQ(result.failures.at({true, "NOT_FOUND", ""}).latency.count(), 1u);
   EXPECT_EQ(result.failures.at({true, "NOT_FOUND", ""}).count, 1u);
   EXPECT_EQ(result.failures.at({false, "CLIENT", "NOT_SENT"}).count, 1u);
+  EXPECT_EQ(result.failures.at({false, "CLIENT", "NOT_SENT"}).latency.count(), 0u);
   EXPECT_EQ(result.totals.requests, 4u);  // what was not sent did not reach the server
 }
 

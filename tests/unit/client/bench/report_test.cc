@@ -38,7 +38,9 @@ Report MakeReport() {
     report.runs.push_back(run);
   }
   report.runs[1].requests_failed = 3;
-  report.runs[1].failures[{false, "UNAVAILABLE", "OVERLOADED"}] = {3, "full <b>"};
+  report.runs[1].failures[{false, "UNAVAILABLE", "OVERLOADED"}] = {3, "full <b>", Histogram()};
+  report.runs[1].failures[{false, "UNAVAILABLE", "OVERLOADED"}].latency.Add(7 * kMs);
+  report.runs[1].failures[{false, "UNKNOWN", "NOT_SENT"}] = {1, "no room", Histogram()};
   report.runs[1].server = ServerSide{4, 10, {{1, 2}, {2, 4}}, 1.5, 3e8, 3};
   report.main_run = 1;
   report.other.requests = 1;
@@ -56,6 +58,8 @@ TEST(ReportTest, Json) {
   EXPECT_EQ(run["requests"], 103);
   EXPECT_EQ(run["failures"][0]["reason"], "OVERLOADED");
   EXPECT_EQ(run["failures"][0]["count"], 3);
+  EXPECT_EQ(run["failures"][0]["latency_ms"]["max"], 7.0);
+  EXPECT_FALSE(run["failures"][1].contains("latency_ms"));  // no time, rather than none at all
   // p99 of 103 requests is the 102nd, and that one failed: no number, and missed.
   EXPECT_TRUE(run["objectives"][0]["latency_ms"].is_null());
   EXPECT_EQ(run["objectives"][0]["met"], false);

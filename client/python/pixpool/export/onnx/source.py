@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pixpool._extras import how_to_install
 from pixpool.export.digest import weights_sha256
 from pixpool.export.errors import ExportError
 from pixpool.export.names import ONNX_KIND, default_name
@@ -64,7 +65,7 @@ def load_onnx(spec: str, weights: Path | None = None, random_weights: bool = Fal
         raise ExportError(f"there is no ONNX file '{path}'; write {ONNX_KIND}:FILE")
     ov = openvino_package()
     if ov is None:
-        raise ExportError(f"{spec} needs the package openvino: pip install 'pixpool[onnx]'")
+        raise ExportError(f"{spec} needs the package openvino: {how_to_install('onnx')}")
     try:
         model = ov.Core().read_model(str(path))
     except Exception as error:

@@ -1,0 +1,50 @@
+#include "server/rpc/priority.h"
+
+#include <iterator>
+#include <string>
+
+#include "server/base/error.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+absl::Status Invalid(const char* field, std::string_view message) {
+  return MakeError({.reason = ErrorReason::kRequestInvalid, .field = field}, message);
+}
+
+}  // namespace
+
+std::optional<Priority> PriorityFromText(std::string_view text) {
+  if (text == "interactive") return Priority::kInteractive;
+  if (text == "bulk") return Priority::kBulk;
+  return std::nullopt;
+}
+
+absl::StatusOr<Priority> PriorityFromMetadata(const grpc::ServerContextBase& context,
+                                              Priority fallback) {
+  const auto [begin, end] = context.client_metadata().equal_range(kPriorityMetadata);
+  if (begin == end) return fallback;
+  const std::string_view text(begin->second.data(), begin->second.size());
+  const std::optional<Priority> priority = PriorityFromText(text);
+  if (priority.has_value() && std::next(begin) == end) return *priority;
+  return Invalid(kPriorityMetadata,
+                 Concat("the metadata entry ", kPriorityMetadata, " is \"", text.substr(0, 64),
+                        "\"; it must be one of interactive and bulk, once"));
+}
+
+absl::StatusOr<Priority> PriorityFromProto(v1::Priority priority, Priority fallback) {
+  switch (priority) {
+    case v1::PRIORITY_UNSPECIFIED:
+      return fallback;
+    case v1::PRIORITY_INTERACTIVE:
+      return Priority::kInteractive;
+    case v1::PRIORITY_BULK:
+      return Priority::kBulk;
+    default:
+      return Invalid("priority",
+                     Concat("priority has the unknown value ", static_cast<int>(priority)));
+  }
+}
+
+}  // namespace pixpool

@@ -1,0 +1,28 @@
+// How urgent a call is: what its request says, else its metadata, else what calls of its kind are.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "grpcpp/server_context.h"
+#include "pixpool/v1/feature_service.pb.h"
+#include "server/base/call_context.h"
+
+namespace pixpool {
+
+// The metadata entry that sets a call's priority.
+inline constexpr char kPriorityMetadata[] = "pixpool-priority";
+
+// "interactive" or "bulk".
+std::optional<Priority> PriorityFromText(std::string_view text);
+
+// What the call's metadata says, `fallback` where they say nothing. REQUEST_INVALID naming
+// `pixpool-priority` for any other text, and for more than one.
+absl::StatusOr<Priority> PriorityFromMetadata(const grpc::ServerContextBase& context,
+                                              Priority fallback);
+
+// `fallback` where it is not set. REQUEST_INVALID naming `priority` for a value that is not known.
+absl::StatusOr<Priority> PriorityFromProto(v1::Priority priority, Priority fallback);
+
+}  // namespace pixpool

@@ -1,0 +1,33 @@
+#include "server/rpc/raw_service.h"
+
+#include <utility>
+
+#include "grpcpp/impl/codegen/server_callback_handlers.h"
+#include "grpcpp/impl/rpc_service_method.h"
+#include "server/base/text.h"
+#include "server/rpc/guard.h"
+#include "server/rpc/refusal.h"
+
+namespace pixpool {
+
+RawService::RawService(std::string_view service, const CallDeps& deps)
+    : service_(service), deps_(deps) {}
+
+void RawService::Serve(RpcMethod method, StartCall start) {
+  using grpc::internal::CallbackBidiHandler;
+  using grpc::internal::RpcServiceMethod;
+  const size_t index = paths_.size();
+  paths_.push_back(Concat("/", service_, "/", RpcMethodName(method)));
+  AddMethod(new RpcServiceMethod(paths_.back().c_str(), grpc::internal::RpcMethod::BIDI_STREAMING,
+                                 nullptr));
+  MarkMethodCallback(
+      static_cast<int>(index),
+      new CallbackBidiHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
+          [start = std::move(start)](grpc::CallbackServerContext* context) -> Reactor* {
+            Reactor* reactor = nullptr;
+            const Thrown thrown = Guard([&] { reactor = start(context); });
+            return thrown == Thrown::kNothing ? reactor : Refuse(BareStatus());
+          }));
+}
+
+}  // namespace pixpool
