@@ -141,6 +141,13 @@ ROWS = {
                 "p95": quantile(0.95, "pixpool_batch_size"),
             },
         ),
+        (
+            "Oldest pass",
+            "s",
+            "What the backbone pass under way has taken. Over --hang-timeout-ms it hangs, and the "
+            "server is not ready.",
+            {"{{instance}}": now("pixpool_oldest_pass_seconds")},
+        ),
     ],
     "Queue and saturation": [
         (

@@ -1,7 +1,9 @@
 #include "server/app/serve.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,6 +34,11 @@
 
 namespace pixpool {
 namespace {
+
+// A pass that has taken this many times what it may will not end: only a restart helps.
+constexpr double kHopeless = 6;
+// How long calls that were cut may take to come to their end; gRPC waits for them for ever.
+constexpr auto kLastPatience = std::chrono::seconds(5);
 
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
@@ -73,6 +80,8 @@ class Process {
     ready_.Add("models", [this] {
       return registry_.AllReady() ? absl::OkStatus() : absl::UnavailableError("not all are loaded");
     });
+    ready_.Add("backbone", [this] { return pipeline_.Progress(); });
+    live_.Add("backbone", [this] { return pipeline_.Progress(kHopeless); });
   }
 
   ~Process() {
@@ -135,10 +144,11 @@ class Process {
     if (delay > delay.zero()) stop.WaitFor(delay);
     stop.Release();
     const bool finished = pipeline_.Drain(absl::FromChrono(config_.process.drain_timeout.value()));
+    if (!finished) EndAfter(kLastPatience);
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
-    if (!finished) pipeline_.Drain(absl::Seconds(5));
+    if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow();
     Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", {{"finished", finished}});
     return finished;
   }
@@ -156,6 +166,20 @@ class Process {
     readings.connections = grpc_->connections();
     readings.connections_capacity = grpc_->connection_capacity();
     return readings;
+  }
+
+  // Ends the process without waiting for its threads, of which one hangs.
+  [[noreturn]] static void EndNow() {
+    Log(LogLevel::kWarning, "stopped", {{"finished", false}});
+    StopLog();
+    std::_Exit(1);
+  }
+
+  static void EndAfter(std::chrono::seconds wait) {
+    std::thread([wait] {
+      std::this_thread::sleep_for(wait);
+      EndNow();
+    }).detach();
   }
 
   // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <new>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
@@ -16,9 +17,21 @@ namespace {
 
 constexpr size_t kBlockBytes = 1 << 20;
 
-// OpenSSL would look it up by name, under locks, for every digest.
+// With good arguments OpenSSL fails for want of memory only.
+void Check(bool good) {
+  if (!good) throw std::bad_alloc();
+}
+
+const EVP_MD* FetchSha256() {
+  const EVP_MD* const digest = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  Check(digest != nullptr);
+  return digest;
+}
+
+// OpenSSL would look it up by name, under locks, for every digest. Where that throws, the next call
+// tries again.
 const EVP_MD* Sha256() {
-  static const EVP_MD* const kDigest = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  static const EVP_MD* const kDigest = FetchSha256();
   return kDigest;
 }
 
@@ -26,15 +39,17 @@ const EVP_MD* Sha256() {
 class Hasher {
  public:
   Hasher() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), Sha256(), nullptr);
+    Check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), Sha256(), nullptr) == 1);
   }
 
-  void Update(const void* data, size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
+  void Update(const void* data, size_t size) {
+    Check(EVP_DigestUpdate(context_.get(), data, size) == 1);
+  }
 
   std::string Finish() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
     unsigned int size = 0;
-    EVP_DigestFinal_ex(context_.get(), digest.data(), &size);
+    Check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1);
     return absl::BytesToHexString(
         absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
   }

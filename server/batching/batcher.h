@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
@@ -51,16 +52,18 @@ inline size_t FairShare(size_t tasks, size_t idle, size_t max_batch_size) {
 template <typename Task>
 class Batcher {
  public:
-  // Takes the task by reference; true means that it was disposed of and is to be left out.
+  // Takes the task by reference; true means that it was disposed of and is to be left out. Must not
+  // throw.
   using Drop = absl::AnyInvocable<bool(Task&)>;
 
   Batcher(BatcherOptions options, const Clock* clock, Drop drop);
 
   // Adds a task. `group` is any ordered key. Returns false, leaving `task` as it is, after Close.
+  // Throws std::bad_alloc, likewise leaving `task` as it is.
   bool Submit(size_t group, Task& task, bool urgent = false);
 
   // Blocks until a task waits or the batcher is closed and empty (nullopt). Batches are never
-  // empty.
+  // empty. Throws std::bad_alloc before it takes a task.
   std::optional<std::vector<Task>> Next();
 
   void Close();
@@ -73,9 +76,9 @@ class Batcher {
 
  private:
   struct Entry {
-    uint64_t number;  // order of arrival
+    uint64_t number = 0;  // order of arrival
     TimePoint arrival;
-    bool urgent;
+    bool urgent = false;
     Task task;
   };
   // Never empty; the urgent ones first, each kind in order of arrival.
@@ -122,12 +125,21 @@ template <typename Task>
 bool Batcher<Task>::Submit(size_t group, Task& task, bool urgent) {
   absl::MutexLock lock(&mu_);
   if (closed_) return false;
-  Group& entries = groups_[group];
-  auto place = entries.end();
-  if (urgent) {
-    place = std::find_if(entries.begin(), entries.end(), [](const Entry& e) { return !e.urgent; });
+  const auto own = groups_.try_emplace(group).first;
+  Group& entries = own->second;
+  try {
+    entries.emplace_back();
+  } catch (...) {
+    if (entries.empty()) groups_.erase(own);
+    throw;
   }
-  entries.insert(place, Entry{submitted_++, clock_->Now(), urgent, std::move(task)});
+  const auto last = std::prev(entries.end());
+  *last = Entry{submitted_++, clock_->Now(), urgent, std::move(task)};
+  if (urgent) {
+    const auto place =
+        std::find_if(entries.begin(), last, [](const Entry& e) { return !e.urgent; });
+    std::rotate(place, last, entries.end());
+  }
   return true;
 }
 
@@ -137,6 +149,7 @@ std::optional<std::vector<Task>> Batcher<Task>::Next() {
     return !groups_.empty() || closed_;
   };
   std::vector<Task> batch;
+  batch.reserve(max_batch_size_);  // nothing below takes memory
   for (;;) {
     size_t key = 0;
     {

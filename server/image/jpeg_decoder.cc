@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>  // jpeglib.h needs it
+#include <memory>
 #include <new>
 
 #include <jerror.h>
 #include <jpeglib.h>
+#include <pthread.h>
 
 namespace pixpool {
 namespace {
@@ -40,9 +42,12 @@ class Decoder {
 
   std::string Decode(const JpegJob& job, uint8_t* pixels, uint8_t* spare) {
     if (Run(job, pixels, spare)) return "";
-    const bool out_of_memory = errors_.msg_code == JERR_OUT_OF_MEMORY;
+    if (errors_.msg_code == JERR_OUT_OF_MEMORY) {
+      jpeg_destroy_decompress(&lib_);  // it may be half made
+      created_ = false;
+      throw std::bad_alloc();
+    }
     jpeg_abort_decompress(&lib_);
-    if (out_of_memory) throw std::bad_alloc();
     return message_;
   }
 
@@ -135,6 +140,21 @@ class Decoder {
   char message_[JMSG_LENGTH_MAX] = {};
 };
 
+// The decoder of the calling thread. Not thread_local: where there is no memory to register its
+// destructor, the C library ends the process.
+Decoder& ThreadDecoder() {
+  static const pthread_key_t key = [] {
+    pthread_key_t made;
+    const auto destroy = [](void* decoder) { delete static_cast<Decoder*>(decoder); };
+    if (pthread_key_create(&made, destroy) != 0) throw std::bad_alloc();
+    return made;
+  }();
+  if (void* const decoder = pthread_getspecific(key)) return *static_cast<Decoder*>(decoder);
+  auto made = std::make_unique<Decoder>();
+  if (pthread_setspecific(key, made.get()) != 0) throw std::bad_alloc();
+  return *made.release();
+}
+
 int64_t Area(int width, int height) { return int64_t{width} * height; }
 
 }  // namespace
@@ -159,8 +179,7 @@ Region JpegWindow(const JpegLayout& layout, int divisor, Size size, const Region
 }
 
 std::string DecodeJpegPart(const JpegJob& job, uint8_t* pixels, uint8_t* spare) {
-  thread_local Decoder decoder;
-  return decoder.Decode(job, pixels, spare);
+  return ThreadDecoder().Decode(job, pixels, spare);
 }
 
 }  // namespace pixpool

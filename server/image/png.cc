@@ -4,6 +4,7 @@
 
 #include <csetjmp>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -55,6 +56,7 @@ struct PngReader {
   const char* next;
   size_t left;
   char error[120] = "";
+  bool out_of_memory = false;
   int channels = 0;  // of the rows that libpng gives: 3, or 4 if alpha is wanted and there
   int passes = 1;
 };
@@ -67,6 +69,15 @@ void OnError(png_structp png, png_const_charp message) {
 
 void OnWarning(png_structp, png_const_charp) {}
 
+// libpng's own, but for the note: its message for want of memory looks like any other.
+png_voidp OnAllocate(png_structp png, png_alloc_size_t size) {
+  void* const memory = std::malloc(size);
+  if (memory == nullptr) static_cast<PngReader*>(png_get_mem_ptr(png))->out_of_memory = true;
+  return memory;
+}
+
+void OnFree(png_structp, png_voidp memory) { std::free(memory); }
+
 void OnRead(png_structp png, png_bytep out, size_t size) {
   auto* reader = static_cast<PngReader*>(png_get_io_ptr(png));
   if (size > reader->left) png_error(png, "it is truncated");
@@ -76,7 +87,8 @@ void OnRead(png_structp png, png_bytep out, size_t size) {
 }
 
 PngReader::PngReader(std::string_view bytes)
-    : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, this, OnError, OnWarning)),
+    : png(png_create_read_struct_2(PNG_LIBPNG_VER_STRING, this, OnError, OnWarning, this,
+                                   OnAllocate, OnFree)),
       next(bytes.data()),
       left(bytes.size()) {
   if (png != nullptr) info = png_create_info_struct(png);
@@ -143,6 +155,12 @@ bool ReadPixels(PngReader* reader, Image* image, uint8_t* scratch,
   return true;
 }
 
+// Why the decoding ended.
+absl::Status Failure(const PngReader& reader) {
+  if (reader.out_of_memory) throw std::bad_alloc();
+  return Undecodable(ImageFormat::kPng, reader.error);
+}
+
 bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kMagic; }
 
 absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
@@ -164,7 +182,7 @@ absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& heade
   PngReader reader(bytes);
   if (!Start(&reader, static_cast<png_uint_32>(header.width),
              static_cast<png_uint_32>(header.height), options.background.has_value())) {
-    return Undecodable(ImageFormat::kPng, reader.error);
+    return Failure(reader);
   }
   Image image(header.width, header.height);
   std::unique_ptr<uint8_t[]> scratch;
@@ -175,7 +193,7 @@ absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& heade
   const std::array<uint8_t, 3>* background =
       options.background.has_value() ? &*options.background : nullptr;
   if (!ReadPixels(&reader, &image, scratch.get(), background)) {
-    return Undecodable(ImageFormat::kPng, reader.error);
+    return Failure(reader);
   }
   return image;
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <new>
 
 #include "server/base/status_macros.h"
 #include "server/image/alpha.h"
@@ -68,23 +69,32 @@ struct Frame {
   bool has_alpha = false;
 };
 
+// Decodes to `target`, of `size` bytes in rows of `stride`.
+absl::Status DecodeInto(std::string_view data, WEBP_CSP_MODE mode, uint8_t* target, size_t size,
+                        size_t stride) {
+  WebPDecoderConfig config;
+  if (WebPInitDecoderConfig(&config) == 0) {
+    return absl::InternalError("libwebp is not the one that it was built with");
+  }
+  config.output.colorspace = mode;
+  config.output.is_external_memory = 1;
+  config.output.u.RGBA = {target, static_cast<int>(stride), size};
+  const VP8StatusCode code = WebPDecode(Data(data), data.size(), &config);
+  if (code == VP8_STATUS_OUT_OF_MEMORY) throw std::bad_alloc();
+  if (code != VP8_STATUS_OK) return Undecodable(ImageFormat::kWebp, "its data is damaged");
+  return absl::OkStatus();
+}
+
 absl::Status DecodeFrame(const Frame& frame, const DecodeOptions& options, Image* image) {
   const size_t offset = image->stride() * static_cast<size_t>(frame.y) + size_t{3} * frame.x;
   uint8_t* target = image->data() + offset;
   if (!frame.has_alpha || !options.background.has_value()) {
-    if (WebPDecodeRGBInto(Data(frame.data), frame.data.size(), target, image->byte_size() - offset,
-                          static_cast<int>(image->stride())) == nullptr) {
-      return Undecodable(ImageFormat::kWebp, "its data is damaged");
-    }
-    return absl::OkStatus();
+    return DecodeInto(frame.data, MODE_RGB, target, image->byte_size() - offset, image->stride());
   }
   const size_t row_size = static_cast<size_t>(frame.width) * 4;
   const size_t size = row_size * static_cast<size_t>(frame.height);
   const std::unique_ptr<uint8_t[]> rgba(new uint8_t[size]);
-  if (WebPDecodeRGBAInto(Data(frame.data), frame.data.size(), rgba.get(), size,
-                         static_cast<int>(row_size)) == nullptr) {
-    return Undecodable(ImageFormat::kWebp, "its data is damaged");
-  }
+  PIXPOOL_RETURN_IF_ERROR(DecodeInto(frame.data, MODE_RGBA, rgba.get(), size, row_size));
   for (int y = 0; y < frame.height; ++y) {
     CompositeRow(rgba.get() + row_size * static_cast<size_t>(y), frame.width, *options.background,
                  target + image->stride() * static_cast<size_t>(y));

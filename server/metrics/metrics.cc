@@ -94,6 +94,8 @@ constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::connections, "pixpool_connections", "Connections of the gRPC port."},
     {&GaugeReadings::connections_capacity, "pixpool_connections_limit",
      "Most connections that the gRPC port keeps."},
+    {&GaugeReadings::oldest_pass_seconds, "pixpool_oldest_pass_seconds",
+     "Time that the oldest backbone pass under way has taken, 0 where there is none."},
 };
 static_assert(std::size(kGauges) * sizeof(double) == sizeof(GaugeReadings),
               "every member of GaugeReadings is a double and has its row");

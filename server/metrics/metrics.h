@@ -138,6 +138,7 @@ struct GaugeReadings {
   double reply_threads = 0;
   double connections = 0;
   double connections_capacity = 0;
+  double oldest_pass_seconds = 0;  // what the oldest backbone pass under way has taken
 };
 
 // The process's metrics. Thread-safe; every method is non-blocking and cheap but Scrape.

@@ -95,7 +95,8 @@ class TorchModel final : public Model {
                                                       " pictures of ", width, " x ", height,
                                                       " pixels: ", maps.status().message()));
         }
-        PIXPOOL_RETURN_IF_ERROR(CheckMaps(*maps, static_cast<int64_t>(tasks.size())));
+        PIXPOOL_RETURN_IF_ERROR(CheckMaps(*maps, layers, inputs));
+        PIXPOOL_RETURN_IF_ERROR(CheckFinite(*maps));
       }
     }
     return absl::OkStatus();
@@ -108,11 +109,14 @@ class TorchModel final : public Model {
     const Clock* clock = Clock::Real();
     const TimePoint start = clock->Now();
     PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
+    const std::vector<int> layers = WantedLayers(tasks);
     PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps,
                              backbone_->Run({.instance = place.instance,
                                              .images = inputs,
-                                             .layers = WantedLayers(tasks),
+                                             .layers = layers,
                                              .threads = ThreadsFor(place)}));
+    // A graph may do something else for each input.
+    PIXPOOL_RETURN_IF_ERROR(CheckMaps(maps, layers, inputs));
     Synchronize(c10::Device(info_.device));
     const TimePoint middle = clock->Now();
     RunHeads(maps, tensors_, info_.layers, tasks, results);
@@ -132,24 +136,45 @@ class TorchModel final : public Model {
     c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
   }
 
-  absl::Status CheckMaps(const std::vector<at::Tensor>& maps, int64_t batch) const {
+  // Whether the maps of these layers have the form that everything after them counts on.
+  absl::Status CheckMaps(const std::vector<at::Tensor>& maps, const std::vector<int>& layers,
+                         const at::Tensor& inputs) const {
     if (maps.size() != info_.layers.size()) {
       return absl::FailedPreconditionError(Concat("the graph gives ", maps.size(),
                                                   " maps, the manifest has ", info_.layers.size(),
                                                   " layers"));
     }
-    for (size_t i = 0; i < maps.size(); ++i) {
-      const at::Tensor& map = maps[i];
-      const LayerInfo& layer = info_.layers[i];
+    for (const int i : layers) {
+      const at::Tensor& map = maps[static_cast<size_t>(i)];
+      const LayerInfo& layer = info_.layers[static_cast<size_t>(i)];
+      if (!map.defined() || map.scalar_type() != at::kFloat) {
+        return absl::FailedPreconditionError(
+            Concat("layer '", layer.name, "' is no map of float32"));
+      }
+      const int64_t batch = inputs.size(0);
       if (map.dim() != 4 || map.size(0) != batch || map.size(1) != layer.channels ||
-          map.numel() == 0) {
+          map.numel() == 0 || map.size(2) > MostCells(inputs.size(1), layer) ||
+          map.size(3) > MostCells(inputs.size(2), layer)) {
         std::string shape;
         for (int64_t side : map.sizes()) shape += Concat(shape.empty() ? "" : ", ", side);
-        return absl::FailedPreconditionError(Concat("layer '", layer.name, "' has shape [", shape,
-                                                    "], the manifest says [", batch, ", ",
-                                                    layer.channels, ", height, width]"));
+        return absl::FailedPreconditionError(
+            Concat("layer '", layer.name, "' has shape [", shape, "], the manifest says [", batch,
+                   ", ", layer.channels, ", height, width] and a stride of ", layer.stride));
       }
-      if (!at::isfinite(map).all().item<bool>()) {
+    }
+    return absl::OkStatus();
+  }
+
+  // A map's side is the input's by the layer's stride. What that makes of odd sides is the graph's
+  // business; twice as much is nonsense, and more than the request was priced at.
+  static int64_t MostCells(int64_t side, const LayerInfo& layer) {
+    return 2 * (side / layer.stride + 1);
+  }
+
+  absl::Status CheckFinite(const std::vector<at::Tensor>& maps) const {
+    for (size_t i = 0; i < maps.size(); ++i) {
+      if (!at::isfinite(maps[i]).all().item<bool>()) {
+        const LayerInfo& layer = info_.layers[i];
         return absl::FailedPreconditionError(
             Concat("layer '", layer.name, "' has values that are not finite on a grey picture"));
       }

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -115,7 +115,8 @@ class Admission {
   mutable absl::Mutex mu_;
   Usage usage_ ABSL_GUARDED_BY(mu_);
   Usage bulk_ ABSL_GUARDED_BY(mu_);  // the part of it that is bulk
-  absl::flat_hash_map<std::string, int64_t> callers_ ABSL_GUARDED_BY(mu_);  // their requests
+  // Their requests. absl's tables do not survive a failed allocation.
+  std::map<std::string, int64_t> callers_ ABSL_GUARDED_BY(mu_);
   OverloadControl overload_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };

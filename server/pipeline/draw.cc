@@ -3,6 +3,7 @@
 #include <string>
 
 #include "server/base/error.h"
+#include "server/base/guarded.h"
 #include "server/image/heatmap.h"
 
 namespace pixpool {
@@ -49,6 +50,20 @@ absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image) {
     output.shape.clear();
   }
   return absl::OkStatus();
+}
+
+void DrawImage(const ImageWork& image, Metrics* metrics, const Clock* clock) {
+  const RequestWork& work = *image.work;
+  const TimePoint start = clock->Now();
+  FailImageUnlessOk(image, Guarded("draw_failed", "a class activation map failed", [&] {
+                      absl::Status status = work.context().Check(start, "draw");
+                      if (status.ok()) return DrawActivationMaps(work, image.state());
+                      metrics->Cancelled(Stage::kDraw, CancelReason(status));
+                      return status;
+                    }));
+  const TimeDuration took = clock->Now() - start;
+  StageSlot(image.state().features, Stage::kDraw) = took;
+  metrics->StageTime(Stage::kDraw, ToSeconds(took));
 }
 
 }  // namespace pixpool

@@ -1,12 +1,49 @@
 #include "server/pipeline/model_runner.h"
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <utility>
 
+#include "server/base/guarded.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
 
 namespace pixpool {
+namespace {
+
+constexpr char kModelFailed[] = "the model failed";
+
+// How long an instance waits for memory.
+constexpr auto kMemoryPause = std::chrono::milliseconds(10);
+
+PassWork WorkOf(const std::vector<ImageWork>& batch, const std::vector<LayerInfo>& layers) {
+  PassWork work;
+  for (const ImageWork& image : batch) {
+    const int64_t height = image.input.height();
+    const int64_t width = image.input.width();
+    work.pixels += height * width;
+    for (const HeadSpec& head : *image.work->result.heads) {
+      const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
+      work.head_operations +=
+          HeadOperations(head, layer.channels, height / layer.stride + 1, width / layer.stride + 1);
+    }
+  }
+  return work;
+}
+
+std::vector<ModelTask> Tasks(const std::vector<ImageWork>& batch) {
+  std::vector<ModelTask> tasks;
+  tasks.reserve(batch.size());
+  for (const ImageWork& image : batch) {
+    tasks.push_back({.input = &image.input,
+                     .heads = *image.work->result.heads,
+                     .one_of_several = image.one_of_several()});
+  }
+  return tasks;
+}
+
+}  // namespace
 
 ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const PipelineOptions& options,
                          const std::atomic<int>* preparing, Metrics* metrics, const Clock* clock,
@@ -16,29 +53,45 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
       clock_(clock),
       complete_(std::move(complete)),
       preparing_(preparing),
+      watch_(model_->model->instance_count(), options.hang_timeout.value(),
+             int64_t{model_->info().input.height} * model_->info().input.width),
       batcher_({.max_batch_size =
                     std::min(options.max_batch_size.value(), model_->model->useful_batch_size()),
                 .max_delay = options.max_batch_delay.value()},
                clock, [this](ImageWork& image) { return DropIfOver(image); }) {
-  for (int i = 0; i < model_->model->instance_count(); ++i) {
-    threads_.emplace_back([this, i] { InstanceLoop(i); });
+  try {
+    for (int i = 0; i < model_->model->instance_count(); ++i) {
+      threads_.emplace_back([this, i] { InstanceLoop(i); });
+    }
+  } catch (...) {
+    Stop();
+    throw;
   }
 }
 
-ModelRunner::~ModelRunner() {
+ModelRunner::~ModelRunner() { Stop(); }
+
+void ModelRunner::Stop() {
   batcher_.Close();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void ModelRunner::Submit(ImageWork image) {
-  if (batcher_.Submit(BatchGroup(image.slot().input), image, image.urgent)) return;
-  // Only reached when an image is submitted while the process stops.
-  image.slot().status = MakeError(ErrorReason::kDraining, "the server is stopping");
+  absl::Status status = Guarded("submit_failed", kModelFailed, [&] {
+    if (batcher_.Submit(BatchGroup(image.slot().input), image, image.urgent))
+      return absl::OkStatus();
+    // Only reached when an image is submitted while the process stops.
+    return MakeError(ErrorReason::kDraining, "the server is stopping");
+  });
+  if (status.ok()) return;
+  image.slot().status = std::move(status);
   complete_(std::move(image));
 }
 
 bool ModelRunner::DropIfOver(ImageWork& image) {
-  const absl::Status status = image.work->context().Check(clock_->Now(), "batch");
+  const absl::Status status = Guarded("batch_failed", kModelFailed, [&] {
+    return image.work->context().Check(clock_->Now(), "batch");
+  });
   if (status.ok()) return false;
   DropImage(image, status, Stage::kBatchWait, metrics_);
   complete_(std::move(image));
@@ -46,34 +99,55 @@ bool ModelRunner::DropIfOver(ImageWork& image) {
 }
 
 void ModelRunner::InstanceLoop(int instance) {
-  SetThreadName(Concat("instance-", instance));
-  model_->model->EnterInstanceThread(instance);
-  while (auto batch = batcher_.Next()) RunBatch(instance, *std::move(batch));
+  const auto enter = [&] {
+    SetThreadName(Concat("instance-", instance));
+    model_->model->EnterInstanceThread(instance);
+    return absl::OkStatus();
+  };
+  while (absl::IsUnavailable(Guarded("instance_failed", kModelFailed, enter))) {
+    std::this_thread::sleep_for(kMemoryPause);
+  }
+  for (;;) {
+    std::optional<std::vector<ImageWork>> batch;
+    const absl::Status formed = Guarded("batch_failed", kModelFailed, [&] {
+      batch = batcher_.Next();
+      return absl::OkStatus();
+    });
+    if (!formed.ok()) {
+      std::this_thread::sleep_for(kMemoryPause);  // no task was taken
+    } else if (batch) {
+      RunBatch(instance, *std::move(batch));
+    } else {
+      return;
+    }
+  }
 }
 
 void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const TimePoint start = clock_->Now();
-  std::vector<ModelTask> tasks;
-  tasks.reserve(batch.size());
   for (ImageWork& image : batch) {
     image.place.reset();  // the next picture may be decoded
     // Between the check when the batch was formed and now.
-    if (!image.work->context().Check(start, "backbone").ok()) {
-      metrics_->WastedWork(Stage::kBackbone);
-    }
+    const absl::Status over = Guarded("batch_failed", kModelFailed, [&] {
+      return image.work->context().Check(start, "backbone");
+    });
+    if (!over.ok()) metrics_->WastedWork(Stage::kBackbone);
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
     metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
-    tasks.push_back({.input = &image.input,
-                     .heads = *image.work->result.heads,
-                     .one_of_several = image.one_of_several()});
   }
-  std::vector<ModelResult> results(batch.size());
+  std::vector<ModelResult> results;
   ModelRunTimes times;
   const int count = static_cast<int>(batch.size());
   const int running = running_.fetch_add(count) + count;
   const BatchPlace place = {.instance = instance,
                             .pictures_in_flight = running + batcher_.depth() + preparing_->load()};
-  model_->model->RunBatch(place, tasks, absl::MakeSpan(results), &times);
+  watch_.Begin(instance, start, WorkOf(batch, model_->info().layers));
+  const absl::Status status = Guarded("batch_failed", kModelFailed, [&] {
+    results.resize(batch.size());
+    model_->model->RunBatch(place, Tasks(batch), absl::MakeSpan(results), &times);
+    return absl::OkStatus();
+  });
+  watch_.End(instance, clock_->Now());
   running_.fetch_sub(count);
 
   metrics_->BatchSize(count);
@@ -81,8 +155,8 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   metrics_->StageTime(Stage::kHeads, ToSeconds(times.heads));
   for (size_t i = 0; i < batch.size(); ++i) {
     ImageFeatures& slot = batch[i].slot();
-    slot.status = std::move(results[i].status);
-    slot.outputs = std::move(results[i].outputs);
+    slot.status = status.ok() ? std::move(results[i].status) : status;
+    if (slot.status.ok()) slot.outputs = std::move(results[i].outputs);
     StageSlot(slot, Stage::kBackbone) = times.backbone;
     StageSlot(slot, Stage::kHeads) = times.heads;
     if (slot.status.ok()) {

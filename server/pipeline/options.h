@@ -193,6 +193,21 @@ struct PipelineOptions {
       .max = 10'000,
   };
   Option<std::chrono::milliseconds, kMaxBatchDelay> max_batch_delay;
+
+  static constexpr OptionSpec kHangTimeout = {
+      .group = kBatchingGroup,
+      .place = 3,
+      .flag = "--hang-timeout-ms",
+      .value_name = "MS",
+      .help =
+          "Longest time that a backbone pass of the recipe's size may take before the server "
+          "says that it is not ready; larger inputs have more. 0: for ever.",
+      .kind = OptionKind::kNumber,
+      .initial = 5000,
+      .min = 0,
+      .max = 600'000,
+  };
+  Option<std::chrono::milliseconds, kHangTimeout> hang_timeout;
 };
 
 }  // namespace pixpool

@@ -3,9 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 
@@ -87,7 +87,8 @@ class OverloadControl {
 
   std::array<int, 2> images_{};  // in flight, by priority
   std::array<double, 2> backlog_{};
-  absl::flat_hash_map<std::string, int> callers_;  // their interactive images in flight
+  // Their interactive images in flight. absl's tables do not survive a failed allocation.
+  std::map<std::string, int> callers_;
   double in_service_;  // images that threads work on while others wait, averaged
   double drain_rate_;  // seconds of work done in a second while others wait
   TimePoint overloaded_until_{};

@@ -7,14 +7,16 @@
 // Pool goes the short way of tensor_pooler.cc.
 #include "server/pipeline/pipeline.h"
 
-#include <exception>
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/cpu_quota.h"
-#include "server/base/log.h"
+#include "server/base/guarded.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
@@ -31,8 +33,11 @@
 namespace pixpool {
 namespace {
 
-constexpr std::string_view kRaw =
-    "raw";  // what is counted for pixels, next to the formats of files
+constexpr auto kDrainLook = std::chrono::milliseconds(2);
+
+// What clients read where a stage threw.
+constexpr char kRequestFailed[] = "the request failed";
+constexpr char kImageFailed[] = "the image could not be processed";
 
 // The options with what the process decides for 0.
 PipelineOptions Resolved(PipelineOptions options) {
@@ -56,12 +61,10 @@ class Pipeline::Impl {
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
         pooler_(options_, &admission_, &queue_, &times_, metrics_, clock_) {
     std::vector<std::string_view> formats = FormatNames();
-    formats.push_back(kRaw);
+    formats.push_back(kRawFormat);
     metrics_->DeclareFormats(formats);
     for (int i = 0; i < options_.decode_threads; ++i) {
-      decode_pool_->Schedule([this] {
-        while (auto ready = queue_.Next()) std::move(ready->work)(std::move(ready->turn));
-      });
+      decode_pool_->Schedule([this] { queue_.Serve(); });
     }
   }
 
@@ -74,14 +77,19 @@ class Pipeline::Impl {
   }
 
   void Extract(ExtractRequest request, ExtractDone done) {
-    auto work = std::make_shared<RequestWork>();
-    work->request = std::move(request);
-    work->done = std::move(done);
-    if (absl::Status status = Admit(work.get()); !status.ok()) {
-      work->result.status = std::move(status);
-      work->done(std::move(work->result));
-      return;
+    std::shared_ptr<RequestWork> work;
+    absl::Status status = Guarded("admit_failed", kRequestFailed, [&] {
+      work = std::make_shared<RequestWork>();
+      work->request = std::move(request);
+      return Admit(work.get());
+    });
+    if (!status.ok()) {
+      ExtractResult refused;
+      if (work != nullptr) refused = std::move(work->result);
+      refused.status = std::move(status);
+      return done(std::move(refused));
     }
+    work->done = std::move(done);
     Queue(work);
   }
 
@@ -96,7 +104,25 @@ class Pipeline::Impl {
 
   bool Drain(absl::Duration timeout) {
     admission_.Close();
-    return admission_.WaitUntilIdle(timeout);
+    // By the steady clock: absl waits by the wall clock, which may jump.
+    const auto end = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
+    while (admission_.usage().requests > 0) {
+      if (std::chrono::steady_clock::now() >= end) return false;
+      std::this_thread::sleep_for(kDrainLook);
+    }
+    return true;
+  }
+
+  absl::Status Progress(double times) const {
+    const TimePoint now = clock_->Now();
+    absl::MutexLock lock(&mu_);
+    for (const auto& [model, runner] : runners_) {
+      if (runner->watch().TimeUsed(now) <= times) continue;
+      const double seconds = ToSeconds(runner->watch().Oldest(now));
+      return absl::UnavailableError(Concat("a pass of model ", model->info().name, " has taken ",
+                                           static_cast<int64_t>(seconds), " s"));
+    }
+    return absl::OkStatus();
   }
 
   const PipelineOptions& options() const { return options_; }
@@ -117,10 +143,13 @@ class Pipeline::Impl {
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
+    const TimePoint now = clock_->Now();
     absl::MutexLock lock(&mu_);
     for (const auto& [model, runner] : runners_) {
       g.queue_depth += runner->depth();
       g.instance_threads += runner->thread_count();
+      g.oldest_pass_seconds =
+          std::max(g.oldest_pass_seconds, ToSeconds(runner->watch().Oldest(now)));
     }
     return g;
   }
@@ -132,7 +161,7 @@ class Pipeline::Impl {
     PIXPOOL_RETURN_IF_ERROR(request.context->Check(clock_->Now(), "admission"));
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
     absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
-    CountPictures(*work);
+    CountPictures(*work, metrics_);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
     cost->images = 0;
     for (ImageState& image : work->images) {
@@ -154,19 +183,6 @@ class Pipeline::Impl {
                times_.Predict(work.result.model.get(), Area(image.features.input));
   }
 
-  // Counts the pictures whose headers could be read, by format and size.
-  void CountPictures(const RequestWork& work) {
-    for (const ImageState& image : work.images) {
-      const ImageHeader& header = image.header;
-      if (header.width == 0) continue;
-      const ImageInput& source = *image.source;
-      metrics_->ImageSeen(
-          source.is_raw ? kRaw : FormatName(header.format),
-          static_cast<double>(source.is_raw ? source.raw.size() : source.encoded.size()),
-          static_cast<double>(header.width) * header.height);
-    }
-  }
-
   void Queue(const std::shared_ptr<RequestWork>& work) {
     // One more than there are images, so that the request cannot end while it is being queued.
     work->remaining.store(static_cast<int>(work->images.size()) + 1);
@@ -176,22 +192,33 @@ class Pipeline::Impl {
         continue;
       }
       preparing_.fetch_add(1);
-      const CallContext& call = work->context();
-      queue_.Push({.lane = work->result.model.get(),
-                   .window = WindowOf(*work->result.model),
-                   .priority = call.priority(),
-                   .caller = call.caller(),
-                   .work = [this, work, index = static_cast<int>(i)](WorkQueue::Turn turn) {
-                     Prepare({.work = work,
-                              .index = index,
-                              .pass = 0,
-                              .input = {},
-                              .ready = {},
-                              .urgent = turn.urgent,
-                              .place = std::move(turn.place)});
-                   }});
+      const absl::Status queued =
+          Guarded("queue_failed", kRequestFailed, [&] { return Push(work, static_cast<int>(i)); });
+      if (queued.ok()) continue;
+      preparing_.fetch_sub(1);
+      const ImageWork image = {.work = work, .index = static_cast<int>(i)};
+      image.slot().status = queued;
+      FailPasses(image);
     }
     FinishOne(work);
+  }
+
+  absl::Status Push(const std::shared_ptr<RequestWork>& work, int index) {
+    const CallContext& call = work->context();
+    queue_.Push({.lane = work->result.model.get(),
+                 .window = WindowOf(*work->result.model),
+                 .priority = call.priority(),
+                 .caller = call.caller(),
+                 .work = [this, work, index](WorkQueue::Turn turn) {
+                   Prepare({.work = work,
+                            .index = index,
+                            .pass = 0,
+                            .input = {},
+                            .ready = {},
+                            .urgent = turn.urgent,
+                            .place = std::move(turn.place)});
+                 }});
+    return absl::OkStatus();
   }
 
   // How many pictures may be between the queue and a model's backbone: what its instances take at
@@ -206,24 +233,25 @@ class Pipeline::Impl {
     absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
     const TimePoint start = clock_->Now();
     RecordStage(image, Stage::kQueue, start - image.work->admitted);
-    absl::Status status = image.work->context().Check(start, "decode");
+    absl::Status status = Guarded("prepare_failed", kImageFailed,
+                                  [&] { return image.work->context().Check(start, "decode"); });
     if (!status.ok()) {
       DropImage(image, status, Stage::kDecode, metrics_);
       return FailPasses(image);
     }
     std::vector<ImageWork> passes;
-    try {
-      status = DecodeAndPreprocess(image, &passes);
-    } catch (const std::exception& e) {
-      // Out of memory, mostly: this request fails, the server lives.
-      Log(LogLevel::kError, "prepare_failed", {{"what", e.what()}});
-      status = MakeError(ErrorReason::kInferenceFailed, "the image could not be processed");
-    }
+    ModelRunner* runner = nullptr;
+    status = Guarded("prepare_failed", kImageFailed, [&] {
+      PIXPOOL_RETURN_IF_ERROR(DecodeAndPreprocess(image, &passes));
+      runner = Runner(image.work->result.model);
+      return absl::OkStatus();
+    });
     if (!status.ok()) {
-      image.slot().status = PrependField(status, Concat("images[", image.index, "]"));
+      image.slot().status = Guarded("prepare_failed", kImageFailed, [&] {
+        return PrependField(status, Concat("images[", image.index, "]"));
+      });
       return FailPasses(image);
     }
-    ModelRunner* const runner = Runner(image.work->result.model);
     // Before the instance thread wakes, which may put this one to sleep: it would count the picture
     // twice and leave it a share of the cores only.
     std::move(prepared).Invoke();
@@ -263,13 +291,12 @@ class Pipeline::Impl {
 
   ModelRunner* Runner(const std::shared_ptr<const LoadedModel>& model) {
     absl::MutexLock lock(&mu_);
-    std::unique_ptr<ModelRunner>& runner = runners_[model.get()];
-    if (runner == nullptr) {
-      runner =
-          std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
-                                        [this](ImageWork image) { PassDone(std::move(image)); });
-    }
-    return runner.get();
+    const auto found = runners_.find(model.get());
+    if (found != runners_.end()) return found->second.get();
+    auto runner =
+        std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
+                                      [this](ImageWork image) { PassDone(std::move(image)); });
+    return runners_.emplace(model.get(), std::move(runner)).first->second.get();
   }
 
   // One pass over an image has come to its end; the last one goes on with the image. On an instance
@@ -277,44 +304,32 @@ class Pipeline::Impl {
   void PassDone(ImageWork image) {
     const ImageFeatures& pass = image.slot();
     if (pass.status.ok()) {
-      times_.Observe(image.work->result.model.get(), Area(image.input_size()),
-                     ToSeconds(pass.times[static_cast<size_t>(Stage::kBackbone)] +
-                               pass.times[static_cast<size_t>(Stage::kHeads)]));
+      Guarded("observe_failed", kImageFailed, [&] {
+        times_.Observe(image.work->result.model.get(), Area(image.input_size()),
+                       ToSeconds(pass.times[static_cast<size_t>(Stage::kBackbone)] +
+                                 pass.times[static_cast<size_t>(Stage::kHeads)]));
+        return absl::OkStatus();
+      }).IgnoreError();
     }
     if (PassGroup* const passes = image.state().passes.get()) {
       if (passes->remaining.fetch_sub(1) != 1) return;
-      CombinePasses(image);
+      FailImageUnlessOk(image, Guarded("combine_failed", kImageFailed, [&] {
+                          CombinePasses(image);
+                          return absl::OkStatus();
+                        }));
     }
     const bool good = image.state().features.status.ok();
     if (!good || !image.work->draws) return Complete(image);
-    draw_pool_.Schedule([this, image = std::move(image)] {
-      Draw(image);
-      Complete(image);
+    const absl::Status queued = Guarded("draw_failed", kImageFailed, [&] {
+      draw_pool_.Schedule([this, image = image.Pass(image.pass)] {
+        DrawImage(image, metrics_, clock_);
+        Complete(image);
+      });
+      return absl::OkStatus();
     });
-  }
-
-  void Draw(const ImageWork& image) {
-    RequestWork& work = *image.work;
-    ImageFeatures& features = image.state().features;
-    const TimePoint start = clock_->Now();
-    absl::Status status = work.context().Check(start, "draw");
-    if (!status.ok()) {
-      metrics_->Cancelled(Stage::kDraw, CancelReason(status));
-    } else {
-      try {
-        status = DrawActivationMaps(work, image.state());
-      } catch (const std::exception& e) {
-        Log(LogLevel::kError, "draw_failed", {{"what", e.what()}});
-        status = MakeError(ErrorReason::kInferenceFailed, "a class activation map failed");
-      }
-    }
-    if (!status.ok()) {
-      features.status = std::move(status);
-      features.outputs.clear();
-    }
-    const TimeDuration took = clock_->Now() - start;
-    StageSlot(features, Stage::kDraw) = took;
-    metrics_->StageTime(Stage::kDraw, ToSeconds(took));
+    if (queued.ok()) return;
+    FailImageUnlessOk(image, queued);
+    Complete(image);
   }
 
   // One image that was admitted has come to its end.
@@ -328,15 +343,11 @@ class Pipeline::Impl {
   // One image of the request is settled; the last one sends the reply.
   void FinishOne(const std::shared_ptr<RequestWork>& work) {
     if (work->remaining.fetch_sub(1) != 1) return;
-    reply_pool_.Schedule([this, work] {
-      work->result.images.reserve(work->images.size());
-      for (ImageState& image : work->images) {
-        metrics_->ImageDone(image.features.status);
-        work->result.images.push_back(std::move(image.features));
-      }
-      work->result.status = RequestStatus(work->result);
-      work->done(std::move(work->result));
+    const absl::Status queued = Guarded("reply_failed", kRequestFailed, [&] {
+      reply_pool_.Schedule([this, work] { FinishRequest(work.get(), metrics_); });
+      return absl::OkStatus();
     });
+    if (!queued.ok()) FinishRequest(work.get(), metrics_);  // on this thread
   }
 
   static constexpr char kDecoding = 0;  // a kind of ServiceTimes, by its address
@@ -356,8 +367,8 @@ class Pipeline::Impl {
   ThreadPool draw_pool_;
 
   mutable absl::Mutex mu_;
-  absl::flat_hash_map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_
-      ABSL_GUARDED_BY(mu_);
+  // absl's tables do not survive a failed allocation.
+  std::map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_ ABSL_GUARDED_BY(mu_);
 
   std::unique_ptr<ThreadPool> decode_pool_;
   TensorPooler pooler_;
@@ -375,6 +386,7 @@ void Pipeline::Pool(PoolRequest request, PoolDone done) {
   impl_->Pool(std::move(request), std::move(done));
 }
 absl::Status Pipeline::MayArrive(const CallContext& call) { return impl_->MayArrive(call); }
+absl::Status Pipeline::Progress(double times) const { return impl_->Progress(times); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }

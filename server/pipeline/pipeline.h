@@ -37,6 +37,10 @@ class Pipeline {
   // whether all finished.
   bool Drain(absl::Duration timeout);
 
+  // UNAVAILABLE where a backbone pass has taken more than `times` what it may (--hang-timeout-ms);
+  // OK again once it has ended. Never waits for one.
+  absl::Status Progress(double times = 1) const;
+
   const PipelineOptions& options() const;
   GaugeReadings Gauges() const;
 

@@ -1,11 +1,9 @@
 #include "server/pipeline/tensor_pooler.h"
 
-#include <exception>
 #include <utility>
 #include <vector>
 
-#include "server/base/error.h"
-#include "server/base/log.h"
+#include "server/base/guarded.h"
 #include "server/base/status_macros.h"
 #include "server/heads/pool_tensor.h"
 #include "server/pipeline/plan_tensor.h"
@@ -13,6 +11,8 @@
 
 namespace pixpool {
 namespace {
+
+constexpr char kFailed[] = "the tensor could not be pooled";
 
 MapsView Maps(const PoolRequest& request) {
   const std::vector<int64_t>& shape = request.shape;
@@ -36,23 +36,43 @@ struct TensorPooler::Work {
 };
 
 void TensorPooler::Pool(PoolRequest request, PoolDone done) {
-  auto work = std::make_shared<Work>();
-  work->request = std::move(request);
-  work->done = std::move(done);
-  if (absl::Status status = Admit(work.get()); !status.ok()) {
-    return work->done({.status = std::move(status)});
+  std::shared_ptr<Work> work;
+  absl::Status status = Guarded("pool_failed", kFailed, [&] {
+    work = std::make_shared<Work>();
+    work->request = std::move(request);
+    return Admit(work.get());
+  });
+  if (!status.ok()) {
+    PoolResult refused;
+    refused.status = std::move(status);
+    return done(std::move(refused));
   }
-  const CallContext& call = *work->request.context;
-  const auto compute = [this, work](const WorkQueue::Turn&) {
-    work->result.status = Compute(work.get());
-    admission_->Done(*work->request.context, work->cost.seconds, !WasDropped(work->result.status),
-                     queue_->depth());
-    // Here and not on the reply pool: handing the work to another thread costs as much as either
-    // half of it.
+  work->done = std::move(done);
+  const absl::Status queued = Guarded("pool_failed", kFailed, [&] {
+    const CallContext& call = *work->request.context;
+    queue_->Push({.lane = this,
+                  .priority = call.priority(),
+                  .caller = call.caller(),
+                  .work = [this, work](const WorkQueue::Turn&) {
+                    Finish(work.get(),
+                           Guarded("pool_failed", kFailed, [&] { return Compute(work.get()); }));
+                  }});
+    return absl::OkStatus();
+  });
+  if (!queued.ok()) Finish(work.get(), queued);
+}
+
+void TensorPooler::Finish(Work* work, absl::Status status) {
+  admission_->Done(*work->request.context, work->cost.seconds, !WasDropped(status),
+                   queue_->depth());
+  if (!status.ok()) work->result.maps.clear();
+  work->result.status = std::move(status);
+  // Here and not on the reply pool: handing the work to another thread costs as much as either half
+  // of it.
+  Guarded("done_failed", kFailed, [&] {
     work->done(std::move(work->result));
-  };
-  queue_->Push(
-      {.lane = this, .priority = call.priority(), .caller = call.caller(), .work = compute});
+    return absl::OkStatus();
+  }).IgnoreError();
 }
 
 absl::Status TensorPooler::Admit(Work* work) {
@@ -74,12 +94,7 @@ absl::Status TensorPooler::Compute(Work* work) {
     metrics_->Cancelled(Stage::kHeads, CancelReason(status));
     return status;
   }
-  try {
-    PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
-  } catch (const std::exception& e) {
-    Log(LogLevel::kError, "pool_failed", {{"what", e.what()}});
-    return MakeError(ErrorReason::kInferenceFailed, "the tensor could not be pooled");
-  }
+  PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
   const double seconds = ToSeconds(clock_->Now() - start);
   metrics_->StageTime(Stage::kHeads, seconds);
   times_->Observe(this, work->cost.bytes, seconds);

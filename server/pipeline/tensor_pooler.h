@@ -37,6 +37,9 @@ class TensorPooler {
   // The heads of a tensor, on a decode thread.
   absl::Status Compute(Work* work);
 
+  // Ends work that was admitted.
+  void Finish(Work* work, absl::Status status);
+
   const PipelineOptions& options_;
   Admission* const admission_;
   WorkQueue* const queue_;

@@ -1,15 +1,22 @@
 #include "server/pipeline/work.h"
 
+#include <utility>
+
+#include "server/base/guarded.h"
+
 namespace pixpool {
+namespace {
+
+constexpr char kRequestFailed[] = "the request failed";
+
+}  // namespace
 
 ErrorReason CancelReason(const absl::Status& status) {
   return absl::IsCancelled(status) ? ErrorReason::kCancelled : ErrorReason::kDeadlineInQueue;
 }
 
 bool WasDropped(const absl::Status& status) {
-  const auto details = GetErrorDetails(status);
-  return details && (details->reason == ErrorReason::kCancelled ||
-                     details->reason == ErrorReason::kDeadlineInQueue);
+  return absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
 }
 
 absl::Status RequestStatus(const ExtractResult& result) {
@@ -20,6 +27,42 @@ absl::Status RequestStatus(const ExtractResult& result) {
   }
   return internal > 0 && internal == result.images.size() ? result.images[0].status
                                                           : absl::OkStatus();
+}
+
+void CountPictures(const RequestWork& work, Metrics* metrics) {
+  for (const ImageState& image : work.images) {
+    const ImageHeader& header = image.header;
+    if (header.width == 0) continue;
+    const ImageInput& source = *image.source;
+    metrics->ImageSeen(
+        source.is_raw ? kRawFormat : FormatName(header.format),
+        static_cast<double>(source.is_raw ? source.raw.size() : source.encoded.size()),
+        static_cast<double>(header.width) * header.height);
+  }
+}
+
+void FailImageUnlessOk(const ImageWork& image, const absl::Status& status) {
+  if (status.ok()) return;
+  ImageFeatures& features = image.state().features;
+  features.status = status;
+  features.outputs.clear();
+}
+
+void FinishRequest(RequestWork* work, Metrics* metrics) {
+  ExtractResult& result = work->result;
+  absl::Status status = Guarded("reply_failed", kRequestFailed, [&] {
+    result.images.reserve(work->images.size());
+    for (ImageState& image : work->images) {
+      metrics->ImageDone(image.features.status);
+      result.images.push_back(std::move(image.features));
+    }
+    return RequestStatus(result);
+  });
+  result.status = std::move(status);
+  Guarded("done_failed", kRequestFailed, [&] {
+    work->done(std::move(result));
+    return absl::OkStatus();
+  }).IgnoreError();
 }
 
 absl::Status CountRefusal(absl::Status status, Metrics* metrics) {

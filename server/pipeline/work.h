@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "server/image/decode.h"
@@ -102,6 +103,18 @@ bool WasDropped(const absl::Status& status);
 // The status of the whole request, given those of its images: a call that is over, or that failed
 // in every image through our own fault, fails as a call.
 absl::Status RequestStatus(const ExtractResult& result);
+
+// What is counted as the format of pixels, next to those of files.
+inline constexpr std::string_view kRawFormat = "raw";
+
+// Counts the pictures of a request whose headers could be read, by format and size.
+void CountPictures(const RequestWork& work, Metrics* metrics);
+
+// Gives a finished image an error in place of its features.
+void FailImageUnlessOk(const ImageWork& image, const absl::Status& status);
+
+// Puts the result of a request together and hands it over. Never throws.
+void FinishRequest(RequestWork* work, Metrics* metrics);
 
 // A permit, or the refusal, counted.
 absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,

@@ -1,13 +1,19 @@
 #include "server/pipeline/work_queue.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
+
+#include "server/base/guarded.h"
 
 namespace pixpool {
 namespace {
 
 constexpr size_t kInteractive = static_cast<size_t>(Priority::kInteractive);
 constexpr size_t kBulk = static_cast<size_t>(Priority::kBulk);
+
+constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 
 size_t Index(Priority priority) { return static_cast<size_t>(priority); }
 
@@ -21,11 +27,16 @@ void WorkQueue::Push(Entry entry) {
   Lane& lane = lanes_[entry.lane];
   lane.window = entry.window;
   Class& in = lane.classes[Index(entry.priority)];
-  std::list<std::string> turn;
-  if (!in.work.contains(entry.caller)) turn.push_back(entry.caller);
-  in.work[entry.caller].push_back(std::move(entry.work));
-  // Where memory has run out nothing must be left half done, and this takes none.
-  in.turns.splice(in.turns.end(), turn);
+  // Where memory has run out nothing must be left half done.
+  std::list<std::string> turn = {entry.caller};
+  const auto [own, first] = in.work.try_emplace(entry.caller);
+  try {
+    own->second.push_back(std::move(entry.work));
+  } catch (...) {
+    if (first) in.work.erase(own);
+    throw;
+  }
+  if (first) in.turns.splice(in.turns.end(), turn);
   ++depth_;
 }
 
@@ -33,6 +44,7 @@ std::optional<WorkQueue::Ready> WorkQueue::Next() {
   const auto may_go_or_closed = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
     return AnyMayGo() || (closed_ && depth_ == 0);
   };
+  auto place = std::make_shared<Place>(this);  // before anything is taken
   absl::MutexLock lock(&mu_, absl::Condition(&may_go_or_closed));
   if (depth_ == 0) return std::nullopt;
   const bool due = BulkIsDue();
@@ -44,7 +56,11 @@ std::optional<WorkQueue::Ready> WorkQueue::Next() {
   }
   Ready ready;
   ready.turn.urgent = due || priority == Priority::kInteractive;
-  ready.turn.place = MakePlace(lane, priority);
+  if (lane->window > 0) {
+    place->ahead = &lane->ahead[Index(priority)];
+    ++*place->ahead;
+    ready.turn.place = std::move(place);
+  }
   const bool newest = priority == Priority::kInteractive && newest_first_ && newest_first_(depth_);
   ready.work = Take(&lane->classes[Index(priority)], newest);
   --depth_;
@@ -54,6 +70,23 @@ std::optional<WorkQueue::Ready> WorkQueue::Next() {
   });
   turns_without_bulk_ = priority == Priority::kBulk || !bulk_waits ? 0 : turns_without_bulk_ + 1;
   return ready;
+}
+
+void WorkQueue::Serve() {
+  for (;;) {
+    std::optional<Ready> ready;
+    const absl::Status next = Guarded("queue_failed", "no turn", [&] {
+      ready = Next();
+      return absl::OkStatus();
+    });
+    if (!next.ok()) {
+      std::this_thread::sleep_for(kMemoryPause);
+    } else if (ready) {
+      std::move(ready->work)(std::move(ready->turn));
+    } else {
+      return;
+    }
+  }
 }
 
 void WorkQueue::Close() {
@@ -102,14 +135,10 @@ WorkQueue::Work WorkQueue::Take(Class* from, bool newest) {
   return work;
 }
 
-std::shared_ptr<void> WorkQueue::MakePlace(Lane* lane, Priority priority) {
-  if (lane->window == 0) return nullptr;
-  int* const ahead = &lane->ahead[Index(priority)];
-  ++*ahead;
-  return std::shared_ptr<void>(ahead, [this](int* held) {
-    absl::MutexLock lock(&mu_);
-    --*held;
-  });
+WorkQueue::Place::~Place() {
+  if (ahead == nullptr) return;
+  absl::MutexLock lock(&queue->mu_);
+  --*ahead;
 }
 
 }  // namespace pixpool

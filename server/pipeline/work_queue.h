@@ -55,14 +55,20 @@ class WorkQueue {
   // `newest_first` is called with the lock held.
   explicit WorkQueue(std::function<bool(int depth)> newest_first = nullptr);
 
+  // Throws std::bad_alloc; nothing was pushed then.
   void Push(Entry entry);
 
-  // Blocks until a piece may go; its work is to be called once, with the turn.
+  // Blocks until a piece may go; its work is to be called once, with the turn. Throws
+  // std::bad_alloc before it takes a piece.
   struct Ready {
     Work work;
     Turn turn;
   };
   std::optional<Ready> Next();
+
+  // Calls the work whose turn it is until Close, and then what is left. Where there is no memory
+  // for a turn, waits for some.
+  void Serve();
 
   void Close();
 
@@ -74,6 +80,13 @@ class WorkQueue {
   struct Class {
     std::map<std::string, std::deque<Work>> work;
     std::list<std::string> turns;
+  };
+  // Counts among those ahead until it is destroyed.
+  struct Place {
+    explicit Place(WorkQueue* of) : queue(of) {}
+    ~Place();
+    WorkQueue* const queue;
+    int* ahead = nullptr;  // in a lane; null: of no lane
   };
   struct Lane {
     int window = 0;
@@ -89,7 +102,6 @@ class WorkQueue {
   bool AnyMayGo() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool BulkIsDue() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return turns_without_bulk_ >= 15; }
   Work Take(Class* from, bool newest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::shared_ptr<void> MakePlace(Lane* lane, Priority priority) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::function<bool(int depth)> newest_first_;
 

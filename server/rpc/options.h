@@ -117,6 +117,7 @@ struct RpcOptions {
       .may_be_empty = true,
   };
   Option<std::string, kCallerHeader> caller_header;
+
   ConnectionOptions connections;
 };
 

@@ -19,11 +19,20 @@ HOMES = re.compile(r"(?<![\w.$}/-])/(root|home/\w|Users/\w)")
 RUN_TOGETHER = re.compile(r"^\s*// \S.*[.:;] {2,}\S")
 SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep|absl::SleepFor)\b|\btime\.sleep\(")
 
+# What a merge leaves where it was not finished, as it is and as mdformat escapes it: each side's
+# mark begins a line, and the one between them is alone on its line. "=" alone may underline a
+# title, but not seven of them.
+MERGE_REMAINS = re.compile(
+    r"^\s*(\\?<(\\?<){6}|\\?>( ?\\?>){6}|\\?\|(\\?\|){6})(\s|$)|^\s*\\?={7}\s*$"
+)
+
 
 def check_text(path, text):
     """Yields "path:line: what is wrong" for the text of one file."""
     is_test = path.parts[0] == "tests"
     for number, line in enumerate(text.splitlines(), 1):
+        if MERGE_REMAINS.search(line):
+            yield f"{path}:{number}: remains of a merge"
         if found := MARKS.search(line):
             yield f"{path}:{number}: '{found[0]}' marks unfinished work: finish it or open an issue"
         if found := HOMES.search(line):

@@ -25,6 +25,13 @@ def test_tree():
         ("server/a.cc", "int a;", "no newline at the end"),
         ("server/a.h", "int a;\n", "no #pragma once"),
         ("server/a.cc", "int a;\n" * 401, "401 lines"),
+        ("server/a.cc", "<" * 7 + " HEAD\n", "remains of a merge"),
+        ("server/a.cc", "=" * 7 + "\n", "remains of a merge"),
+        ("docs/a.md", ">" * 7 + " 0efc426 (Health checks)\n", "remains of a merge"),
+        ("docs/a.md", "|" * 7 + " base\n", "remains of a merge"),
+        ("docs/a.md", "\\<" + "\\<<" * 3 + " HEAD\n", "remains of a merge"),
+        ("docs/a.md", "> " * 6 + "> 0efc426 (Health checks)\n", "remains of a merge"),
+        ("docs/a.md", "\\=" + "=" * 6 + "\n", "remains of a merge"),
         ("tests/unit/base/a_test.cc", "std::this_thread::sleep_for(x);\n", "do not sleep"),
     ],
 )
@@ -41,6 +48,7 @@ def test_breach_is_found(path, text, complaint):
         ("run", 'cd "$HOME/x" && ls build/root/x\n'),
         ("tests/unit/base/big_test.cc", "int a;\n" * 401),
         ("server/a.h", "// A.\n//   queue:  b\n#pragma once\n"),
+        ("docs/a.md", "Title\n=====\n\n> > A quote.\n\n`<<< EOF`\n"),
     ],
 )
 def test_clean_text_passes(path, text):

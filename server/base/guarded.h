@@ -1,0 +1,29 @@
+// What keeps an exception from ending the process, for stages that others wait for.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+
+namespace pixpool {
+
+// The error of work that there was no memory for: OVERLOADED. Made once; a copy takes no memory.
+const absl::Status& NoMemoryError();
+
+// To be called while an exception is being handled: NoMemoryError() for std::bad_alloc and its
+// kind, else INFERENCE_FAILED with `message`. What was thrown goes to the log as `event`; clients
+// get no detail of our bugs. Works without memory.
+absl::Status StatusOfException(std::string_view event, std::string_view message) noexcept;
+
+// Runs `work`, which returns a status, and makes a status of what it throws.
+template <typename Work>
+absl::Status Guarded(std::string_view event, std::string_view message, Work&& work) noexcept {
+  try {
+    return std::forward<Work>(work)();
+  } catch (...) {
+    return StatusOfException(event, message);
+  }
+}
+
+}  // namespace pixpool
