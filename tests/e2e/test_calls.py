@@ -8,6 +8,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+
 from api import field_paths, reason
 from raw_grpc import RawGrpc, message
 
@@ -175,8 +176,9 @@ def test_long_names_in_errors_fit_into_the_trailers(client, small) -> None:
     for name in ("x" * 50_000, "\u00e9\u4e2d" * 20_000, '"\n' * 20_000):
         head = client.pb.Head(layer=name)
         head.gem.SetInParent()
+        request = client.pb.ExtractFeaturesRequest(images=[small], heads=[head])
         with pytest.raises(grpc.RpcError) as error:
-            client.stub.ExtractFeatures(client.pb.ExtractFeaturesRequest(images=[small], heads=[head]))
+            client.stub.ExtractFeatures(request)
         assert error.value.code() == grpc.StatusCode.NOT_FOUND
         assert reason(error.value) == "LAYER_NOT_FOUND"
         assert field_paths(error.value) == ["heads[0].layer"]
