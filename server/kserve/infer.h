@@ -1,6 +1,7 @@
 // ModelInfer and ModelStreamInfer: conversion on both sides of Pipeline::Extract.
 #pragma once
 
+#include "grpcpp/generic/async_generic_service.h"
 #include "inference/grpc_service.pb.h"
 #include "server/kserve/statistics.h"
 #include "server/rpc/unary_reactor.h"

@@ -108,10 +108,10 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       absl::MutexLock lock(&mu_);
       if (over_ || finished_) return;
       deps_.metrics->AnswerDropped();
-      FailLocked(MakeError(
-          ErrorReason::kCancelled,
-          Concat("the client has read none of the stream's answers for ",
-                 deps_.options->max_deadline.value().count(), " ms (--max-deadline-ms)")));
+      const auto& limit = deps_.options->max_deadline;
+      FailLocked(MakeError(ErrorReason::kCancelled,
+                           Concat("the client has read none of the stream's answers for ",
+                                  limit.value().count(), " ms (", limit.flag(), ")")));
     });
     context_->TryCancel();
   }

@@ -340,5 +340,42 @@ TEST(KserveParametersTest, ABackgroundIsAText) {
   }
 }
 
+TEST(KserveParametersTest, APriorityIsATextOrTritonsNumber) {
+  const auto priority = [](const Sent& sent, Priority fallback) {
+    inference::ModelInferRequest request;
+    (*request.mutable_parameters())["priority"] = sent.value;
+    return PriorityFromParameters(request, fallback);
+  };
+  constexpr Priority kInteractive = Priority::kInteractive;
+  constexpr Priority kBulk = Priority::kBulk;
+  EXPECT_EQ(*PriorityFromParameters({}, kBulk), kBulk);
+  EXPECT_EQ(*priority(Uint(0), kBulk), kBulk);
+  EXPECT_EQ(*priority(Uint(1), kBulk), kInteractive);
+  EXPECT_EQ(*priority(Int(1), kBulk), kInteractive);
+  EXPECT_EQ(*priority(Uint(2), kInteractive), kBulk);
+  EXPECT_EQ(*priority(Uint(std::numeric_limits<uint64_t>::max()), kInteractive), kBulk);
+  EXPECT_EQ(*priority(Text("interactive"), kBulk), kInteractive);
+  EXPECT_EQ(*priority(Text("bulk"), kInteractive), kBulk);
+  for (const Sent& bad : {Int(-1), Text("1"), Text(""), Bool(true), Double(1, "1"), Sent{}}) {
+    const auto details = GetErrorDetails(priority(bad, kBulk).status());
+    ASSERT_TRUE(details.has_value()) << bad.name;
+    EXPECT_EQ(details->reason, ErrorReason::kRequestInvalid);
+    EXPECT_EQ(details->field, "parameters[\"priority\"]");
+  }
+}
+
+TEST(KserveParametersTest, AnIdOfAHeadIsRefused) {
+  for (const char* name : {"id", "head_id"}) {
+    inference::ModelInferRequest request;
+    auto* output = request.add_outputs();
+    output->set_name("gem");
+    (*output->mutable_parameters())[name] = Text("mine").value;
+    const auto details = GetErrorDetails(HeadsFromOutputs(request).status());
+    ASSERT_TRUE(details.has_value()) << name;
+    EXPECT_EQ(details->reason, ErrorReason::kHeadInvalid);
+    EXPECT_EQ(details->field, Concat("outputs[0].parameters[\"", name, "\"]"));
+  }
+}
+
 }  // namespace
 }  // namespace pixpool::kserve

@@ -63,5 +63,35 @@ TEST(StatusTest, EveryReasonKeepsItsCode) {
   }
 }
 
+TEST(ClipTextTest, KeepsBothEndsAndWholeLetters) {
+  EXPECT_EQ(ClipText("as it is", 16), "as it is");
+  EXPECT_EQ(ClipText("no layer \"xxxxxxxxxxxxxxxxxxxx\"; try a", 32),
+            "no layer \"xxxxxxxxx ... \"; try a");
+  std::string letters;
+  for (int i = 0; i < 100; ++i) letters += "\xE4\xB8\xAD";  // three bytes each
+  for (size_t most = 16; most < 64; ++most) {
+    std::string clipped = ClipText(letters, most);
+    EXPECT_LE(clipped.size(), most);
+    EXPECT_GE(clipped.size() + 6, most);
+    const size_t gap = clipped.find(" ... ");
+    ASSERT_NE(gap, std::string::npos);
+    EXPECT_EQ(gap % 3, 0u);
+    EXPECT_EQ((clipped.size() - gap - 5) % 3, 0u);
+  }
+}
+
+TEST(StatusTest, LongTextsFitIntoTheTrailers) {
+  std::string text;
+  while (text.size() < 20'000) text += "\xC3\xA9";
+  ErrorDetails details = {.reason = ErrorReason::kLayerNotFound, .field = text};
+  for (int i = 0; i < 20; ++i) details.metadata.emplace_back("name" + std::to_string(i), text);
+  const grpc::Status status = ToGrpcStatus(MakeError(details, text));
+  // A byte of the message may become three, three of the details become four.
+  EXPECT_LT(status.error_message().size() * 3 + status.error_details().size() * 4 / 3, 7900u);
+  google::rpc::Status rpc;
+  ASSERT_TRUE(rpc.ParseFromString(status.error_details()));
+  EXPECT_EQ(rpc.message(), status.error_message());
+}
+
 }  // namespace
 }  // namespace pixpool
