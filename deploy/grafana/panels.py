@@ -245,7 +245,7 @@ ROWS = {
         (
             "Connections refused",
             "cps",
-            "full, address, rate: limits. no_preface: silent, or no HTTP/2. descriptors: none left.",
+            "full, address, rate: limit. no_preface: silent or not HTTP/2. descriptors: none left.",
             {"{{reason}}": by("reason", rate("pixpool_connections_refused_total"))},
             {"stack": True},
         ),

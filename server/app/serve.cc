@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "grpcpp/grpcpp.h"
 #include "server/app/health_watch.h"
+#include "server/app/last_words.h"
 #include "server/app/loader.h"
 #include "server/app/signals.h"
 #include "server/base/cpu_quota.h"
@@ -22,6 +23,7 @@
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/base/thread_pool.h"
 #include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
@@ -95,6 +97,7 @@ class Process {
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
+    CheckThreads();
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
     for (HealthChecks* checks : {&live_, &ready_}) {
       checks->Add("port", [this] { return grpc_->Answers(); });
@@ -116,8 +119,14 @@ class Process {
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
     watch_->Look();
     loader_ = std::thread([this] {
-      load_status_ = LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_,
-                                 &metrics_, [this](const std::string& name) { Tell(name, true); });
+      try {
+        CheckThreads();
+        load_status_ =
+            LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
+                        [this](const std::string& name) { Tell(name, true); });
+      } catch (...) {  // no memory, no threads
+        load_status_ = absl::ResourceExhaustedError(ExplainException());
+      }
       watch_->Look();
       loaded_ = true;
     });
@@ -182,6 +191,9 @@ class Process {
     }).detach();
   }
 
+  // Throws where no more threads can be made: gRPC would abort, and OpenVINO may wait for ever.
+  void CheckThreads() const { ThreadPool("check", 16 + 4 * cores_); }
+
   // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.
   void ReadinessChanged(const absl::Status& now) {
     if (draining_) return;
@@ -229,7 +241,8 @@ class Process {
 
 int Fail(const absl::Status& status) {
   StopLog();
-  std::fprintf(stderr, "pixpool-server: %s\n", std::string(status.message()).c_str());
+  std::fprintf(stderr, "pixpool-server: %s\n",
+               ExplainMessage(std::string(status.message())).c_str());
   return 1;
 }
 

@@ -12,8 +12,8 @@ namespace {
 
 // What ends a process by default (signal(7)), but for SIGTERM and SIGINT, for SIGKILL, for what
 // asks for a core (SIGQUIT, SIGABRT), and for faults. Real-time signals end it too.
-constexpr int kIgnored[] = {SIGHUP,  SIGUSR1, SIGUSR2,   SIGALRM, SIGVTALRM,
-                            SIGPROF, SIGPOLL, SIGSTKFLT, SIGPWR,  SIGXCPU, SIGXFSZ};
+constexpr int kIgnored[] = {SIGHUP,  SIGUSR1,   SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+                            SIGPOLL, SIGSTKFLT, SIGPWR,  SIGXCPU, SIGXFSZ};
 
 // "SIGHUP", or "signal 40" of those that have no name.
 std::string SignalName(int signal) {

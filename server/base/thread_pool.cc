@@ -10,15 +10,22 @@ namespace pixpool {
 ThreadPool::ThreadPool(const std::string& name, int thread_count) {
   const int count = std::max(1, thread_count);
   threads_.reserve(static_cast<size_t>(count));
-  for (int i = 0; i < count; ++i) {
-    threads_.emplace_back([this, name] {
-      SetThreadName(name);
-      Run();
-    });
+  try {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([this, name] {
+        SetThreadName(name);
+        Run();
+      });
+    }
+  } catch (...) {  // no more threads can be made
+    Join();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Join(); }
+
+void ThreadPool::Join() {
   {
     absl::MutexLock lock(&mu_);
     closed_ = true;

@@ -33,6 +33,7 @@ class ThreadPool {
 
  private:
   void Run();
+  void Join();
 
   mutable absl::Mutex mu_;
   std::deque<absl::AnyInvocable<void() &&>> queue_ ABSL_GUARDED_BY(mu_);

@@ -264,6 +264,43 @@ def refusal(bin_dir: Path, models: Path) -> str:
     return run.stderr.splitlines()[-1]
 
 
+def limited(bin_dir: Path, models: Path, *wrapper: str) -> str:
+    """The last line of a server that may not have what it needs, and ends with 1."""
+    command = [*wrapper, str(bin_dir / "pixpool-server"), "--models-dir", str(models)]
+    run = subprocess.run(
+        [*command, "--listen", "127.0.0.1:0", "--http-listen", ""],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT,
+    )
+    assert run.returncode == 1, run.stderr
+    return run.stderr.splitlines()[-1]
+
+
+# In steps, since each meets another place: the libraries' start, our threads, gRPC's, the model's.
+@pytest.mark.parametrize("megabytes", range(450, 901, 75))
+def test_too_little_address_space_is_one_clear_line(bin_dir, models_dir, megabytes):
+    line = limited(bin_dir, models_dir, "prlimit", f"--as={megabytes * 1000 * 1024}")
+    assert line.startswith("pixpool-server: ")
+    assert "ulimit -v" in line or ("load" in line and "memory" in line), line
+
+
+def test_too_few_descriptors_is_one_clear_line(bin_dir, models_dir):
+    line = limited(bin_dir, models_dir, "prlimit", "--nofile=20")
+    assert "20 are allowed" in line and "ulimit -n" in line
+
+
+@pytest.mark.parametrize("threads", [1, 20, 40])
+def test_too_few_threads_is_one_clear_line(bin_dir, models_dir, threads):
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to run as a user without processes")
+    # Root has no such limit. The capability lets the other user read what root may.
+    user = ("setpriv", "--reuid=65531", "--clear-groups", "--inh-caps=+dac_override")
+    limit = ("--ambient-caps=+dac_override", "prlimit", f"--nproc={threads}")
+    assert "ulimit -u" in limited(bin_dir, models_dir, *user, *limit)
+
+
 def test_no_model_says_how_to_make_one(bin_dir, tmp_path):
     (tmp_path / "models").mkdir()
     assert "pixpool.export" in refusal(bin_dir, tmp_path / "models")

@@ -27,11 +27,14 @@ class ServerProcess:
         log: Path,
         flags: tuple[str, ...] = (),
         target: str | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> None:
+        """`wrapper` is a command that runs the server, such as prlimit."""
         self.target = target or f"127.0.0.1:{free_port()}"
         self.http = f"127.0.0.1:{free_port()}"
         self.log_path = log
         arguments = [
+            *wrapper,
             binary,
             "--models-dir",
             models,

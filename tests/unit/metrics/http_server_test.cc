@@ -79,8 +79,12 @@ class HttpServerTest : public testing::Test {
       if (throws_) throw std::runtime_error("secret");
       return body_;
     };
-    handlers.live = [this] { return live_ ? absl::OkStatus() : absl::UnavailableError("port: is deaf"); };
-    handlers.ready = [this] { return ready_ ? absl::OkStatus() : absl::UnavailableError("models: are loading"); };
+    handlers.live = [this] {
+      return live_ ? absl::OkStatus() : absl::UnavailableError("port: is deaf");
+    };
+    handlers.ready = [this] {
+      return ready_ ? absl::OkStatus() : absl::UnavailableError("models: are loading");
+    };
     auto server = StartHttpServer("127.0.0.1:0", std::move(handlers));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -112,11 +116,12 @@ TEST_F(HttpServerTest, ServesMetricsAndProbes) {
   EXPECT_THAT(Get("/livez"), AllOf(StartsWith("HTTP/1.1 200"), EndsWith("ok\n")));
   EXPECT_THAT(Get("/readyz"), AllOf(StartsWith("HTTP/1.1 200"), EndsWith("ok\n")));
   ready_ = false;
-  EXPECT_THAT(Get("/readyz"), AllOf(StartsWith("HTTP/1.1 503"), EndsWith("\r\n\r\nnot ready: models: are loading\n")));
+  EXPECT_THAT(Get("/readyz"), AllOf(StartsWith("HTTP/1.1 503"),
+                                    EndsWith("\r\n\r\nnot ready: models: are loading\n")));
   EXPECT_THAT(Get("/livez"), StartsWith("HTTP/1.1 200"));
   live_ = false;
-  EXPECT_THAT(Get("/livez"), AllOf(StartsWith("HTTP/1.1 503"),
-                                   EndsWith("\r\n\r\nnot live: port: is deaf\n")));
+  EXPECT_THAT(Get("/livez"),
+              AllOf(StartsWith("HTTP/1.1 503"), EndsWith("\r\n\r\nnot live: port: is deaf\n")));
 }
 
 TEST_F(HttpServerTest, HeadHasTheLengthButNoBody) {
