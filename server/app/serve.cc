@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -211,7 +210,7 @@ class Process {
 
 int Fail(const absl::Status& status) {
   StopLog();
-  std::fprintf(stderr, "pixpool-server: %s\n", std::string(status.message()).c_str());
+  WriteLastLine(Concat("pixpool-server: ", ToStd(status.message())));
   return 1;
 }
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import signal
 import threading
 import time
 from pathlib import Path
@@ -44,7 +41,9 @@ def values(reply) -> list[float]:
 
 
 def gauge(server: ServerProcess, name: str) -> float:
-    rows = [r for r in server.get("/metrics")[1].splitlines() if r.split("{")[0].split(" ")[0] == name]
+    rows = [
+        r for r in server.get("/metrics")[1].splitlines() if r.split("{")[0].split(" ")[0] == name
+    ]
     assert len(rows) == 1, (name, rows)
     return float(rows[0].split(" ")[1])
 
@@ -118,16 +117,16 @@ def units_for(server: ServerProcess, client: Client, seconds: float) -> int:
 
 
 def test_a_pass_that_hangs_turns_readiness_and_turns_it_back(start_server, faulty_models, api):
-    server = start_server(
-        "--instances", "2", "--hang-timeout-ms", "1000", models=faulty_models
-    )
+    server = start_server("--instances", "2", "--hang-timeout-ms", "1000", models=faulty_models)
     client = api.client(server.target)
     units = units_for(server, client, 25)
     call = in_background(extract, client, SLOW, (units, 0, 0))
     wait_until(lambda: server.get("/readyz")[0] == 503, 10, "readiness turns")
     status, body = server.get("/readyz")
     assert "backbone" in body and "tiny" in body, body
-    wait_until(lambda: health(server.target) == health_pb2.HealthCheckResponse.NOT_SERVING, 5, "gRPC")
+    wait_until(
+        lambda: health(server.target) == health_pb2.HealthCheckResponse.NOT_SERVING, 5, "gRPC"
+    )
     assert server.get("/livez")[0] == 200, "it may end yet"
     assert gauge(server, "pixpool_oldest_pass_seconds") > 1
     assert server.lines("not_ready"), server.log()
