@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -241,8 +240,7 @@ class Process {
 
 int Fail(const absl::Status& status) {
   StopLog();
-  std::fprintf(stderr, "pixpool-server: %s\n",
-               ExplainMessage(std::string(status.message())).c_str());
+  WriteLastLine(Concat("pixpool-server: ", ExplainMessage(std::string(status.message()))));
   return 1;
 }
 

@@ -43,6 +43,23 @@ static_assert(std::size(kLogLevelNames) == static_cast<size_t>(LogLevel::kOff) +
 
 std::string_view LevelName(LogLevel level) { return kLogLevelNames[static_cast<size_t>(level)]; }
 
+// Writes to standard error for as long as `patient` says so; whether all of it was written.
+template <typename Patient>
+bool WriteToStderr(std::string_view rest, Patient patient) {
+  while (!rest.empty()) {
+    const bool wait = patient();
+    pollfd fd{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&fd, 1, wait ? kPollMs : 0) <= 0) {
+      if (!wait) return false;
+      continue;
+    }
+    const ssize_t n = write(STDERR_FILENO, rest.data(), std::min(rest.size(), kWriteBytes));
+    if (n < 0 && errno != EINTR && errno != EAGAIN) return false;
+    if (n > 0) rest.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
 // Writes lines to standard error from the log's own thread. While the log runs, a stalled reader
 // blocks this thread and nobody else; once it stops, the wait ends after kStopPatience and what is
 // left counts as dropped.
@@ -56,31 +73,17 @@ class StderrSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    std::string_view rest(message.payload.data(), message.payload.size());
-    while (!rest.empty()) {
-      if (!WaitWritable()) return Drop();
-      const ssize_t n = write(STDERR_FILENO, rest.data(), std::min(rest.size(), kWriteBytes));
-      if (n < 0 && errno != EINTR && errno != EAGAIN) return Drop();
-      if (n > 0) rest.remove_prefix(static_cast<size_t>(n));
-    }
+    const auto patient = [this] {
+      const auto stop_at = stop_at_.load();
+      return stop_at == 0 || std::chrono::steady_clock::now().time_since_epoch().count() < stop_at;
+    };
+    const std::string_view line(message.payload.data(), message.payload.size());
+    if (!WriteToStderr(line, patient)) dropped_->fetch_add(1);
   }
 
   void flush_() override {}
 
  private:
-  bool WaitWritable() const {
-    for (;;) {
-      const auto stop_at = stop_at_.load();
-      const bool out_of_patience =
-          stop_at != 0 && std::chrono::steady_clock::now().time_since_epoch().count() >= stop_at;
-      pollfd fd{STDERR_FILENO, POLLOUT, 0};
-      if (poll(&fd, 1, out_of_patience ? 0 : kPollMs) > 0) return true;
-      if (out_of_patience) return false;
-    }
-  }
-
-  void Drop() { dropped_->fetch_add(1); }
-
   std::atomic<int64_t>* const dropped_;
   std::atomic<std::chrono::steady_clock::rep> stop_at_{0};  // 0: not stopping
 };
@@ -199,6 +202,11 @@ void Log(LogLevel level, std::string_view event, const std::vector<LogField>& fi
   for (const LogField& field : fields) absl::StrAppend(&line, ",", field.json);
   line += "}\n";
   backend->logger->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+}
+
+void WriteLastLine(std::string_view text) {
+  const auto end = std::chrono::steady_clock::now() + kStopPatience;
+  WriteToStderr(Concat(text, "\n"), [end] { return std::chrono::steady_clock::now() < end; });
 }
 
 int64_t LogDroppedCount() {

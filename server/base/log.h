@@ -45,6 +45,10 @@ void StopLog();
 // valid JSON on one line; texts over 4 KiB are cut.
 void Log(LogLevel level, std::string_view event, const std::vector<LogField>& fields = {});
 
+// Writes a line of plain text to standard error, past the log; gives up after a second if the
+// reader has stalled. For the reason why the process ends.
+void WriteLastLine(std::string_view text);
+
 // Lines dropped since the start because the sink was slower than the log.
 int64_t LogDroppedCount();
 

@@ -144,13 +144,14 @@ class Pipeline::Impl {
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
     const TimePoint now = clock_->Now();
+    TimeDuration oldest{};
     absl::MutexLock lock(&mu_);
     for (const auto& [model, runner] : runners_) {
       g.queue_depth += runner->depth();
       g.instance_threads += runner->thread_count();
-      g.oldest_pass_seconds =
-          std::max(g.oldest_pass_seconds, ToSeconds(runner->watch().Oldest(now)));
+      oldest = std::max(oldest, runner->watch().Oldest(now));
     }
+    g.oldest_pass_seconds = ToSeconds(oldest);
     return g;
   }
 

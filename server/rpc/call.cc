@@ -10,6 +10,12 @@
 #include "server/rpc/status.h"
 
 namespace pixpool {
+namespace {
+
+// More than the wall clock is ever slewed by within a call's first steps.
+constexpr auto kClockJump = std::chrono::milliseconds(100);
+
+}  // namespace
 
 TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
                        std::chrono::system_clock::time_point wall_now, TimePoint now,
@@ -34,9 +40,18 @@ CallOrigin OriginOf(const grpc::ServerContextBase& context) {
 std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& context,
                                             const CallDeps& deps, std::string caller,
                                             Priority priority) {
-  const TimePoint deadline = CallDeadline(context.deadline(), std::chrono::system_clock::now(),
-                                          deps.clock->Now(), *deps.options);
-  return std::make_shared<CallContext>(deadline, priority, std::move(caller));
+  // gRPC gives the deadline by the wall clock. Where that jumps while it is read, which shows in
+  // what the steady clock says of the same time, it is read again.
+  for (;;) {
+    const auto wall = std::chrono::system_clock::now();
+    const auto steady = std::chrono::steady_clock::now();
+    const auto wall_deadline = context.deadline();
+    const TimePoint deadline = CallDeadline(wall_deadline, wall, deps.clock->Now(), *deps.options);
+    const auto jump =
+        std::chrono::system_clock::now() - wall - (std::chrono::steady_clock::now() - steady);
+    if (jump > kClockJump || jump < -kClockJump) continue;
+    return std::make_shared<CallContext>(deadline, priority, std::move(caller));
+  }
 }
 
 CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metrics,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import signal
 import threading
 import time
 from pathlib import Path

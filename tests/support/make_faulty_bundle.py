@@ -9,9 +9,10 @@ the first pixel's red says, 1000 times as many where its green is 255: for ever.
 
 import sys
 
-import make_tiny_bundle
 import torch
 from torch import nn
+
+import make_tiny_bundle
 
 # Those that TorchScript reads below are numbers there: it knows no names of a file.
 FAULTS = {
