@@ -109,6 +109,9 @@ struct GaugeReadings {
   double bytes_capacity = 0;
   double pixels_in_flight = 0;
   double pixels_capacity = 0;
+  double network_memory = 0;  // bytes of passes, and of what models keep between them
+  double network_memory_capacity = 0;
+  double passes_waiting = 0;  // for memory
   double decode_threads = 0;
   double instance_threads = 0;
   double draw_threads = 0;

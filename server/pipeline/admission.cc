@@ -62,6 +62,17 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost) {
   return Permit(this, cost);
 }
 
+void Admission::Lower(int64_t max_bytes, int64_t max_pixels) {
+  absl::MutexLock lock(&mu_);
+  limits_.max_bytes = std::min(limits_.max_bytes.value(), max_bytes);
+  limits_.max_pixels = std::min(limits_.max_pixels.value(), max_pixels);
+}
+
+AdmissionLimits Admission::limits() const {
+  absl::MutexLock lock(&mu_);
+  return limits_;
+}
+
 void Admission::Close() {
   absl::MutexLock lock(&mu_);
   closed_ = true;

@@ -49,6 +49,9 @@ class Admission {
   // Errors: OVERLOADED with retry_after; DRAINING after Close.
   absl::StatusOr<Permit> Acquire(AdmissionCost cost);
 
+  // Lowers the ceilings of bytes and pixels; permits that are out stay out.
+  void Lower(int64_t max_bytes, int64_t max_pixels);
+
   // From now on every Acquire fails with DRAINING.
   void Close();
 
@@ -61,14 +64,14 @@ class Admission {
     int64_t pixels = 0;
   };
   Usage usage() const;
-  const AdmissionLimits& limits() const { return limits_; }
+  AdmissionLimits limits() const;
 
  private:
   friend class Permit;
   void Return(const AdmissionCost& cost);
 
-  const AdmissionLimits limits_;
   mutable absl::Mutex mu_;
+  AdmissionLimits limits_ ABSL_GUARDED_BY(mu_);
   Usage usage_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -20,6 +20,7 @@
 #include "server/base/thread_pool.h"
 #include "server/pipeline/decode_picture.h"
 #include "server/pipeline/draw.h"
+#include "server/pipeline/memory_plan.h"
 #include "server/pipeline/model_runner.h"
 #include "server/pipeline/passes.h"
 #include "server/pipeline/plan_request.h"
@@ -107,12 +108,25 @@ class Pipeline::Impl {
     return admission_.WaitUntilIdle(timeout);
   }
 
+  absl::Status BoundMemory(int64_t resident) {
+    const int64_t memory = MemoryOf(options_.memory);
+    if (memory == 0) return absl::OkStatus();
+    const ModelsMemory models = MemoryOfModels(*registry_, options_.input.max_side);
+    PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                             PlanMemory(memory, resident + models.usual_passes, models.largest_pass,
+                                        options_.admission));
+    memory_.SetCapacity(plan.network);
+    admission_.Lower(plan.max_bytes, plan.max_pixels);
+    LogMemoryPlan(memory, plan);
+    return absl::OkStatus();
+  }
+
   const PipelineOptions& options() const { return options_; }
 
   GaugeReadings Gauges() const {
     GaugeReadings g;
     const Admission::Usage usage = admission_.usage();
-    const AdmissionLimits& limits = admission_.limits();
+    const AdmissionLimits limits = admission_.limits();
     g.queue_capacity = static_cast<double>(limits.max_requests);
     g.requests_in_flight = static_cast<double>(usage.requests);
     g.bytes_in_flight = static_cast<double>(usage.bytes);
@@ -123,6 +137,11 @@ class Pipeline::Impl {
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
+    const MemoryBudget::Usage memory = memory_.usage();
+    g.network_memory = static_cast<double>(memory.leased + memory.held);
+    g.network_memory_capacity = static_cast<double>(memory.capacity);
+    g.passes_waiting = static_cast<double>(memory.waiting);
+    g.queue_depth += static_cast<double>(memory.waiting);
     absl::MutexLock lock(&mu_);
     for (const auto& [model, runner] : runners_) {
       g.queue_depth += runner->depth();
@@ -137,7 +156,7 @@ class Pipeline::Impl {
     const ExtractRequest& request = work->request;
     PIXPOOL_RETURN_IF_ERROR(request.context->Check(clock_->Now(), "admission"));
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
-    const absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
+    const absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work, memory_.capacity());
     CountPictures(*work);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
     PIXPOOL_ASSIGN_OR_RETURN(work->result.permit, AcquirePermit(&admission_, metrics_, *cost));
@@ -237,7 +256,7 @@ class Pipeline::Impl {
     std::unique_ptr<ModelRunner>& runner = runners_[model.get()];
     if (runner == nullptr) {
       runner =
-          std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
+          std::make_unique<ModelRunner>(model, options_, &preparing_, &memory_, metrics_, clock_,
                                         [this](ImageWork image) { PassDone(std::move(image)); });
     }
     return runner.get();
@@ -307,6 +326,7 @@ class Pipeline::Impl {
   std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded
   ThreadPool reply_pool_;
   ThreadPool draw_pool_;
+  MemoryBudget memory_;
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_
@@ -328,6 +348,7 @@ void Pipeline::Pool(PoolRequest request, PoolDone done) {
   impl_->Pool(std::move(request), std::move(done));
 }
 absl::Status Pipeline::MayArrive(const CallContext& call) const { return impl_->MayArrive(call); }
+absl::Status Pipeline::BoundMemory(int64_t resident) { return impl_->BoundMemory(resident); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }

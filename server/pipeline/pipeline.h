@@ -18,7 +18,8 @@ namespace pixpool {
 // Thread-safe. Extract and Pool never block and do no work beyond validation and reading headers;
 // `done` is called exactly once: on the reply pool, that of Pool on the decode pool, or on the
 // calling thread when the request is refused at once. The result carries the permit of the request,
-// which counts as in flight until that is released. Destructor: Drain must have been called or nothing be in flight.
+// which counts as in flight until that is released. Destructor: Drain must have been called or
+// nothing be in flight.
 class Pipeline {
  public:
   Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock);
@@ -28,9 +29,14 @@ class Pipeline {
   void Pool(PoolRequest request, PoolDone done);
 
   // Whether a call has any chance of being admitted, asked before its message is read: a refusal
-  // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING, DEADLINE_EXCEEDED,
-  // CANCELLED; a refusal is counted as shed.
+  // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING,
+  // DEADLINE_EXCEEDED, CANCELLED; a refusal is counted as shed.
   absl::Status MayArrive(const CallContext& call) const;
+
+  // Shares out the memory of the process, of which `resident` bytes are taken now that the models
+  // are loaded: what passes may take at a time, and lower ceilings of admission where it is short.
+  // Before, nothing bounds passes. FAILED_PRECONDITION where it is too little to serve.
+  absl::Status BoundMemory(int64_t resident);
 
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.

@@ -8,6 +8,7 @@
 
 #include "server/image/decode.h"
 #include "server/pipeline/admission.h"
+#include "server/pipeline/memory_budget.h"
 #include "server/pipeline/request.h"
 
 namespace pixpool {
@@ -51,7 +52,8 @@ struct ImageWork {
   int index = 0;
   int pass = 0;
   Image input;
-  TimePoint ready;  // when preprocessing ended
+  TimePoint ready;     // when preprocessing ended
+  MemoryLease memory;  // of the pass, from the batcher to its end
 
   // Another pass over the same image.
   ImageWork Pass(int number) const { return {.work = work, .index = index, .pass = number}; }
