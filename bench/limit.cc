@@ -15,6 +15,7 @@
 #include "absl/types/span.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/memory.h"
+#include "server/base/memory_limit.h"
 #include "server/image/decode.h"
 #include "server/input/options.h"
 #include "server/input/preprocess.h"
@@ -79,7 +80,7 @@ Sums Work(Model& model, int instance, int workers, const std::string& bytes,
 
 int Main(const std::map<std::string, std::string>& args) {
   const int cores = AvailableCpuCount();
-  TuneAllocator(cores);
+  TuneAllocator(cores, AvailableMemoryBytes());
   const auto arg = [&args](const std::string& name, const std::string& fallback) {
     const auto found = args.find(name);
     return found == args.end() ? fallback : found->second;

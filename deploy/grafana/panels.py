@@ -153,8 +153,11 @@ ROWS = {
         (
             "Queue",
             "short",
-            "Images that wait for a decode thread or an instance.",
-            {"{{instance}}": now("pixpool_queue_depth")},
+            "Images that wait for a decode thread, for memory or for an instance.",
+            {
+                "{{instance}}": now("pixpool_queue_depth"),
+                "for memory {{instance}}": now("pixpool_passes_waiting_for_memory"),
+            },
         ),
         (
             "Overloaded",
@@ -228,6 +231,18 @@ ROWS = {
     ],
     "Memory and process": [
         ("Memory", "bytes", "Resident.", {"{{instance}}": now("process_resident_memory_bytes")}),
+        (
+            "Network memory",
+            "percentunit",
+            "Of passes, and what models keep between them, of what is left for it. At 100 % passes "
+            "wait.",
+            {
+                "{{instance}}": now("pixpool_network_memory_bytes")
+                + " / "
+                + now("pixpool_network_memory_capacity_bytes")
+            },
+            {"max": 1},
+        ),
         (
             "File descriptors",
             "percentunit",

@@ -20,12 +20,14 @@
 #include "server/base/health_checks.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
+#include "server/base/memory_limit.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
 #include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
+#include "server/pipeline/memory_plan.h"
 #include "server/pipeline/pipeline.h"
 #include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
@@ -123,6 +125,7 @@ class Process {
         load_status_ =
             LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
                         [this](const std::string& name) { Tell(name, true); });
+        if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(ResidentBytes());
       } catch (...) {  // no memory, no threads
         load_status_ = absl::ResourceExhaustedError(ExplainException());
       }
@@ -248,7 +251,8 @@ int Fail(const absl::Status& status) {
 
 int Serve(const Config& config) {
   const StopSignal stop;
-  TuneAllocator(AvailableCpuCount());
+  TuneAllocator(AvailableCpuCount(), MemoryOf(config.pipeline.memory));
+  BoundLibraryCaches();
   StartLog(LogLevelFromName(config.log.level.value()));
   Process process(config);
   if (absl::Status status = process.Start(); !status.ok()) {

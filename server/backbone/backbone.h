@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,13 @@ struct BackbonePass {
   std::vector<int> layers;
   // CPU threads that may work on it. A backbone may take fewer.
   int threads = 1;
+  // Whether it takes much more memory than the usual pass. What a backbone keeps between passes, it
+  // keeps apart for those: it would be as large for all others.
+  bool large = false;
+  // Memory that it is expected to take, for HeldBytes: its own, and that of a network it may need
+  // besides those that were there after loading.
+  int64_t bytes = 0;
+  int64_t network_bytes = 0;
 };
 
 // A loaded network: uint8 pictures in, one map for each layer out.
@@ -42,8 +50,24 @@ class Backbone {
   // next Run of the same instance. The status carries the engine's own words, for the log.
   virtual absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) = 0;
 
+  // The maps of this instance's last Run are no longer used. Called after every Run.
+  virtual void EndPass(int) {}
+
+  // Whether a pass computes only the layers that it wants.
+  virtual bool picks_layers() const { return false; }
+
   // The checks after loading are over; what only they needed may go. No Run is under way.
   virtual void EndWarmUp() {}
+
+  // What it keeps between passes for passes to come, beyond what it held after loading.
+  virtual int64_t HeldBytes() const { return 0; }
+
+  // Gives up what no pass uses, the longest unused first, until at most this much is held. Any
+  // thread; a pass that needs it again makes it again.
+  virtual void DropHeld(int64_t) {}
+
+  // To be called every few seconds: gives up what has not been used for some calls.
+  virtual void AgeHeld() {}
 };
 
 struct BackboneOptions {

@@ -13,8 +13,9 @@ constexpr size_t kMaxCounted = 256;
 NetworkChoice::NetworkChoice(NetworkKey usual, std::vector<int> all_layers)
     : usual_(std::move(usual)), all_layers_(std::move(all_layers)) {}
 
-NetworkKey NetworkChoice::Choose(const std::vector<int>& layers,
-                                 const std::vector<int64_t>& shape) {
+NetworkKey NetworkChoice::Choose(const std::vector<int>& layers, const std::vector<int64_t>& shape,
+                                 bool large) {
+  if (large) return {layers == usual_.layers ? layers : all_layers_, {}, /*large=*/true};
   NetworkKey fixed = {layers, shape};
   if (fixed == usual_ || IsDue(fixed, kPassesBeforeFixed)) return fixed;
   NetworkKey open = {layers, {}};
@@ -23,6 +24,8 @@ NetworkKey NetworkChoice::Choose(const std::vector<int>& layers,
   }
   return {all_layers_, {}};
 }
+
+void NetworkChoice::Forget(const NetworkKey& key) { more_.erase(key); }
 
 bool NetworkChoice::IsDue(const NetworkKey& key, int passes) {
   if (more_.contains(key)) return true;

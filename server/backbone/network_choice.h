@@ -15,6 +15,8 @@ namespace pixpool {
 struct NetworkKey {
   std::vector<int> layers;     // positions, rising
   std::vector<int64_t> shape;  // of the input; empty: open, any shape
+  // For passes that take much memory. An open network keeps what its largest pass took.
+  bool large = false;
 
   auto operator<=>(const NetworkKey&) const = default;
 };
@@ -35,8 +37,12 @@ class NetworkChoice {
   NetworkChoice(NetworkKey usual, std::vector<int> all_layers);
 
   // The network for a pass that wants these layers of an input of this shape; it has at least those
-  // layers. Counts the pass.
-  NetworkKey Choose(const std::vector<int>& layers, const std::vector<int64_t>& shape);
+  // layers. Counts the pass. Large passes share two networks, that of the usual layers and that of
+  // all: to them a fixed shape is worth nothing, and it would keep their memory.
+  NetworkKey Choose(const std::vector<int>& layers, const std::vector<int64_t>& shape, bool large);
+
+  // The network is gone, and another may have its place.
+  void Forget(const NetworkKey& key);
 
  private:
   bool IsDue(const NetworkKey& key, int passes);

@@ -8,16 +8,18 @@
 #include <algorithm>
 #include <array>
 #include <exception>
-#include <map>
 #include <mutex>
 #include <numeric>
 #include <openvino/openvino.hpp>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "server/backbone/network_choice.h"
+#include "server/backbone/network_store.h"
+#include "server/base/memory.h"
 #include "server/base/text.h"
 #include "server/torch/torch_env.h"
 
@@ -61,10 +63,26 @@ class Variant {
   std::vector<std::optional<ov::InferRequest>> requests_;  // each used by its instance's thread
 };
 
-// A network's variants: one thread per pass, some, all.
-struct VariantSet {
-  std::vector<int> layers;
-  std::vector<std::pair<int, std::unique_ptr<Variant>>> by_threads;  // rising
+// A network with its variants: one thread per pass, some, all. Nothing is read or compiled before
+// the first pass. Thread-safe.
+class Network {
+ public:
+  explicit Network(std::vector<int> layers) : layers_(std::move(layers)) {}
+
+  // `make` gives the variants; it runs once, and again if it threw.
+  template <typename Make>
+  Variant& Get(size_t variant, Make make) {
+    std::call_once(once_, [&] { variants_ = make(); });
+    return *variants_[variant];
+  }
+
+  // Positions of the layers that are its outputs, in their order.
+  const std::vector<int>& layers() const { return layers_; }
+
+ private:
+  const std::vector<int> layers_;
+  std::once_flag once_;
+  std::vector<std::unique_ptr<Variant>> variants_;  // one for each number of threads
 };
 
 class OpenVinoBackbone final : public Backbone {
@@ -73,10 +91,18 @@ class OpenVinoBackbone final : public Backbone {
   explicit OpenVinoBackbone(const BackboneOptions& options)
       : options_(options),
         all_layers_(AllLayers(options.layer_count)),
-        choice_(UsualKey(options), all_layers_) {
-    const auto usual = networks_.emplace(UsualKey(options), MakeSet(UsualKey(options)));
+        usual_(UsualKey(options)),
+        thread_counts_(ThreadCounts(options)),
+        choice_(usual_, all_layers_),
+        networks_(usual_) {
     // Ready for the first request.
-    for (auto& [threads, variant] : usual.first->second->by_threads) variant->Request(core_, 0);
+    const auto usual = std::make_shared<Network>(usual_.layers);
+    for (size_t i = 0; i < thread_counts_.size(); ++i) {
+      GetVariant(*usual, usual_, i).Request(core_, 0);
+    }
+    absl::MutexLock lock(&mu_);
+    networks_.Take(usual_, {}, [&] { return usual; });
+    networks_.Release(0);
   }
 
   // The heads, which LibTorch computes on this thread, are too small to share out.
@@ -90,12 +116,33 @@ class OpenVinoBackbone final : public Backbone {
     }
   }
 
-  void EndWarmUp() override {
+  void EndPass(int instance) override {
     absl::MutexLock lock(&mu_);
-    networks_.erase({all_layers_, {}});
+    networks_.Release(instance);
+  }
+
+  bool picks_layers() const override { return true; }
+
+  void EndWarmUp() override {
+    GiveUp([](Networks& networks) { return networks.DropAll(); });
+  }
+
+  int64_t HeldBytes() const override {
+    absl::MutexLock lock(&mu_);
+    return networks_.held();
+  }
+
+  void DropHeld(int64_t most) override {
+    GiveUp([most](Networks& networks) { return networks.DropTo(most); });
+  }
+
+  void AgeHeld() override {
+    GiveUp([](Networks& networks) { return networks.Age(); });
   }
 
  private:
+  using Networks = NetworkStore<Network>;
+
   static std::vector<int> AllLayers(int count) {
     std::vector<int> layers(static_cast<size_t>(count));
     std::iota(layers.begin(), layers.end(), 0);
@@ -107,19 +154,31 @@ class OpenVinoBackbone final : public Backbone {
     return {{options.default_layer}, {1, options.usual_height, options.usual_width, 3}};
   }
 
-  // Thread counts that the network is compiled for: those of an instance, all that a pass may ever
-  // have, and one between where they are far apart.
-  std::vector<int> ThreadCounts() const {
-    const int least = options_.threads_per_instance;
-    const int most = std::max(least, options_.max_threads);
+  // Thread counts that networks are compiled for, rising: those of an instance, all that a pass may
+  // ever have, and one between where they are far apart.
+  static std::vector<int> ThreadCounts(const BackboneOptions& options) {
+    const int least = options.threads_per_instance;
+    const int most = std::max(least, options.max_threads);
     std::vector<int> counts = {least};
     if (most >= 8 * least) counts.push_back(most / 4);
     if (most > least) counts.push_back(most);
     return counts;
   }
 
+  // The network for a pass and its key; it has at least the layers that the pass wants.
+  std::pair<NetworkKey, std::shared_ptr<Network>> NetworkFor(const BackbonePass& pass,
+                                                             const NetworkUse& use) {
+    absl::MutexLock lock(&mu_);
+    const NetworkKey key = choice_.Choose(pass.layers, pass.images.sizes().vec(), pass.large);
+    return {key, networks_.Take(key, use, [&] { return std::make_shared<Network>(key.layers); })};
+  }
+
+  Variant& GetVariant(Network& network, const NetworkKey& key, size_t variant) {
+    return network.Get(variant, [&] { return MakeVariants(key); });
+  }
+
   // Reads the file again for each network, so that nothing of it stays in memory between.
-  std::shared_ptr<VariantSet> MakeSet(const NetworkKey& key) {
+  std::vector<std::unique_ptr<Variant>> MakeVariants(const NetworkKey& key) {
     const std::shared_ptr<ov::Model> whole = core_.read_model(options_.path);
     const ov::ResultVector outputs = whole->get_results();
     if (outputs.size() != all_layers_.size()) {
@@ -132,17 +191,16 @@ class OpenVinoBackbone final : public Backbone {
     if (!key.shape.empty()) {
       model->reshape(ov::PartialShape(ov::Shape(key.shape.begin(), key.shape.end())));
     }
-    auto set = std::make_shared<VariantSet>();
-    set->layers = key.layers;
-    const std::vector<int> counts = ThreadCounts();
-    for (const int threads : counts) {
+    std::vector<std::unique_ptr<Variant>> variants;
+    for (const int threads : thread_counts_) {
       // Passes of fewer threads run side by side.
-      const int streams = threads == counts.front() ? options_.instances
-                                                    : std::max(1, options_.max_threads / threads);
-      set->by_threads.emplace_back(
-          threads, std::make_unique<Variant>(model, Config(streams, threads), options_.instances));
+      const int streams = threads == thread_counts_.front()
+                              ? options_.instances
+                              : std::max(1, options_.max_threads / threads);
+      variants.push_back(
+          std::make_unique<Variant>(model, Config(streams, threads), options_.instances));
     }
-    return set;
+    return variants;
   }
 
   static ov::AnyMap Config(int streams, int threads) {
@@ -154,35 +212,46 @@ class OpenVinoBackbone final : public Backbone {
         // Decoding shares the cores, and neighbours pinned to one core would sleep beside an idle
         // one.
         ov::hint::enable_cpu_pinning(false),
+        // What an open network prepares for each shape of each of its layers, by stream: enough for
+        // a few sizes that take turns. As it comes it is 5,000, half a gigabyte a stream.
+        {"CPU_RUNTIME_CACHE_CAPACITY", 256},
     };
   }
 
-  // The network for a pass; it has at least the layers that the pass wants.
-  std::shared_ptr<VariantSet> NetworkFor(const BackbonePass& pass) {
-    absl::MutexLock lock(&mu_);
-    const NetworkKey key = choice_.Choose(pass.layers, pass.images.sizes().vec());
-    std::shared_ptr<VariantSet>& set = networks_[key];
-    if (set == nullptr) set = MakeSet(key);
-    return set;
+  // Lets `choose` take networks out, and destroys them without the lock.
+  template <typename Choose>
+  void GiveUp(Choose choose) ABSL_LOCKS_EXCLUDED(mu_) {
+    Networks::Dropped dropped;
+    {
+      absl::MutexLock lock(&mu_);
+      dropped = choose(networks_);
+      for (const auto& [key, network] : dropped) choice_.Forget(key);
+    }
+    if (dropped.empty()) return;
+    dropped.clear();
+    ReturnFreeMemory();
   }
 
   std::vector<at::Tensor> RunOrThrow(const BackbonePass& pass) {
-    const std::shared_ptr<VariantSet> set = NetworkFor(pass);
-    Variant* variant = set->by_threads.front().second.get();
-    for (const auto& [threads, wider] : set->by_threads) {
-      if (threads <= pass.threads) variant = wider.get();
+    size_t variant = 0;
+    for (size_t i = 0; i < thread_counts_.size(); ++i) {
+      if (thread_counts_[i] <= pass.threads) variant = i;
     }
-    ov::InferRequest& request = variant->Request(core_, pass.instance);
+    const auto [key, network] = NetworkFor(pass, {.instance = pass.instance,
+                                                  .variant = static_cast<int>(variant),
+                                                  .network_bytes = pass.network_bytes,
+                                                  .pass_bytes = pass.bytes});
+    ov::InferRequest& request = GetVariant(*network, key, variant).Request(core_, pass.instance);
     const at::IntArrayRef sides = pass.images.sizes();
     // OpenVINO does not write to its input.
     request.set_input_tensor(
         ov::Tensor(ov::element::u8, ov::Shape(sides.begin(), sides.end()), pass.images.data_ptr()));
     request.infer();
     std::vector<at::Tensor> maps(all_layers_.size());
-    for (size_t i = 0; i < set->layers.size(); ++i) {
+    for (size_t i = 0; i < network->layers().size(); ++i) {
       ov::Tensor output = request.get_output_tensor(i);
       const ov::Shape shape = output.get_shape();
-      maps[static_cast<size_t>(set->layers[i])] =
+      maps[static_cast<size_t>(network->layers()[i])] =
           at::from_blob(output.data<float>(), std::vector<int64_t>(shape.begin(), shape.end()));
     }
     return maps;
@@ -191,10 +260,12 @@ class OpenVinoBackbone final : public Backbone {
   const BackboneOptions options_;
   ov::Core core_;
   const std::vector<int> all_layers_;
+  const NetworkKey usual_;
+  const std::vector<int> thread_counts_;
 
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   NetworkChoice choice_ ABSL_GUARDED_BY(mu_);
-  std::map<NetworkKey, std::shared_ptr<VariantSet>> networks_ ABSL_GUARDED_BY(mu_);
+  Networks networks_ ABSL_GUARDED_BY(mu_);
 };
 
 absl::StatusOr<std::unique_ptr<Backbone>> Load(const BackboneOptions& options) {

@@ -35,6 +35,9 @@ class CallContext {
   void set_priority(Priority priority) { priority_ = priority; }
   Priority priority() const { return priority_; }
 
+  // Whether the work is not worth doing any more. Takes no memory.
+  bool Over(TimePoint now) const { return now >= deadline_ || cancelled(); }
+
   // OK while the work is worth doing, else CANCELLED or DEADLINE_EXCEEDED. `stage` is named in the
   // message: "decode", "batch" or "backbone".
   absl::Status Check(TimePoint now, const char* stage) const;

@@ -5,35 +5,21 @@
 #include <algorithm>
 #include <climits>
 #include <cstdint>
-#include <fstream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "server/base/cgroup.h"
 
 namespace pixpool {
 namespace {
 
-// No file read here is longer; a fake or broken one is not read to its end.
-constexpr std::streamsize kMaxFileBytes = 1 << 20;
 constexpr int64_t kMaxCpus = 1 << 20;
-
-std::optional<std::string> ReadSmallFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return std::nullopt;
-  std::string text(kMaxFileBytes, '\0');
-  in.read(text.data(), kMaxFileBytes);
-  text.resize(static_cast<size_t>(in.gcount()));
-  return text;
-}
 
 // Number of CPUs in a list such as "0-3,8"; nullopt if it is empty or malformed.
 std::optional<int64_t> CountCpuList(absl::string_view list) {
@@ -64,84 +50,6 @@ std::optional<int64_t> QuotaToCpus(absl::string_view quota_text, absl::string_vi
   return quota / period + (quota % period != 0 ? 1 : 0);
 }
 
-// Where a cgroup hierarchy is mounted.
-struct CgroupMount {
-  std::string root;                      // the cgroup that the mount shows as its top
-  std::string point;                     // folder
-  std::string type;                      // "cgroup" or "cgroup2"
-  std::vector<std::string> controllers;  // v1 only
-};
-
-// Lines of mountinfo: "ID PARENT DEV ROOT POINT OPTIONS ... - TYPE SOURCE SUPER_OPTIONS" (proc(5)).
-std::vector<CgroupMount> ReadMounts(const std::string& root) {
-  std::vector<CgroupMount> mounts;
-  const auto text = ReadSmallFile(absl::StrCat(root, "/proc/self/mountinfo"));
-  if (!text) return mounts;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    const std::vector<std::string> halves = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
-    if (halves.size() != 2) continue;
-    const std::vector<std::string> left = absl::StrSplit(halves[0], ' ', absl::SkipEmpty());
-    const std::vector<std::string> right = absl::StrSplit(halves[1], ' ', absl::SkipEmpty());
-    if (left.size() < 5 || right.size() < 3) continue;
-    if (right[0] != "cgroup" && right[0] != "cgroup2") continue;
-    mounts.push_back({left[3], left[4], right[0], absl::StrSplit(right[2], ',')});
-  }
-  return mounts;
-}
-
-// This process's place in one hierarchy, a line "ID:CONTROLLERS:PATH" of /proc/self/cgroup.
-struct CgroupPlace {
-  bool v2 = false;
-  std::vector<std::string> controllers;
-  std::string path;
-};
-
-std::vector<CgroupPlace> ReadPlaces(const std::string& root) {
-  std::vector<CgroupPlace> places;
-  const auto text = ReadSmallFile(absl::StrCat(root, "/proc/self/cgroup"));
-  if (!text) return places;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    const std::vector<std::string> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() != 3 || !absl::StartsWith(parts[2], "/")) continue;
-    places.push_back({parts[1].empty(), absl::StrSplit(parts[1], ','), parts[2]});
-  }
-  return places;
-}
-
-// Folders from the process's cgroup up to the top of the mount. In a container without a cgroup
-// namespace the path is the host's while the mount shows only a part of it, hence `mount.root`.
-std::vector<std::string> FoldersUpwards(const CgroupMount& mount, std::string path) {
-  if (mount.root != "/") {
-    path = path == mount.root || absl::StartsWith(path, mount.root + "/")
-               ? path.substr(mount.root.size())
-               : "";
-  }
-  std::vector<std::string> folders;
-  while (!path.empty() && path != "/") {
-    // A path above the top of the namespace ("/../x") names nothing that is visible here.
-    if (!absl::StrContains(path, "/..")) folders.push_back(absl::StrCat(mount.point, path));
-    path.resize(path.rfind('/'));
-  }
-  folders.push_back(mount.point);
-  return folders;
-}
-
-// The smallest of what it was given.
-class Smallest {
- public:
-  void Add(std::optional<int64_t> value) {
-    if (value && *value > 0) value_ = std::min(value_.value_or(INT64_MAX), *value);
-  }
-  std::optional<int64_t> value() const { return value_; }
-
- private:
-  std::optional<int64_t> value_;
-};
-
-bool Contains(const std::vector<std::string>& names, absl::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 void AddCpuList(const std::string& path, Smallest* smallest) {
   if (const auto text = ReadSmallFile(path)) smallest->Add(CountCpuList(*text));
 }
@@ -162,21 +70,12 @@ void AddV1Quota(const std::string& folder, Smallest* smallest) {
 }
 
 void AddCgroups(const std::string& root, Smallest* smallest) {
-  const std::vector<CgroupMount> mounts = ReadMounts(root);
-  for (const CgroupPlace& place : ReadPlaces(root)) {
-    const bool cpu = Contains(place.controllers, "cpu");
-    const bool cpuset = Contains(place.controllers, "cpuset");
-    for (const CgroupMount& mount : mounts) {
-      if (place.v2 != (mount.type == "cgroup2")) continue;
-      for (const std::string& folder : FoldersUpwards(mount, place.path)) {
-        const std::string here = root + folder;
-        if (place.v2) AddV2(here, smallest);
-        if (cpu && Contains(mount.controllers, "cpu")) AddV1Quota(here, smallest);
-        if (cpuset && Contains(mount.controllers, "cpuset")) {
-          AddCpuList(here + "/cpuset.effective_cpus", smallest);
-          AddCpuList(here + "/cpuset.cpus", smallest);
-        }
-      }
+  for (const CgroupFolder& folder : CgroupFolders(root)) {
+    if (folder.v2) AddV2(folder.path, smallest);
+    if (folder.Has("cpu")) AddV1Quota(folder.path, smallest);
+    if (folder.Has("cpuset")) {
+      AddCpuList(folder.path + "/cpuset.effective_cpus", smallest);
+      AddCpuList(folder.path + "/cpuset.cpus", smallest);
     }
   }
 }

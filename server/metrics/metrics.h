@@ -132,6 +132,9 @@ struct GaugeReadings {
   double pixels_capacity = 0;
   double unread_answers = 0;  // that gRPC has not written yet
   double unread_answer_bytes = 0;
+  double network_memory = 0;  // bytes of passes, and of what models keep between them
+  double network_memory_capacity = 0;
+  double passes_waiting = 0;  // for memory
   double decode_threads = 0;
   double instance_threads = 0;
   double draw_threads = 0;

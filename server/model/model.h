@@ -2,6 +2,7 @@
 // without it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -90,6 +91,20 @@ class Model {
   // same time; one instance is used by one thread at a time. Never throws.
   virtual void RunBatch(const BatchPlace& place, absl::Span<const ModelTask> tasks,
                         absl::Span<ModelResult> results, ModelRunTimes* times) = 0;
+
+  // Memory that a pass over an input of this size with these heads takes while it runs, beyond what
+  // is always there. 0 for the usual pass, and off the CPU.
+  virtual int64_t PassBytes(Size, absl::Span<const HeadSpec>) const { return 0; }
+
+  // What usual passes on all instances come to take after loading.
+  virtual int64_t UsualBytes() const { return 0; }
+
+  // What the model keeps for passes to come, and its surrender: until at most `most` bytes are
+  // kept, or all that no pass uses, or what no pass has used for a while (AgeHeld is to be called
+  // every few seconds). Any thread.
+  virtual int64_t HeldBytes() const { return 0; }
+  virtual void DropHeld(int64_t) {}
+  virtual void AgeHeld() {}
 };
 
 // Loads a bundle, warms it up and checks its golden picture through the whole path (decode,

@@ -11,14 +11,17 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "server/backbone/backbone.h"
 #include "server/base/error.h"
 #include "server/base/log.h"
+#include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/bundle/bundle_data.h"
 #include "server/model/golden.h"
 #include "server/model/model_tensors.h"
+#include "server/model/pass_bytes.h"
 #include "server/model/projections.h"
 #include "server/model/run_batch.h"
 #include "server/torch/torch_env.h"
@@ -26,14 +29,26 @@
 namespace pixpool {
 namespace {
 
-// Positions of the layers that the heads of a batch read.
+void SortAndRemoveTwins(std::vector<int>* values) {
+  std::sort(values->begin(), values->end());
+  values->erase(std::unique(values->begin(), values->end()), values->end());
+}
+
+// Positions of the layers that heads read.
+std::vector<int> LayersOf(absl::Span<const HeadSpec> heads) {
+  std::vector<int> layers;
+  for (const HeadSpec& head : heads) layers.push_back(head.layer_index);
+  SortAndRemoveTwins(&layers);
+  return layers;
+}
+
+// Those of a batch.
 std::vector<int> WantedLayers(absl::Span<const ModelTask> tasks) {
   std::vector<int> layers;
   for (const ModelTask& task : tasks) {
     for (const HeadSpec& head : task.heads) layers.push_back(head.layer_index);
   }
-  std::sort(layers.begin(), layers.end());
-  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  SortAndRemoveTwins(&layers);
   return layers;
 }
 
@@ -74,11 +89,26 @@ class TorchModel final : public Model {
     }
   }
 
-  void EndWarmUp() { backbone_->EndWarmUp(); }
+  int64_t PassBytes(Size input, absl::Span<const HeadSpec> heads) const override {
+    return prices_.Of(input, LayersOf(heads), info_.layers).total();
+  }
+  int64_t UsualBytes() const override { return options_.instances * prices_.usual_bytes(); }
+  int64_t HeldBytes() const override { return backbone_->HeldBytes(); }
+  void DropHeld(int64_t most) override { backbone_->DropHeld(most); }
+  void AgeHeld() override { backbone_->AgeHeld(); }
+
+  // Lets go what only loading needed, and finds out what passes cost.
+  absl::Status EndWarmUp() {
+    backbone_->EndWarmUp();
+    PIXPOOL_ASSIGN_OR_RETURN(prices_, MeasurePasses(*backbone_, info_, first_pass_));
+    backbone_->EndWarmUp();
+    return absl::OkStatus();
+  }
 
   // Runs pictures of the recipe's size and of an odd one, and checks what comes out against the
   // manifest.
   absl::Status WarmUp() {
+    PIXPOOL_ASSIGN_OR_RETURN(first_pass_, MeasureFirstPass(*backbone_, info_));
     std::vector<int> layers(info_.layers.size());
     std::iota(layers.begin(), layers.end(), 0);
     for (const auto& [height, width] : {std::pair(info_.input.height, info_.input.width),
@@ -90,6 +120,7 @@ class TorchModel final : public Model {
         PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
         absl::StatusOr<std::vector<at::Tensor>> maps =
             backbone_->Run({.images = inputs, .layers = layers});
+        backbone_->EndPass(0);
         if (!maps.ok()) {
           return absl::FailedPreconditionError(Concat("the backbone fails on ", tasks.size(),
                                                       " pictures of ", width, " x ", height,
@@ -110,11 +141,21 @@ class TorchModel final : public Model {
     const TimePoint start = clock->Now();
     PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
     const std::vector<int> layers = WantedLayers(tasks);
-    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps,
-                             backbone_->Run({.instance = place.instance,
-                                             .images = inputs,
-                                             .layers = layers,
-                                             .threads = ThreadsFor(place)}));
+    BackbonePass pass = {.instance = place.instance,
+                         .images = inputs,
+                         .layers = layers,
+                         .threads = ThreadsFor(place)};
+    const Size size = {tasks.front().input->width(), tasks.front().input->height()};
+    const PassParts parts = prices_.Of(size, pass.layers, info_.layers);
+    pass.large = prices_.IsLarge(size);
+    pass.bytes = static_cast<int64_t>(tasks.size()) * parts.maps;
+    pass.network_bytes = parts.network;
+    const absl::Cleanup end = [&] {
+      backbone_->EndPass(place.instance);
+      // Else the heap would keep it, once for each thread.
+      if (parts.total() > HeapKeeps()) ReturnFreeMemory();
+    };
+    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps, backbone_->Run(pass));
     // A graph may do something else for each input.
     PIXPOOL_RETURN_IF_ERROR(CheckMaps(maps, layers, inputs));
     Synchronize(c10::Device(info_.device));
@@ -186,6 +227,9 @@ class TorchModel final : public Model {
   const BackboneOptions options_;
   const std::unique_ptr<Backbone> backbone_;
   const ModelTensors tensors_;
+  // Constant after EndWarmUp.
+  int64_t first_pass_ = 0;
+  PassPrices prices_;
 };
 
 struct EngineChoice {
@@ -309,7 +353,9 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
   }
   PIXPOOL_RETURN_IF_ERROR(CheckGolden(
       bundle, *model, choice.file->golden_min_cosine.value_or(bundle.manifest.golden.min_cosine)));
-  model->EndWarmUp();
+  if (absl::Status status = model->EndWarmUp(); !status.ok()) {
+    return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));
+  }
   return model;
 }
 

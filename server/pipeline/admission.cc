@@ -145,6 +145,17 @@ void Admission::Done(const CallContext& call, double seconds, bool worked, int w
   overload_.Done(clock_->Now(), call.priority(), call.caller(), seconds, worked, waiting);
 }
 
+void Admission::Lower(int64_t max_bytes, int64_t max_pixels) {
+  absl::MutexLock lock(&mu_);
+  limits_.max_bytes = std::min(limits_.max_bytes.value(), max_bytes);
+  limits_.max_pixels = std::min(limits_.max_pixels.value(), max_pixels);
+}
+
+AdmissionLimits Admission::limits() const {
+  absl::MutexLock lock(&mu_);
+  return limits_;
+}
+
 void Admission::Close() {
   absl::MutexLock lock(&mu_);
   closed_ = true;

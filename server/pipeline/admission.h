@@ -66,7 +66,7 @@ class Admission {
  public:
   // `threads` work on pictures at once. The clock must outlive this.
   Admission(AdmissionLimits limits, int threads, const Clock* clock)
-      : limits_(std::move(limits)), clock_(clock), overload_(threads) {}
+      : clock_(clock), limits_(std::move(limits)), overload_(threads) {}
 
   // Whether a call has a chance, before its cost is known. Errors as of Acquire. Takes nothing.
   absl::Status MayArrive(const CallContext& call);
@@ -77,6 +77,9 @@ class Admission {
   // One image that was admitted has left the pipeline, though its permit is still out; `seconds` as
   // predicted. `worked`: not dropped. `waiting` images have not been begun.
   void Done(const CallContext& call, double seconds, bool worked, int waiting);
+
+  // Lowers the ceilings of bytes and pixels; permits that are out stay out.
+  void Lower(int64_t max_bytes, int64_t max_pixels);
 
   // From now on every Acquire fails with DRAINING.
   void Close();
@@ -90,7 +93,7 @@ class Admission {
     int64_t pixels = 0;
   };
   Usage usage() const;
-  const AdmissionLimits& limits() const { return limits_; }
+  AdmissionLimits limits() const;
 
   // Whether only so many interactive images are taken as can be answered at once, and how many
   // those are.
@@ -110,9 +113,9 @@ class Admission {
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   absl::Status Judge(const OverloadControl::Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  const AdmissionLimits limits_;
   const Clock* const clock_;
   mutable absl::Mutex mu_;
+  AdmissionLimits limits_ ABSL_GUARDED_BY(mu_);
   Usage usage_ ABSL_GUARDED_BY(mu_);
   Usage bulk_ ABSL_GUARDED_BY(mu_);  // the part of it that is bulk
   // Their requests. absl's tables do not survive a failed allocation.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "server/base/guarded.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
@@ -43,11 +44,13 @@ std::vector<ModelTask> Tasks(const std::vector<ImageWork>& batch) {
   return tasks;
 }
 
+constexpr absl::Duration kAgeInterval = absl::Seconds(5);
+
 }  // namespace
 
 ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const PipelineOptions& options,
-                         const std::atomic<int>* preparing, Metrics* metrics, const Clock* clock,
-                         Complete complete)
+                         const std::atomic<int>* preparing, MemoryBudget* memory, Metrics* metrics,
+                         const Clock* clock, Complete complete)
     : model_(std::move(model)),
       metrics_(metrics),
       clock_(clock),
@@ -55,6 +58,10 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
       preparing_(preparing),
       watch_(model_->model->instance_count(), options.hang_timeout.value(),
              int64_t{model_->info().input.height} * model_->info().input.width),
+      memory_(memory),
+      keeper_(memory->AddKeeper(
+          {.held = [model = model_] { return model->model->HeldBytes(); },
+           .drop = [model = model_](int64_t most) { model->model->DropHeld(most); }})),
       batcher_({.max_batch_size =
                     std::min(options.max_batch_size.value(), model_->model->useful_batch_size()),
                 .max_delay = options.max_batch_delay.value()},
@@ -63,6 +70,7 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
     for (int i = 0; i < model_->model->instance_count(); ++i) {
       threads_.emplace_back([this, i] { InstanceLoop(i); });
     }
+    age_thread_ = std::thread([this] { AgeLoop(); });
   } catch (...) {
     Stop();
     throw;
@@ -72,20 +80,60 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
 ModelRunner::~ModelRunner() { Stop(); }
 
 void ModelRunner::Stop() {
+  {
+    // Memory comes back as passes end, here and in other models' runners.
+    const auto all_queued = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return reserving_ == 0; };
+    absl::MutexLock lock(&mu_);
+    mu_.Await(absl::Condition(&all_queued));
+    closing_ = true;
+  }
   batcher_.Close();
   for (std::thread& thread : threads_) thread.join();
+  if (age_thread_.joinable()) age_thread_.join();
+  memory_->RemoveKeeper(keeper_);
 }
 
 void ModelRunner::Submit(ImageWork image) {
-  absl::Status status = Guarded("submit_failed", kModelFailed, [&] {
-    if (batcher_.Submit(BatchGroup(image.slot().input), image, image.urgent))
+  std::shared_ptr<ImageWork> kept;
+  {
+    absl::MutexLock lock(&mu_);
+    ++reserving_;
+  }
+  const absl::Status status = Guarded("submit_failed", kModelFailed, [&] {
+    // Where memory runs out further on, the image is still here to be ended.
+    kept = std::make_shared<ImageWork>(std::move(image));
+    memory_->Reserve(
+        {.bytes = model_->model->PassBytes(kept->input_size(), *kept->work->result.heads),
+         .over = [this, work = kept->work] { return work->context().Over(clock_->Now()); },
+         .run =
+             [this, kept](MemoryLease lease) {
+               kept->memory = std::move(lease);
+               Enqueue(kept.get());
+             }});
+    return absl::OkStatus();
+  });
+  if (status.ok()) return;
+  Fail(kept != nullptr ? kept.get() : &image, status);
+}
+
+void ModelRunner::Enqueue(ImageWork* image) {
+  const absl::Status status = Guarded("submit_failed", kModelFailed, [&] {
+    if (batcher_.Submit(BatchGroup(image->slot().input), *image, image->urgent)) {
       return absl::OkStatus();
+    }
     // Only reached when an image is submitted while the process stops.
     return MakeError(ErrorReason::kDraining, "the server is stopping");
   });
-  if (status.ok()) return;
-  image.slot().status = std::move(status);
-  complete_(std::move(image));
+  if (!status.ok()) return Fail(image, status);
+  absl::MutexLock lock(&mu_);
+  --reserving_;
+}
+
+void ModelRunner::Fail(ImageWork* image, const absl::Status& status) {
+  image->slot().status = status;
+  complete_(std::move(*image));
+  absl::MutexLock lock(&mu_);
+  --reserving_;
 }
 
 bool ModelRunner::DropIfOver(ImageWork& image) {
@@ -123,6 +171,19 @@ void ModelRunner::InstanceLoop(int instance) {
   }
 }
 
+void ModelRunner::AgeLoop() {
+  SetThreadName("memory");
+  absl::MutexLock lock(&mu_);
+  while (!mu_.AwaitWithTimeout(absl::Condition(&closing_), kAgeInterval)) {
+    mu_.Unlock();
+    const absl::Status aged = Guarded("age_failed", kModelFailed, [&] {
+      model_->model->AgeHeld();
+      return absl::OkStatus();
+    });
+    mu_.Lock();
+  }
+}
+
 void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const TimePoint start = clock_->Now();
   for (ImageWork& image : batch) {
@@ -136,6 +197,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
     metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
   }
   std::vector<ModelResult> results;
+  std::vector<MemoryLease> leases;  // given back when all images are on their way
   ModelRunTimes times;
   const int count = static_cast<int>(batch.size());
   const int running = running_.fetch_add(count) + count;
@@ -144,6 +206,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   watch_.Begin(instance, start, WorkOf(batch, model_->info().layers));
   const absl::Status status = Guarded("batch_failed", kModelFailed, [&] {
     results.resize(batch.size());
+    leases.reserve(batch.size());
     model_->model->RunBatch(place, Tasks(batch), absl::MakeSpan(results), &times);
     return absl::OkStatus();
   });
@@ -154,6 +217,8 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   metrics_->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
   metrics_->StageTime(Stage::kHeads, ToSeconds(times.heads));
   for (size_t i = 0; i < batch.size(); ++i) {
+    if (leases.size() < leases.capacity()) leases.push_back(std::move(batch[i].memory));
+    batch[i].memory.Release();
     ImageFeatures& slot = batch[i].slot();
     slot.status = status.ok() ? std::move(results[i].status) : status;
     if (slot.status.ok()) slot.outputs = std::move(results[i].outputs);

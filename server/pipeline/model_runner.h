@@ -7,7 +7,10 @@
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "server/batching/batcher.h"
+#include "server/pipeline/memory_budget.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/pass_watch.h"
 #include "server/pipeline/work.h"
@@ -16,16 +19,20 @@ namespace pixpool {
 
 // Forms batches of preprocessed images and runs them on the model's instances.
 //
+// A pass that needs more memory than there is waits for it in the budget's line, before the batcher
+// and without a thread.
+//
 // Thread-safe. Owns one thread per instance; they never touch replies: each finished image goes to
-// `complete`, which must not block nor throw. The destructor runs what was submitted, then joins.
+// `complete`, which must not block nor throw. One more thread has the model give up, now and then,
+// what it keeps and does not use. The destructor runs what was submitted, then joins.
 class ModelRunner {
  public:
   using Complete = std::function<void(ImageWork)>;
 
   // `preparing` counts the pictures that are not submitted yet but will be.
   ModelRunner(std::shared_ptr<const LoadedModel> model, const PipelineOptions& options,
-              const std::atomic<int>* preparing, Metrics* metrics, const Clock* clock,
-              Complete complete);
+              const std::atomic<int>* preparing, MemoryBudget* memory, Metrics* metrics,
+              const Clock* clock, Complete complete);
   ~ModelRunner();
 
   ModelRunner(const ModelRunner&) = delete;
@@ -35,7 +42,7 @@ class ModelRunner {
   // throws.
   void Submit(ImageWork image);
 
-  // Images waiting for a batch.
+  // Images waiting for a batch; those that wait for memory are the budget's to count.
   int depth() const { return batcher_.depth(); }
   int thread_count() const { return static_cast<int>(threads_.size()); }
   // Of the passes under way.
@@ -43,7 +50,12 @@ class ModelRunner {
 
  private:
   void Stop();
+  // Queues an image that has its memory.
+  void Enqueue(ImageWork* image);
+  // Ends an image that could not be queued.
+  void Fail(ImageWork* image, const absl::Status& status);
   void InstanceLoop(int instance);
+  void AgeLoop();
   void RunBatch(int instance, std::vector<ImageWork> batch);
   bool DropIfOver(ImageWork& image);
 
@@ -52,10 +64,18 @@ class ModelRunner {
   const Clock* const clock_;
   const Complete complete_;
   const std::atomic<int>* const preparing_;
-  std::atomic<int> running_ = 0;  // images in batches
   PassWatch watch_;
+  MemoryBudget* const memory_;
+  const int keeper_;              // the model's number there
+  std::atomic<int> running_ = 0;  // images in batches
   Batcher<ImageWork> batcher_;
+
+  absl::Mutex mu_;
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  int reserving_ ABSL_GUARDED_BY(mu_) = 0;  // images that are on their way to the batcher
+
   std::vector<std::thread> threads_;  // last: its threads use everything above
+  std::thread age_thread_;
 };
 
 }  // namespace pixpool

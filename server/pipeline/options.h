@@ -68,6 +68,24 @@ struct AdmissionLimits {
   Option<std::chrono::milliseconds, kRetryAfter> retry_after;
 };
 
+struct MemoryLimit {
+  // MemoryOf resolves 0.
+  static constexpr OptionSpec kMaxMemory = {
+      .group = kAdmissionGroup,
+      .place = 6,
+      .flag = "--max-memory",
+      .value_name = "BYTES",
+      .help =
+          "Memory of the process, which bounds network passes and what is in flight; 0 takes the "
+          "limit of the container, else that of the machine.",
+      .kind = OptionKind::kBytes,
+      .initial = 0,
+      .min = 0,
+      .max = 64 * kTera,
+  };
+  Option<int64_t, kMaxMemory> max_memory;
+};
+
 struct RegistryOptions {
   static constexpr OptionSpec kDefaultModel = {
       .group = kModelsGroup,
@@ -86,6 +104,7 @@ struct PipelineOptions {
   AdmissionLimits admission;
   ImageLimits image;
   InputLimits input;
+  MemoryLimit memory;
 
   static constexpr OptionSpec kMaxImagesPerRequest = {
       .group = kLimitsGroup,

@@ -22,6 +22,7 @@
 #include "server/base/thread_pool.h"
 #include "server/pipeline/decode_picture.h"
 #include "server/pipeline/draw.h"
+#include "server/pipeline/memory_plan.h"
 #include "server/pipeline/model_runner.h"
 #include "server/pipeline/passes.h"
 #include "server/pipeline/plan_request.h"
@@ -125,12 +126,25 @@ class Pipeline::Impl {
     return absl::OkStatus();
   }
 
+  absl::Status BoundMemory(int64_t resident) {
+    const int64_t memory = MemoryOf(options_.memory);
+    if (memory == 0) return absl::OkStatus();
+    const ModelsMemory models = MemoryOfModels(*registry_, options_.input.max_side);
+    PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                             PlanMemory(memory, resident + models.usual_passes, models.largest_pass,
+                                        options_.admission));
+    memory_.SetCapacity(plan.network);
+    admission_.Lower(plan.max_bytes, plan.max_pixels);
+    LogMemoryPlan(memory, plan);
+    return absl::OkStatus();
+  }
+
   const PipelineOptions& options() const { return options_; }
 
   GaugeReadings Gauges() const {
     GaugeReadings g;
     const Admission::Usage usage = admission_.usage();
-    const AdmissionLimits& limits = admission_.limits();
+    const AdmissionLimits limits = admission_.limits();
     g.queue_capacity = static_cast<double>(limits.max_requests);
     g.requests_in_flight = static_cast<double>(usage.requests);
     g.bytes_in_flight = static_cast<double>(usage.bytes);
@@ -143,6 +157,11 @@ class Pipeline::Impl {
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
+    const MemoryBudget::Usage memory = memory_.usage();
+    g.network_memory = static_cast<double>(memory.leased + memory.held);
+    g.network_memory_capacity = static_cast<double>(memory.capacity);
+    g.passes_waiting = static_cast<double>(memory.waiting);
+    g.queue_depth += static_cast<double>(memory.waiting);
     const TimePoint now = clock_->Now();
     TimeDuration oldest{};
     absl::MutexLock lock(&mu_);
@@ -161,7 +180,7 @@ class Pipeline::Impl {
     const ExtractRequest& request = work->request;
     PIXPOOL_RETURN_IF_ERROR(request.context->Check(clock_->Now(), "admission"));
     PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
-    absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work);
+    absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work, memory_.capacity());
     CountPictures(*work, metrics_);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
     cost->images = 0;
@@ -295,7 +314,7 @@ class Pipeline::Impl {
     const auto found = runners_.find(model.get());
     if (found != runners_.end()) return found->second.get();
     auto runner =
-        std::make_unique<ModelRunner>(model, options_, &preparing_, metrics_, clock_,
+        std::make_unique<ModelRunner>(model, options_, &preparing_, &memory_, metrics_, clock_,
                                       [this](ImageWork image) { PassDone(std::move(image)); });
     return runners_.emplace(model.get(), std::move(runner)).first->second.get();
   }
@@ -366,6 +385,7 @@ class Pipeline::Impl {
   std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded
   ThreadPool reply_pool_;
   ThreadPool draw_pool_;
+  MemoryBudget memory_;
 
   mutable absl::Mutex mu_;
   // absl's tables do not survive a failed allocation.
@@ -388,6 +408,7 @@ void Pipeline::Pool(PoolRequest request, PoolDone done) {
 }
 absl::Status Pipeline::MayArrive(const CallContext& call) { return impl_->MayArrive(call); }
 absl::Status Pipeline::Progress(double times) const { return impl_->Progress(times); }
+absl::Status Pipeline::BoundMemory(int64_t resident) { return impl_->BoundMemory(resident); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }

@@ -33,6 +33,11 @@ class Pipeline {
   // DEADLINE_EXCEEDED, CANCELLED; a refusal is counted as shed.
   absl::Status MayArrive(const CallContext& call);
 
+  // Shares out the memory of the process, of which `resident` bytes are taken now that the models
+  // are loaded: what passes may take at a time, and lower ceilings of admission where it is short.
+  // Before, nothing bounds passes. FAILED_PRECONDITION where it is too little to serve.
+  absl::Status BoundMemory(int64_t resident);
+
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.
   bool Drain(absl::Duration timeout);

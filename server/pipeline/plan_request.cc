@@ -84,6 +84,20 @@ absl::StatusOr<std::vector<HeadSpec>> ResolveHeads(const ExtractRequest& request
   return heads;
 }
 
+// LIMIT_EXCEEDED where a pass over an input of this size would not fit the memory alone.
+absl::Status CheckPassBytes(const Model& model, Size input, const std::vector<HeadSpec>& heads,
+                            int64_t most, std::string_view field) {
+  const int64_t bytes = model.PassBytes(input, heads);
+  if (bytes <= most) return absl::OkStatus();
+  ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
+  const std::string_view flag = MemoryLimit::kMaxMemory.flag;
+  details.metadata = {
+      {"limit", Concat(most)}, {"actual", Concat(bytes)}, {"flag", std::string(flag)}};
+  return MakeError(details, Concat("a pass of the network over ", input.width, " x ", input.height,
+                                   " pixels takes ", bytes, " bytes; the limit is ", most,
+                                   ", what ", flag, " leaves for it; ask for a smaller input"));
+}
+
 // Vectors of several passes can be summed; what has a place on the picture cannot.
 absl::Status CheckPasses(const std::vector<InputPass>& passes, const std::vector<HeadSpec>& heads) {
   if (passes.size() == 1) return absl::OkStatus();
@@ -118,9 +132,11 @@ void AddImage(const std::vector<HeadSpec>& heads, const ModelInfo& info, size_t 
 
 }  // namespace
 
-absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, RequestWork* work) {
+absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, RequestWork* work,
+                                          int64_t most_pass_bytes) {
   const ExtractRequest& request = work->request;
-  const ModelInfo& info = work->result.model->info();
+  const Model& model = *work->result.model->model;
+  const ModelInfo& info = model.info();
   PIXPOOL_RETURN_IF_ERROR(CheckCounts(options, request));
   auto plan = MakeInputPlan(info.input, request.input, options.input.max_side);
   if (!plan.ok()) return PrependField(plan.status(), "input_options");
@@ -128,6 +144,13 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ResolveHeads(request, info, work->plan));
   work->passes = PassesOf(work->plan);
   PIXPOOL_RETURN_IF_ERROR(CheckPasses(work->passes, heads));
+  // Scales rise, and with a crop every picture becomes input of the plan's own size.
+  const bool one_size = work->plan.crop == CropMode::kCenter;
+  if (one_size) {
+    const InputPlan largest = ScaledPlan(work->plan, work->plan.scales.back());
+    PIXPOOL_RETURN_IF_ERROR(CheckPassBytes(model, {largest.width, largest.height}, heads,
+                                           most_pass_bytes, "input_options.input_height_px"));
+  }
   work->draws = std::any_of(heads.begin(), heads.end(), Draws);
   work->keeps_pictures = std::any_of(heads.begin(), heads.end(), DrawsOnPicture);
 
@@ -137,7 +160,11 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   for (size_t i = 0; i < work->images.size(); ++i) {
     ImageState& image = work->images[i];
     image.source = &request.images[i];
-    if (absl::Status status = PlanImage(options, work->plan, &image); !status.ok()) {
+    absl::Status status = PlanImage(options, work->plan, &image);
+    if (status.ok() && !one_size) {
+      status = CheckPassBytes(model, image.features.input, heads, most_pass_bytes, "");
+    }
+    if (!status.ok()) {
       image.features.status = PrependField(status, Concat("images[", i, "]"));
       continue;
     }

@@ -9,6 +9,7 @@
 
 #include "server/image/decode.h"
 #include "server/pipeline/admission.h"
+#include "server/pipeline/memory_budget.h"
 #include "server/pipeline/request.h"
 
 namespace pixpool {
@@ -58,6 +59,7 @@ struct ImageWork {
   bool urgent = false;
   // Among the images between decoding and backbone; given up when the pass begins.
   std::shared_ptr<void> place;
+  MemoryLease memory;  // of the pass, from the batcher to its end
 
   // Another pass over the same image.
   ImageWork Pass(int number) const {
@@ -67,7 +69,8 @@ struct ImageWork {
             .input = {},
             .ready = {},
             .urgent = urgent,
-            .place = place};
+            .place = place,
+            .memory = {}};
   }
   ImageState& state() const { return work->images[static_cast<size_t>(index)]; }
   Size input_size() const { return {input.width(), input.height()}; }

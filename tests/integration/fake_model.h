@@ -76,6 +76,12 @@ class FakeModel final : public Model {
     times->heads = std::chrono::milliseconds(1);
   }
 
+  int64_t PassBytes(Size input, absl::Span<const HeadSpec>) const override {
+    return bytes_per_pixel_ * input.width * input.height;
+  }
+  // What passes are said to take. Call before it serves.
+  void SetBytesPerPixel(int64_t bytes) { bytes_per_pixel_ = bytes; }
+
   // While held, RunBatch waits before it answers.
   void Hold() { Set(&held_, true); }
   void Release() { Set(&held_, false); }
@@ -135,6 +141,7 @@ class FakeModel final : public Model {
   mutable absl::Mutex mu_;
   std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
   std::vector<int> pictures_in_flight_ ABSL_GUARDED_BY(mu_);
+  int64_t bytes_per_pixel_ = 0;
   bool held_ = false;
   bool failing_ = false;
 };

@@ -36,6 +36,7 @@ class ModelRunnerTest : public ::testing::Test {
   FakeRegistry fake_;
   FakeClock clock_;
   Metrics metrics_;
+  MemoryBudget memory_;
   std::atomic<int> preparing_ = 0;
 };
 
@@ -43,7 +44,7 @@ TEST_F(ModelRunnerTest, FillsTheSlotAndItsTimes) {
   const auto work = Work();
   absl::BlockingCounter done(1);
   {
-    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+    ModelRunner runner(model(), {}, &preparing_, &memory_, &metrics_, &clock_,
                        [&done](const auto&) { done.DecrementCount(); });
     EXPECT_EQ(runner.thread_count(), 1);
     runner.Submit(Picture(work));
@@ -64,7 +65,7 @@ TEST_F(ModelRunnerTest, DropsWhatIsOverBeforeTheBackbone) {
   cancelled->request.context->Cancel();
   absl::BlockingCounter done(2);
   {
-    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+    ModelRunner runner(model(), {}, &preparing_, &memory_, &metrics_, &clock_,
                        [&done](const auto&) { done.DecrementCount(); });
     runner.Submit(Picture(expired));
     runner.Submit(Picture(cancelled));
@@ -78,11 +79,45 @@ TEST_F(ModelRunnerTest, DropsWhatIsOverBeforeTheBackbone) {
 TEST_F(ModelRunnerTest, DestructionFinishesWhatWasSubmitted) {
   int completed = 0;
   {
-    ModelRunner runner(model(), {}, &preparing_, &metrics_, &clock_,
+    ModelRunner runner(model(), {}, &preparing_, &memory_, &metrics_, &clock_,
                        [&completed](const auto&) { ++completed; });
     for (int i = 0; i < 20; ++i) runner.Submit(Picture(Work()));
   }
   EXPECT_EQ(completed, 20);
+}
+
+TEST_F(ModelRunnerTest, PassesWaitForTheirMemoryWithoutAThread) {
+  fake_.model->SetBytesPerPixel(1);
+  memory_.SetCapacity(32 * 32);
+  absl::BlockingCounter done(3);
+  {
+    ModelRunner runner(model(), {}, &preparing_, &memory_, &metrics_, &clock_,
+                       [&done](const auto&) { done.DecrementCount(); });
+    fake_.model->Hold();
+    for (int i = 0; i < 3; ++i) runner.Submit(Picture(Work()));
+    fake_.model->AwaitBatches(1);
+    EXPECT_EQ(runner.depth(), 0);
+    EXPECT_EQ(memory_.usage().leased, 32 * 32);
+    EXPECT_EQ(memory_.usage().waiting, 2);
+    fake_.model->Release();
+    done.Wait();
+  }
+  EXPECT_EQ(fake_.model->batch_sizes(), (std::vector<int>{1, 1, 1}));
+  EXPECT_EQ(memory_.usage().leased, 0);
+}
+
+TEST_F(ModelRunnerTest, TheDestructorRunsWhatWaitsForMemory) {
+  fake_.model->SetBytesPerPixel(1);
+  memory_.SetCapacity(1);
+  std::atomic<int> done = 0;
+  {
+    ModelRunner runner(model(), {}, &preparing_, &memory_, &metrics_, &clock_,
+                       [&done](const ImageWork& image) {
+                         if (image.slot().status.ok()) ++done;
+                       });
+    for (int i = 0; i < 5; ++i) runner.Submit(Picture(Work()));
+  }
+  EXPECT_EQ(done, 5);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class PlanRequestTest : public ::testing::Test {
   }
 
   absl::Status Plan() {
-    const absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, &work_);
+    const absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, &work_, most_pass_bytes_);
     if (cost.ok()) cost_ = *cost;
     return cost.status();
   }
@@ -31,6 +31,7 @@ class PlanRequestTest : public ::testing::Test {
   PipelineOptions options_;
   RequestWork work_;
   AdmissionCost cost_;
+  int64_t most_pass_bytes_ = std::numeric_limits<int64_t>::max();
   std::deque<std::string> pixels_;
 };
 
@@ -45,6 +46,41 @@ TEST_F(PlanRequestTest, CostIsThatOfTheGoodImages) {
   EXPECT_FALSE(work_.images[1].features.status.ok());
   EXPECT_EQ(work_.images[0].features.input, (Size{32, 48}));
   EXPECT_EQ((*work_.result.heads)[0].kind(), "global_avg");
+}
+
+// The recipe of the fake model neither resizes nor crops.
+TEST_F(PlanRequestTest, AnImageWhosePassIsTooLargeForTheMemoryFailsAlone) {
+  fake_.model->SetBytesPerPixel(10);
+  most_pass_bytes_ = 32 * 32 * 10;
+  AddRaw(32, 32);
+  AddRaw(32, 33);
+  ASSERT_TRUE(Plan().ok());
+  EXPECT_TRUE(work_.images[0].features.status.ok());
+  const absl::Status status = work_.images[1].features.status;
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  const auto details = GetErrorDetails(status);
+  ASSERT_TRUE(details);
+  EXPECT_EQ(details->reason, ErrorReason::kLimitExceeded);
+  EXPECT_EQ(details->field, "images[1]");
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"limit", "10240"}, {"actual", "10560"}, {"flag", "--max-memory"}};
+  EXPECT_EQ(details->metadata, expected);
+}
+
+TEST_F(PlanRequestTest, AnInputSizeThatIsTooLargeForTheMemoryFailsTheRequest) {
+  fake_.model->SetBytesPerPixel(10);
+  most_pass_bytes_ = 64 * 64 * 10;
+  AddRaw(32, 32);
+  work_.request.input = {.resize = ResizeMode::kExact, .crop = CropMode::kCenter, .height = 64};
+  EXPECT_TRUE(Plan().ok());
+  work_.request.input.scales = {1, 0.5};
+  EXPECT_TRUE(Plan().ok());
+  work_.request.input.scales = {1, 1.1};  // the largest decides
+  const absl::Status status = Plan();
+  const auto details = GetErrorDetails(status);
+  ASSERT_TRUE(details) << status;
+  EXPECT_EQ(details->reason, ErrorReason::kLimitExceeded);
+  EXPECT_EQ(details->field, "input_options.input_height_px");
 }
 
 TEST_F(PlanRequestTest, RawSizesOfHostileRequestsAreSafe) {

@@ -1,0 +1,70 @@
+#include "server/base/memory_limit.h"
+
+#include <unistd.h>
+
+#include <optional>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "server/base/cgroup.h"
+
+namespace pixpool {
+namespace {
+
+std::optional<int64_t> Number(absl::string_view text) {
+  int64_t value = 0;
+  // "max" in v2; v1 says "none" with a number beyond any machine.
+  if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &value)) return std::nullopt;
+  return value;
+}
+
+std::optional<int64_t> NumberIn(const std::string& path) {
+  const auto text = ReadSmallFile(path);
+  return text ? Number(*text) : std::nullopt;
+}
+
+// The line "MemTotal:       16384 kB" of /proc/meminfo.
+std::optional<int64_t> MachineBytes(const std::string& root) {
+  const auto text = ReadSmallFile(absl::StrCat(root, "/proc/meminfo"));
+  if (!text) return std::nullopt;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    if (!absl::ConsumePrefix(&line, "MemTotal:")) continue;
+    absl::ConsumeSuffix(&line, "kB");
+    const auto kib = Number(line);
+    return kib ? std::optional(*kib * 1024) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+int64_t AvailableMemoryBytes(const std::string& root) {
+  const std::string prefix(absl::StripSuffix(root, "/"));
+  Smallest smallest;
+  smallest.Add(MachineBytes(prefix));
+  for (const CgroupFolder& folder : CgroupFolders(prefix)) {
+    if (folder.v2) {
+      smallest.Add(NumberIn(folder.path + "/memory.max"));
+      // Over this one the kernel slows the process down to a crawl.
+      smallest.Add(NumberIn(folder.path + "/memory.high"));
+    }
+    if (folder.Has("memory")) smallest.Add(NumberIn(folder.path + "/memory.limit_in_bytes"));
+  }
+  return smallest.value().value_or(0);
+}
+
+int64_t ResidentBytes() {
+  const auto text = ReadSmallFile("/proc/self/statm");
+  if (!text) return 0;
+  const std::vector<absl::string_view> pages = absl::StrSplit(*text, ' ');
+  const auto resident = pages.size() > 1 ? Number(pages[1]) : std::nullopt;
+  return resident.value_or(0) * sysconf(_SC_PAGESIZE);
+}
+
+}  // namespace pixpool

@@ -1,0 +1,16 @@
+// How much memory this process may use, and how much it does.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace pixpool {
+
+// The smallest of the cgroup limits (v1 and v2, every level up to the root) and the machine's
+// memory; 0 where nothing can be read. `root` is where /proc and /sys are found.
+int64_t AvailableMemoryBytes(const std::string& root = "/");
+
+// Memory of this process that is in RAM now; 0 where /proc cannot be read.
+int64_t ResidentBytes();
+
+}  // namespace pixpool

@@ -1,0 +1,72 @@
+// What a pass over one picture costs in memory: measured once, after loading, then reckoned.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "server/backbone/backbone.h"
+#include "server/bundle/manifest.h"
+#include "server/heads/heads.h"
+#include "server/image/image.h"
+#include "server/model/model.h"
+
+namespace pixpool {
+
+// What passes of one set of layers take: memory rises with the pixels of the network's input.
+struct PassPrice {
+  int64_t network = 0;   // of a network that has to be made first
+  double per_pixel = 0;  // of activations and outputs
+};
+
+// The bytes of a pass, part by part.
+struct PassParts {
+  int64_t network = 0;
+  int64_t maps = 0;   // activations and outputs
+  int64_t heads = 0;  // what the heads take beside them, before they are done
+  int64_t total() const { return network + maps + heads; }
+};
+
+// The prices of a model. Constant after MeasurePasses; the default costs nothing.
+class PassPrices {
+ public:
+  PassPrices() = default;
+  PassPrices(PassPrice usual, PassPrice all, Size recipe, int default_layer, bool keeps_usual)
+      : usual_(usual),
+        all_(all),
+        recipe_(recipe),
+        default_layer_(default_layer),
+        keeps_usual_(keeps_usual) {}
+
+  // A pass whose heads read these layers: positions, rising.
+  PassParts Of(Size input, const std::vector<int>& layers, absl::Span<const LayerInfo> infos) const;
+
+  // Whether it takes much more than the usual one.
+  bool IsLarge(Size input) const;
+
+  // A pass of the recipe's size for the default layer, which is not counted: its memory is always
+  // there.
+  int64_t usual_bytes() const;
+
+ private:
+  bool IsUsual(Size input, const std::vector<int>& layers) const;
+
+  PassPrice usual_;  // of the default layer alone
+  PassPrice all_;    // of any other set of layers
+  Size recipe_{1, 1};
+  int default_layer_ = 0;
+  bool keeps_usual_ = false;  // a network for just that pass; else any pass up to it is usual
+};
+
+// Memory that the first pass of a backbone takes, over a picture of the recipe's size for all
+// layers. No other pass may run, here and below.
+absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& info);
+
+// Runs one more pass, on a larger picture, and looks at the process's memory. `first_pass` as of
+// MeasureFirstPass, which has to come before any other pass. Both cost nothing off the CPU, where
+// passes have no price.
+absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& info,
+                                         int64_t first_pass);
+
+}  // namespace pixpool

@@ -1,0 +1,59 @@
+#include "server/pipeline/memory_plan.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "server/base/log.h"
+#include "server/base/memory_limit.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+
+int64_t MemoryOf(const MemoryLimit& limit) {
+  return limit.max_memory > 0 ? limit.max_memory.value() : AvailableMemoryBytes();
+}
+
+ModelsMemory MemoryOfModels(const ModelRegistry& registry, int max_input_side) {
+  ModelsMemory memory;
+  for (const ModelEntry& entry : registry.List()) {
+    if (entry.loaded == nullptr) continue;
+    const Model& model = *entry.loaded->model;
+    std::vector<HeadSpec> heads(model.info().layers.size());
+    for (size_t i = 0; i < heads.size(); ++i) heads[i].layer_index = static_cast<int>(i);
+    memory.usual_passes += model.UsualBytes();
+    memory.largest_pass =
+        std::max(memory.largest_pass, model.PassBytes({max_input_side, max_input_side}, heads));
+  }
+  return memory;
+}
+
+absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t largest_pass,
+                                      const AdmissionLimits& limits) {
+  const int64_t rest = memory - models;
+  if (rest < kLeastForRequests) {
+    return absl::FailedPreconditionError(
+        Concat("the models take ", models, " bytes of memory and requests need ", kLeastForRequests,
+               " more, but there are only ", memory, " (", MemoryLimit::kMaxMemory.flag,
+               ", or the limit of the container or machine)"));
+  }
+  const int64_t wanted = limits.max_bytes + kBytesPerPixel * limits.max_pixels;
+  const int64_t in_flight = std::min(wanted, rest - std::min(largest_pass, rest / 3 * 2));
+  const double share = static_cast<double>(in_flight) / static_cast<double>(wanted);
+  MemoryPlan plan;
+  plan.lowered = in_flight < wanted;
+  plan.max_bytes = static_cast<int64_t>(share * static_cast<double>(limits.max_bytes));
+  plan.max_pixels = static_cast<int64_t>(share * static_cast<double>(limits.max_pixels));
+  plan.network = rest - in_flight;
+  return plan;
+}
+
+void LogMemoryPlan(int64_t memory, const MemoryPlan& plan) {
+  Log(plan.lowered ? LogLevel::kWarning : LogLevel::kInfo, "memory",
+      {{"bytes", memory},
+       {"network", plan.network},
+       {"max_in_flight_bytes", plan.max_bytes},
+       {"max_in_flight_pixels", plan.max_pixels},
+       {"lowered", plan.lowered}});
+}
+
+}  // namespace pixpool

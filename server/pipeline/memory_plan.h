@@ -1,0 +1,47 @@
+// How the memory of the process is shared out. Internal to server/pipeline.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "server/pipeline/model_registry.h"
+#include "server/pipeline/options.h"
+
+namespace pixpool {
+
+// Bytes that a decoded pixel takes.
+inline constexpr int64_t kBytesPerPixel = 3;
+
+// Bytes that the process may use; 0 where nobody says.
+int64_t MemoryOf(const MemoryLimit& limit);
+
+// What the models that are ready take besides what is resident after loading.
+struct ModelsMemory {
+  int64_t usual_passes = 0;  // of all instances
+  int64_t largest_pass = 0;  // over a picture of the largest input, for all layers
+};
+ModelsMemory MemoryOfModels(const ModelRegistry& registry, int max_input_side);
+
+struct MemoryPlan {
+  int64_t network = 0;  // for passes and for what models keep between them
+  // Ceilings of admission.
+  int64_t max_bytes = 0;
+  int64_t max_pixels = 0;
+  bool lowered = false;  // whether a ceiling is below its option
+};
+
+// What requests need at the least, in all.
+inline constexpr int64_t kLeastForRequests = 64 << 20;
+
+// Of `memory` bytes in all, `models` are taken before the first request. The rest is for what is in
+// flight, up to the ceilings of the options, and for passes. Where it is too little for both the
+// ceilings and the largest pass that the options allow, that pass comes first, with up to two
+// thirds of the rest, and the ceilings are lowered in proportion. FAILED_PRECONDITION where the
+// rest is less than kLeastForRequests.
+absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t largest_pass,
+                                      const AdmissionLimits& limits);
+
+// One line of the log, a warning where ceilings are lowered.
+void LogMemoryPlan(int64_t memory, const MemoryPlan& plan);
+
+}  // namespace pixpool
