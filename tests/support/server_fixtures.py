@@ -76,10 +76,14 @@ def start_server(bin_dir: Path, models_dir: Path, tmp_path_factory: pytest.TempP
     running: list[ServerProcess] = []
 
     def start(
-        *flags: str, wait: bool = True, models: Path = models_dir, target: str | None = None
+        *flags: str,
+        wait: bool = True,
+        models: Path = models_dir,
+        target: str | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> ServerProcess:
         log = tmp_path_factory.mktemp("server") / "log"
-        server = ServerProcess(bin_dir / "pixpool-server", models, log, flags, target)
+        server = ServerProcess(bin_dir / "pixpool-server", models, log, flags, target, prefix)
         running.append(server)
         if wait:
             server.wait_ready()

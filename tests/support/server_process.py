@@ -27,11 +27,13 @@ class ServerProcess:
         log: Path,
         flags: tuple[str, ...] = (),
         target: str | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.target = target or f"127.0.0.1:{free_port()}"
         self.http = f"127.0.0.1:{free_port()}"
         self.log_path = log
         arguments = [
+            *prefix,
             binary,
             "--models-dir",
             models,
