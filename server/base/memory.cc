@@ -41,11 +41,17 @@ void TuneAllocator(int cores, int64_t memory) {
   if (std::getenv("MALLOC_ARENA_MAX") == nullptr) mallopt(M_ARENA_MAX, std::max(2, cores));
 }
 
+int64_t HeapBytesInUse() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<int64_t>(info.uordblks + info.hblkhd);
+}
+
 void ReturnFreeMemory() { malloc_trim(0); }
 
 #else
 
 void TuneAllocator(int, int64_t) {}
+int64_t HeapBytesInUse() { return 0; }
 void ReturnFreeMemory() {}
 
 #endif

@@ -17,6 +17,10 @@ void BoundLibraryCaches();
 // Free memory that the heap may keep at a time, in each of its arenas.
 int64_t HeapKeeps();
 
+// What the program has allocated on the heap and not freed, over all threads; 0 where the C library
+// does not say. Exact, unlike what is resident, which has what was freed and is kept in it too.
+int64_t HeapBytesInUse();
+
 // Gives memory that is free back to the system. Takes milliseconds, and a tenth of a second for a
 // gigabyte.
 void ReturnFreeMemory();

@@ -42,6 +42,20 @@ std::optional<int64_t> MachineBytes(const std::string& root) {
   return std::nullopt;
 }
 
+struct Pages {
+  int64_t resident = 0;
+  int64_t of_files = 0;
+};
+
+// "SIZE RESIDENT SHARED ..." of /proc/self/statm.
+Pages PagesNow() {
+  const auto text = ReadSmallFile("/proc/self/statm");
+  if (!text) return {};
+  const std::vector<absl::string_view> columns = absl::StrSplit(*text, ' ');
+  if (columns.size() < 3) return {};
+  return {Number(columns[1]).value_or(0), Number(columns[2]).value_or(0)};
+}
+
 }  // namespace
 
 int64_t AvailableMemoryBytes(const std::string& root) {
@@ -59,12 +73,11 @@ int64_t AvailableMemoryBytes(const std::string& root) {
   return smallest.value().value_or(0);
 }
 
-int64_t ResidentBytes() {
-  const auto text = ReadSmallFile("/proc/self/statm");
-  if (!text) return 0;
-  const std::vector<absl::string_view> pages = absl::StrSplit(*text, ' ');
-  const auto resident = pages.size() > 1 ? Number(pages[1]) : std::nullopt;
-  return resident.value_or(0) * sysconf(_SC_PAGESIZE);
+int64_t ResidentBytes() { return PagesNow().resident * sysconf(_SC_PAGESIZE); }
+
+int64_t ResidentBytesOfItsOwn() {
+  const Pages pages = PagesNow();
+  return (pages.resident - pages.of_files) * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace pixpool

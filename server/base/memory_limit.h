@@ -10,7 +10,9 @@ namespace pixpool {
 // memory; 0 where nothing can be read. `root` is where /proc and /sys are found.
 int64_t AvailableMemoryBytes(const std::string& root = "/");
 
-// Memory of this process that is in RAM now; 0 where /proc cannot be read.
+// Memory of this process that is in RAM now; 0 where /proc cannot be read. The second without what
+// comes from files, such as the code of libraries.
 int64_t ResidentBytes();
+int64_t ResidentBytesOfItsOwn();
 
 }  // namespace pixpool

@@ -3,28 +3,31 @@
 #include <ATen/ops/full.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <numeric>
+#include <thread>
 
 #include "server/base/memory.h"
-#include "server/base/memory_limit.h"
 #include "server/base/status_macros.h"
 
 namespace pixpool {
 namespace {
 
-// What inputs were found to take at the most, in what the measured one predicts; the second where
-// an engine frees memory during a pass, of which only the rest is seen at its end.
-constexpr double kMargin = 1.1;
-constexpr double kMarginOfFreed = 1.35;
+// What resident memory was found to be of what is in use at a time, where an engine frees memory
+// during a pass: the heap has holes.
+constexpr double kFreedFactor = 2.75;
+// Machine code that an engine makes for a network, which is not on the heap.
+constexpr double kMachineCode = 12 << 20;
 // Pixels, in recipe sizes, from which on a pass counts as large.
 constexpr int64_t kLargeFrom = 4;
 // The measured input, in recipe sides.
 constexpr double kMeasuredScale = 1.7;
 // Copies of an output that a pass holds for its own sake.
 constexpr double kOutputCopies = 1.25;
-// Copies of a map that the hungriest head holds at a time.
-constexpr double kHeadCopies = 3.5;
+// Copies of the maps that they read which the hungriest heads hold at a time.
+constexpr double kHeadCopies = 2;
 
 int64_t Pixels(Size size) { return int64_t{size.width} * size.height; }
 
@@ -35,18 +38,53 @@ at::Tensor Grey(const ModelInfo& info, double scale) {
   return at::full({1, side, side, 3}, 127, at::TensorOptions(at::kByte));
 }
 
-// Memory that a pass made the process take: what it frees stays in the heap until that is trimmed.
-absl::StatusOr<int64_t> Growth(Backbone& backbone, const BackbonePass& pass) {
-  ReturnFreeMemory();
-  const int64_t before = ResidentBytes();
+// The most that is on the heap while it lives, beyond what was there before. Looks every
+// millisecond, since a pass takes some fifty.
+class HeapPeak {
+ public:
+  HeapPeak() : start_(HeapBytesInUse()), thread_([this] { Watch(); }) {}
+  ~HeapPeak() {
+    if (thread_.joinable()) Stop();
+  }
+
+  // To be called once.
+  int64_t Stop() {
+    done_ = true;
+    thread_.join();
+    return std::max(peak_, HeapBytesInUse()) - start_;
+  }
+
+ private:
+  void Watch() {
+    while (!done_) {
+      peak_ = std::max(peak_, HeapBytesInUse());
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  const int64_t start_;
+  int64_t peak_ = 0;  // the thread's until it is joined
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+// The most memory that a pass took while it ran.
+absl::StatusOr<int64_t> Measure(Backbone& backbone, const BackbonePass& pass) {
+  HeapPeak peak;
   const absl::Status status = backbone.Run(pass).status();
-  const int64_t after = ResidentBytes();
+  const int64_t bytes = peak.Stop();
   backbone.EndPass(pass.instance);
   PIXPOOL_RETURN_IF_ERROR(status);
-  return std::max<int64_t>(0, after - before);
+  return bytes;
 }
 
 Size RecipeSize(const ModelInfo& info) { return {info.input.width, info.input.height}; }
+
+int DefaultLayer(const ModelInfo& info) {
+  int layer = 0;
+  while (info.layers[static_cast<size_t>(layer)].name != info.default_layer) ++layer;
+  return layer;
+}
 
 std::vector<int> AllLayers(const ModelInfo& info) {
   std::vector<int> layers(info.layers.size());
@@ -66,12 +104,10 @@ PassParts PassPrices::Of(Size input, const std::vector<int>& layers,
   parts.network = price.network;
   parts.maps = static_cast<int64_t>(price.per_pixel * pixels);
   if (parts.maps == 0) return parts;  // off the CPU
-  // Heads run one after the other.
   for (const int layer : layers) {
     const LayerInfo& info = infos[static_cast<size_t>(layer)];
     const double cells = pixels / info.stride / info.stride;
-    const double map = cells * info.channels * sizeof(float);
-    parts.heads = std::max(parts.heads, static_cast<int64_t>(kHeadCopies * map));
+    parts.heads += static_cast<int64_t>(kHeadCopies * sizeof(float) * cells * info.channels);
   }
   return parts;
 }
@@ -91,7 +127,10 @@ bool PassPrices::IsUsual(Size input, const std::vector<int>& layers) const {
 
 absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& info) {
   if (info.device != "cpu") return 0;
-  return Growth(backbone, {.images = Grey(info, 1), .layers = AllLayers(info)});
+  // What comes with the first pass of all: the engine's threads, for one.
+  PIXPOOL_RETURN_IF_ERROR(
+      Measure(backbone, {.images = Grey(info, 1), .layers = {DefaultLayer(info)}}).status());
+  return Measure(backbone, {.images = Grey(info, 1), .layers = AllLayers(info)});
 }
 
 absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& info,
@@ -99,24 +138,21 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
   if (info.device != "cpu") return PassPrices();
   const std::vector<int> all_layers = AllLayers(info);
   const bool picks = backbone.picks_layers();
-  int default_layer = 0;
+  const int default_layer = DefaultLayer(info);
   double others = 0;  // bytes of the other layers' maps, per pixel
   for (const int layer : all_layers) {
     const LayerInfo& l = info.layers[static_cast<size_t>(layer)];
-    if (l.name == info.default_layer) {
-      default_layer = layer;
-    } else {
-      others += kOutputCopies * sizeof(float) * l.channels / l.stride / l.stride;
-    }
+    if (layer == default_layer) continue;
+    others += kOutputCopies * sizeof(float) * l.channels / l.stride / l.stride;
   }
   BackbonePass pass = {.images = Grey(info, kMeasuredScale), .layers = {default_layer}};
   pass.large = true;
   if (!picks) pass.layers = all_layers;
-  PIXPOOL_ASSIGN_OR_RETURN(const int64_t growth, Growth(backbone, pass));
+  PIXPOOL_ASSIGN_OR_RETURN(const int64_t bytes, Measure(backbone, pass));
   const auto pixels = static_cast<double>(pass.images.size(1) * pass.images.size(2));
-  const auto total = static_cast<double>(growth);
+  const auto total = static_cast<double>(bytes);
   if (!picks) {
-    const PassPrice any = {.per_pixel = kMarginOfFreed * total / pixels};
+    const PassPrice any = {.per_pixel = kFreedFactor * total / pixels};
     return PassPrices(any, any, RecipeSize(info), default_layer, false);
   }
   // Each of the two passes had to make its network, which costs the same, so that the difference is
@@ -125,8 +161,8 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
   const double first = static_cast<double>(first_pass) - others * first_pixels;
   PassPrice usual;
   usual.per_pixel = std::max(0.0, total - first) / (pixels - first_pixels);
-  usual.network = static_cast<int64_t>(std::max(0.0, total - usual.per_pixel * pixels));
-  usual.per_pixel *= kMargin;
+  usual.network =
+      static_cast<int64_t>(kMachineCode + std::max(0.0, total - usual.per_pixel * pixels));
   PassPrice all = usual;
   all.per_pixel += others;
   return PassPrices(usual, all, RecipeSize(info), default_layer, true);

@@ -37,7 +37,20 @@ int OverloadControl::limit() const {
 double OverloadControl::ExpectedWait(Priority priority) const {
   const double ahead = backlog_[Index(Priority::kInteractive)] +
                        (priority == Priority::kBulk ? backlog_[Index(Priority::kBulk)] : 0);
-  return ahead / drain_rate_;
+  const double by_seconds = ahead / drain_rate_;
+  int images = images_[Index(Priority::kInteractive)];
+  if (priority == Priority::kBulk) images += images_[Index(Priority::kBulk)];
+  const int rate = WorkedInLastSecond();
+  return rate > 0 ? std::min(by_seconds, static_cast<double>(images) / rate) : by_seconds;
+}
+
+int OverloadControl::WorkedInLastSecond() const {
+  int worked = 0;
+  for (int64_t back = 1; back <= 4 && back <= current_; ++back) {
+    const Slice& slice = slices_[static_cast<size_t>((current_ - back) % kSlices)];
+    if (slice.number == current_ - back) worked += slice.worked;
+  }
+  return worked;
 }
 
 bool OverloadControl::BelowShare(const std::string& caller) const {
@@ -95,6 +108,7 @@ void OverloadControl::Done(TimePoint now, Priority priority, const std::string& 
   }
   if (!worked) return;
   slice.seconds += seconds;
+  slice.worked += 1;
   if (waiting == 0) {
     slice.saturated = false;
   } else {

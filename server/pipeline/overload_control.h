@@ -63,7 +63,9 @@ class OverloadControl {
   bool overloaded(TimePoint now) const { return now < overloaded_until_; }
   // Interactive images that are taken while overloaded.
   int limit() const;
-  // How long a call would wait before its own work begins.
+  // How long a call would wait before its own work begins, by the predicted seconds of what is ahead
+  // or by its number and the last second's rate: the shorter, since a prediction may be off for
+  // kinds of pictures that were not seen yet, and refusing on a guess is worse than a late answer.
   double ExpectedWait(Priority priority) const;
 
  private:
@@ -72,6 +74,7 @@ class OverloadControl {
     int64_t number = -1;
     int come = 0;  // interactive images
     int done = 0;
+    int worked = 0;         // images of all classes
     double seconds = 0;     // of work, of all classes
     bool saturated = true;  // something waited at each end of work
   };
@@ -80,6 +83,7 @@ class OverloadControl {
   Slice& SliceAt(TimePoint now);
   void Closed(const Slice& slice);
   bool Grows(int64_t current) const;
+  int WorkedInLastSecond() const;
   bool BelowShare(const std::string& caller) const;
 
   std::array<Slice, kSlices> slices_;

@@ -67,11 +67,14 @@ TEST_F(MemoryLimitTest, V1HasItsOwnFileAndANumberForNone) {
 
 TEST_F(MemoryLimitTest, WhatIsTouchedIsResident) {
   const int64_t before = ResidentBytes();
-  ASSERT_GT(before, 0);
+  const int64_t own = ResidentBytesOfItsOwn();
+  ASSERT_GT(own, 0);
+  ASSERT_GT(before, own) << "the program's code is a file's";
   constexpr size_t kBlock = 64 << 20;
   const std::unique_ptr<char[]> block(new char[kBlock]);
   std::memset(block.get(), 1, kBlock);
   EXPECT_GE(ResidentBytes(), before + static_cast<int64_t>(kBlock) / 2);
+  EXPECT_GE(ResidentBytesOfItsOwn(), own + static_cast<int64_t>(kBlock) / 2);
   EXPECT_EQ(block[kBlock - 1], 1);
 }
 
