@@ -15,6 +15,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/metrics/buckets.h"
 #include "server/metrics/process_metrics.h"
 
 namespace pixpool {
@@ -25,29 +26,6 @@ using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 using prometheus::Labels;
-
-using Buckets = std::vector<double>;
-
-// Thresholds of alerts must be among these.
-const Buckets& SecondsBuckets() {
-  static const Buckets* const buckets = new Buckets{
-      0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2.5, 5, 10};
-  return *buckets;
-}
-const Buckets& BatchBuckets() {
-  static const Buckets* const buckets = new Buckets{1, 2, 4, 8, 16, 32, 64, 128};
-  return *buckets;
-}
-const Buckets& BytesBuckets() {
-  static const Buckets* const buckets =
-      new Buckets{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20};
-  return *buckets;
-}
-const Buckets& PixelsBuckets() {
-  static const Buckets* const buckets =
-      new Buckets{1e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 2.5e7, 5e7, 1e8};
-  return *buckets;
-}
 
 constexpr std::array<ErrorReason, 3> kShedReasons = {
     ErrorReason::kOverloaded, ErrorReason::kDraining, ErrorReason::kModelLoading};

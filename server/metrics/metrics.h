@@ -1,7 +1,7 @@
-// Every metric of the server: names, labels and buckets are in metrics.cc, values of labels that
-// are enumerators here, and nowhere else. Callers say what happened; handles are resolved once, so
-// nothing on the request path looks a label up. Label values come from fixed sets: a client cannot
-// make a series.
+// Every metric of the server: names and labels are in metrics.cc, buckets in buckets.h, values of
+// labels that are enumerators here, and nowhere else. Callers say what happened; handles are
+// resolved once, so nothing on the request path looks a label up. Label values come from fixed
+// sets: a client cannot make a series.
 #pragma once
 
 #include <functional>

@@ -84,7 +84,7 @@ class Admission {
   // From now on every Acquire fails with DRAINING.
   void Close();
 
-  // Blocks until no permit is out, at most `timeout`. Returns whether that happened.
+  // Blocks until no permit is out, at most `timeout` and a day. Returns whether that happened.
   bool WaitUntilIdle(absl::Duration timeout);
 
   struct Usage {

@@ -5,9 +5,22 @@
 
 #include "server/base/log.h"
 #include "server/base/memory_limit.h"
+#include "server/base/status_macros.h"
 #include "server/base/text.h"
 
 namespace pixpool {
+namespace {
+
+void LogMemoryPlan(int64_t memory, const MemoryPlan& plan) {
+  Log(plan.lowered ? LogLevel::kWarning : LogLevel::kInfo, "memory",
+      {{"bytes", memory},
+       {"network", plan.network},
+       {"max_in_flight_bytes", plan.max_bytes},
+       {"max_in_flight_pixels", plan.max_pixels},
+       {"lowered", plan.lowered}});
+}
+
+}  // namespace
 
 int64_t MemoryOf(const MemoryLimit& limit) {
   return limit.max_memory > 0 ? limit.max_memory.value() : AvailableMemoryBytes();
@@ -47,13 +60,19 @@ absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t la
   return plan;
 }
 
-void LogMemoryPlan(int64_t memory, const MemoryPlan& plan) {
-  Log(plan.lowered ? LogLevel::kWarning : LogLevel::kInfo, "memory",
-      {{"bytes", memory},
-       {"network", plan.network},
-       {"max_in_flight_bytes", plan.max_bytes},
-       {"max_in_flight_pixels", plan.max_pixels},
-       {"lowered", plan.lowered}});
+absl::Status ShareMemory(int64_t resident, const PipelineOptions& options,
+                         const ModelRegistry& registry, MemoryBudget* budget,
+                         Admission* admission) {
+  const int64_t memory = MemoryOf(options.memory);
+  if (memory == 0) return absl::OkStatus();
+  const ModelsMemory models = MemoryOfModels(registry, options.input.max_side);
+  PIXPOOL_ASSIGN_OR_RETURN(
+      const MemoryPlan plan,
+      PlanMemory(memory, resident + models.usual_passes, models.largest_pass, options.admission));
+  budget->SetCapacity(plan.network);
+  admission->Lower(plan.max_bytes, plan.max_pixels);
+  LogMemoryPlan(memory, plan);
+  return absl::OkStatus();
 }
 
 }  // namespace pixpool

@@ -4,6 +4,8 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "server/pipeline/admission.h"
+#include "server/pipeline/memory_budget.h"
 #include "server/pipeline/model_registry.h"
 #include "server/pipeline/options.h"
 
@@ -41,7 +43,9 @@ inline constexpr int64_t kLeastForRequests = 64 << 20;
 absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t largest_pass,
                                       const AdmissionLimits& limits);
 
-// One line of the log, a warning where ceilings are lowered.
-void LogMemoryPlan(int64_t memory, const MemoryPlan& plan);
+// Plans with `resident` bytes taken after loading, gives each its part, and logs one line, a
+// warning where ceilings are lowered. Without effect where nobody says how much memory there is.
+absl::Status ShareMemory(int64_t resident, const PipelineOptions& options,
+                         const ModelRegistry& registry, MemoryBudget* budget, Admission* admission);
 
 }  // namespace pixpool

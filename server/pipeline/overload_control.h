@@ -63,9 +63,10 @@ class OverloadControl {
   bool overloaded(TimePoint now) const { return now < overloaded_until_; }
   // Interactive images that are taken while overloaded.
   int limit() const;
-  // How long a call would wait before its own work begins, by the predicted seconds of what is ahead
-  // or by its number and the last second's rate: the shorter, since a prediction may be off for
-  // kinds of pictures that were not seen yet, and refusing on a guess is worse than a late answer.
+  // How long a call would wait before its own work begins, by the predicted seconds of what is
+  // ahead or by its number and the last second's rate: the shorter, since a prediction may be off
+  // for kinds of pictures that were not seen yet, and refusing on a guess is worse than a late
+  // answer.
   double ExpectedWait(Priority priority) const;
 
  private:

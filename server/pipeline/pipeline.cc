@@ -34,8 +34,6 @@
 namespace pixpool {
 namespace {
 
-constexpr auto kDrainLook = std::chrono::milliseconds(2);
-
 // What clients read where a stage threw.
 constexpr char kRequestFailed[] = "the request failed";
 constexpr char kImageFailed[] = "the image could not be processed";
@@ -105,13 +103,7 @@ class Pipeline::Impl {
 
   bool Drain(absl::Duration timeout) {
     admission_.Close();
-    // By the steady clock: absl waits by the wall clock, which may jump.
-    const auto end = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
-    while (admission_.usage().requests > 0) {
-      if (std::chrono::steady_clock::now() >= end) return false;
-      std::this_thread::sleep_for(kDrainLook);
-    }
-    return true;
+    return admission_.WaitUntilIdle(timeout);
   }
 
   absl::Status Progress(double times) const {
@@ -127,16 +119,7 @@ class Pipeline::Impl {
   }
 
   absl::Status BoundMemory(int64_t resident) {
-    const int64_t memory = MemoryOf(options_.memory);
-    if (memory == 0) return absl::OkStatus();
-    const ModelsMemory models = MemoryOfModels(*registry_, options_.input.max_side);
-    PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan,
-                             PlanMemory(memory, resident + models.usual_passes, models.largest_pass,
-                                        options_.admission));
-    memory_.SetCapacity(plan.network);
-    admission_.Lower(plan.max_bytes, plan.max_pixels);
-    LogMemoryPlan(memory, plan);
-    return absl::OkStatus();
+    return ShareMemory(resident, options_, *registry_, &memory_, &admission_);
   }
 
   const PipelineOptions& options() const { return options_; }

@@ -9,7 +9,6 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
-#include "server/rpc/unknown_calls.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
@@ -19,6 +18,7 @@
 #include "server/net/descriptor.h"
 #include "server/net/listen.h"
 #include "server/net/port_watch.h"
+#include "server/rpc/unknown_calls.h"
 
 namespace pixpool {
 namespace {
