@@ -29,7 +29,7 @@ std::optional<int64_t> NumberIn(const std::string& path) {
   return text ? Number(*text) : std::nullopt;
 }
 
-// The line "MemTotal:       16384 kB" of /proc/meminfo.
+// The line of /proc/meminfo that says "MemTotal:" and how many "kB".
 std::optional<int64_t> MachineBytes(const std::string& root) {
   const auto text = ReadSmallFile(absl::StrCat(root, "/proc/meminfo"));
   if (!text) return std::nullopt;

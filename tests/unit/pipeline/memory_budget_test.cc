@@ -3,10 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
+#include <atomic>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pixpool {
@@ -15,6 +16,11 @@ namespace {
 // Passes by name, what runs and in which order it began.
 class MemoryBudgetTest : public testing::Test {
  protected:
+  // What ends may let another begin.
+  ~MemoryBudgetTest() override {
+    while (!running_.empty()) End(std::string(running_.begin()->first));
+  }
+
   void Reserve(const std::string& name, int64_t bytes) {
     budget_.Reserve({.bytes = bytes,
                      .over = [this, name] { return over_ == name; },
@@ -41,13 +47,13 @@ class MemoryBudgetTest : public testing::Test {
                            }});
   }
 
-  std::map<std::string, MemoryLease> running_;
   std::vector<std::string> begun_;
   std::string over_;
   int64_t held_ = 0;
   int64_t in_use_ = 0;
   std::vector<int64_t> asked_;
   MemoryBudget budget_;
+  std::map<std::string, MemoryLease> running_;
 };
 
 using Names = std::vector<std::string>;
