@@ -22,6 +22,10 @@ from server_fixtures import (  # noqa: E402, F401
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "endurance: takes long; ./test endurance runs it")
+
+
 @pytest.fixture(scope="session")
 def reference() -> Reference:
     return Reference()

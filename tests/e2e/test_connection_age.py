@@ -20,6 +20,8 @@ import pytest
 
 from server_fixtures import run_script
 
+pytestmark = pytest.mark.endurance
+
 AGE = ["--max-connection-age-s", "2"]
 CALLS = ["--max-deadline-ms", "4000", "--default-deadline-ms", "4000"]
 LIFE_S = 2 * 1.1 + 4 * 13 / 12  # gRPC spreads the age by a tenth

@@ -5,6 +5,7 @@ where it could never be had. bench/memory is the long form.
 from __future__ import annotations
 
 import concurrent.futures
+import pathlib
 import random
 import re
 import subprocess
@@ -17,9 +18,13 @@ import pytest
 from api import field_paths, reason
 from server_memory import MIB, MemoryCgroup, status_bytes
 
+pytestmark = pytest.mark.endurance
+
 # What docs/sizing.md calls 1.75 GiB: one pass of 2048 x 2048 pixels fits, two do not.
 LIMIT = 1792 * MIB
 LARGE = 2048
+THREE_LAYERS = ("gem:layer=stage2", "gem:layer=stage4", "gem")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 PICTURE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
 
 
@@ -96,6 +101,36 @@ def test_large_inputs_at_once_fit_the_memory_and_it_comes_back(start_server, api
         assert gauge(server, "pixpool_network_memory_bytes") == 0
     finally:
         assert server.stop() == 0
+
+
+def priced(client, *heads, side: int) -> int:
+    """What a pass is reckoned to take, by the refusal of a server that has not got it."""
+    with pytest.raises(grpc.RpcError) as error:
+        extract(client, *heads, input_height_px=side)
+    return int(re.search(r"takes (\d+) bytes", error.value.details())[1])
+
+
+def test_the_figures_of_the_sizing_guide_are_those_of_the_server(start_server, api):
+    server = start_server("--max-memory", "420MiB")
+    client = api.client(server.target)
+    (plan,) = server.lines("memory")
+    idle = status_bytes(server.process.pid, "VmRSS")
+    in_flight = plan["max_in_flight_bytes"] + 3 * plan["max_in_flight_pixels"]
+    assert plan["lowered"]
+    # What is left are the models, and the usual pass of each instance.
+    models = plan["bytes"] - plan["network"] - in_flight
+    assert models == pytest.approx(idle, rel=0.15)
+
+    guide = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    low, high = re.search(r"idle and warm \| (\d+) to (\d+) \|", guide).groups()
+    assert int(low) * 0.9 <= idle / MIB <= int(high) * 1.1
+    rows = re.findall(r"^\| (\d+) x \1 \| ([\d,]+) \| ([\d,]+) \|$", guide, re.MULTILINE)
+    assert [side for side, *_ in rows] == ["768", "1024", "2048"]
+    for side, default_layer, three_layers in rows:
+        for figure, heads in ((default_layer, ()), (three_layers, THREE_LAYERS)):
+            expected = int(figure.replace(",", ""))
+            got = priced(client, *heads, side=int(side)) / MIB
+            assert got == pytest.approx(expected, rel=0.1), f"{side}, {heads}"
 
 
 def test_memory_of_other_layers_is_given_up_for_a_large_input(start_server, api):

@@ -22,6 +22,8 @@ import pytest
 
 from server_process import free_port
 
+pytestmark = pytest.mark.endurance
+
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = 3600
 PICTURE = np.full((40, 40, 3), 128, np.uint8)

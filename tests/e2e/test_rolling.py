@@ -10,6 +10,8 @@ import pytest
 from rolling import Rolling, shipped_delays
 from soak import make_models
 
+pytestmark = pytest.mark.endurance
+
 CALLS = 5_000
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from soak import REAL, Round, Soak, growth, make_models
 
+pytestmark = pytest.mark.endurance
+
 CALLS, ROUNDS, CLIENTS = 6_000, 3, 2
 
 

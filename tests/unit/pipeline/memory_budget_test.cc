@@ -3,10 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
+#include <atomic>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pixpool {
@@ -46,13 +47,13 @@ class MemoryBudgetTest : public testing::Test {
                            }});
   }
 
-  std::map<std::string, MemoryLease> running_;
   std::vector<std::string> begun_;
   std::string over_;
   int64_t held_ = 0;
   int64_t in_use_ = 0;
   std::vector<int64_t> asked_;
   MemoryBudget budget_;
+  std::map<std::string, MemoryLease> running_;
 };
 
 using Names = std::vector<std::string>;
