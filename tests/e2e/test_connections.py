@@ -16,6 +16,8 @@ import pytest
 
 from raw_http2 import PING, PREFACE, SETTINGS, RawConnection, frame
 
+pytestmark = pytest.mark.endurance
+
 
 @pytest.fixture(autouse=True, scope="module")
 def many_descriptors():
