@@ -186,6 +186,9 @@ void ModelRunner::AgeLoop() {
 
 void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const TimePoint start = clock_->Now();
+  // Once more, since this thread may have slept after the batch was formed.
+  std::erase_if(batch, [this](ImageWork& image) { return DropIfOver(image); });
+  if (batch.empty()) return;
   for (ImageWork& image : batch) {
     image.place.reset();  // the next picture may be decoded
     // Between the check when the batch was formed and now.
