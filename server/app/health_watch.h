@@ -4,12 +4,12 @@
 #include <chrono>
 #include <functional>
 #include <optional>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/health_checks.h"
+#include "server/base/ticker.h"
 
 namespace pixpool {
 
@@ -22,7 +22,6 @@ class HealthWatch {
 
   HealthWatch(const HealthChecks* checks, Changed changed,
               std::chrono::milliseconds period = std::chrono::milliseconds(250));
-  ~HealthWatch();
 
   HealthWatch(const HealthWatch&) = delete;
   HealthWatch& operator=(const HealthWatch&) = delete;
@@ -31,17 +30,12 @@ class HealthWatch {
   void Look() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void Run() ABSL_LOCKS_EXCLUDED(mu_);
-
   const HealthChecks* const checks_;
   const Changed changed_;
-  const std::chrono::milliseconds period_;
 
   absl::Mutex mu_;  // held while `changed` runs: changes are told in their order
   std::optional<bool> well_ ABSL_GUARDED_BY(mu_);
-  absl::Mutex stop_mu_;
-  bool stop_ ABSL_GUARDED_BY(stop_mu_) = false;
-  std::thread thread_;
+  Ticker ticker_;  // last: it uses everything above
 };
 
 }  // namespace pixpool

@@ -8,7 +8,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/time/time.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
 #include "server/net/health_call.h"
@@ -22,18 +21,9 @@ constexpr size_t kMostBytes = 64 << 10;                 // an answer takes about
 }  // namespace
 
 PortWatch::PortWatch(Options options)
-    : options_(std::move(options)), thread_([this] {
-        SetThreadName("port-watch");
-        Run();
-      }) {}
+    : options_(std::move(options)), ticker_("port-watch", options_.pause, [this] { Look(); }) {}
 
-PortWatch::~PortWatch() {
-  {
-    absl::MutexLock lock(&mu_);
-    stop_ = true;
-  }
-  thread_.join();
-}
+PortWatch::~PortWatch() { stop_ = true; }
 
 absl::Status PortWatch::Check() const {
   const int64_t silent = silent_ms_;
@@ -41,15 +31,11 @@ absl::Status PortWatch::Check() const {
   return absl::UnavailableError(Concat("has not answered for ", silent / 1000, " s"));
 }
 
-void PortWatch::Run() {
-  for (;;) {
-    const bool answered = Ask();
-    options_.announce(0);
-    if (answered) silent_ms_ = 0;
-    absl::MutexLock lock(&mu_);
-    if (mu_.AwaitWithTimeout(absl::Condition(&stop_), absl::FromChrono(options_.pause))) return;
-    if (!answered) Silent(options_.pause);
-  }
+void PortWatch::Look() {
+  if (unanswered_) Silent(options_.pause);
+  unanswered_ = !Ask();
+  options_.announce(0);
+  if (!unanswered_) silent_ms_ = 0;
 }
 
 // Whether there came an answer, late or not.
@@ -88,7 +74,6 @@ bool PortWatch::WaitFor(const Descriptor& socket, short events) {
     pollfd wait = {.fd = socket.get(), .events = events, .revents = 0};
     if (poll(&wait, 1, static_cast<int>(kStep.count())) > 0) return true;
     Silent(kStep);
-    absl::MutexLock lock(&mu_);
     if (stop_) return false;
   }
   return false;

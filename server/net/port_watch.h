@@ -3,11 +3,9 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <thread>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "server/base/ticker.h"
 #include "server/net/descriptor.h"
 #include "server/net/socket_address.h"
 
@@ -34,16 +32,16 @@ class PortWatch {
   absl::Status Check() const;
 
  private:
-  void Run();
+  void Look();
   bool Ask();
   bool WaitFor(const Descriptor& socket, short events);
   void Silent(std::chrono::milliseconds time) { silent_ms_ += time.count(); }
 
   const Options options_;
   std::atomic<int64_t> silent_ms_{0};
-  mutable absl::Mutex mu_;
-  bool stop_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
+  std::atomic<bool> stop_{false};
+  bool unanswered_ = false;  // of the last time; the ticker's thread alone
+  Ticker ticker_;            // last: it uses everything above
 };
 
 }  // namespace pixpool

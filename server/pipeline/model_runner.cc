@@ -5,7 +5,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/time/time.h"
 #include "server/base/guarded.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
@@ -44,7 +43,7 @@ std::vector<ModelTask> Tasks(const std::vector<ImageWork>& batch) {
   return tasks;
 }
 
-constexpr absl::Duration kAgeInterval = absl::Seconds(5);
+constexpr auto kAgeInterval = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -70,7 +69,12 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const Pipelin
     for (int i = 0; i < model_->model->instance_count(); ++i) {
       threads_.emplace_back([this, i] { InstanceLoop(i); });
     }
-    age_thread_ = std::thread([this] { AgeLoop(); });
+    ager_.emplace("memory", kAgeInterval, [this] {
+      const absl::Status aged = Guarded("age_failed", kModelFailed, [&] {
+        model_->model->AgeHeld();
+        return absl::OkStatus();
+      });
+    });
   } catch (...) {
     Stop();
     throw;
@@ -85,11 +89,10 @@ void ModelRunner::Stop() {
     const auto all_queued = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return reserving_ == 0; };
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(&all_queued));
-    closing_ = true;
   }
   batcher_.Close();
   for (std::thread& thread : threads_) thread.join();
-  if (age_thread_.joinable()) age_thread_.join();
+  ager_.reset();
   memory_->RemoveKeeper(keeper_);
 }
 
@@ -168,19 +171,6 @@ void ModelRunner::InstanceLoop(int instance) {
     } else {
       return;
     }
-  }
-}
-
-void ModelRunner::AgeLoop() {
-  SetThreadName("memory");
-  absl::MutexLock lock(&mu_);
-  while (!mu_.AwaitWithTimeout(absl::Condition(&closing_), kAgeInterval)) {
-    mu_.Unlock();
-    const absl::Status aged = Guarded("age_failed", kModelFailed, [&] {
-      model_->model->AgeHeld();
-      return absl::OkStatus();
-    });
-    mu_.Lock();
   }
 }
 

@@ -4,11 +4,13 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/ticker.h"
 #include "server/batching/batcher.h"
 #include "server/pipeline/memory_budget.h"
 #include "server/pipeline/options.h"
@@ -55,7 +57,6 @@ class ModelRunner {
   // Ends an image that could not be queued.
   void Fail(ImageWork* image, const absl::Status& status);
   void InstanceLoop(int instance);
-  void AgeLoop();
   void RunBatch(int instance, std::vector<ImageWork> batch);
   bool DropIfOver(ImageWork& image);
 
@@ -71,11 +72,10 @@ class ModelRunner {
   Batcher<ImageWork> batcher_;
 
   absl::Mutex mu_;
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;
   int reserving_ ABSL_GUARDED_BY(mu_) = 0;  // images that are on their way to the batcher
 
   std::vector<std::thread> threads_;  // last: its threads use everything above
-  std::thread age_thread_;
+  std::optional<Ticker> ager_;
 };
 
 }  // namespace pixpool

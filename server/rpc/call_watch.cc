@@ -1,35 +1,17 @@
 #include "server/rpc/call_watch.h"
 
-#include <pthread.h>
-
 #include <utility>
 
-#include "absl/time/time.h"
 #include "server/rpc/guard.h"
 
 namespace pixpool {
 
-CallWatch::CallWatch(const Clock* clock, TimeDuration period) : clock_(clock) {
-  if (period == TimeDuration::zero()) return;
-  thread_ = std::thread([this, period] {
-    pthread_setname_np(pthread_self(), "watch");
-    while (true) {
-      {
-        absl::MutexLock lock(&mu_);
-        if (mu_.AwaitWithTimeout(absl::Condition(&stopped_), absl::FromChrono(period))) return;
-      }
-      // What could not be ended for want of memory has been logged, and the rest is next.
-      if (Guard([this] { Sweep(); }) != Thrown::kNothing) continue;
-    }
+CallWatch::CallWatch(const Clock* clock, std::chrono::milliseconds period) : clock_(clock) {
+  if (period == period.zero()) return;
+  ticker_.emplace("watch", period, [this] {
+    // What could not be ended for want of memory has been logged, and the rest is next.
+    if (Guard([this] { Sweep(); }) != Thrown::kNothing) return;
   });
-}
-
-CallWatch::~CallWatch() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopped_ = true;
-  }
-  if (thread_.joinable()) thread_.join();
 }
 
 void CallWatch::AwaitMessage(Watched* call, TimePoint expires) { Set(call, expires, 0, 0); }

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
-#include <thread>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/clock.h"
+#include "server/base/ticker.h"
 
 namespace pixpool {
 
@@ -44,8 +46,7 @@ class Watched {
 class CallWatch {
  public:
   // Looks at the calls every `period`, on a thread of its own; zero: only when Sweep is called.
-  CallWatch(const Clock* clock, TimeDuration period);
-  ~CallWatch();
+  CallWatch(const Clock* clock, std::chrono::milliseconds period);
 
   // The call waits for a message until `expires`.
   void AwaitMessage(Watched* call, TimePoint expires);
@@ -77,8 +78,8 @@ class CallWatch {
   mutable absl::Mutex mu_;
   Watched* first_ ABSL_GUARDED_BY(mu_) = nullptr;
   Unread unread_ ABSL_GUARDED_BY(mu_);
-  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
+
+  std::optional<Ticker> ticker_;  // last: it uses everything above
 };
 
 }  // namespace pixpool

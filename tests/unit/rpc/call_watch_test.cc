@@ -27,7 +27,7 @@ class CallWatchTest : public ::testing::Test {
   std::shared_ptr<FakeCall> NewCall() { return std::make_shared<FakeCall>(&watch_); }
 
   FakeClock clock_;
-  CallWatch watch_{&clock_, TimeDuration::zero()};
+  CallWatch watch_{&clock_, std::chrono::milliseconds(0)};
 };
 
 TEST_F(CallWatchTest, ACallExpiresOnceAndNotBeforeItsTime) {
