@@ -177,15 +177,15 @@ void ModelRunner::InstanceLoop(int instance) {
 void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const TimePoint start = clock_->Now();
   // Once more, since this thread may have slept after the batch was formed.
-  std::erase_if(batch, [this](ImageWork& image) { return DropIfOver(image); });
+  std::erase_if(batch, [&](ImageWork& image) {
+    const bool over = image.work->context().Over(start);
+    const bool dropped = DropIfOver(image);
+    if (over && !dropped) metrics_->WastedWork(Stage::kBackbone);
+    return dropped;
+  });
   if (batch.empty()) return;
   for (ImageWork& image : batch) {
     image.place.reset();  // the next picture may be decoded
-    // Between the check when the batch was formed and now.
-    const absl::Status over = Guarded("batch_failed", kModelFailed, [&] {
-      return image.work->context().Check(start, "backbone");
-    });
-    if (!over.ok()) metrics_->WastedWork(Stage::kBackbone);
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
     metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
   }

@@ -236,12 +236,14 @@ class Pipeline::Impl {
     absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
     const TimePoint start = clock_->Now();
     RecordStage(image, Stage::kQueue, start - image.work->admitted);
+    const bool over = image.work->context().Over(start);
     absl::Status status = Guarded("prepare_failed", kImageFailed,
                                   [&] { return image.work->context().Check(start, "decode"); });
     if (!status.ok()) {
       DropImage(image, status, Stage::kDecode, metrics_);
       return FailPasses(image);
     }
+    if (over) metrics_->WastedWork(Stage::kDecode);
     std::vector<ImageWork> passes;
     ModelRunner* runner = nullptr;
     status = Guarded("prepare_failed", kImageFailed, [&] {
@@ -276,7 +278,6 @@ class Pipeline::Impl {
 
   absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
     const TimePoint start = clock_->Now();
-    if (!image.work->context().Check(start, "decode").ok()) metrics_->WastedWork(Stage::kDecode);
     PIXPOOL_ASSIGN_OR_RETURN(Image picture, DecodePicture(image));
     const TimePoint decoded = clock_->Now();
     RecordStage(image, Stage::kDecode, decoded - start);
