@@ -100,7 +100,7 @@ class StreamInfer final : public BidiReactor<ModelInferRequest, NoSettings> {
       bytes = SerializeMessage(response);
       deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - done));
     }
-    Reply(index, std::move(bytes), std::move(permit), !status.ok());
+    Reply(index, bytes, std::move(permit), !status.ok());
   }
 
   Statistics* const statistics_;

@@ -20,14 +20,14 @@ constexpr const char* kExtensions[] = {"classification", "model_configuration", 
 
 Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
                  Metrics* metrics, const Clock* clock, CallWatch* watch)
-    : RawService(inference::GRPCInferenceService::service_full_name(),
+    : Holds(std::move(options)),
+      RawService(inference::GRPCInferenceService::service_full_name(),
                  {.options = &options_.call,
                   .caller_header = &options_.caller_header,
                   .pipeline = pipeline,
                   .metrics = metrics,
                   .clock = clock,
                   .watch = watch}),
-      options_(std::move(options)),
       registry_(registry) {
   ServeUnary<UnaryInfer>(RpcMethod::kModelInfer, &statistics_);
   Serve(RpcMethod::kModelStreamInfer, [this](grpc::CallbackServerContext* context) {

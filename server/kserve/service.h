@@ -19,7 +19,7 @@ struct ServiceOptions {
 // inference.GRPCInferenceService: the Open Inference Protocol over the pipeline of
 // pixpool.v1.FeatureService, with its limits, admission, metrics and errors. Thread-safe; no call
 // blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
-class Service final : public RawService {
+class Service final : private Holds<ServiceOptions>, public RawService {
  public:
   Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
           Metrics* metrics, const Clock* clock, CallWatch* watch);
@@ -42,7 +42,6 @@ class Service final : public RawService {
   absl::Status RepositoryIndex(const inference::RepositoryIndexRequest& request,
                                inference::RepositoryIndexResponse* response) const;
 
-  const ServiceOptions options_;
   const ModelRegistry* const registry_;
   Statistics statistics_;
 };

@@ -213,7 +213,8 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
     if (leases.size() < leases.capacity()) leases.push_back(std::move(batch[i].memory));
     batch[i].memory.Release();
     ImageFeatures& slot = batch[i].slot();
-    slot.status = status.ok() ? std::move(results[i].status) : status;
+    slot.status = status;
+    if (status.ok()) slot.status = std::move(results[i].status);
     if (slot.status.ok()) slot.outputs = std::move(results[i].outputs);
     StageSlot(slot, Stage::kBackbone) = times.backbone;
     StageSlot(slot, Stage::kHeads) = times.heads;

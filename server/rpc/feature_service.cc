@@ -10,14 +10,14 @@ namespace pixpool {
 FeatureService::FeatureService(const RpcOptions& options, Pipeline* pipeline,
                                const ModelRegistry* registry, Metrics* metrics, const Clock* clock,
                                CallWatch* watch)
-    : RawService(v1::FeatureService::service_full_name(),
+    : Holds(options),
+      RawService(v1::FeatureService::service_full_name(),
                  {.options = &options_.call,
                   .caller_header = &options_.caller_header.value(),
                   .pipeline = pipeline,
                   .metrics = metrics,
                   .clock = clock,
                   .watch = watch}),
-      options_(options),
       registry_(registry) {
   ServeUnary<UnaryExtract>(RpcMethod::kExtractFeatures);
   ServeUnary<UnaryPool>(RpcMethod::kPoolTensor);

@@ -8,7 +8,7 @@ namespace pixpool {
 
 // pixpool.v1.FeatureService: converts, and leaves the work to the pipeline. Thread-safe; no call
 // blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
-class FeatureService final : public RawService {
+class FeatureService final : private Holds<RpcOptions>, public RawService {
  public:
   FeatureService(const RpcOptions& options, Pipeline* pipeline, const ModelRegistry* registry,
                  Metrics* metrics, const Clock* clock, CallWatch* watch);
@@ -18,7 +18,6 @@ class FeatureService final : public RawService {
                           v1::ListModelsResponse* response) const;
   absl::Status GetModel(const v1::GetModelRequest& request, v1::GetModelResponse* response) const;
 
-  const RpcOptions options_;
   const ModelRegistry* const registry_;
 };
 

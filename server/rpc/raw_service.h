@@ -6,12 +6,21 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/impl/service_type.h"
 #include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
+
+// The options of a service, as a base before RawService, which refers to them.
+template <typename Options>
+class Holds {
+ protected:
+  explicit Holds(Options options) : options_(std::move(options)) {}
+  const Options options_;
+};
 
 // A gRPC service made of reactors over bytes. The services that protoc generates hand a unary call
 // over when its message has arrived and is parsed; to gRPC's server the two kinds of calls differ

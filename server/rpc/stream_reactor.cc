@@ -66,7 +66,7 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, v1::St
       }
       bytes = SerializeMessage(response);
     }
-    Reply(index, std::move(bytes), std::move(permit), failed);
+    Reply(index, bytes, std::move(permit), failed);
   }
 };
 

@@ -79,22 +79,21 @@ void* __libc_memalign(size_t align, size_t size);
 
 void* malloc(size_t size) { return Fails() ? nullptr : __libc_malloc(size); }
 
-void* calloc(size_t count, size_t size) { return Fails() ? nullptr : __libc_calloc(count, size); }
+// Parameters are named as in glibc's headers.
+void* calloc(size_t nmemb, size_t size) { return Fails() ? nullptr : __libc_calloc(nmemb, size); }
 
-void* realloc(void* memory, size_t size) {
-  return Fails() ? nullptr : __libc_realloc(memory, size);
+void* realloc(void* ptr, size_t size) { return Fails() ? nullptr : __libc_realloc(ptr, size); }
+
+void* memalign(size_t alignment, size_t size) {
+  return Fails() ? nullptr : __libc_memalign(alignment, size);
 }
 
-void* memalign(size_t align, size_t size) {
-  return Fails() ? nullptr : __libc_memalign(align, size);
-}
+void* aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 
-void* aligned_alloc(size_t align, size_t size) { return memalign(align, size); }
-
-int posix_memalign(void** memory, size_t align, size_t size) {
-  void* const made = memalign(align, size);
+int posix_memalign(void** memptr, size_t alignment, size_t size) {
+  void* const made = memalign(alignment, size);
   if (made == nullptr) return ENOMEM;
-  *memory = made;
+  *memptr = made;
   return 0;
 }
 }

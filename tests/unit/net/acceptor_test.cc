@@ -15,9 +15,6 @@
 namespace pixpool {
 namespace {
 
-using testing::ElementsAre;
-using testing::Pair;
-
 class AcceptorTest : public testing::Test {
  protected:
   void Start(ConnectionLimits::Numbers limits) {

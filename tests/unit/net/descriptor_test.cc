@@ -15,7 +15,7 @@ TEST(DescriptorTest, ClosesWhatItOwnsOnce) {
   {
     Descriptor a(fd);
     Descriptor b(std::move(a));
-    EXPECT_FALSE(a.valid());
+    EXPECT_FALSE(a.valid());  // NOLINT(bugprone-use-after-move): what is left of it is the point
     EXPECT_TRUE(IsOpen(fd));
   }
   EXPECT_FALSE(IsOpen(fd));

@@ -219,8 +219,9 @@ TEST(AdmissionTest, AfterACeilingTheLimitIsShort) {
   std::vector<Permit> permits;
   const auto acquire = [&](const std::string& caller) {
     auto permit = admission.Acquire({}, CallContext(TimePoint::max(), {}, caller));
-    if (permit.ok()) permits.push_back(*std::move(permit));
-    return permit.status();
+    const absl::Status status = permit.status();
+    if (status.ok()) permits.push_back(*std::move(permit));
+    return status;
   };
   for (int i = 0; i < 32; ++i) ASSERT_TRUE(acquire(Concat(i % 2)).ok());
   EXPECT_FALSE(admission.overloaded());
