@@ -41,8 +41,6 @@ class Permit {
   ~Permit() { Release(); }
   void Release();
 
-  const AdmissionCost& cost() const { return cost_; }
-
  private:
   friend class Admission;
   Permit(Admission* owner, AdmissionCost cost, Priority priority, std::string caller)

@@ -1,7 +1,7 @@
 #include "server/rpc/guard.h"
 
-#include "absl/time/time.h"
 #include "server/base/error.h"
+#include "server/base/guarded.h"
 #include "server/base/log.h"
 
 namespace pixpool {
@@ -14,11 +14,8 @@ void LogThrown(const char* what) noexcept {
 }
 
 absl::Status ThrownStatus(Thrown thrown) {
-  if (thrown != Thrown::kNoMemory) {
-    return MakeError(ErrorReason::kInferenceFailed, "internal error");
-  }
-  return MakeError({.reason = ErrorReason::kOverloaded, .retry_after = absl::Seconds(1)},
-                   "the server has no memory left for this call; try again in 1s");
+  if (thrown == Thrown::kNoMemory) return NoMemoryError();
+  return MakeError(ErrorReason::kInferenceFailed, "internal error");
 }
 
 }  // namespace pixpool

@@ -64,7 +64,6 @@ class Simulation {
   // Runs for so many seconds; what was sent in the first `warm_up` does not count.
   void Run(double seconds, double warm_up) {
     warm_up_ = warm_up;
-    end_ = seconds;
     while (!events_.empty() && events_.top().at <= seconds) {
       const Event event = events_.top();
       events_.pop();
@@ -174,7 +173,6 @@ class Simulation {
   int64_t number_ = 0;
   double now_ = 0;
   double warm_up_ = 0;
-  double end_ = 0;
   int busy_ = 0;
 };
 
