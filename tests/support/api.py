@@ -39,10 +39,12 @@ class Api:
 
 
 def _load(out: Path) -> tuple[ModuleType, ModuleType]:
-    # The generated package is called pixpool too: it is added to the path of the installed one.
+    # The generated package is called pixpool too: it is added to the path of the installed one, in
+    # front of modules there that another environment's compiler may have made.
     import pixpool
 
-    pixpool.__path__.append(str(out / "pixpool"))
+    (out / "pixpool/v1/__init__.py").touch()  # or a package further back would win
+    pixpool.__path__.insert(0, str(out / "pixpool"))
     sys.path.append(str(out))
     return (
         importlib.import_module("pixpool.v1.feature_service_pb2"),
