@@ -5,30 +5,11 @@
 #include <string>
 #include <thread>
 
-#include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 
 namespace pixpool {
 namespace {
-
-absl::Status Overloaded(ErrorDetails details, std::chrono::milliseconds retry_after,
-                        std::string_view why) {
-  details.reason = ErrorReason::kOverloaded;
-  details.retry_after = absl::FromChrono(retry_after);
-  return MakeError(details,
-                   Concat(why, "; try again in ", absl::FormatDuration(details.retry_after)));
-}
-
-// `what` there is no room for, as clients and operators know it.
-absl::Status AtCeiling(std::string_view what, FlagNumber limit,
-                       std::chrono::milliseconds retry_after) {
-  return Overloaded(
-      {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}},
-      retry_after,
-      Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
-             limit.value, ")"));
-}
 
 constexpr auto kIdleLook = std::chrono::milliseconds(5);
 
@@ -65,6 +46,21 @@ void Permit::Release() {
   if (Admission* owner = std::exchange(owner_, nullptr)) owner->Return(*this);
 }
 
+absl::Status Admission::Overloaded(ErrorDetails details, std::string_view why) {
+  details.reason = ErrorReason::kOverloaded;
+  const TimeDuration pause = advice_.Refused(clock_->Now(), overload_.worked_in_last_second());
+  details.retry_after = Rounded(ToSeconds(pause));
+  return MakeError(details,
+                   Concat(why, "; try again in ", absl::FormatDuration(details.retry_after)));
+}
+
+absl::Status Admission::AtCeiling(std::string_view what, FlagNumber limit) {
+  return Overloaded(
+      {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}},
+      Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
+             limit.value, ")"));
+}
+
 absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallContext& call) {
   if (usage_.requests == 0) return absl::OkStatus();
   const auto own = callers_.find(call.caller());
@@ -74,32 +70,31 @@ absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallConte
   if (usage_.requests >= limits_.max_requests || own_requests >= CallerPart(limits_.max_requests) ||
       (is_bulk && bulk_.requests >= BulkPart(limits_.max_requests))) {
     if (!is_bulk) overload_.MetCeiling(clock_->Now());
-    return AtCeiling("requests", limits_.max_requests, limits_.retry_after);
+    return AtCeiling("requests", limits_.max_requests);
   }
   if (cost.bytes > limits_.max_bytes - usage_.bytes ||
       (is_bulk && bulk_.requests > 0 && cost.bytes > BulkPart(limits_.max_bytes) - bulk_.bytes)) {
-    return AtCeiling("bytes of images and answers", limits_.max_bytes, limits_.retry_after);
+    return AtCeiling("bytes of images and answers", limits_.max_bytes);
   }
   if (cost.pixels > limits_.max_pixels - usage_.pixels ||
       (is_bulk && bulk_.requests > 0 &&
        cost.pixels > BulkPart(limits_.max_pixels) - bulk_.pixels)) {
-    return AtCeiling("pixels", limits_.max_pixels, limits_.retry_after);
+    return AtCeiling("pixels", limits_.max_pixels);
   }
   return absl::OkStatus();
 }
 
 absl::Status Admission::Refusal(OverloadControl::Verdict verdict,
-                                const OverloadControl::Call& call) const {
+                                const OverloadControl::Call& call) {
   if (verdict == OverloadControl::Verdict::kFull) {
-    return Overloaded({.metadata = {{"limit", Concat(overload_.limit())}}}, limits_.retry_after,
+    return Overloaded({.metadata = {{"limit", Concat(overload_.limit())}}},
                       Concat("more pictures come than the server can work on, which is ",
                              overload_.limit(), " at a time"));
   }
-  return Overloaded({}, limits_.retry_after,
-                    Concat("the answer would come too late: there is work for ",
-                           absl::FormatDuration(Rounded(overload_.ExpectedWait(call.priority))),
-                           " before it, and the deadline is in ",
-                           absl::FormatDuration(Rounded(ToSeconds(call.left)))));
+  return Overloaded({}, Concat("the answer would come too late: there is work for ",
+                               absl::FormatDuration(Rounded(overload_.ExpectedWait(call.priority))),
+                               " before it, and the deadline is in ",
+                               absl::FormatDuration(Rounded(ToSeconds(call.left)))));
 }
 
 absl::Status Admission::Judge(const OverloadControl::Call& call) {

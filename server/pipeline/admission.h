@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -12,8 +13,10 @@
 #include "absl/time/time.h"
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
+#include "server/base/error.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/overload_control.h"
+#include "server/pipeline/retry_advice.h"
 
 namespace pixpool {
 
@@ -64,7 +67,10 @@ class Admission {
  public:
   // `threads` work on pictures at once. The clock must outlive this.
   Admission(AdmissionLimits limits, int threads, const Clock* clock)
-      : clock_(clock), limits_(std::move(limits)), overload_(threads) {}
+      : clock_(clock),
+        limits_(std::move(limits)),
+        overload_(threads),
+        advice_(limits_.retry_after.value()) {}
 
   // Whether a call has a chance, before its cost is known. Errors as of Acquire. Takes nothing.
   absl::Status MayArrive(const CallContext& call);
@@ -104,11 +110,17 @@ class Admission {
   friend class Permit;
   void Return(const Permit& permit);
 
+  // OVERLOADED, with the time after which the caller is to try again.
+  absl::Status Overloaded(ErrorDetails details, std::string_view why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `what` there is no room for, as clients and operators know it.
+  absl::Status AtCeiling(std::string_view what, FlagNumber limit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK where the ceilings have room.
   absl::Status CheckCeilings(const AdmissionCost& cost, const CallContext& call)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status Refusal(OverloadControl::Verdict verdict, const OverloadControl::Call& call) const
-      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status Refusal(OverloadControl::Verdict verdict, const OverloadControl::Call& call)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Judge(const OverloadControl::Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock* const clock_;
@@ -119,6 +131,7 @@ class Admission {
   // Their requests. absl's tables do not survive a failed allocation.
   std::map<std::string, int64_t> callers_ ABSL_GUARDED_BY(mu_);
   OverloadControl overload_ ABSL_GUARDED_BY(mu_);
+  RetryAdvice advice_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 

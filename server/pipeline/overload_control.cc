@@ -31,7 +31,7 @@ OverloadControl::OverloadControl(int threads)
 
 int OverloadControl::limit() const {
   // Enough that no thread ever waits for the next picture, however they come.
-  return static_cast<int>(std::ceil(in_service_ + 4 + 2 * std::sqrt(in_service_)));
+  return static_cast<int>(std::ceil(in_service_ + 2 + std::sqrt(in_service_)));
 }
 
 double OverloadControl::ExpectedWait(Priority priority) const {
@@ -40,11 +40,11 @@ double OverloadControl::ExpectedWait(Priority priority) const {
   const double by_seconds = ahead / drain_rate_;
   int images = images_[Index(Priority::kInteractive)];
   if (priority == Priority::kBulk) images += images_[Index(Priority::kBulk)];
-  const int rate = WorkedInLastSecond();
+  const int rate = worked_in_last_second();
   return rate > 0 ? std::min(by_seconds, static_cast<double>(images) / rate) : by_seconds;
 }
 
-int OverloadControl::WorkedInLastSecond() const {
+int OverloadControl::worked_in_last_second() const {
   int worked = 0;
   for (int64_t back = 1; back <= 4 && back <= current_; ++back) {
     const Slice& slice = slices_[static_cast<size_t>((current_ - back) % kSlices)];

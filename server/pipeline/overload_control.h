@@ -68,6 +68,8 @@ class OverloadControl {
   // for kinds of pictures that were not seen yet, and refusing on a guess is worse than a late
   // answer.
   double ExpectedWait(Priority priority) const;
+  // Images of all classes that were worked on.
+  int worked_in_last_second() const;
 
  private:
   // A quarter of a second; eight make up what is looked back at.
@@ -84,7 +86,6 @@ class OverloadControl {
   Slice& SliceAt(TimePoint now);
   void Closed(const Slice& slice);
   bool Grows(int64_t current) const;
-  int WorkedInLastSecond() const;
   bool BelowShare(const std::string& caller) const;
 
   std::array<Slice, kSlices> slices_;

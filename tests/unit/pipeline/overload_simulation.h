@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "server/base/error.h"
 #include "server/pipeline/admission.h"
 #include "server/pipeline/work_queue.h"
 
@@ -21,8 +22,9 @@ namespace pixpool {
 struct Callers {
   std::string name;
   Priority priority = Priority::kInteractive;
-  double rate = 0;       // requests a second that come whatever the server does (Poisson); or
-  int closed_loop = 0;   // callers that each wait for their answer, and after a refusal for 0.2 s
+  double rate = 0;  // requests a second that come whatever the server does (Poisson); or
+  int closed_loop =
+      0;  // callers that each wait for their answer, and after a refusal as they are told
   double deadline = 10;  // seconds
 };
 
@@ -115,7 +117,10 @@ class Simulation {
     auto permit = admission_.Acquire({.bytes = 1, .pixels = 1, .seconds = service_seconds_}, *call);
     if (!permit.ok()) {
       outcome.refused += counts;
-      if (callers.closed_loop > 0) At(now_ + 0.2, [this, kind] { Arrive(kind); });
+      if (callers.closed_loop > 0) {
+        const absl::Duration pause = GetErrorDetails(permit.status())->retry_after;
+        At(now_ + absl::ToDoubleSeconds(pause), [this, kind] { Arrive(kind); });
+      }
       return;
     }
     auto job =

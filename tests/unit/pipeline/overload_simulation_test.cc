@@ -98,6 +98,10 @@ TEST(OverloadTest, ACallerWithAThousandCallsDoesNotStarveOneWithOne) {
   const Outcome& modest = server.outcome("modest");
   EXPECT_LE(modest.refused, 0.01 * modest.sent);
   EXPECT_LE(modest.Percentile(0.99), 3 * kService) << "it waits for one picture, not for all";
+  const Outcome& greedy = server.outcome("greedy");
+  EXPECT_LE(greedy.refused, 3.5 * static_cast<double>(greedy.seconds.size()))
+      << "or refusing it would take the cores";
+  EXPECT_GE(server.Rate(kWarmUp, kSeconds), 0.95 * kPeak);
 }
 
 }  // namespace
