@@ -59,7 +59,8 @@ struct AdmissionLimits {
       .place = 5,
       .flag = "--retry-after-ms",
       .value_name = "MS",
-      .help = "When refused clients are told to try again; up to ten times that where many come back.",
+      .help =
+          "When refused clients are told to try again; up to ten times that where many come back.",
       .kind = OptionKind::kNumber,
       .initial = 200,
       .min = 0,
