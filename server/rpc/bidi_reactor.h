@@ -151,11 +151,11 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   // Runs `body`; what it throws ends the stream, whose message `index` then has no reply.
   template <typename Body>
   void Guarded(const Body& body, int64_t index = -1) noexcept {
-    const Thrown thrown = Guard(body);
-    if (thrown == Thrown::kNothing) return;
+    absl::Status thrown = Guard(body);
+    if (thrown.ok()) return;
     absl::MutexLock lock(&mu_);
     active_.erase(index);
-    if (thrown_ == Thrown::kNothing) thrown_ = thrown;
+    thrown_.Update(std::move(thrown));
     EndWorkLocked();
     WriteLocked();
     FinishIfOverLocked();
@@ -276,7 +276,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     grpc::Status sent = BareStatus();
     bool recorded = false;
     // With the lock held, which the analysis does not see from within.
-    const Thrown thrown = Guard([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const absl::Status thrown = Guard([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       record_.Note(options_.unit, count_);
       record_.Note(std::string("failed_") + options_.unit, failed_count_);
       const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
@@ -284,14 +284,14 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       record_.End(status);
       sent = ToGrpcStatus(status);
     });
-    if (thrown != Thrown::kNothing && !recorded) record_.End(absl::UnavailableError(""));
+    if (!thrown.ok() && !recorded) record_.End(absl::UnavailableError(""));
     Finish(std::move(sent));
   }
 
   // Why a stream ended before its client had everything; gRPC cancels one whose deadline has
   // passed.
   absl::Status OverStatus() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (thrown_ != Thrown::kNothing) return ThrownStatus(thrown_);
+    if (!thrown_.ok()) return thrown_;
     if (!failure_.ok()) return failure_;
     if (std::chrono::system_clock::now() >= context_->deadline()) {
       return MakeError(ErrorReason::kDeadlineInQueue, "the stream's deadline passed");
@@ -321,7 +321,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   int64_t failed_count_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t next_ ABSL_GUARDED_BY(mu_) = 0;      // index of the next reply, where they go in order
   absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of ours; OK: none
-  Thrown thrown_ ABSL_GUARDED_BY(mu_) = Thrown::kNothing;
+  absl::Status thrown_ ABSL_GUARDED_BY(mu_);   // what was thrown first; OK: nothing
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool read_closed_ ABSL_GUARDED_BY(mu_) = false;  // the client has sent everything

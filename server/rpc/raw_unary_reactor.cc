@@ -78,7 +78,7 @@ void RawUnaryReactor::End(const absl::Status& status) noexcept {
   if (phase_.exchange(Phase::kEnded) == Phase::kEnded) return;
   grpc::Status sent = BareStatus();
   bool recorded = false;
-  const Thrown thrown = Guard([&] {
+  const absl::Status thrown = Guard([&] {
     const absl::Status final_status = too_many_.load() ? TooManyMessages() : status;
     recorded = true;
     record_.End(final_status);
@@ -87,7 +87,7 @@ void RawUnaryReactor::End(const absl::Status& status) noexcept {
     }
     sent = ToGrpcStatus(final_status);
   });
-  if (thrown != Thrown::kNothing && !recorded) record_.End(absl::UnavailableError(""));
+  if (!thrown.ok() && !recorded) record_.End(absl::UnavailableError(""));
   // The last thing done to this object.
   Finish(std::move(sent));
 }
@@ -117,14 +117,6 @@ void RawUnaryReactor::OnDone() {
   deps_.watch->Forget(this);
   permit_.Release();
   self_.reset();
-}
-
-void RawUnaryReactor::EndThrown(Thrown thrown) noexcept {
-  absl::Status status = absl::UnavailableError("");
-  if (Guard([&] { status = ThrownStatus(thrown); }) != Thrown::kNothing) {
-    // Then there is none for its details either, and End sends what needs no memory.
-  }
-  End(status);
 }
 
 }  // namespace pixpool
