@@ -21,6 +21,7 @@
 #include "server/rpc/guard.h"
 #include "server/rpc/message_bytes.h"
 #include "server/rpc/priority.h"
+#include "server/rpc/read_end.h"
 #include "server/rpc/status.h"
 #include "server/rpc/unary_reactor.h"
 
@@ -118,6 +119,14 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
 
   void OnDone() final {
     deps_.watch->Forget(this);
+    {
+      absl::MutexLock lock(&mu_);
+      // One that ended well has been cut after all where gRPC refused its last message.
+      if (!std::exchange(counted_, true)) {
+        over_ = context_->IsCancelled();
+        CountLocked();
+      }
+    }
     self_.reset();
   }
 
@@ -181,7 +190,8 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       reading_ = false;
       if (!ok) {
         read_closed_ = true;
-        if (context_->IsCancelled()) EndWorkLocked();
+        broke_ = CallBrokeBeforeRead(context_);
+        if (broke_) EndWorkLocked();
         return FinishIfOverLocked();
       }
       if (!good) return FailLocked(NoSuchMessage<Request>());
@@ -273,6 +283,12 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     const bool idle = !reading_ && !writing_ && active_.empty();
     if (finished_ || !idle || !(over_ || (read_closed_ && replies_.empty()))) return;
     finished_ = true;
+    counted_ = over_;
+    Finish(over_ ? CountLocked() : grpc::Status::OK);
+  }
+
+  // Counts and logs the stream; gives the status to send.
+  grpc::Status CountLocked() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     grpc::Status sent = BareStatus();
     bool recorded = false;
     // With the lock held, which the analysis does not see from within.
@@ -285,7 +301,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       sent = ToGrpcStatus(status);
     });
     if (!thrown.ok() && !recorded) record_.End(absl::UnavailableError(""));
-    Finish(std::move(sent));
+    return sent;
   }
 
   // Why a stream ended before its client had everything; gRPC cancels one whose deadline has
@@ -296,7 +312,13 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     if (std::chrono::system_clock::now() >= context_->deadline()) {
       return MakeError(ErrorReason::kDeadlineInQueue, "the stream's deadline passed");
     }
-    return MakeError(ErrorReason::kCancelled, "the client cancelled the stream");
+    if (broke_ || !read_closed_) {
+      return MakeError(ErrorReason::kCancelled, "the client cancelled the stream");
+    }
+    return MakeError(ErrorReason::kCancelled,
+                     Concat("the client cancelled the stream after its last message, or gRPC "
+                            "refused one that has more bytes than ",
+                            RpcOptions::kMaxMessageBytes.flag, " allows or is compressed"));
   }
 
   // Constant after construction.
@@ -325,8 +347,10 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool read_closed_ ABSL_GUARDED_BY(mu_) = false;  // the client has sent everything
+  bool broke_ ABSL_GUARDED_BY(mu_) = false;        // before that
   bool over_ ABSL_GUARDED_BY(mu_) = false;         // cancelled, failed, or the connection is gone
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  bool counted_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace pixpool

@@ -69,6 +69,8 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
 
   std::shared_ptr<Watched> Keep() final { return shared_from_this(); }
   void Read(bool ok);
+  // Ends a call whose message did not come, or was refused: OnDone knows which, and counts it.
+  void EndWithoutMessage();
   bool Leave(Phase phase, Phase next) { return phase_.compare_exchange_strong(phase, next); }
 
   const CallDeps deps_;
@@ -78,6 +80,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   Permit permit_;
   std::atomic<Phase> phase_{Phase::kArriving};
   std::atomic<bool> too_many_{false};  // messages
+  bool without_message_ = false;       // written before Finish, read in OnDone
 };
 
 }  // namespace pixpool
