@@ -275,3 +275,28 @@ def test_keepalive_at_the_documented_interval(server, api, photos):
         assert list(stream) == []
         assert stream.code() == grpc.StatusCode.OK
     channel.close()
+
+
+def test_a_stream_that_idles_for_90_s_goes_on(server, api, photos):
+    """With the keepalive of our clients, 30 s: its next picture is answered on its connection."""
+    options = [("grpc.keepalive_time_ms", 30_000), ("grpc.http2.max_pings_without_data", 0)]
+    channel = grpc.insecure_channel(server.target, options=options)
+    states = []
+    channel.subscribe(states.append)
+    client = api.client(server.target)
+    idle = threading.Event()
+
+    def requests():
+        for wait in (0, 90):
+            idle.wait(wait)
+            yield client.pb.StreamFeaturesRequest(image=client.image(photos["cat.png"]))
+
+    stream = api.rpc.FeatureServiceStub(channel).StreamFeatures(requests(), timeout=None)
+    start = time.monotonic()
+    answers = [reply.result.WhichOneof("outcome") for reply in stream]
+    assert answers == ["features", "features"]
+    assert time.monotonic() - start > 90
+    assert stream.code() == grpc.StatusCode.OK
+    assert states.count(grpc.ChannelConnectivity.READY) == 1, "a GOAWAY would have ended it"
+    assert states[-1] == grpc.ChannelConnectivity.READY
+    channel.close()
