@@ -6,10 +6,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "grpcpp/grpcpp.h"
 #include "server/app/health_watch.h"
@@ -42,6 +45,7 @@ namespace {
 constexpr double kHopeless = 6;
 // How long calls that were cut may take to come to their end; gRPC waits for them for ever.
 constexpr auto kLastPatience = std::chrono::seconds(5);
+constexpr std::string_view kWorkHangs = "calls that were cut have not ended";
 
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
@@ -146,20 +150,24 @@ class Process {
     return absl::OkStatus();
   }
 
-  // Not ready, then closed to new work, then finished. Returns whether all admitted work was.
+  // Not ready, then closed to new work, then finished. Returns whether all admitted work was. Does
+  // not return where something hangs beyond the time that the drain has, or at a second signal.
   bool Drain(const StopSignal& stop) {
     Log(LogLevel::kInfo, "draining");
     draining_ = true;
     grpc_->SetNotServing();
     const std::chrono::milliseconds delay = config_.process.drain_delay;
     if (delay > delay.zero()) stop.WaitFor(delay);
-    stop.Release();
-    const bool finished = pipeline_.Drain(absl::FromChrono(config_.process.drain_timeout.value()));
+    EndAtSignal(stop);
+    const std::chrono::milliseconds timeout = config_.process.drain_timeout;
+    const auto end = std::chrono::steady_clock::now() + timeout;
+    const bool finished = pipeline_.Drain(absl::FromChrono(timeout));
     if (!finished) EndAfter(kLastPatience);
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
-    if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow();
+    if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow(kWorkHangs);
+    AwaitLoad(end);
     Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", {{"finished", finished}});
     return finished;
   }
@@ -179,9 +187,9 @@ class Process {
     return readings;
   }
 
-  // Ends the process without waiting for its threads, of which one hangs.
-  [[noreturn]] static void EndNow() {
-    Log(LogLevel::kWarning, "stopped", {{"finished", false}});
+  // Ends the process without waiting for its threads, of which one may hang.
+  [[noreturn]] static void EndNow(std::string_view why) {
+    Log(LogLevel::kWarning, "stopped", {{"finished", false}, {"message", why}});
     StopLog();
     std::_Exit(1);
   }
@@ -189,8 +197,34 @@ class Process {
   static void EndAfter(std::chrono::seconds wait) {
     std::thread([wait] {
       std::this_thread::sleep_for(wait);
-      EndNow();
+      EndNow(kWorkHangs);
     }).detach();
+  }
+
+  // From now on a signal ends the process, whatever the main thread waits for.
+  static void EndAtSignal(const StopSignal& stop) {
+    std::thread([stop] {
+      stop.Wait();
+      EndNow("a second signal came");
+    }).detach();
+  }
+
+  // A load cannot be broken off, and the process does not end in order before it does: it may have
+  // unpacked files that go with it.
+  void AwaitLoad(std::chrono::steady_clock::time_point end) const {
+    while (!loaded_) {
+      if (std::chrono::steady_clock::now() >= end) EndNow(Concat("still loads: ", Loading()));
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+
+  // The models that are not loaded yet; one of them is what the loader is at.
+  std::string Loading() const {
+    std::vector<std::string> names;
+    for (const ModelEntry& entry : registry_.List()) {
+      if (entry.state == ModelState::kLoading) names.push_back(entry.name + " " + entry.version);
+    }
+    return absl::StrJoin(names, ", ");
   }
 
   // Throws where no more threads can be made: gRPC would abort, and OpenVINO may wait for ever.

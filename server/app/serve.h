@@ -7,8 +7,9 @@ namespace pixpool {
 
 // Listens, loads the models, serves until SIGTERM or SIGINT, drains. Returns the exit code: 0 after
 // a drain that finished all admitted work, 1 for anything that keeps the server from serving (with
-// one clear line on standard error) or a drain that ran out of time. A second signal ends the
-// process at once. Call from the main thread, before any other thread exists.
+// one clear line on standard error) or a drain that ran out of time. At a second signal, and where
+// calls or the load of a model hang beyond that time, the process ends with 1 at once and does not
+// return; the log's last line says why. Call from the main thread, before any other thread exists.
 int Serve(const Config& config);
 
 }  // namespace pixpool

@@ -27,10 +27,9 @@ std::string SignalName(int signal) {
 // interrupts a system call.
 StopSignal::StopSignal() {
   std::signal(SIGPIPE, SIG_IGN);  // comes with every client that went away: no line in the log
-  sigemptyset(&stop_);
-  sigaddset(&stop_, SIGTERM);
-  sigaddset(&stop_, SIGINT);
-  all_ = stop_;
+  sigemptyset(&all_);
+  sigaddset(&all_, SIGTERM);
+  sigaddset(&all_, SIGINT);
   for (const int signal : kIgnored) sigaddset(&all_, signal);
   for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) sigaddset(&all_, signal);
   pthread_sigmask(SIG_BLOCK, &all_, nullptr);
@@ -58,7 +57,5 @@ void StopSignal::Wait() const {
   while (!WaitFor(std::chrono::hours(1))) {
   }
 }
-
-void StopSignal::Release() const { pthread_sigmask(SIG_UNBLOCK, &stop_, nullptr); }
 
 }  // namespace pixpool

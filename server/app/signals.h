@@ -18,12 +18,8 @@ class StopSignal {
   bool WaitFor(std::chrono::milliseconds wait) const;
   void Wait() const;
 
-  // From now on SIGTERM and SIGINT end the process.
-  void Release() const;
-
  private:
-  sigset_t stop_;
-  sigset_t all_;  // stop_, and what is ignored
+  sigset_t all_;  // SIGTERM and SIGINT, and what is ignored
 };
 
 }  // namespace pixpool

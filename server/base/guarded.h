@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -16,11 +17,16 @@ const absl::Status& NoMemoryError();
 // get no detail of our bugs. Works without memory.
 absl::Status StatusOfException(std::string_view event, std::string_view message) noexcept;
 
-// Runs `work`, which returns a status, and makes a status of what it throws.
+// Runs `work`, which returns a status or nothing, and makes a status of what it throws.
 template <typename Work>
 absl::Status Guarded(std::string_view event, std::string_view message, Work&& work) noexcept {
   try {
-    return std::forward<Work>(work)();
+    if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
+      std::forward<Work>(work)();
+      return absl::OkStatus();
+    } else {
+      return std::forward<Work>(work)();
+    }
   } catch (...) {
     return StatusOfException(event, message);
   }

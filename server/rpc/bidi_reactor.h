@@ -21,6 +21,7 @@
 #include "server/rpc/guard.h"
 #include "server/rpc/message_bytes.h"
 #include "server/rpc/priority.h"
+#include "server/rpc/read_end.h"
 #include "server/rpc/status.h"
 #include "server/rpc/unary_reactor.h"
 
@@ -118,6 +119,14 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
 
   void OnDone() final {
     deps_.watch->Forget(this);
+    {
+      absl::MutexLock lock(&mu_);
+      // One that ended well has been cut after all where gRPC refused its last message.
+      if (!std::exchange(counted_, true)) {
+        over_ = context_->IsCancelled();
+        CountLocked();
+      }
+    }
     self_.reset();
   }
 
@@ -151,11 +160,11 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   // Runs `body`; what it throws ends the stream, whose message `index` then has no reply.
   template <typename Body>
   void Guarded(const Body& body, int64_t index = -1) noexcept {
-    const Thrown thrown = Guard(body);
-    if (thrown == Thrown::kNothing) return;
+    absl::Status thrown = Guard(body);
+    if (thrown.ok()) return;
     absl::MutexLock lock(&mu_);
     active_.erase(index);
-    if (thrown_ == Thrown::kNothing) thrown_ = thrown;
+    thrown_.Update(std::move(thrown));
     EndWorkLocked();
     WriteLocked();
     FinishIfOverLocked();
@@ -181,7 +190,8 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       reading_ = false;
       if (!ok) {
         read_closed_ = true;
-        if (context_->IsCancelled()) EndWorkLocked();
+        broke_ = CallBrokeBeforeRead(context_);
+        if (broke_) EndWorkLocked();
         return FinishIfOverLocked();
       }
       if (!good) return FailLocked(NoSuchMessage<Request>());
@@ -273,10 +283,16 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     const bool idle = !reading_ && !writing_ && active_.empty();
     if (finished_ || !idle || !(over_ || (read_closed_ && replies_.empty()))) return;
     finished_ = true;
+    counted_ = over_;
+    Finish(over_ ? CountLocked() : grpc::Status::OK);
+  }
+
+  // Counts and logs the stream; gives the status to send.
+  grpc::Status CountLocked() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     grpc::Status sent = BareStatus();
     bool recorded = false;
     // With the lock held, which the analysis does not see from within.
-    const Thrown thrown = Guard([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const absl::Status thrown = Guard([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       record_.Note(options_.unit, count_);
       record_.Note(std::string("failed_") + options_.unit, failed_count_);
       const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
@@ -284,19 +300,25 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       record_.End(status);
       sent = ToGrpcStatus(status);
     });
-    if (thrown != Thrown::kNothing && !recorded) record_.End(absl::UnavailableError(""));
-    Finish(std::move(sent));
+    if (!thrown.ok() && !recorded) record_.End(absl::UnavailableError(""));
+    return sent;
   }
 
   // Why a stream ended before its client had everything; gRPC cancels one whose deadline has
   // passed.
   absl::Status OverStatus() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (thrown_ != Thrown::kNothing) return ThrownStatus(thrown_);
+    if (!thrown_.ok()) return thrown_;
     if (!failure_.ok()) return failure_;
     if (std::chrono::system_clock::now() >= context_->deadline()) {
       return MakeError(ErrorReason::kDeadlineInQueue, "the stream's deadline passed");
     }
-    return MakeError(ErrorReason::kCancelled, "the client cancelled the stream");
+    if (broke_ || !read_closed_) {
+      return MakeError(ErrorReason::kCancelled, "the client cancelled the stream");
+    }
+    return MakeError(ErrorReason::kCancelled,
+                     Concat("the client cancelled the stream after its last message, or gRPC "
+                            "refused one that has more bytes than ",
+                            RpcOptions::kMaxMessageBytes.flag, " allows or is compressed"));
   }
 
   // Constant after construction.
@@ -321,12 +343,14 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   int64_t failed_count_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t next_ ABSL_GUARDED_BY(mu_) = 0;      // index of the next reply, where they go in order
   absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of ours; OK: none
-  Thrown thrown_ ABSL_GUARDED_BY(mu_) = Thrown::kNothing;
+  absl::Status thrown_ ABSL_GUARDED_BY(mu_);   // what was thrown first; OK: nothing
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool read_closed_ ABSL_GUARDED_BY(mu_) = false;  // the client has sent everything
+  bool broke_ ABSL_GUARDED_BY(mu_) = false;        // before that
   bool over_ ABSL_GUARDED_BY(mu_) = false;         // cancelled, failed, or the connection is gone
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  bool counted_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace pixpool

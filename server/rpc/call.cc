@@ -71,7 +71,7 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metr
 void CallRecord::End(const absl::Status& status) noexcept {
   const double seconds = ToSeconds(clock_->Now() - start_);
   metrics_->RequestDone(method_, status.code(), seconds);
-  const Thrown thrown = Guard([&] {
+  const absl::Status thrown = Guard([&] {
     Note("code", absl::StatusCodeToString(status.code()));
     if (!status.ok()) {
       Note("reason", ReasonText(status));
@@ -80,7 +80,7 @@ void CallRecord::End(const absl::Status& status) noexcept {
     Note("seconds", seconds);
     Log(absl::IsInternal(status) ? LogLevel::kError : LogLevel::kInfo, "request", fields_);
   });
-  static_cast<void>(thrown);  // logged, if anything can be
+  thrown.IgnoreError();  // logged, if anything can be
 }
 
 }  // namespace pixpool

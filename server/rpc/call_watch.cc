@@ -10,7 +10,7 @@ CallWatch::CallWatch(const Clock* clock, std::chrono::milliseconds period) : clo
   if (period == period.zero()) return;
   ticker_.emplace("watch", period, [this] {
     // What could not be ended for want of memory has been logged, and the rest is next.
-    if (Guard([this] { Sweep(); }) != Thrown::kNothing) return;
+    Guard([this] { Sweep(); }).IgnoreError();
   });
 }
 

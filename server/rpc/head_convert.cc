@@ -116,7 +116,10 @@ v1::HeadType HeadTypeToProto(const HeadType& type) {
 }
 
 void HeadOutputToProto(const HeadSpec& head, const std::vector<std::string>& labels,
-                       HeadOutput&& output, v1::HeadResult* out) {
+                       HeadOutput&& result, v1::HeadResult* out) {
+  // Goes with this function: an answer of many values would else exist twice before it is
+  // serialised, which takes as much again.
+  HeadOutput output = std::move(result);
   out->set_head_id(head.id);
   out->set_kind(std::string(head.kind()));
   out->set_layer(head.layer);

@@ -25,8 +25,8 @@ void RawService::Serve(RpcMethod method, StartCall start) {
       new CallbackBidiHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
           [start = std::move(start)](grpc::CallbackServerContext* context) -> Reactor* {
             Reactor* reactor = nullptr;
-            const Thrown thrown = Guard([&] { reactor = start(context); });
-            return thrown == Thrown::kNothing ? reactor : Refuse(BareStatus());
+            const absl::Status thrown = Guard([&] { reactor = start(context); });
+            return thrown.ok() ? reactor : Refuse(BareStatus());
           }));
 }
 

@@ -7,6 +7,7 @@
 
 #include "server/base/error.h"
 #include "server/rpc/caller.h"
+#include "server/rpc/read_end.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {
@@ -65,9 +66,10 @@ void RawUnaryReactor::Read(bool ok) {
   }
   deps_.watch->Forget(this);
   if (!ok) {
-    if (!context_->IsCancelled()) return End(NoMessage());
+    const TimePoint now = deps_.clock->Now();
+    if (!CallBrokeBeforeRead(context_) && now < call_->deadline()) return EndWithoutMessage();
     call_->Cancel();
-    return End(call_->Check(deps_.clock->Now(), "admission"));
+    return End(call_->Check(now, "admission"));
   }
   if (absl::Status status = Parse(&incoming_); !status.ok()) return End(status);
   StartRead(&incoming_);
@@ -78,7 +80,7 @@ void RawUnaryReactor::End(const absl::Status& status) noexcept {
   if (phase_.exchange(Phase::kEnded) == Phase::kEnded) return;
   grpc::Status sent = BareStatus();
   bool recorded = false;
-  const Thrown thrown = Guard([&] {
+  const absl::Status thrown = Guard([&] {
     const absl::Status final_status = too_many_.load() ? TooManyMessages() : status;
     recorded = true;
     record_.End(final_status);
@@ -87,7 +89,15 @@ void RawUnaryReactor::End(const absl::Status& status) noexcept {
     }
     sent = ToGrpcStatus(final_status);
   });
-  if (thrown != Thrown::kNothing && !recorded) record_.End(absl::UnavailableError(""));
+  if (!thrown.ok() && !recorded) record_.End(absl::UnavailableError(""));
+  // The last thing done to this object.
+  Finish(std::move(sent));
+}
+
+void RawUnaryReactor::EndWithoutMessage() {
+  grpc::Status sent = ToGrpcStatus(NoMessage());
+  if (phase_.exchange(Phase::kEnded) == Phase::kEnded) return;
+  without_message_ = true;
   // The last thing done to this object.
   Finish(std::move(sent));
 }
@@ -115,16 +125,13 @@ void RawUnaryReactor::OnExpired() {
 
 void RawUnaryReactor::OnDone() {
   deps_.watch->Forget(this);
+  if (without_message_) {
+    const absl::Status thrown =
+        Guard([this] { record_.End(context_->IsCancelled() ? MessageRefused() : NoMessage()); });
+    if (!thrown.ok()) record_.End(thrown);
+  }
   permit_.Release();
   self_.reset();
-}
-
-void RawUnaryReactor::EndThrown(Thrown thrown) noexcept {
-  absl::Status status = absl::UnavailableError("");
-  if (Guard([&] { status = ThrownStatus(thrown); }) != Thrown::kNothing) {
-    // Then there is none for its details either, and End sends what needs no memory.
-  }
-  End(status);
 }
 
 }  // namespace pixpool

@@ -49,7 +49,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   // Runs `body`, which ends the call; so does what it throws.
   template <typename Body>
   void Guarded(const Body& body) noexcept {
-    if (const Thrown thrown = Guard(body); thrown != Thrown::kNothing) EndThrown(thrown);
+    if (const absl::Status thrown = Guard(body); !thrown.ok()) End(thrown);
   }
 
   // Keeps the object alive in what is called back.
@@ -69,8 +69,9 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
 
   std::shared_ptr<Watched> Keep() final { return shared_from_this(); }
   void Read(bool ok);
+  // Ends a call whose message did not come, or was refused: OnDone knows which, and counts it.
+  void EndWithoutMessage();
   bool Leave(Phase phase, Phase next) { return phase_.compare_exchange_strong(phase, next); }
-  void EndThrown(Thrown thrown) noexcept;
 
   const CallDeps deps_;
   std::shared_ptr<RawUnaryReactor> self_;  // set by Start, reset by OnDone
@@ -79,6 +80,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   Permit permit_;
   std::atomic<Phase> phase_{Phase::kArriving};
   std::atomic<bool> too_many_{false};  // messages
+  bool without_message_ = false;       // written before Finish, read in OnDone
 };
 
 }  // namespace pixpool

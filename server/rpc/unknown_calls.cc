@@ -12,13 +12,12 @@ namespace pixpool {
 grpc::ServerGenericBidiReactor* UnknownCalls::CreateReactor(
     grpc::GenericCallbackServerContext* context) {
   grpc::Status status = BareStatus();
-  const Thrown thrown = Guard([&] {
+  // Without memory for the text the status is the bare one.
+  Guard([&] {
     status = ToGrpcStatus(MakeError(
         ErrorReason::kNotImplemented,
         Concat("this server has no method ", absl::CHexEscape(context->method().substr(0, 256)))));
-  });
-  // Without memory for the text the status is the bare one.
-  static_cast<void>(thrown);
+  }).IgnoreError();
   return Refuse(std::move(status));
 }
 

@@ -9,14 +9,19 @@ import resource
 import socket
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from raw_http2 import PING, PREFACE, SETTINGS, RawConnection, frame
+from server_memory import status_bytes
 
 pytestmark = pytest.mark.endurance
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -115,6 +120,38 @@ def test_thousands_of_idle_connections(start_server, api, photos, many_descripto
         for connection in crowd:
             connection.socket.close()
         assert becomes(10, lambda: metric(server, "pixpool_connections") < 10)
+
+
+def test_a_connection_takes_what_the_sizing_guide_says(start_server, many_descriptors):
+    if many_descriptors < 4000:
+        pytest.skip("needs 4,000 descriptors")
+    guide = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    (kilobytes,) = re.findall(r"(\d+) KB a connection", guide)
+    assert f"connections = {kilobytes} KB * connections" in guide
+    server = start_server()
+    channels = []
+
+    def grow(count: int) -> float:
+        """Opens so many, each with a call behind it; what memory has grown by for each."""
+        before = status_bytes(server.process.pid, "VmRSS")
+        for _ in range(count):
+            # Each its own socket; else all channels share one.
+            channels.append(
+                grpc.insecure_channel(
+                    server.target, options=[("grpc.use_local_subchannel_pool", 1)]
+                )
+            )
+            health_pb2_grpc.HealthStub(channels[-1]).Check(
+                health_pb2.HealthCheckRequest(), timeout=10
+            )
+        return (status_bytes(server.process.pid, "VmRSS") - before) / count
+
+    grow(1000)  # into what the start has left free
+    each = grow(2000) / 1000
+    assert metric(server, "pixpool_connections") >= 3000
+    assert 0.7 * int(kilobytes) < each < 1.15 * int(kilobytes)
+    for channel in channels:
+        channel.close()
 
 
 @pytest.mark.parametrize(
@@ -237,4 +274,29 @@ def test_keepalive_at_the_documented_interval(server, api, photos):
         more.set()
         assert list(stream) == []
         assert stream.code() == grpc.StatusCode.OK
+    channel.close()
+
+
+def test_a_stream_that_idles_for_90_s_goes_on(server, api, photos):
+    """With the keepalive of our clients, 30 s: its next picture is answered on its connection."""
+    options = [("grpc.keepalive_time_ms", 30_000), ("grpc.http2.max_pings_without_data", 0)]
+    channel = grpc.insecure_channel(server.target, options=options)
+    states = []
+    channel.subscribe(states.append)
+    client = api.client(server.target)
+    idle = threading.Event()
+
+    def requests():
+        for wait in (0, 90):
+            idle.wait(wait)
+            yield client.pb.StreamFeaturesRequest(image=client.image(photos["cat.png"]))
+
+    stream = api.rpc.FeatureServiceStub(channel).StreamFeatures(requests(), timeout=None)
+    start = time.monotonic()
+    answers = [reply.result.WhichOneof("outcome") for reply in stream]
+    assert answers == ["features", "features"]
+    assert time.monotonic() - start > 90
+    assert stream.code() == grpc.StatusCode.OK
+    assert states.count(grpc.ChannelConnectivity.READY) == 1, "a GOAWAY would have ended it"
+    assert states[-1] == grpc.ChannelConnectivity.READY
     channel.close()

@@ -150,6 +150,25 @@ def test_a_pass_that_hangs_turns_readiness_within_ten_seconds_by_default(
     server.process.kill()
 
 
+def test_a_second_signal_ends_a_drain_that_would_wait(start_server, faulty_models, api):
+    server = start_server(models=faulty_models)
+    client = api.client(server.target)
+    in_background(extract, client, SLOW, FOR_EVER)
+    wait_until(lambda: gauge(server, "pixpool_oldest_pass_seconds") > 0, 5, "the pass begins")
+    server.signal()
+    wait_until(lambda: server.lines("draining"), 5, "the drain begins")
+    time.sleep(0.5)
+    assert server.process.poll() is None, "the first one waits for the call"
+    ended_by_second_signal(server)
+
+
+def ended_by_second_signal(server: ServerProcess) -> None:
+    server.signal()
+    assert server.wait(5) == 1
+    (line,) = server.lines("stopped")
+    assert (line["finished"], line["message"]) == (False, "a second signal came")
+
+
 def test_a_pass_that_never_ends_turns_liveness_and_ends_with_the_drain(
     start_server, faulty_models, api
 ):
@@ -163,4 +182,39 @@ def test_a_pass_that_never_ends_turns_liveness_and_ends_with_the_drain(
     start = time.monotonic()
     assert server.wait(60) == 1
     assert time.monotonic() - start < 20
-    assert server.lines("stopped")[0]["finished"] is False
+    (line,) = server.lines("stopped")
+    assert (line["finished"], line["message"]) == (False, "calls that were cut have not ended")
+
+
+# --- the load -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hanging_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hanging")
+    run_script("make_faulty_bundle.py", folder, "--hang-at-load")
+    return folder
+
+
+def hung_in_its_load(start_server, models: Path, *flags: str) -> ServerProcess:
+    server = start_server(*flags, models=models, wait=False)
+    wait_until(lambda: server.get("/livez")[0] == 200, 20, "it lives")
+    time.sleep(1)
+    assert server.get("/readyz")[0] == 503
+    server.signal()
+    wait_until(lambda: server.lines("draining"), 5, "the drain begins")
+    return server
+
+
+def test_a_load_that_hangs_ends_with_the_drain(start_server, hanging_models):
+    server = hung_in_its_load(start_server, hanging_models, "--drain-timeout-ms", "1000")
+    assert server.wait(10) == 1
+    (line,) = server.lines("stopped")
+    assert (line["finished"], line["message"]) == (False, "still loads: tiny 1")
+
+
+def test_a_second_signal_ends_a_load_that_hangs(start_server, hanging_models):
+    server = hung_in_its_load(start_server, hanging_models)
+    time.sleep(0.5)
+    assert server.process.poll() is None, "the first one waits for the load"
+    ended_by_second_signal(server)

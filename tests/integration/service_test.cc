@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -561,6 +562,60 @@ TEST_F(ServiceTest, EachCallIsCountedOnce) {
               HasSubstr("pixpool_requests_total{code=\"OK\",method=\"ExtractFeatures\"} 5\n"));
   EXPECT_THAT(
       text, HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"ExtractFeatures\"} 3\n"));
+}
+
+TEST_F(ServiceTest, MessagesThatAreTooLargeAreCountedAsWhatTheyAre) {
+  const int kCalls = 20;
+  Make({}, {.max_message_bytes = 10'000});
+  const std::string large(100'000, 'x');
+  for (int i = 0; i < kCalls; ++i) {
+    v1::ExtractFeaturesRequest request;
+    request.set_request_id(large);
+    EXPECT_EQ(Extract(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    grpc::GenericStub stub(channel_);
+    grpc::ClientContext context;
+    grpc::CompletionQueue queue;
+    const auto call = stub.PrepareCall(&context, "/pixpool.v1.FeatureService/GetModel", &queue);
+    grpc::Status status;
+    const auto wait = [&queue] {
+      void* tag = nullptr;
+      bool ok = false;
+      ASSERT_TRUE(queue.Next(&tag, &ok));
+    };
+    call->StartCall(nullptr);
+    wait();
+    call->WritesDone(nullptr);
+    wait();
+    call->Finish(&status, nullptr);
+    wait();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << "no message";
+  }
+  for (int i = 0; i < kCalls; ++i) {
+    grpc::ClientContext context, good_context;
+    auto stream = stub_->StreamFeatures(&context);
+    v1::StreamFeaturesRequest request;
+    *request.mutable_image() = RawImage(32, 'a');
+    stream->Write(request);
+    v1::StreamFeaturesResponse response;
+    EXPECT_TRUE(stream->Read(&response));
+    request.mutable_image()->set_image_id(large);
+    stream->Write(request);
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    auto good = stub_->StreamFeatures(&good_context);
+    good->WritesDone();
+    EXPECT_TRUE(good->Finish().ok());
+  }
+  server_->Shutdown(absl::Seconds(5));  // waits for the last to be counted
+  server_.reset();
+  const std::string text = metrics_.Scrape();
+  const auto counted = [kCalls](const char* code, const char* method) {
+    return HasSubstr(absl::StrCat("pixpool_requests_total{code=\"", code, "\",method=\"", method,
+                                  "\"} ", kCalls, "\n"));
+  };
+  EXPECT_THAT(text, counted("RESOURCE_EXHAUSTED", "ExtractFeatures"));
+  EXPECT_THAT(text, counted("INVALID_ARGUMENT", "GetModel"));
+  EXPECT_THAT(text, counted("CANCELLED", "StreamFeatures"));
+  EXPECT_THAT(text, counted("OK", "StreamFeatures"));
 }
 
 // Sends one empty message to any method, reads whatever comes, and gives the status.

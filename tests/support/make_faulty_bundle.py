@@ -1,15 +1,20 @@
 """Writes the tiny bundle with a backbone that goes wrong at certain heights of its input.
 
-    python make_faulty_bundle.py OUT
+    python make_faulty_bundle.py OUT [--hang-at-load]
 
 Loading sees heights 32 and 65 only, so the bundle passes its checks. At each height of FAULTS the
 graph does what its name says; anywhere else it is the tiny one. SLOW loops for as many units as
 the first pixel's red says, 1000 times as many where its green is 255: for ever.
+With --hang-at-load the golden picture is such a one, so that the load never ends.
 """
 
-import sys
+import argparse
+import hashlib
+import json
+import pathlib
 
 import torch
+from PIL import Image
 from torch import nn
 
 import make_tiny_bundle
@@ -60,7 +65,25 @@ class Faulty(nn.Module):
         return early, late
 
 
+def hang_at_load(bundle: pathlib.Path) -> None:
+    golden = bundle / "golden.png"
+    Image.new("RGB", (SLOW, SLOW), (255, 255, 0)).save(golden)
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["input"] |= {"resize_size": SLOW, "height": SLOW, "width": SLOW}
+    for row in manifest["files"]:
+        if row["path"] == golden.name:
+            row["sha256"] = hashlib.sha256(golden.read_bytes()).hexdigest()
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--hang-at-load", action="store_true")
+    args = parser.parse_args()
     plain = make_tiny_bundle.make_net
     make_tiny_bundle.make_net = lambda: Faulty(plain()).eval()
-    make_tiny_bundle.main(sys.argv[1])
+    make_tiny_bundle.main(args.out)
+    if args.hang_at_load:
+        hang_at_load(args.out / "tiny" / "1")

@@ -4,8 +4,8 @@
     tests/rolling --edge            # the same through Envoy, with deploy/envoy
 
 One replica after the other is told to end, drains with the delay of deploy/kubernetes (behind the
-edge: of deploy/compose), and starts anew at the same address. Clients of both protocols use
-deploy/client/service_config.json. A Deployment starts the new replica before it ends the old one;
+edge: of deploy/compose), and starts anew at the same address. Clients of both protocols use the
+service configs of deploy/client. A Deployment starts the new replica before it ends the old one;
 here only one replica is left meanwhile, which is harder. No call may fail.
 """
 

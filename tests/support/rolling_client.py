@@ -3,8 +3,8 @@
     python rolling_client.py '{"target": ..., "calls": N, "requests": FILE}'
 
 Calls again and again, some calls at a time and RATE a second at most, with the service config that
-deploy/client ships; with "edge": true, only its retries, as docs/operations.md says. Says `enough`
-when N calls have ended, goes on until its input is closed, and prints how the calls ended as JSON.
+deploy/client ships; with "edge": true, the one for clients of the edge. Says `enough` when N calls
+have ended, goes on until its input is closed, and prints how the calls ended as JSON.
 """
 
 from __future__ import annotations
@@ -19,20 +19,10 @@ from typing import Any
 import grpc
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICE_CONFIG = ROOT / "deploy" / "client" / "service_config.json"
+CONFIGS = ROOT / "deploy" / "client"
 IN_FLIGHT = 8
 RATE = 600  # below what the edge lets through
 PATIENCE = 30  # seconds
-
-
-def service_config(edge: bool) -> str:
-    """Behind the edge health is the edge's to look after: it would show a client that of whichever
-    server it asked.
-    """
-    config = json.loads(SERVICE_CONFIG.read_text())
-    if edge:
-        del config["healthCheckConfig"], config["loadBalancingConfig"]
-    return json.dumps(config)
 
 
 async def main(options: dict[str, Any]) -> None:
@@ -42,8 +32,9 @@ async def main(options: dict[str, Any]) -> None:
     ]
     ends: collections.Counter[str] = collections.Counter()
     stop = asyncio.Event()
+    config = CONFIGS / ("service_config_edge.json" if options["edge"] else "service_config.json")
     channel = grpc.aio.insecure_channel(
-        options["target"], [("grpc.service_config", service_config(options["edge"]))]
+        options["target"], [("grpc.service_config", config.read_text())]
     )
     loop = asyncio.get_running_loop()
     turn = loop.time()

@@ -21,7 +21,7 @@ from server_process import ServerProcess
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_script(name: str, *arguments: Path) -> None:
+def run_script(name: str, *arguments: Path | str) -> None:
     """Runs a script of tests/support with this interpreter."""
     script = ROOT / "tests" / "support" / name
     subprocess.run([sys.executable, "-B", script, *arguments], check=True, capture_output=True)

@@ -76,26 +76,47 @@ def test_variables_and_flags_are_options_of_the_server(path):
         assert name in options, f"--{name} is no option"
 
 
-# The client's service config.
+# The clients' service configs.
+
+CONFIGS = sorted((DEPLOY / "client").glob("*.json"))
 
 
-def test_the_service_config_names_services_and_methods_that_exist():
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_the_service_config_names_services_and_methods_that_exist(path):
     found = set()
-    for path in (ROOT / "proto").rglob("*.proto"):
-        text = path.read_text()
+    for proto in (ROOT / "proto").rglob("*.proto"):
+        text = proto.read_text()
         package = re.search(r"^package ([\w.]+);", text, re.M)[1]
         for name, body in re.findall(r"^service (\w+) \{(.*?)^\}", text, re.M | re.S):
             found |= {
                 (f"{package}.{name}", method)
                 for method in [None, *re.findall(r"\brpc (\w+)", body)]
             }
-    config = json.loads((DEPLOY / "client" / "service_config.json").read_text())
+    config = json.loads(path.read_text())
     named = {
         (row["service"], row.get("method"))
         for method in config["methodConfig"]
         for row in method["name"]
     }
     assert named <= found
+
+
+def test_behind_the_edge_only_the_health_check_is_missing():
+    """It would show a client of the edge the health of whichever server it asked."""
+    direct, edge = (
+        json.loads((DEPLOY / "client" / name).read_text())
+        for name in ("service_config.json", "service_config_edge.json")
+    )
+    assert direct.pop("healthCheckConfig")["serviceName"] == "pixpool.v1.FeatureService"
+    assert direct == edge
+
+
+def test_the_docs_say_which_service_config_is_whose():
+    texts = [ROOT / "docs" / "operations.md", DEPLOY / "README.md"]
+    for path in texts:
+        text = path.read_text(encoding="utf-8")
+        for config in CONFIGS:
+            assert config.name in text, f"{path.name} does not name {config.name}"
 
 
 # Compose.

@@ -23,6 +23,14 @@ TEST(Guarded, GivesTheStatusOfTheWork) {
   EXPECT_EQ(status, absl::NotFoundError("no such thing"));
 }
 
+TEST(Guarded, WorkMayReturnNothing) {
+  bool ran = false;
+  EXPECT_TRUE(Guarded("event", "it failed", [&] { ran = true; }).ok());
+  EXPECT_TRUE(ran);
+  EXPECT_EQ(ReasonOf(Guarded("event", "it failed", [] { throw std::bad_alloc(); })),
+            ErrorReason::kOverloaded);
+}
+
 TEST(Guarded, NoMemoryIsAnOverload) {
   const absl::Status status =
       Guarded("event", "it failed", []() -> absl::Status { throw std::bad_alloc(); });

@@ -116,5 +116,20 @@ TEST(HeadConvertTest, TypeRowNamesDefaultsAndRanges) {
   EXPECT_EQ(row.parameters(0).range(), "(0, 100]");
 }
 
+TEST(HeadConvertTest, ValuesDoNotOutliveTheirConversion) {
+  HeadSpec head;
+  head.type = FindHeadType("feature_map");
+  HeadOutput output;
+  output.values.assign(1000, 0.5f);
+  output.indices.assign(1000, 3);
+  v1::HeadResult result;
+  HeadOutputToProto(head, {}, std::move(output), &result);
+  EXPECT_EQ(result.values_size(), 1000);
+  EXPECT_EQ(result.indices_size(), 1000);
+  // While the answer is serialised it must not exist a third time.
+  // NOLINTNEXTLINE(bugprone-use-after-move): it is to be empty
+  EXPECT_EQ(output.values.capacity() + output.indices.capacity(), 0u);
+}
+
 }  // namespace
 }  // namespace pixpool
