@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 import grpc
@@ -23,7 +24,7 @@ from pixpool._channel import (
 from pixpool._head_base import HeadsLike
 from pixpool._images import ImageSource, image_name
 from pixpool._methods import Methods
-from pixpool._models import ModelInfo, model_from_proto
+from pixpool._models import Limits, ModelInfo, model_from_proto
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import ProgressLike
 from pixpool._request import (
@@ -80,6 +81,24 @@ class Plan:
         return result
 
 
+class KnownLimits:
+    """The server's limits for a while: it may be started anew with others. Thread-safe."""
+
+    _LASTING_S = 60.0
+
+    def __init__(self) -> None:
+        self._known: tuple[float, Limits] | None = None  # replaced as a whole
+
+    def get(self) -> Limits | None:
+        known = self._known
+        fresh = known is not None and time.monotonic() - known[0] < self._LASTING_S
+        return known[1] if known is not None and fresh else None
+
+    def put(self, limits: Limits) -> Limits:
+        self._known = (time.monotonic(), limits)
+        return limits
+
+
 class ClientBase(abc.ABC):
     """A connection with its settings, and the calls that go over it, ready to be sent."""
 
@@ -120,6 +139,7 @@ class ClientBase(abc.ABC):
             *options,
         ]
         self._channel = self._open_channel(target, credentials, settings)
+        self._limits = KnownLimits()
         self._methods = Methods(self._channel)
 
     def __repr__(self) -> str:
@@ -156,12 +176,18 @@ class ClientBase(abc.ABC):
         check_concurrency(concurrency)
         return Plan(spec, on_error, concurrency, self._seconds(timeout))
 
-    def _extracting_one(self, plan: Plan, source: ImageSource, index: int) -> Call[ImageResult]:
+    def _extracting_one(
+        self,
+        plan: Plan,
+        source: ImageSource,
+        index: int,
+        ask_limits: Callable[[], Limits | None],
+    ) -> Call[ImageResult]:
         """Reads the image, so it may block; ImageError for one that cannot be used."""
         name = image_name(source, index)
         return Call(
             self._methods.extract_features,
-            plan.spec.request(source, index),
+            plan.spec.request(source, index, ask_limits),
             lambda response: result_of(response, name, index),
             plan.timeout,
             self._retry,
