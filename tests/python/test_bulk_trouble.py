@@ -68,6 +68,13 @@ def test_a_list_with_a_byte_order_mark(bulk, tmp_path, encode):
     assert json.loads((tmp_path / "f.index.json").read_text())["images"] == list(map(str, paths))
 
 
+def test_rules_of_folders_are_not_ignored_for_lists(command, tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(map(str, pictures(tmp_path / "in", 3))))
+    for option in (["--exclude", "x"], ["--follow-links"]):
+        code, _, err = command(tmp_path / "list.txt", "--output", tmp_path / "f.npy", *option)
+        assert code == 2 and "exclude and follow_links are for folders" in err
+
+
 def test_what_is_no_file_fails_by_itself_and_at_once(command, tmp_path):
     paths = pictures(tmp_path / "in", 3)
     os.mkfifo(tmp_path / "fifo.jpg")

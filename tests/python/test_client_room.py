@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from pathlib import Path
 
 import grpc
@@ -13,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pixpool import AsyncClient, Client, Image, ImageError
+from pixpool import AsyncClient, Client, Image, ImageError, PixpoolError
 from pixpool.v1 import feature_service_pb2 as pb
 
 MB = 1 << 20
@@ -191,6 +192,17 @@ def test_limits_are_asked_for_once_in_a_while_and_only_where_they_matter(serve):
         for _ in range(3):
             client.extract([smooth(1000, 900)], model="scripted")
     assert asked == ["scripted"]
+
+
+def test_a_server_that_is_gone_is_not_waited_for_twice():
+    began = time.monotonic()
+    with (
+        Client("127.0.0.1:1", timeout=1.5) as client,
+        pytest.raises(PixpoolError) as caught,
+    ):
+        client.extract([bytes(3 * MB)] * 3)
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert time.monotonic() - began < 2.5
 
 
 def test_without_limits_pixels_are_sent_as_they_are(serve):

@@ -228,13 +228,13 @@ class AsyncClient(ClientBase):
             await asyncio.sleep(wait)
 
     async def _ask_limits(self, plan: Plan) -> Limits | None:
-        """None where the server does not say: the call itself then tells why."""
-        try:
-            return self._limits.get() or self._limits.put(
-                (await self.model(plan.spec.model, plan.spec.model_version)).limits
-            )
-        except PixpoolError:
-            return None
+        """None where the server does not say."""
+        if self._limits.stale:
+            try:
+                self._limits.put(await self._do(self._asking_limits(plan)))
+            except PixpoolError:
+                self._limits.put(None)
+        return self._limits.limits
 
     async def _extract_one(
         self, plan: Plan, source: ImageSource, index: int, gate: Gate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
@@ -82,21 +83,30 @@ class Plan:
 
 
 class KnownLimits:
-    """The server's limits for a while: it may be started anew with others. Thread-safe."""
+    """What the server said of its limits, for a while: it may be started anew with others.
+
+    Thread-safe.
+    """
 
     _LASTING_S = 60.0
+    _LASTING_WITHOUT_ANSWER_S = 5.0
 
     def __init__(self) -> None:
-        self._known: tuple[float, Limits] | None = None  # replaced as a whole
+        self._known: tuple[float, Limits | None] = (-math.inf, None)  # replaced as a whole
 
-    def get(self) -> Limits | None:
-        known = self._known
-        fresh = known is not None and time.monotonic() - known[0] < self._LASTING_S
-        return known[1] if known is not None and fresh else None
+    @property
+    def stale(self) -> bool:
+        """Whether the server is to be asked."""
+        return time.monotonic() >= self._known[0]
 
-    def put(self, limits: Limits) -> Limits:
-        self._known = (time.monotonic(), limits)
-        return limits
+    @property
+    def limits(self) -> Limits | None:
+        """None where the server did not say."""
+        return self._known[1]
+
+    def put(self, limits: Limits | None) -> None:
+        lasting = self._LASTING_S if limits is not None else self._LASTING_WITHOUT_ANSWER_S
+        self._known = (time.monotonic() + lasting, limits)
 
 
 class ClientBase(abc.ABC):
@@ -227,6 +237,16 @@ class ClientBase(abc.ABC):
             lambda response: model_from_proto(response.model),
             self._timeout,
             self._retry,
+        )
+
+    def _asking_limits(self, plan: Plan) -> Call[Limits]:
+        """Once and not for long: where there is no answer, the image's own call tells why."""
+        return Call(
+            self._methods.get_model,
+            pb.GetModelRequest(model=plan.spec.model, model_version=plan.spec.model_version),
+            lambda response: model_from_proto(response.model).limits,
+            5.0 if plan.timeout is None else min(plan.timeout, 5.0),
+            RetryPolicy(max_attempts=1),
         )
 
     def _checking(self, service: str, timeout: float | None | NotGiven) -> Call[bool]:

@@ -265,13 +265,13 @@ class Client(ClientBase):
             return image_failure(error, image_name(source, index), index)
 
     def _ask_limits(self, plan: Plan) -> Limits | None:
-        """None where the server does not say: the call itself then tells why."""
-        try:
-            return self._limits.get() or self._limits.put(
-                self.model(plan.spec.model, plan.spec.model_version).limits
-            )
-        except PixpoolError:
-            return None
+        """None where the server does not say."""
+        if self._limits.stale:
+            try:
+                self._limits.put(self._do(self._asking_limits(plan)))
+            except PixpoolError:
+                self._limits.put(None)
+        return self._limits.limits
 
     def _stream(
         self, plan: Plan, sources: Iterable[ImageSource], ordered: bool, progress: ProgressLike

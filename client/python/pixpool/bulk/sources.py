@@ -257,6 +257,8 @@ def _open(path: Path, listing: Path, column: str, id_column: str, rules: Rules) 
         if len(folder) == 0 and folder.left_out.kinds[_PARQUET]:
             return ParquetColumn(path, column, id_column, rules)
         return folder
+    if rules != Rules():
+        raise BulkError(f"{path} is a file: exclude and follow_links are for folders")
     open_file(path).close()  # a list is read more than once, so it must be a file
     if path.suffix == _PARQUET or named:
         return ParquetColumn(path, column, id_column, rules)
