@@ -35,15 +35,19 @@ class Tools:
         self._cli = bin_dir / "pixpool"
         self._bulk = [sys.executable, "-c", BULK.format(stubs=str(stubs))]
 
-    def extract(self, *arguments: object, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-        output = self.folder / "extract.npy"
+    def extract(
+        self, *arguments: object, timeout: float = 20, within: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        output = self.folder / within / "extract.npy"
         command = [self._cli, "extract", "--format", "npy", "--output", output]
         return self._run([*command, "--timeout", timeout, *arguments])
 
-    def bulk(self, *arguments: object, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+    def bulk(
+        self, *arguments: object, timeout: float = 20, within: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         for path in self.folder.glob("bulk.*"):  # not to go on with an earlier one
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        output = self.folder / "bulk.npy"
+        output = self.folder / within / "bulk.npy"
         return self._run([*self._bulk, "--output", output, "--timeout", timeout, *arguments])
 
     def _run(self, command: list[object]) -> subprocess.CompletedProcess[str]:
@@ -184,7 +188,6 @@ def test_the_same_mistake_has_the_same_exit_code(tools, photos, tmp_path):
     for folder in (bad, mixed):
         (folder / "b.jpg").write_bytes(b"\xff\xd8\xff not a picture")
     (empty / "notes.txt").touch()
-    nobody = "127.0.0.1:1"
     cases = [
         (0, good, []),
         (1, mixed, []),
@@ -202,12 +205,12 @@ def test_the_same_mistake_has_the_same_exit_code(tools, photos, tmp_path):
         for run in (tools.extract(folder, *options), tools.bulk(folder, *options)):
             assert run.returncode == code, (code, options, run)
             assert code == 0 or run.stderr or run.stdout
-    for folder in (bad,):
-        for run in (tools.extract(folder), tools.bulk(folder)):
-            assert "was not written" in run.stderr + run.stdout
+    for run in (tools.extract(bad), tools.bulk(bad)):
+        assert "was not written" in run.stderr + run.stdout
     assert not (tmp_path / "bulk.npy").exists()
     for run in (tools.extract, tools.bulk):
-        assert run(good, "--output", tmp_path / "bad" / "b.jpg" / "f.npy").returncode == 6
-    tools.target = nobody
+        done = run(good, within="bad/b.jpg")  # no folder
+        assert done.returncode == 6 and f"cannot write {tmp_path}/bad/b.jpg/" in done.stderr
+    tools.target = "127.0.0.1:1"
     for run in (tools.extract(good, timeout=1), tools.bulk(good, timeout=1)):
         assert run.returncode == 3, run

@@ -231,9 +231,11 @@ class AsyncClient(ClientBase):
         """None where the server does not say."""
         if self._limits.stale:
             try:
-                self._limits.put(await self._do(self._asking_limits(plan)))
+                limits = await self._do(self._asking_limits(plan))
             except PixpoolError:
                 self._limits.put(None)
+            else:
+                self._limits.put(limits)
         return self._limits.limits
 
     async def _extract_one(

@@ -268,9 +268,11 @@ class Client(ClientBase):
         """None where the server does not say."""
         if self._limits.stale:
             try:
-                self._limits.put(self._do(self._asking_limits(plan)))
+                limits = self._do(self._asking_limits(plan))
             except PixpoolError:
                 self._limits.put(None)
+            else:
+                self._limits.put(limits)
         return self._limits.limits
 
     def _stream(
