@@ -87,12 +87,14 @@ class Runner {
   bench::Report& report_;
 };
 
-absl::StatusOr<std::vector<std::string>> ReadPictures(const std::vector<std::string>& arguments,
+absl::StatusOr<std::vector<std::string>> ReadPictures(const Console& console,
+                                                      const InputFlags& input,
                                                       bench::Report& report) {
-  const absl::StatusOr<std::vector<std::string>> paths = ExpandPaths(arguments);
-  if (!paths.ok()) return paths.status();
+  const absl::StatusOr<Pictures> found = ExpandPaths(input.paths, input.search);
+  if (!found.ok()) return found.status();
+  ReportLeftOut(console, found->left_out);
   std::vector<std::string> pictures;
-  for (const std::string& path : *paths) {
+  for (const std::string& path : found->paths) {
     absl::StatusOr<v1::Image> image = client::ImageFromFile(path);
     if (!image.ok()) return image.status();
     const uint64_t size = image->encoded().size();
@@ -149,7 +151,7 @@ int RunBench(const Console& console, const BenchFlags& flags) {
   report.objectives = *std::move(objectives);
   const auto workload_options = flags.Workload();
   if (!workload_options.ok()) return ReportUsageError(console, workload_options.status());
-  auto pictures = ReadPictures(flags.input.paths, report);
+  auto pictures = ReadPictures(console, flags.input, report);
   if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   const auto workload = bench::Workload::Make(*workload_options, *std::move(pictures));
   if (!workload.ok()) return ReportUsageError(console, workload.status());

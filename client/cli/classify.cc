@@ -22,13 +22,13 @@ int RunClassify(const Console& console, const ClassifyFlags& flags) {
   absl::StatusOr<v1::StreamConfig> config =
       flags.input.Config({absl::StrCat("class_scores:top_k=", flags.top)});
   if (!config.ok()) return ReportUsageError(console, config.status());
-  absl::StatusOr<std::vector<std::string>> paths = ExpandPaths(flags.input.paths);
-  if (!paths.ok()) return ReportUsageError(console, paths.status());
+  absl::StatusOr<Pictures> pictures = ExpandPaths(flags.input.paths, flags.input.search);
+  if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   const std::unique_ptr<Writer> writer = flags.format == "json"
                                              ? NewJsonWriter(console.out)
                                              : NewLabelWriter(console.out, console.style);
-  return RunAndReport(console, flags.connection, flags.input, *std::move(config), *std::move(paths),
-                      *writer, /*list_failures=*/false);
+  return RunAndReport(console, flags.connection, flags.input, *std::move(config),
+                      *std::move(pictures), *writer, /*list_failures=*/false);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "client/cli/flags.h"
+#include "client/cli/paths.h"
 #include "client/cli/runner.h"
 
 namespace pixpool::cli {
@@ -18,8 +19,10 @@ Command AddBench(CLI::App& root, const Console& console);
 // returns the exit code. With `list_failures`, names each failed picture there, for formats that do
 // not show them.
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
-                 v1::StreamConfig config, std::vector<std::string> paths, Writer& writer,
-                 bool list_failures);
+                 v1::StreamConfig config, Pictures pictures, Writer& writer, bool list_failures);
+
+// Says on `console.err` what a search for pictures left out.
+void ReportLeftOut(const Console& console, const LeftOut& left_out);
 
 // The whole command, without the process: parses, runs, returns the exit code.
 int Main(int argc, const char* const* argv, const Console& console);

@@ -7,13 +7,13 @@ namespace pixpool::cli {
 
 enum ExitCode : int {
   kExitOk = 0,           // all went well
-  kExitSomeFailed = 1,   // some images failed; the others have their results
-  kExitUsage = 2,        // bad command line, or a path that does not exist
+  kExitSomeFailed = 1,   // some images failed, or a folder could not be read
+  kExitUsage = 2,        // bad command line, a path that does not exist, or no images there
   kExitUnavailable = 3,  // server not reached, not ready or overloaded
-  kExitRefused = 4,    // the server refused the request: invalid, not found, not allowed, too large
-  kExitDeadline = 5,   // out of time
-  kExitInternal = 6,   // output could not be written, or a bug of server or client
-  kExitObjective = 7,  // bench: an objective was missed
+  kExitRefused = 4,      // the server refused the request: invalid, not found, not allowed
+  kExitDeadline = 5,     // out of time
+  kExitInternal = 6,     // output could not be written, or a bug of server or client
+  kExitObjective = 7,    // bench: an objective was missed
 };
 
 // The code for a call that failed with `status`; kExitOk for OK.

@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <fstream>
 #include <memory>
 #include <ostream>
@@ -5,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
+#include "client/cli/files.h"
 #include "client/cli/json_output.h"
 #include "client/cli/npy.h"
 #include "client/cli/paths.h"
@@ -55,8 +57,8 @@ class FailureLister final : public Writer {
 int RunExtract(const Console& console, const ExtractFlags& flags) {
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config(flags.heads);
   if (!config.ok()) return ReportUsageError(console, config.status());
-  absl::StatusOr<std::vector<std::string>> paths = ExpandPaths(flags.input.paths);
-  if (!paths.ok()) return ReportUsageError(console, paths.status());
+  absl::StatusOr<Pictures> pictures = ExpandPaths(flags.input.paths, flags.input.search);
+  if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   if (flags.format == "npy" && flags.output.empty()) {
     return ReportUsageError(console,
                             absl::InvalidArgumentError("--format npy needs --output FILE.npy"));
@@ -66,35 +68,42 @@ int RunExtract(const Console& console, const ExtractFlags& flags) {
   std::ostream* out = &console.out;
   Style style = console.style;
   if (!flags.output.empty() && flags.format != "npy") {
+    errno = 0;
     file.open(flags.output, std::ios::trunc);
     if (!file) {
-      console.err << "pixpool: cannot write " << Printable(flags.output) << "\n";
+      console.err << "pixpool: " << Printable(CannotWrite(flags.output, errno).message()) << "\n";
       return kExitInternal;
     }
     out = &file;
     style.colour = false;
   }
+  const std::string name = flags.output.empty() ? "standard output" : flags.output;
   std::unique_ptr<Writer> writer;
   if (flags.format == "npy") {
     writer = NewNpyWriter(flags.output);
   } else if (flags.format == "json") {
-    writer = NewJsonWriter(*out);
+    writer = NewJsonWriter(*out, name);
   } else {
-    writer = NewReportWriter(*out, {config->heads().begin(), config->heads().end()}, style);
+    writer = NewReportWriter(*out, {config->heads().begin(), config->heads().end()}, style, name);
   }
-  return RunAndReport(console, flags.connection, flags.input, *std::move(config), *std::move(paths),
-                      *writer, flags.format == "npy");
+  const int code = RunAndReport(console, flags.connection, flags.input, *std::move(config),
+                                *std::move(pictures), *writer, flags.format == "npy");
+  if (file.is_open()) {
+    file.close();
+    if (!file && flags.format == "json") KeepWholeLines(flags.output);
+  }
+  return code;
 }
 
 }  // namespace
 
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
-                 v1::StreamConfig config, std::vector<std::string> paths, Writer& writer,
-                 bool list_failures) {
+                 v1::StreamConfig config, Pictures pictures, Writer& writer, bool list_failures) {
   const auto client = connection.Connect(console);
   if (!client.ok()) return ReportUsageError(console, client.status());
   Job job;
-  job.paths = std::move(paths);
+  ReportLeftOut(console, pictures.left_out);
+  job.paths = std::move(pictures.paths);
   job.config = std::move(config);
   job.concurrency = input.concurrency;
   job.stream = input.stream;
@@ -103,7 +112,7 @@ int RunAndReport(const Console& console, const ConnectionFlags& connection, cons
   Progress progress(console.err, console.err_is_terminal && job.paths.size() > 1, job.paths.size(),
                     console.timer);
   FailureLister lister(console.err, writer);
-  const Summary summary =
+  Summary summary =
       Run(**client, job, list_failures ? static_cast<Writer&>(lister) : writer, progress);
 
   if (!summary.output.ok()) {
@@ -117,7 +126,20 @@ int RunAndReport(const Console& console, const ConnectionFlags& connection, cons
   } else if (summary.failed > 0) {
     console.err << "pixpool: " << summary.failed << " of " << summary.total << " pictures failed\n";
   }
+  if (const std::string note = writer.Note(); !note.empty()) {
+    console.err << "pixpool: " << Printable(note) << "\n";
+  }
+  if (const size_t count = pictures.left_out.unreadable.size(); count > 0) {
+    console.err << "pixpool: left out " << count << " folders or links that cannot be read\n";
+    if (summary.exit_code == kExitOk) summary.exit_code = kExitSomeFailed;
+  }
   return summary.exit_code;
+}
+
+void ReportLeftOut(const Console& console, const LeftOut& left_out) {
+  for (const std::string& line : left_out.Lines()) {
+    console.err << "pixpool: " << Printable(line) << "\n";
+  }
 }
 
 Command AddExtract(CLI::App& root, const Console& console) {

@@ -102,9 +102,19 @@ void InputFlags::Add(CLI::App& app) {
 
 void InputFlags::AddPictures(CLI::App& app) {
   app.add_option("PATH", paths,
-                 "Pictures, folders (with all below), quoted patterns such as 'in/*.jpg'")
+                 "Pictures, folders (with all below), quoted patterns such as 'in/*.jpg'. Of "
+                 "folders, hidden files and what programs keep beside pictures (@eaDir, __MACOSX) "
+                 "are left out")
       ->required()
       ->type_name("");
+  app.add_flag("--follow-links", search.follow_links, "Follow links to folders, but not in circles")
+      ->group("Input");
+  app.add_option("--exclude", search.exclude,
+                 "Leave out files and folders of this name, such as '*_small.jpg', or with a slash "
+                 "in it of this path in a folder, such as 2019/raw; repeatable")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false)  // what follows its value is a path
+      ->group("Input");
   app.add_option("--model", model, "Model; default: the server's")
       ->type_name("NAME")
       ->group("Model");

@@ -9,6 +9,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
+#include "client/cli/folder.h"
 #include "client/cli/text.h"
 #include "client/cpp/client.h"
 #include "pixpool/v1/feature_service.pb.h"
@@ -45,6 +46,7 @@ struct ConnectionFlags {
 
 struct InputFlags {
   std::vector<std::string> paths;
+  SearchRules search;  // for the pictures in folders
   std::string model, model_version;
   bool no_exif = false;
   std::string decode, resize, crop, input_size, scales;

@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <ostream>
@@ -111,8 +112,9 @@ class HeatmapWriter final : public Writer {
   }
 
   absl::Status Finish() override {
+    errno = 0;
     if (written_ > 0) out_ << table_.Render() << std::flush;
-    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
+    return CheckStream(out_, "standard output");
   }
 
  private:
@@ -128,9 +130,9 @@ int RunHeatmap(const Console& console, const HeatmapFlags& flags) {
   if (flags.class_index >= 0) absl::StrAppend(&head, ",class_index=", flags.class_index);
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config({head});
   if (!config.ok()) return ReportUsageError(console, config.status());
-  absl::StatusOr<std::vector<std::string>> paths = ExpandPaths(flags.input.paths);
-  if (!paths.ok()) return ReportUsageError(console, paths.status());
-  absl::StatusOr<std::vector<std::string>> outputs = OutputPaths(*paths, flags.output);
+  absl::StatusOr<Pictures> pictures = ExpandPaths(flags.input.paths, flags.input.search);
+  if (!pictures.ok()) return ReportUsageError(console, pictures.status());
+  absl::StatusOr<std::vector<std::string>> outputs = OutputPaths(pictures->paths, flags.output);
   if (!outputs.ok()) return ReportUsageError(console, outputs.status());
   std::error_code ec;
   if (IsFolder(flags.output)) fs::create_directories(flags.output, ec);
@@ -140,8 +142,8 @@ int RunHeatmap(const Console& console, const HeatmapFlags& flags) {
     return kExitInternal;
   }
   HeatmapWriter writer(console.out, console.style, *std::move(outputs));
-  return RunAndReport(console, flags.connection, flags.input, *std::move(config), *std::move(paths),
-                      writer, /*list_failures=*/true);
+  return RunAndReport(console, flags.connection, flags.input, *std::move(config),
+                      *std::move(pictures), writer, /*list_failures=*/true);
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "client/cli/json_output.h"
 
+#include <cerrno>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "client/cli/files.h"
 #include "client/cpp/error.h"
 #include "client/cpp/values.h"
 #include "google/protobuf/duration.pb.h"
@@ -89,20 +92,23 @@ Json ErrorJson(const absl::Status& status) {
 
 class JsonWriter final : public Writer {
  public:
-  explicit JsonWriter(std::ostream& out) : out_(out) {}
+  JsonWriter(std::ostream& out, std::string name) : out_(out), name_(std::move(name)) {}
 
   absl::Status Add(const ImageOutcome& outcome) override {
-    out_ << OutcomeJson(outcome) << "\n";
-    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
+    const std::string line = OutcomeJson(outcome);
+    errno = 0;
+    out_ << line << "\n";
+    return CheckStream(out_, name_);
   }
 
   absl::Status Finish() override {
-    return out_.flush().good() ? absl::OkStatus()
-                               : absl::DataLossError("the output cannot be written");
+    errno = 0;
+    return CheckStream(out_.flush(), name_);
   }
 
  private:
   std::ostream& out_;
+  const std::string name_;
 };
 
 }  // namespace
@@ -129,8 +135,8 @@ std::string OutcomeJson(const ImageOutcome& outcome) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::unique_ptr<Writer> NewJsonWriter(std::ostream& out) {
-  return std::make_unique<JsonWriter>(out);
+std::unique_ptr<Writer> NewJsonWriter(std::ostream& out, std::string name) {
+  return std::make_unique<JsonWriter>(out, std::move(name));
 }
 
 }  // namespace pixpool::cli

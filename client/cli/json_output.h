@@ -14,7 +14,7 @@ namespace pixpool::cli {
 // where they did not travel as float32; of a PNG there is the size.
 std::string OutcomeJson(const ImageOutcome& outcome);
 
-// `out` is not owned.
-std::unique_ptr<Writer> NewJsonWriter(std::ostream& out);
+// `out` is not owned; errors call it `name`.
+std::unique_ptr<Writer> NewJsonWriter(std::ostream& out, std::string name = "standard output");
 
 }  // namespace pixpool::cli

@@ -1,12 +1,15 @@
 // The pixpool command; see app.cc.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 
 #include "client/cli/commands.h"
 
 int main(int argc, char** argv) {
+  // A file that may not grow is an error of writing, which says what was kept.
+  std::signal(SIGXFSZ, SIG_IGN);
   const auto env = [](const char* name) {
     const char* value = std::getenv(name);
     return std::string(value == nullptr ? "" : value);

@@ -1,6 +1,8 @@
 #include "client/cli/npy.h"
 
+#include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -95,6 +97,28 @@ class NpyWriter final : public Writer {
   }
 
   absl::Status Add(const ImageOutcome& outcome) override {
+    absl::Status status = AddOutcome(outcome);
+    return absl::IsDataLoss(status) ? KeepRows(status) : status;
+  }
+
+  absl::Status Finish() override {
+    if (rows_.empty()) return absl::OkStatus();
+    absl::Status status;
+    for (Array& array : arrays_) {
+      errno = 0;
+      array.file.close();
+      if (!array.file) status.Update(CannotWrite(array.path, errno));
+    }
+    status.Update(Complete());
+    return absl::IsDataLoss(status) ? KeepRows(status) : status;
+  }
+
+  std::string Note() const override {
+    return rows_.empty() ? path_ + " was not written: no picture has features" : "";
+  }
+
+ private:
+  absl::Status AddOutcome(const ImageOutcome& outcome) {
     if (!outcome.status.ok()) {
       failed_.push_back({{"path", outcome.path}, {"error", client::Describe(outcome.status)}});
       return absl::OkStatus();
@@ -117,32 +141,68 @@ class NpyWriter final : public Writer {
     return absl::OkStatus();
   }
 
-  absl::Status Finish() override {
-    if (rows_.empty()) return absl::OkStatus();
+  // Makes whole files of the parts, with as many rows as rows_ has: the index last, since where it
+  // is, all is.
+  absl::Status Complete() {
     nlohmann::ordered_json heads = nlohmann::ordered_json::array();
-    for (Array& array : arrays_) {
-      const std::vector<int64_t> shape = array.shape(rows_.size());
-      const absl::StatusOr<std::string> header = NpyHeader(shape, array.type());
-      if (!header.ok()) return header.status();
-      array.file.seekp(0);
-      array.file << *header;
-      array.file.close();
-      if (!array.file) return CannotWrite(array.path);
+    for (const Array& array : arrays_) {
+      if (absl::Status s = CompletePart(array, heads); !s.ok()) return s;
+    }
+    const std::string index = stem_ + ".index.json";
+    if (absl::Status s = WritePart(index, IndexText(heads)); !s.ok()) return s;
+    for (const Array& array : arrays_) {
       if (absl::Status s = Publish(array.path); !s.ok()) return s;
-      heads.push_back({{"head_id", array.head_id},
-                       {"kind", array.kind},
-                       {"layer", array.layer},
-                       {"space_id", array.space_id},
-                       {"encoding", client::EncodingName(array.encoding)},
-                       {"file", std::filesystem::path(array.path).filename().string()},
-                       {"shape", shape}});
-      if (array.binary()) heads.back()["bits"] = array.row_values();
     }
     finished_ = true;
-    return WriteIndex(heads);
+    return Publish(index);
   }
 
- private:
+  absl::Status CompletePart(const Array& array, nlohmann::ordered_json& heads) const {
+    const std::vector<int64_t> shape = array.shape(rows_.size());
+    const absl::StatusOr<std::string> header = NpyHeader(shape, array.type());
+    if (!header.ok()) return header.status();
+    const std::string part = array.path + kPartSuffix;
+    std::error_code ec;
+    std::filesystem::resize_file(part, kHeaderBytes + rows_.size() * array.row_bytes(), ec);
+    if (ec) return CannotWrite(array.path, ec.value());
+    errno = 0;
+    std::fstream file(part, std::ios::binary | std::ios::in | std::ios::out);
+    file << *header;
+    file.close();
+    if (!file) return CannotWrite(array.path, errno);
+    heads.push_back({{"head_id", array.head_id},
+                     {"kind", array.kind},
+                     {"layer", array.layer},
+                     {"space_id", array.space_id},
+                     {"encoding", client::EncodingName(array.encoding)},
+                     {"file", std::filesystem::path(array.path).filename().string()},
+                     {"shape", shape}});
+    if (array.binary()) heads.back()["bits"] = array.row_values();
+    return absl::OkStatus();
+  }
+
+  // After `error`, for which no more can be written: makes files of the rows that are on disk.
+  // Returns the error, and what is kept.
+  absl::Status KeepRows(const absl::Status& error) {
+    size_t rows = rows_.size();
+    for (Array& array : arrays_) {
+      if (array.file.is_open()) array.file.close();
+      std::error_code ec;
+      const uintmax_t bytes = std::filesystem::file_size(array.path + kPartSuffix, ec);
+      const uintmax_t values = ec || bytes < kHeaderBytes ? 0 : bytes - kHeaderBytes;
+      rows = std::min<size_t>(rows, values / std::max<int64_t>(array.row_bytes(), 1));
+    }
+    // The rows that go make room for the index of those that stay.
+    for (; rows > 0; rows -= std::max<size_t>(rows / 16, 1)) {
+      rows_.resize(rows);
+      if (Complete().ok()) {
+        return absl::DataLossError(absl::StrCat(error.message(), "; what was done is kept: ", rows,
+                                                rows == 1 ? " picture" : " pictures"));
+      }
+    }
+    return error;
+  }
+
   absl::Status Open(const v1::Features& features) {
     std::set<std::string> names;
     for (const v1::HeadResult& head : features.head_results()) {
@@ -156,10 +216,11 @@ class NpyWriter final : public Writer {
                                                        "; give them head ids of plain letters"));
       }
       array.row_shape.assign(head.shape().begin(), head.shape().end());
+      errno = 0;
       array.file.open(array.path + kPartSuffix, std::ios::binary | std::ios::trunc);
       array.file << std::string(kHeaderBytes, '\0');
-      if (!array.file) return CannotWrite(array.path);
       arrays_.push_back(std::move(array));
+      if (!arrays_.back().file) return CannotWrite(arrays_.back().path, errno);
     }
     return absl::OkStatus();
   }
@@ -186,15 +247,16 @@ class NpyWriter final : public Writer {
                                               bytes->size(), " bytes, not ", array.row_bytes(),
                                               ", for shape ", ShapeText(shape)));
     }
+    errno = 0;
     array.file << *bytes;
-    return array.file ? absl::OkStatus() : CannotWrite(array.path);
+    return array.file ? absl::OkStatus() : CannotWrite(array.path, errno);
   }
 
-  absl::Status WriteIndex(const nlohmann::ordered_json& heads) {
+  std::string IndexText(const nlohmann::ordered_json& heads) const {
     const nlohmann::ordered_json index = {
         {"model", model_}, {"heads", heads}, {"images", rows_}, {"failed", failed_}};
     constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
-    return WriteFile(stem_ + ".index.json", index.dump(2, ' ', false, kReplace) + "\n");
+    return index.dump(2, ' ', false, kReplace) + "\n";
   }
 
   std::string path_;

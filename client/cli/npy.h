@@ -23,7 +23,8 @@ absl::StatusOr<std::string> NpyHeader(const std::vector<int64_t>& shape, absl::s
 // to `path` with ".<head_id>" before the extension; and an index beside them, ".index.json" in
 // place of ".npy", with the picture of each row, the space ids and encodings, the bits of a row of
 // BINARY values, and the pictures that failed and so have no row. Rows are written as they come;
-// all files appear under their names in Finish, so what is there is complete. class_scores need
+// all files appear under their names in Finish, so what is there is complete. Where the disk is
+// full they get the rows that are on it, and the DATA_LOSS says how many. class_scores need
 // top_k=0: only then is a column a class; a class_activation_map must be in floats.
 //
 // Add fails with FAILED_PRECONDITION when a head's size differs from picture to picture.

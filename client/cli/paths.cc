@@ -2,66 +2,32 @@
 
 #include <glob.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <iterator>
 #include <system_error>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
+#include "client/cli/picture_files.h"
 
 namespace pixpool::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Those of the formats that the server decodes. scripts/make_picture_suffixes.py makes the Python
-// tools' from them.
-constexpr absl::string_view kExtensions[] = {".jpg", ".jpeg", ".jpe", ".png", ".webp"};
-
-bool IsPicture(const fs::path& path) {
-  const std::string extension = absl::AsciiStrToLower(path.extension().string());
-  return std::find(std::begin(kExtensions), std::end(kExtensions), extension) !=
-         std::end(kExtensions);
-}
-
-bool IsHidden(const fs::path& path) { return path.filename().string().rfind('.', 0) == 0; }
-
-absl::Status AddDirectory(const std::string& directory, std::vector<std::string>& files) {
-  std::vector<std::string> found;
+absl::Status AddExisting(const std::string& path, const SearchRules& rules, Pictures& found) {
   std::error_code ec;
-  fs::recursive_directory_iterator it(directory, fs::directory_options::skip_permission_denied, ec);
-  for (; !ec && it != fs::recursive_directory_iterator(); it.increment(ec)) {
-    std::error_code kind;
-    if (IsHidden(it->path())) {
-      if (it->is_directory(kind)) it.disable_recursion_pending();
-    } else if (IsPicture(it->path()) && it->is_regular_file(kind)) {
-      found.push_back(it->path().string());
-    }
+  if (!fs::is_directory(path, ec)) {
+    found.paths.push_back(path);
+    return absl::OkStatus();
   }
-  if (ec) {
-    return absl::ErrnoToStatus(ec.value(), absl::StrCat("cannot read folder ", directory));
-  }
-  if (found.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("no pictures (", absl::StrJoin(kExtensions, " "), ") in folder ", directory));
-  }
-  std::sort(found.begin(), found.end());
-  files.insert(files.end(), found.begin(), found.end());
-  return absl::OkStatus();
+  const size_t before = found.paths.size();
+  absl::Status status = AddPictures(path, rules, found.paths, found.left_out);
+  if (status.ok() && found.paths.size() == before) found.left_out.empty.push_back(path);
+  return status;
 }
 
-absl::Status AddExisting(const std::string& path, std::vector<std::string>& files) {
-  std::error_code ec;
-  if (fs::is_directory(path, ec)) return AddDirectory(path, files);
-  files.push_back(path);
-  return absl::OkStatus();
-}
-
-absl::Status AddPattern(const std::string& pattern, std::vector<std::string>& files) {
+absl::Status AddPattern(const std::string& pattern, const SearchRules& rules, Pictures& found) {
   glob_t matches{};
   const int rc = glob(pattern.c_str(), 0, nullptr, &matches);
   absl::Status status;
@@ -71,29 +37,45 @@ absl::Status AddPattern(const std::string& pattern, std::vector<std::string>& fi
     status = absl::ResourceExhaustedError(absl::StrCat("cannot expand ", pattern));
   }
   for (size_t i = 0; status.ok() && i < matches.gl_pathc; ++i) {
-    status = AddExisting(matches.gl_pathv[i], files);
+    status = AddExisting(matches.gl_pathv[i], rules, found);
   }
   globfree(&matches);
   return status;
 }
 
+// Whether there is something of this name, be it a link that leads nowhere: such a picture fails by
+// itself.
+bool Exists(const std::string& path) {
+  std::error_code ec;
+  return fs::exists(fs::symlink_status(path, ec));
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ExpandPaths(const std::vector<std::string>& arguments) {
-  std::vector<std::string> files;
+absl::StatusOr<Pictures> ExpandPaths(const std::vector<std::string>& arguments,
+                                     const SearchRules& rules) {
+  Pictures found;
   for (const std::string& argument : arguments) {
-    std::error_code ec;
     absl::Status status;
-    if (fs::exists(argument, ec)) {
-      status = AddExisting(argument, files);
+    if (Exists(argument)) {
+      status = AddExisting(argument, rules, found);
     } else if (argument.find_first_of("*?[") != std::string::npos) {
-      status = AddPattern(argument, files);
+      status = AddPattern(argument, rules, found);
     } else {
       status = absl::NotFoundError(absl::StrCat("no such file or folder: ", argument));
     }
     if (!status.ok()) return status;
   }
-  return files;
+  if (found.paths.empty()) {
+    std::vector<std::string> lines = {
+        absl::StrCat("no pictures (", absl::StrJoin(PictureSuffixes(), " "), ") in or below ",
+                     absl::StrJoin(found.left_out.empty, ", "))};
+    found.left_out.empty.clear();
+    const std::vector<std::string> others = found.left_out.Lines();
+    lines.insert(lines.end(), others.begin(), others.end());
+    return absl::NotFoundError(absl::StrJoin(lines, ". "));
+  }
+  return found;
 }
 
 }  // namespace pixpool::cli

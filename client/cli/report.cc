@@ -1,12 +1,14 @@
 #include "client/cli/report.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/files.h"
 #include "client/cli/table.h"
 #include "client/cpp/error.h"
 #include "client/cpp/values.h"
@@ -116,35 +118,35 @@ std::vector<double> StageValues(const v1::StageTimes& t) {
 
 class ReportWriter final : public Writer {
  public:
-  ReportWriter(std::ostream& out, std::vector<v1::Head> heads, Style style)
-      : out_(out), heads_(std::move(heads)), style_(style) {}
+  ReportWriter(std::ostream& out, std::vector<v1::Head> heads, Style style, std::string name)
+      : out_(out), heads_(std::move(heads)), style_(style), name_(std::move(name)) {}
 
   absl::Status Add(const ImageOutcome& outcome) override {
-    out_ << PictureBox(outcome, heads_, style_, shown_) << std::flush;
+    const std::string box = PictureBox(outcome, heads_, style_, shown_);
+    errno = 0;
+    out_ << box << std::flush;
     if (outcome.status.ok()) {
       stages_.emplace_back(outcome.path, outcome.features.stage_times());
       model_ = outcome.model;
     }
-    return Check();
+    return CheckStream(out_, name_);
   }
 
   absl::Status Finish() override {
-    if (stages_.empty()) return Check();
+    errno = 0;
+    if (stages_.empty()) return CheckStream(out_, name_);
     out_ << "\n" << StageTable(stages_, style_);
     out_ << "model " << Printable(model_.name()) << ", version " << Printable(model_.version())
          << "\n"
          << std::flush;
-    return Check();
+    return CheckStream(out_, name_);
   }
 
  private:
-  absl::Status Check() const {
-    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
-  }
-
   std::ostream& out_;
   const std::vector<v1::Head> heads_;
   const Style style_;
+  const std::string name_;
   std::vector<std::pair<std::string, v1::StageTimes>> stages_;
   v1::ModelReference model_;
   Notes shown_;
@@ -167,8 +169,9 @@ class LabelWriter final : public Writer {
   }
 
   absl::Status Finish() override {
+    errno = 0;
     out_ << table_.Render() << std::flush;
-    return out_.good() ? absl::OkStatus() : absl::DataLossError("the output cannot be written");
+    return CheckStream(out_, "standard output");
   }
 
  private:
@@ -241,9 +244,9 @@ std::string StageTable(const std::vector<std::pair<std::string, v1::StageTimes>>
   return table.Render();
 }
 
-std::unique_ptr<Writer> NewReportWriter(std::ostream& out, std::vector<v1::Head> heads,
-                                        Style style) {
-  return std::make_unique<ReportWriter>(out, std::move(heads), style);
+std::unique_ptr<Writer> NewReportWriter(std::ostream& out, std::vector<v1::Head> heads, Style style,
+                                        std::string name) {
+  return std::make_unique<ReportWriter>(out, std::move(heads), style, std::move(name));
 }
 
 std::unique_ptr<Writer> NewLabelWriter(std::ostream& out, Style style) {

@@ -33,9 +33,9 @@ std::string StageTable(const std::vector<std::pair<std::string, v1::StageTimes>>
                        const Style& style);
 
 // Writes a box per picture, each warning of a head only once, and at the end the stage times of
-// all, to `out`, which is not owned.
-std::unique_ptr<Writer> NewReportWriter(std::ostream& out, std::vector<v1::Head> heads,
-                                        Style style);
+// all, to `out`, which is not owned; errors call it `name`.
+std::unique_ptr<Writer> NewReportWriter(std::ostream& out, std::vector<v1::Head> heads, Style style,
+                                        std::string name = "standard output");
 
 // One table for all pictures: their labels with scores. For heads of kind class_scores with
 // softmax.

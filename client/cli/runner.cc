@@ -32,7 +32,10 @@ bool IsFatal(const absl::Status& status) {
 ExitCode PictureExitCode(const ImageOutcome& outcome) {
   const bool passing =
       absl::IsUnavailable(outcome.status) || absl::IsDeadlineExceeded(outcome.status);
-  return outcome.call_failed || passing ? ExitCodeFor(outcome.status) : kExitSomeFailed;
+  // gRPC refuses the call for the size of its picture.
+  const bool too_large = absl::IsResourceExhausted(outcome.status);
+  return (outcome.call_failed && !too_large) || passing ? ExitCodeFor(outcome.status)
+                                                        : kExitSomeFailed;
 }
 
 // Puts outcomes back in order. Put is thread-safe; everything else belongs to the thread that runs

@@ -28,8 +28,11 @@ class Writer {
   // Called once per picture, in the order of the command line. An error ends the run.
   virtual absl::Status Add(const ImageOutcome& outcome) = 0;
 
-  // Called once, after the last Add, unless an Add failed. Nothing more follows.
+  // Called once, after the last Add, unless an Add failed.
   virtual absl::Status Finish() = 0;
+
+  // After Finish: what the user should know of the output, or "".
+  virtual std::string Note() const { return ""; }
 };
 
 }  // namespace pixpool::cli

@@ -1,33 +1,19 @@
 #include "client/cpp/image.h"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <system_error>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/read_file.h"
 
 namespace pixpool::client {
 
 absl::StatusOr<v1::Image> ImageFromFile(const std::string& path) {
-  std::error_code ec;
-  if (std::filesystem::is_directory(path, ec)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is a directory, not a picture"));
-  }
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const int error = errno;
-    return absl::ErrnoToStatus(error == 0 ? ENOENT : error, absl::StrCat("cannot open ", path));
-  }
+  absl::StatusOr<std::string> bytes = ReadFile(path);
+  if (!bytes.ok()) return bytes.status();
+  if (bytes->empty()) return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
   v1::Image image;
-  std::string& bytes = *image.mutable_encoded();
-  bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  if (file.bad()) return absl::DataLossError(absl::StrCat("cannot read ", path));
-  if (bytes.empty()) return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
+  image.set_encoded(*std::move(bytes));
   // Paths may hold any bytes; a proto string must be UTF-8.
   std::string id = path;
   for (char& c : id) {

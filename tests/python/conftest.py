@@ -44,3 +44,23 @@ def serve():
         yield lambda *arguments, **options: running.enter_context(
             ScriptedServer(Script(*arguments, **options))
         )
+
+
+@pytest.fixture
+def bulk(serve):
+    """bulk(act) gives a function that runs a job on a server that follows the script, and the
+    script.
+    """
+
+    from pixpool.bulk import run
+
+    def make(act=lambda name, attempt: None):
+        server = serve(act)
+
+        def job(source, output, heads="gem", **options):
+            options = {"part_size": 8, "concurrency": 4, "progress": False, "timeout": 20} | options
+            return run(source, output, heads, target=server.target, **options)
+
+        return job, server.script
+
+    return make

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pixpool import InputOptions
-from pixpool.bulk import BulkError, run
+from pixpool.bulk import BulkError
 from pixpool.bulk.__main__ import main
 from pixpool.bulk.report import Report, duration
 from pixpool.v1 import feature_service_pb2 as pb
@@ -50,24 +50,6 @@ def make_folder(folder: Path, count: int) -> list[str]:
 
 def rows_of(names: list[str]) -> np.ndarray:
     return np.stack([expected(data(int(Path(name).stem))) for name in names])
-
-
-@pytest.fixture
-def bulk(serve):
-    """bulk(act) gives a function that runs a job on a server that follows the script, and the
-    script.
-    """
-
-    def make(act=lambda name, attempt: None):
-        server = serve(act)
-
-        def job(source, output, heads="gem", **options):
-            options = {"part_size": 8, "concurrency": 4, "progress": False, "timeout": 20} | options
-            return run(source, output, heads, target=server.target, **options)
-
-        return job, server.script
-
-    return make
 
 
 def test_a_folder_becomes_an_npy_with_an_index(bulk, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import grpc
 import numpy as np
@@ -61,6 +62,63 @@ def test_pil_images_keep_what_the_server_resolves(mode):
     again = PIL.Image.open(io.BytesIO(image.encoded))
     assert again.mode == mode
     np.testing.assert_array_equal(np.asarray(again), np.asarray(picture))
+
+
+@pytest.mark.parametrize(
+    ("mode", "base", "kept"),
+    [("RGBX", "RGB", None), ("PA", "RGBA", "RGBA"), ("RGBa", "RGBA", "RGBA"), ("La", "LA", "LA")],
+)
+def test_pil_images_of_rare_modes_are_converted(mode, base, kept):
+    """To what the server gets of the same picture in a usual mode."""
+    alpha = np.full((4, 5, 1), 255, np.uint8)
+    alpha[0, 0] = 0
+    alpha[1, 1] = 128
+    rgba = PIL.Image.fromarray(np.dstack([PIXELS, alpha]))
+    if mode == "PA":
+        palette = PIL.Image.fromarray(PIXELS).convert("P")
+        picture = palette.convert("PA")
+        picture.putalpha(PIL.Image.fromarray(alpha[:, :, 0]))
+    else:
+        picture = rgba.convert(base).convert(mode)
+    assert picture.mode == mode
+    image = image_to_proto(picture, "x")
+    if kept is None:
+        assert image.WhichOneof("source") == "raw"
+        np.testing.assert_array_equal(sent(picture), PIXELS)
+        return
+    again = PIL.Image.open(io.BytesIO(image.encoded))
+    assert again.mode == kept
+    wanted = picture.convert(kept)
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(wanted))
+    np.testing.assert_array_equal(np.asarray(again)[..., -1], alpha[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("mode", "advice"), [("I", r'for 16 bits \.convert\("I;16"\)'), ("F", "scale them to 0 to 255")]
+)
+def test_pil_images_of_numbers_say_what_to_do(mode, advice):
+    picture = PIL.Image.fromarray(PIXELS[:, :, 0]).convert(mode)
+    with pytest.raises(PixpoolError, match=f"mode {mode} holds numbers.*{advice}") as caught:
+        image_to_proto(picture, "x")
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    if mode == "I":  # the advice works
+        assert sent(picture.convert("I;16")).dtype == np.uint16
+
+
+def test_what_is_no_file_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "fifo.jpg")
+    (tmp_path / "link.jpg").symlink_to("fifo.jpg")
+    for path, text in (
+        (tmp_path / "fifo.jpg", "a FIFO"),
+        (tmp_path / "link.jpg", "a FIFO"),
+        ("/dev/zero", "a device"),
+    ):
+        with pytest.raises(PixpoolError, match=f"it is {text}, not a file") as caught:
+            image_to_proto(path, "x")
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    with pytest.raises(PixpoolError, match="symbolic links") as caught:
+        image_to_proto(tmp_path / "self.jpg", "x")
 
 
 def test_pil_images_are_turned_upright_as_files_are():

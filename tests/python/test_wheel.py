@@ -109,7 +109,7 @@ def scripts(wheel, tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("package", "refused", "status"),
     [
-        ("bulk", ["nowhere", "--output", "f.csv"], 3),
+        ("bulk", ["nowhere", "--output", "/dev/null/f.npy"], 6),
         ("export", ["bundle:nowhere"], 1),
     ],
 )

@@ -1,5 +1,6 @@
 """The tools take the same files for pictures: those of the formats that the server decodes."""
 
+import io
 import re
 import sys
 
@@ -13,10 +14,16 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import make_picture_suffixes  # noqa: E402
 
 PYTHON = "client/python/pixpool/_picture_suffixes.py"
+PYTHON_TABLES = "client/python/pixpool/_picture_files.py"
+SOURCE = make_picture_suffixes.SOURCE.read_text()
 
 
 def suffixes():
-    return make_picture_suffixes.suffixes(make_picture_suffixes.SOURCE.read_text())
+    return make_picture_suffixes.suffixes(SOURCE)
+
+
+def signatures():
+    return make_picture_suffixes.signatures(SOURCE)
 
 
 def test_the_python_list_is_up_to_date():
@@ -41,6 +48,34 @@ def test_the_table_is_read_whole():
         make_picture_suffixes.suffixes('kExtensions[] = {".a", "b"};')
 
 
+def test_the_other_python_tables_are_up_to_date():
+    junk = make_picture_suffixes.junk_folders(SOURCE)
+    wanted = make_picture_suffixes.python_tables(signatures(), junk)
+    found = (ROOT / PYTHON_TABLES).read_text()
+    assert found == wanted, "run: scripts/py scripts/make_picture_suffixes.py"
+    module = {}
+    exec(found, module)
+    assert module["PICTURE_SIGNATURES"] == tuple(signatures())
+    assert set(module["JUNK_FOLDERS"]) >= {"@eaDir", "__MACOSX", ".thumbnails"}
+
+
+def test_every_format_of_the_server_begins_with_a_signature():
+    """A file without a suffix is known by it, and each signature is of some format."""
+    met = set()
+    for name in names():
+        file = io.BytesIO()
+        PIL.Image.new("RGB", (8, 8)).save(file, name)
+        met |= {s for s in signatures() if matches(s, file.getvalue())}
+        assert any(matches(s, file.getvalue()) for s in signatures()), name
+    assert met == set(signatures())
+    # As many bytes as the tools read.
+    assert max(map(len, signatures())) <= 16
+
+
+def matches(signature, data):
+    return all(w in (ord("?"), b) for w, b in zip(signature, data, strict=False))
+
+
 def test_every_format_of_the_server_has_its_suffixes_and_no_other_has():
     known = PIL.Image.registered_extensions()
     assert {known[suffix].lower() for suffix in suffixes()} == names()
@@ -56,3 +91,13 @@ def test_no_python_tool_has_a_list_of_its_own():
         and lists.search((ROOT / path).read_text(encoding="utf-8"))
     ]
     assert found == [PYTHON]
+
+
+@pytest.mark.parametrize("table", ['kX[] = {".a" + b};', "kX[] = {};", 'kY[] = {".a"};'])
+def test_a_table_that_is_more_than_literals_is_refused(table):
+    with pytest.raises(AssertionError):
+        make_picture_suffixes.table(table, "kX")
+    assert make_picture_suffixes.table('kX[] = {"a,b", "\\"c\\x01"};', "kX") == [
+        "a,b",
+        '\\"c\\x01',
+    ]

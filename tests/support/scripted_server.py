@@ -82,6 +82,7 @@ class Script:
     attempts: Counter = field(default_factory=Counter)
     requests: list = field(default_factory=list)
     metadata: list = field(default_factory=list)
+    asked_models: list = field(default_factory=list)  # names; "" for the default one
     most_running: int = 0
     ended: int = 0  # calls that have had their answer or were cancelled
 
@@ -126,6 +127,7 @@ class Servicer(rpc.FeatureServiceServicer):
         return pb.ListModelsResponse(models=self.script.models)
 
     def GetModel(self, request, context):
+        self.script.asked_models.append(request.model)
         for model in self.script.models:
             if request.model in ("", model.name):
                 return pb.GetModelResponse(model=model)
@@ -164,7 +166,10 @@ class ScriptedServer:
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self._server = grpc.server(ThreadPoolExecutor(64))
+        # Messages of any size: the limits that it describes are the client's to keep.
+        self._server = grpc.server(
+            ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", -1)]
+        )
         rpc.add_FeatureServiceServicer_to_server(Servicer(script), self._server)
         self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 

@@ -27,7 +27,7 @@ from pixpool._call import Answer, Attempts, Call, Readiness
 from pixpool._errors import PixpoolError
 from pixpool._head_base import HeadsLike
 from pixpool._images import ImageSource, image_name, list_images
-from pixpool._models import ModelInfo
+from pixpool._models import Limits, ModelInfo
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import Progress, ProgressLike
 from pixpool._request import (
@@ -227,12 +227,28 @@ class AsyncClient(ClientBase):
                     gate.leave(number, attempts.shed)
             await asyncio.sleep(wait)
 
+    async def _ask_limits(self, plan: Plan) -> Limits | None:
+        """None where the server does not say."""
+        if self._limits.stale:
+            try:
+                limits = await self._do(self._asking_limits(plan))
+            except PixpoolError:
+                self._limits.put(None)
+            else:
+                self._limits.put(limits)
+        return self._limits.limits
+
     async def _extract_one(
         self, plan: Plan, source: ImageSource, index: int, gate: Gate
     ) -> ImageResult:
         try:
             # Files are read on a thread, so that the event loop goes on meanwhile.
-            call = await asyncio.to_thread(self._extracting_one, plan, source, index)
+            loop = asyncio.get_running_loop()
+
+            def ask() -> Limits | None:
+                return asyncio.run_coroutine_threadsafe(self._ask_limits(plan), loop).result()
+
+            call = await asyncio.to_thread(self._extracting_one, plan, source, index, ask)
             return await self._do(call, gate)
         except PixpoolError as error:
             return image_failure(error, image_name(source, index), index)

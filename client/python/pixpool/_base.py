@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 import grpc
@@ -23,7 +25,7 @@ from pixpool._channel import (
 from pixpool._head_base import HeadsLike
 from pixpool._images import ImageSource, image_name
 from pixpool._methods import Methods
-from pixpool._models import ModelInfo, model_from_proto
+from pixpool._models import Limits, ModelInfo, model_from_proto
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import ProgressLike
 from pixpool._request import (
@@ -80,6 +82,33 @@ class Plan:
         return result
 
 
+class KnownLimits:
+    """What the server said of its limits, for a while: it may be started anew with others.
+
+    Thread-safe.
+    """
+
+    _LASTING_S = 60.0
+    _LASTING_WITHOUT_ANSWER_S = 5.0
+
+    def __init__(self) -> None:
+        self._known: tuple[float, Limits | None] = (-math.inf, None)  # replaced as a whole
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server is to be asked."""
+        return time.monotonic() >= self._known[0]
+
+    @property
+    def limits(self) -> Limits | None:
+        """None where the server did not say."""
+        return self._known[1]
+
+    def put(self, limits: Limits | None) -> None:
+        lasting = self._LASTING_S if limits is not None else self._LASTING_WITHOUT_ANSWER_S
+        self._known = (time.monotonic() + lasting, limits)
+
+
 class ClientBase(abc.ABC):
     """A connection with its settings, and the calls that go over it, ready to be sent."""
 
@@ -120,6 +149,7 @@ class ClientBase(abc.ABC):
             *options,
         ]
         self._channel = self._open_channel(target, credentials, settings)
+        self._limits = KnownLimits()
         self._methods = Methods(self._channel)
 
     def __repr__(self) -> str:
@@ -156,12 +186,18 @@ class ClientBase(abc.ABC):
         check_concurrency(concurrency)
         return Plan(spec, on_error, concurrency, self._seconds(timeout))
 
-    def _extracting_one(self, plan: Plan, source: ImageSource, index: int) -> Call[ImageResult]:
+    def _extracting_one(
+        self,
+        plan: Plan,
+        source: ImageSource,
+        index: int,
+        ask_limits: Callable[[], Limits | None],
+    ) -> Call[ImageResult]:
         """Reads the image, so it may block; ImageError for one that cannot be used."""
         name = image_name(source, index)
         return Call(
             self._methods.extract_features,
-            plan.spec.request(source, index),
+            plan.spec.request(source, index, ask_limits),
             lambda response: result_of(response, name, index),
             plan.timeout,
             self._retry,
@@ -201,6 +237,16 @@ class ClientBase(abc.ABC):
             lambda response: model_from_proto(response.model),
             self._timeout,
             self._retry,
+        )
+
+    def _asking_limits(self, plan: Plan) -> Call[Limits]:
+        """Once and not for long: where there is no answer, the image's own call tells why."""
+        return Call(
+            self._methods.get_model,
+            pb.GetModelRequest(model=plan.spec.model, model_version=plan.spec.model_version),
+            lambda response: model_from_proto(response.model).limits,
+            5.0 if plan.timeout is None else min(plan.timeout, 5.0),
+            RetryPolicy(max_attempts=1),
         )
 
     def _checking(self, service: str, timeout: float | None | NotGiven) -> Call[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Unpack
@@ -24,7 +25,7 @@ from pixpool._call import Answer, Attempts, Call, Readiness
 from pixpool._errors import PixpoolError
 from pixpool._head_base import HeadsLike
 from pixpool._images import ImageSource, image_name, list_images
-from pixpool._models import ModelInfo
+from pixpool._models import Limits, ModelInfo
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import Progress, ProgressLike
 from pixpool._request import (
@@ -258,9 +259,21 @@ class Client(ClientBase):
 
     def _extract_one(self, plan: Plan, source: ImageSource, index: int) -> ImageResult:
         try:
-            return self._do(self._extracting_one(plan, source, index))
+            ask = functools.partial(self._ask_limits, plan)
+            return self._do(self._extracting_one(plan, source, index, ask))
         except PixpoolError as error:
             return image_failure(error, image_name(source, index), index)
+
+    def _ask_limits(self, plan: Plan) -> Limits | None:
+        """None where the server does not say."""
+        if self._limits.stale:
+            try:
+                limits = self._do(self._asking_limits(plan))
+            except PixpoolError:
+                self._limits.put(None)
+            else:
+                self._limits.put(limits)
+        return self._limits.limits
 
     def _stream(
         self, plan: Plan, sources: Iterable[ImageSource], ordered: bool, progress: ProgressLike
@@ -271,7 +284,8 @@ class Client(ClientBase):
         def start(request: pb.ExtractFeaturesRequest, left: float | None) -> Any:
             return self._methods.extract_features.future(request, timeout=left, metadata=headers)
 
-        window = Window(start, plan.spec, self._retry, plan.timeout, plan.concurrency)
+        ask = functools.partial(self._ask_limits, plan)
+        window = Window(start, plan.spec, self._retry, plan.timeout, plan.concurrency, ask)
 
         def results() -> Iterator[ImageResult]:
             bar = Progress(progress, total)

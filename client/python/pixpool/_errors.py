@@ -37,7 +37,8 @@ class PixpoolError(Exception):
     code: the gRPC status code, such as `grpc.StatusCode.INVALID_ARGUMENT`.
     message: what is wrong, naming the limit and what to do where there is one.
     reason: the server's name for it, such as "HEAD_INVALID"; "" where no pixpool server said so:
-        no connection, a limit of gRPC, a check of this package.
+        no connection, a limit of gRPC, a check of this package. An image that is over a limit which
+        the server states has LIMIT_EXCEEDED, whether or not it was sent.
     fields: the request fields at fault; empty for most.
     metadata: the variable parts of the message by name.
     retry_after_s: seconds that the server asks to wait before another try; None: not stated.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, TypeAlias, Union, cast
 
 import grpc
 import numpy as np
@@ -17,6 +15,9 @@ from numpy.typing import NDArray
 from pixpool._api import pb
 from pixpool._display import clipped, shape_and_type
 from pixpool._errors import PixpoolError
+from pixpool._files import NotAFileError, open_file
+from pixpool._pil import is_pil, pixels_or_file
+from pixpool._room import Form, Room, lossless
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -72,7 +73,7 @@ def list_images(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSo
     if isinstance(images, np.ndarray):
         return images if images.ndim == 4 else [images]
     single = (str, os.PathLike, bytes, bytearray, memoryview, Image, pb.Image)
-    if isinstance(images, single) or _is_pil(images):
+    if isinstance(images, single) or is_pil(images):
         return [cast(ImageSource, images)]
     if not isinstance(images, Iterable):
         raise TypeError(
@@ -93,26 +94,29 @@ def image_name(source: ImageSource, index: int) -> str:
     return f"image {index}"
 
 
-def image_to_proto(source: ImageSource, name: str, *, apply_exif: bool = True) -> pb.Image:
+def image_to_proto(
+    source: ImageSource, name: str, *, apply_exif: bool = True, room: Room | None = None
+) -> pb.Image:
     """The message of an image; reads files.
 
     PixpoolError for an image that cannot be used, TypeError for what is none. apply_exif: whether
-    PIL images are turned upright, as the server does with files.
+    PIL images are turned upright, as the server does with files. room: what the server takes;
+    pixels that are more than that are sent as a file that holds the same. None: whatever it is.
     """
     if isinstance(source, Image):
-        return image_to_proto(source.source, name, apply_exif=apply_exif)
+        return image_to_proto(source.source, name, apply_exif=apply_exif, room=room)
     if isinstance(source, pb.Image):
         return source
     # image_id goes into the server's log; the server wants UTF-8, and logs like ASCII.
     image = pb.Image(image_id="".join(c if " " <= c <= "~" else "?" for c in name))
     if isinstance(source, (str, os.PathLike)):
-        image.encoded = _read(Path(source))
+        image.encoded = _read(Path(source), room)
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        image.encoded = _checked(bytes(source))
+        image.encoded = _checked(bytes(source), room)
     elif isinstance(source, np.ndarray):
-        _set_array(image, source)
-    elif _is_pil(source):
-        _set_pil(image, source, apply_exif)
+        _set_array(image, source, room)
+    elif is_pil(source):
+        _set_pil(image, source, apply_exif, room)
     else:
         raise TypeError(
             "an image must be a path, bytes, a uint8 array, a PIL image, pixpool.Image or an Image"
@@ -121,17 +125,19 @@ def image_to_proto(source: ImageSource, name: str, *, apply_exif: bool = True) -
     return image
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, room: Room | None) -> bytes:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _invalid(f"the file has {path.stat().st_size} bytes; a message holds 2 GiB")
-        return _checked(path.read_bytes())
+        with open_file(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > _MAX_BYTES:
+                raise _invalid(f"the file has {size} bytes; a message holds 2 GiB")
+            return _checked(file.read(), room)
     except OSError as error:
         codes: dict[type[OSError], grpc.StatusCode] = {
             FileNotFoundError: grpc.StatusCode.NOT_FOUND,
             NotADirectoryError: grpc.StatusCode.NOT_FOUND,
             PermissionError: grpc.StatusCode.PERMISSION_DENIED,
             IsADirectoryError: grpc.StatusCode.INVALID_ARGUMENT,
+            NotAFileError: grpc.StatusCode.INVALID_ARGUMENT,
         }
         code = codes.get(type(error), grpc.StatusCode.DATA_LOSS)
         raise PixpoolError(code, f"cannot read the file: {error.strerror or error}") from error
@@ -139,21 +145,21 @@ def _read(path: Path) -> bytes:
         raise PixpoolError(grpc.StatusCode.NOT_FOUND, f"cannot read the file: {error}") from error
 
 
-def _checked(data: bytes) -> bytes:
+def _checked(data: bytes, room: Room | None) -> bytes:
     if not data:
         raise _invalid("the image is empty: 0 bytes")
     if len(data) > _MAX_BYTES:
         raise _invalid(f"the image has {len(data)} bytes; a message holds 2 GiB")
-    return data
+    return room.check_file(data) if room is not None else data
 
 
-def _set_array(image: pb.Image, array: NDArray[np.uint8]) -> None:
+def _set_array(image: pb.Image, array: NDArray[np.uint8], room: Room | None) -> None:
     if array.dtype != np.uint8:
         raise _invalid(
             f"an array of pixels must be uint8, 0 to 255, not {array.dtype}; scale and convert it"
         )
     if array.ndim == 1:
-        image.encoded = _checked(array.tobytes())
+        image.encoded = _checked(array.tobytes(), room)
         return
     if array.ndim == 2:
         array = array[:, :, None]
@@ -162,35 +168,39 @@ def _set_array(image: pb.Image, array: NDArray[np.uint8]) -> None:
             "an array of pixels must be [H, W, 3] in RGB order, or [H, W] for grey, with both"
             f" sides at least 1, not {list(array.shape)}"
         )
-    if array.shape[2] == 1:
+    height, width, channels = array.shape
+    size = height * width * 3
+    if room is not None and (limits := room.limits_for(size)) is not None:
+        image.encoded = room.smaller(limits, (width, height), size, _forms(array))
+        return
+    if channels == 1:
         array = np.repeat(array, 3, axis=2)
-    image.raw.pixels = _checked(array.tobytes())
-    image.raw.height_px, image.raw.width_px = array.shape[:2]
+    image.raw.pixels = _checked(array.tobytes(), None)
+    image.raw.height_px, image.raw.width_px = height, width
 
 
-def _is_pil(source: object) -> bool:
-    # Only who has imported PIL can have such an image.
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(source, module.Image)
-
-
-def _set_pil(image: pb.Image, picture: Any, apply_exif: bool) -> None:
-    from PIL import ImageOps
-
+def _forms(array: NDArray[np.uint8]) -> list[Form]:
+    """Of pixels, where Pillow is there to write them."""
     try:
-        if apply_exif:
-            picture = ImageOps.exif_transpose(picture)
-        if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-            picture = picture.convert("RGB")
-        if picture.mode in ("RGB", "L"):
-            _set_array(image, np.asarray(picture))
-            return
-        # Palettes, alpha and 16-bit samples are the server's to resolve, as it does in files.
-        file = io.BytesIO()
-        picture.save(file, "PNG", compress_level=1)
-        image.encoded = _checked(file.getvalue())
+        from PIL.Image import fromarray
+    except ImportError:
+        return []
+    return list(lossless(fromarray(array[:, :, 0] if array.shape[2] == 1 else array)))
+
+
+def _set_pil(
+    image: pb.Image, picture: PIL.Image.Image, apply_exif: bool, room: Room | None
+) -> None:
+    try:
+        found = pixels_or_file(picture, apply_exif, room)
     except (OSError, SyntaxError) as error:  # opened lazily, and damaged; or a mode PNG lacks
         raise _invalid(f"Pillow cannot give the pixels: {error}") from error
+    except ValueError as error:
+        raise _invalid(str(error)) from error
+    if isinstance(found, bytes):
+        image.encoded = _checked(found, None)
+    else:
+        _set_array(image, found, None)  # fits, or there would be a file
 
 
 def _invalid(message: str) -> PixpoolError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import grpc
@@ -15,8 +15,10 @@ from pixpool._decode import features_from_proto, head_from_proto
 from pixpool._errors import ImageError, PixpoolError, from_status
 from pixpool._head_base import HeadsLike, heads_to_proto
 from pixpool._images import ImageSource, image_name, image_to_proto
+from pixpool._models import Limits
 from pixpool._options import InputOptions, options_to_proto
 from pixpool._results import Extraction, Heatmap, ImageResult
+from pixpool._room import Room
 from pixpool.heads import ClassActivationMap, ClassScores
 
 # Who waits for an answer: a person, or a job that can be held back under load.
@@ -55,22 +57,30 @@ class RequestSpec:
         options = options_to_proto(input_options)
         return RequestSpec(model, model_version, heads_to_proto(heads), options, priority)
 
-    def request(self, source: ImageSource, index: int) -> pb.ExtractFeaturesRequest:
-        """The request of one image; reads files. ImageError for one that cannot be used."""
+    def request(
+        self, source: ImageSource, index: int, ask_limits: Callable[[], Limits | None]
+    ) -> pb.ExtractFeaturesRequest:
+        """The request of one image; reads files. ImageError for one that cannot be used.
+
+        ask_limits: called for large images; blocks; None where the server does not say.
+        """
         name = image_name(source, index)
         exif = not self.options.HasField("apply_exif") or self.options.apply_exif
-        try:
-            image = image_to_proto(source, name, apply_exif=exif)
-        except PixpoolError as error:
-            raise ImageError(error, name, index) from error
-        return pb.ExtractFeaturesRequest(
+        request = pb.ExtractFeaturesRequest(
             model=self.model,
             model_version=self.model_version,
-            images=[image],
             heads=self.heads,
             input_options=self.options,
             priority=priority_to_proto(self.priority),
         )
+        # The image's own fields beside its bytes: its name and its sizes.
+        room = Room(ask_limits, request.ByteSize() + len(name) + 64)
+        try:
+            image = image_to_proto(source, name, apply_exif=exif, room=room)
+        except PixpoolError as error:
+            raise ImageError(error, name, index) from error
+        request.images.append(image)
+        return request
 
 
 def result_of(response: pb.ExtractFeaturesResponse, name: str, index: int) -> ImageResult:

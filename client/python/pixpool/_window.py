@@ -16,6 +16,7 @@ from pixpool._adaptive import AdaptiveLimit
 from pixpool._api import pb
 from pixpool._errors import ImageError, from_rpc_error
 from pixpool._images import ImageSource, image_name
+from pixpool._models import Limits
 from pixpool._order import ResultOrder
 from pixpool._request import RequestSpec, image_failure, result_of
 from pixpool._results import ImageResult
@@ -70,8 +71,10 @@ class Window:
         retry: RetryPolicy,
         timeout: float | None,
         limit: int,
+        ask_limits: Callable[[], Limits | None],
     ) -> None:
         self._start = start
+        self._ask_limits = ask_limits
         self._spec = spec
         self._retry = retry
         self._timeout_s = math.inf if timeout is None else timeout
@@ -115,7 +118,7 @@ class Window:
         try:
             for image in _with_room(source, self._room, self._stopped):
                 try:
-                    request = self._spec.request(image, index)
+                    request = self._spec.request(image, index, self._ask_limits)
                 except ImageError as error:
                     self._events.put(error)
                 else:

@@ -48,6 +48,9 @@ class AppTest : public testing::Test {
       if (order == "full") {
         return client::CallError(grpc::StatusCode::UNAVAILABLE, "", "OVERLOADED", "", 60000);
       }
+      if (order == "large") {
+        return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "message larger than max");
+      }
       if (order == "late") return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "too late");
       *out.add_results() = Result(in.images(0), 0, WantsMap(in));
       out.mutable_model()->set_name("m");

@@ -1,6 +1,8 @@
 // The whole command in this process, against a scripted server: output, exit codes, order.
 #include "tests/unit/client/app_fixture.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -142,6 +144,59 @@ TEST_F(AppTest, UnreadablePictureFailsAlone) {
     EXPECT_THAT(lines[1]["error"]["message"].get<std::string>(), HasSubstr("is empty"));
     EXPECT_EQ(lines[2]["error"]["code"], "NOT_FOUND");
   }
+}
+
+TEST_F(AppTest, WhatAFolderHoldsBesidePicturesIsSaid) {
+  Picture("a.png");
+  Picture("b.txt");
+  Picture(".c.png");
+  ASSERT_EQ(mkfifo((root_ + "/d.png").c_str(), 0600), 0);
+  fs::create_symlink("loop", root_ + "/loop");
+  EXPECT_EQ(Run({"extract", "--format", "json", root_}), kExitSomeFailed);
+  EXPECT_EQ(JsonLines().size(), 1u);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("pixpool: left out " + root_ + "/loop: a link that leads to itself\n"));
+  EXPECT_THAT(err_.str(), HasSubstr("pixpool: left out: .txt 1, FIFOs 1, hidden 1\n"));
+  EXPECT_THAT(err_.str(), HasSubstr("left out 1 folders or links that cannot be read\n"));
+  EXPECT_EQ(Run({"extract", "--format", "json", "--exclude", "loop", root_}), kExitOk);
+  EXPECT_THAT(err_.str(), HasSubstr("left out: .txt 1, FIFOs 1, excluded 1, hidden 1\n"));
+  // Named outright it fails, and at once.
+  EXPECT_EQ(Run({"extract", "--format", "json", root_ + "/d.png", root_ + "/a.png"}),
+            kExitSomeFailed);
+  EXPECT_EQ(JsonLines()[0]["error"]["code"], "INVALID_ARGUMENT");
+  EXPECT_THAT(JsonLines()[0]["error"]["message"].get<std::string>(), HasSubstr("is a FIFO"));
+}
+
+TEST_F(AppTest, LinksToFoldersAreFollowedOnRequest) {
+  fs::create_directories(root_ + "/in");
+  fs::create_directories(root_ + "/elsewhere");
+  Picture("in/a.png");
+  Picture("elsewhere/b.png");
+  fs::create_symlink("../elsewhere", root_ + "/in/link");
+  EXPECT_EQ(Run({"extract", "--format", "json", root_ + "/in"}), kExitOk);
+  EXPECT_EQ(JsonLines().size(), 1u);
+  EXPECT_EQ(Run({"extract", "--format", "json", "--follow-links", root_ + "/in"}), kExitOk);
+  ASSERT_EQ(JsonLines().size(), 2u);
+  EXPECT_EQ(JsonLines()[1]["path"], root_ + "/in/link/b.png");
+}
+
+TEST_F(AppTest, PictureTooLargeForAMessageFailsAlone) {
+  EXPECT_EQ(Run({"extract", Picture("a.png", "large")}), kExitSomeFailed);
+}
+
+TEST_F(AppTest, NothingWrittenIsSaid) {
+  const std::string output = root_ + "/out.npy";
+  EXPECT_EQ(Run({"extract", "--format", "npy", "--output", output, Picture("a.png", "bad")}),
+            kExitSomeFailed);
+  EXPECT_THAT(err_.str(), HasSubstr(output + " was not written: no picture has features\n"));
+}
+
+TEST_F(AppTest, FullDiskNamesTheOutput) {
+  EXPECT_EQ(Run({"extract", "--output", "/dev/full", Picture("a.png")}), kExitInternal);
+  EXPECT_THAT(err_.str(), HasSubstr("cannot write /dev/full: No space left on device"));
+  EXPECT_EQ(Run({"extract", "--format", "json", "--output", "/dev/full", Picture("a.png")}),
+            kExitInternal);
+  EXPECT_THAT(err_.str(), HasSubstr("cannot write /dev/full: No space left on device"));
 }
 
 TEST_F(AppTest, RefusedRequestStopsTheRun) {

@@ -1,5 +1,6 @@
 #include "client/cpp/image.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -36,6 +37,25 @@ TEST(ImageTest, FileErrors) {
   std::ofstream(empty).flush();
   EXPECT_THAT(std::string(ImageFromFile(empty).status().message()), HasSubstr("is empty"));
   std::filesystem::remove(empty);
+}
+
+TEST(ImageTest, WhatIsNoFileDoesNotHang) {
+  const std::string fifo = testing::TempDir() + "/" + std::to_string(getpid()) + "image_test.fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_EQ(ImageFromFile(fifo).status().message(), fifo + " is a FIFO, not a picture");
+  EXPECT_EQ(ImageFromFile("/dev/zero").status().message(), "/dev/zero is a device, not a picture");
+  EXPECT_TRUE(absl::IsInvalidArgument(ImageFromFile(fifo).status()));
+  std::filesystem::remove(fifo);
+  std::filesystem::create_symlink(fifo, fifo);
+  EXPECT_THAT(std::string(ImageFromFile(fifo).status().message()), HasSubstr("cannot open"));
+  std::filesystem::remove(fifo);
+}
+
+TEST(ImageTest, FilesOfTheKernelSayNoSizeAndAreReadWhole) {
+  const auto image = ImageFromFile("/proc/self/status");
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_THAT(image->encoded(), HasSubstr("Name:"));
+  EXPECT_EQ(image->encoded().back(), '\n');
 }
 
 TEST(ImageTest, Pixels) {

@@ -1,7 +1,9 @@
 #include "client/cli/npy.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -204,6 +206,87 @@ TEST_F(NpyTest, ActivationMapsAreFloats) {
   const absl::Status status = NewNpyWriter(root_ + "/png.npy")->Add(MakeMap(0, "a.png", "PNG"));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("`pixpool heatmap` writes PNG"));
+}
+
+// Files of this process that cannot grow beyond a size, as on a full disk.
+class SmallFiles {
+ public:
+  explicit SmallFiles(size_t most) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{most, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~SmallFiles() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_;
+};
+
+TEST_F(NpyTest, FullDiskKeepsTheRowsThatAreOnIt) {
+  const std::vector<float> row(1000, 1.5f);
+  constexpr size_t kRowBytes = 4000;
+  absl::Status status;
+  size_t added = 0;
+  {
+    const SmallFiles small(128 + 10 * kRowBytes + 1234);
+    const auto writer = NewNpyWriter(root_ + "/out.npy");
+    ASSERT_TRUE(writer->Add(MakeBad(0, "bad.png", absl::InvalidArgumentError("broken"))).ok());
+    while (status.ok() && added < 20) {
+      status = writer->Add(MakeGood(added + 1, std::to_string(added) + ".png", row));
+      ++added;
+    }
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(status.message(), "cannot write " + root_ +
+                                  "/out.npy: File too large; what was done is kept: 10 pictures");
+  EXPECT_THAT(Files(), ElementsAre("out.index.json", "out.npy"));
+  const std::string bytes = ReadFile(root_ + "/out.npy");
+  EXPECT_EQ(bytes.substr(0, 128), *NpyHeader({10, 1000}, "<f4"));
+  EXPECT_EQ(bytes.size(), 128 + 10 * kRowBytes);
+  EXPECT_THAT(Floats(bytes), testing::Each(1.5f));
+  const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
+  EXPECT_EQ(index["images"].size(), 10u);
+  EXPECT_EQ(index["images"][9], "9.png");
+  EXPECT_EQ(index["heads"][0]["shape"], nlohmann::json({10, 1000}));
+  EXPECT_EQ(index["failed"].size(), 1u);
+}
+
+TEST_F(NpyTest, FullDiskAtTheEndKeepsWhatFitsWithItsIndex) {
+  const SmallFiles small(700);  // of the index; it names fewer pictures then
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(writer->Add(MakeGood(i, std::string(20, 'x') + std::to_string(i), {1, 2})).ok());
+  }
+  const absl::Status status = writer->Finish();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("what was done is kept: "));
+  const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
+  const size_t kept = index["images"].size();
+  EXPECT_GT(kept, 0u);
+  EXPECT_LT(kept, 40u);
+  EXPECT_EQ(ReadFile(root_ + "/out.npy").size(), 128 + kept * 8);
+  EXPECT_THAT(Files(), ElementsAre("out.index.json", "out.npy"));
+}
+
+TEST_F(NpyTest, DiskThatIsFullFromTheBeginningLeavesNothing) {
+  const SmallFiles small(100);
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  const std::vector<float> row(10'000, 1);
+  absl::Status status;
+  for (int i = 0; status.ok() && i < 3; ++i) status = writer->Add(MakeGood(i, "a.png", row));
+  EXPECT_EQ(status.message(), "cannot write " + root_ + "/out.npy: File too large");
+}
+
+TEST_F(NpyTest, NothingWrittenIsSaid) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ASSERT_TRUE(writer->Add(MakeBad(0, "b.png", absl::InvalidArgumentError("broken"))).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(writer->Note(), root_ + "/out.npy was not written: no picture has features");
+  const auto other = NewNpyWriter(root_ + "/other.npy");
+  ASSERT_TRUE(other->Add(MakeGood(0, "a.png", {1})).ok());
+  ASSERT_TRUE(other->Finish().ok());
+  EXPECT_EQ(other->Note(), "");
 }
 
 TEST_F(NpyTest, NoFeaturesNoFilesAndBadFolderIsAnError) {

@@ -12,6 +12,7 @@ namespace pixpool::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -33,14 +34,18 @@ class PathsTest : public testing::Test {
   std::vector<std::string> Expand(const std::vector<std::string>& names) {
     std::vector<std::string> arguments;
     for (const std::string& name : names) arguments.push_back(root_ + "/" + name);
-    const auto files = ExpandPaths(arguments);
-    if (!files.ok()) return {std::string(files.status().message())};
+    const auto found = ExpandPaths(arguments, {});
+    if (!found.ok()) return {std::string(found.status().message())};
+    left_out_ = found->left_out;
     std::vector<std::string> result;
-    for (const std::string& file : *files) result.push_back(fs::relative(file, root_).string());
+    for (const std::string& file : found->paths) {
+      result.push_back(fs::path(file).lexically_relative(root_).string());
+    }
     return result;
   }
 
   std::string root_;
+  LeftOut left_out_;
 };
 
 TEST_F(PathsTest, FolderGivesItsPicturesSorted) {
@@ -61,7 +66,22 @@ TEST_F(PathsTest, ExistingPathIsNoPatternAndKeepsItsPlace) {
 TEST_F(PathsTest, Errors) {
   EXPECT_THAT(Expand({"b.jpg", "gone.jpg"}), ElementsAre(HasSubstr("no such file or folder")));
   EXPECT_THAT(Expand({"*.gif"}), ElementsAre(HasSubstr("nothing matches")));
-  EXPECT_THAT(Expand({"none"}), ElementsAre(HasSubstr("no pictures")));
+  EXPECT_THAT(Expand({"none"}),
+              ElementsAre(AllOf(HasSubstr("no pictures (.jpg .jpeg "), HasSubstr("in or below "),
+                                HasSubstr("left out: .md 1"))));
+}
+
+TEST_F(PathsTest, FolderWithoutPicturesDoesNotEndTheOthers) {
+  EXPECT_THAT(Expand({"none", "b.jpg"}), ElementsAre("b.jpg"));
+  EXPECT_THAT(left_out_.empty, ElementsAre(root_ + "/none"));
+  EXPECT_THAT(left_out_.Lines(),
+              ElementsAre("no pictures in or below " + root_ + "/none", "left out: .md 1"));
+}
+
+TEST_F(PathsTest, LinkThatLeadsNowhereIsAFileThatFailsByItself) {
+  fs::create_symlink("nowhere", root_ + "/gone.jpg");
+  fs::create_symlink("self.jpg", root_ + "/self.jpg");
+  EXPECT_THAT(Expand({"gone.jpg", "self.jpg"}), ElementsAre("gone.jpg", "self.jpg"));
 }
 
 }  // namespace

@@ -10,13 +10,16 @@ from pathlib import Path
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._errors import PixpoolError
 from pixpool._options import InputOptions
-from pixpool.bulk.errors import BulkError
+from pixpool.bulk.errors import EXIT_CODE_HELP, BulkError, ExitCode, exit_code_for
+from pixpool.bulk.job import Summary
 from pixpool.bulk.launch import run
 
 EPILOG = """\
 SOURCE is a folder of pictures (with all below it), a text file of paths (one per line), or a
-Parquet file or folder of them. FILE ends in .npy (an index of rows and failed images is written
-beside it) or in .parquet (id, one column per head, its space id, and errors).
+Parquet file or folder of them. Hidden files, and folders that programs keep beside pictures
+(@eaDir, __MACOSX, .thumbnails and the like), are left out. FILE ends in .npy (an index of rows and
+failed images is written beside it) or in .parquet (id, one column per head, its space id, and
+errors).
 
   %(prog)s photos/ --output features.npy --head gem:l2
   %(prog)s list.txt --output features.parquet --head gem --head rmac:encoding=float16
@@ -25,9 +28,9 @@ beside it) or in .parquet (id, one column per head, its space id, and errors).
 A run that was stopped or killed goes on with the same command. Until a job is done, its work lies
 in FILE.work.
 
-exit status: 0 done, 1 done and some images failed, 2 wrong usage, 3 stopped: see the message; the
-same command goes on, 130 interrupted
 """
+
+EXIT_CODES = EXIT_CODE_HELP + "  130  interrupted\n"
 
 
 def _prog() -> str:
@@ -40,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_prog(),
         description="Features of any number of images into one file.",
-        epilog=EPILOG,
+        epilog=EPILOG + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, metavar="SOURCE")
@@ -61,6 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--column", default="", help="column of images in Parquet; default: image")
     parser.add_argument(
         "--id-column", default="", help="column of ids; default: the row's position"
+    )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="follow links to folders, but not in circles"
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out files and folders of this name, such as '*_small.jpg', or with a slash in"
+        " it of this path in the folder, such as 2019/raw; repeatable",
     )
     parser.add_argument("--resize", choices=("shorter_side", "exact", "none"))
     parser.add_argument("--crop", choices=("center", "none"))
@@ -141,19 +155,46 @@ def main(arguments: list[str] | None = None) -> int:
             part_size=args.part_size,
             progress=not args.quiet,
             ray=args.ray,
+            follow_links=args.follow_links,
+            exclude=args.exclude,
         )
     except (ValueError, TypeError) as error:
-        print(f"pixpool.bulk: {error}", file=sys.stderr)
-        return 2
-    except (BulkError, PixpoolError, OSError) as error:
-        print(f"pixpool.bulk: {error}", file=sys.stderr)
-        return 3
+        return _failed(error, ExitCode.USAGE)
+    except BulkError as error:
+        return _failed(error, error.exit_code)
+    except PixpoolError as error:
+        return _failed(error, exit_code_for(error.code))
+    except OSError as error:
+        return _failed(error, ExitCode.INTERNAL)
     except KeyboardInterrupt:
         print("\npixpool.bulk: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    spaces = ", ".join(f"{head} {space}" for head, space in summary.space_ids.items())
-    print(f"{args.output}: {summary.images:,} images, {summary.failed:,} failed; {spaces}")
-    return 1 if summary.failed else 0
+        return ExitCode.INTERRUPTED
+    if args.quiet:  # else it has been said
+        for path, why in summary.unreadable.items():
+            print(f"pixpool.bulk: left out {path}: {why}", file=sys.stderr)
+    print(_told(summary, args.output))
+    return ExitCode.SOME_FAILED if summary.failed or summary.unreadable else ExitCode.OK
+
+
+def _failed(error: Exception, code: ExitCode) -> int:
+    print(f"pixpool.bulk: {error}", file=sys.stderr)
+    return code
+
+
+def _told(summary: Summary, output: Path) -> str:
+    """What was done, in a line."""
+    if summary.files:
+        names = ", ".join(str(output.with_name(path.name)) for path in summary.files)
+        spaces = ", ".join(f"{head} {space}" for head, space in summary.space_ids.items())
+        text = f"{names}: {summary.images:,} images, {summary.failed:,} failed; {spaces}"
+    else:
+        text = (
+            f"{output} was not written: all {summary.images:,} images failed;"
+            f" {output.with_suffix('.index.json')} says why"
+        )
+    if summary.unreadable:
+        text += f"; left out {len(summary.unreadable):,} folders or links that cannot be read"
+    return text
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +17,8 @@ from pixpool._images import Image
 from pixpool._request import RequestSpec
 from pixpool._results import ImageResult
 from pixpool._retry import RetryPolicy
-from pixpool.bulk.errors import BulkError
+from pixpool.bulk.errors import BulkError, ExitCode, exit_code_for
+from pixpool.bulk.folders import LeftOut
 from pixpool.bulk.outputs import About, Output
 from pixpool.bulk.parts import HeadLayout, Part, Work
 from pixpool.bulk.report import Report
@@ -42,6 +43,9 @@ class Summary:
 
     images: all of the source. failed: those without features. resumed: those that earlier runs had
     done. space_ids: by head id; empty where every image failed. model: "name/version".
+    files: those with features that were written; none where every image failed and the output is
+    .npy. left_out: of a folder's files, how many the search left out, by kind, such as ".txt" or
+    "hidden". unreadable: folders and links in it that could not be read, by path, with the reason.
     """
 
     images: int
@@ -49,6 +53,9 @@ class Summary:
     resumed: int
     space_ids: dict[str, str]
     model: str
+    files: tuple[Path, ...] = ()
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +104,8 @@ class Job:
         missing = sorted(set(range(count)) - set(done))
         resumed = sum(self._size(number) for number in done)
         report = Report(out, len(self.source), resumed, failed)
+        for line in self.source.left_out.lines():
+            report.say(line)
         if resumed:
             report.say(f"{resumed:,} of {len(self.source):,} images are done; going on")
         try:
@@ -133,8 +142,19 @@ class Job:
             return None
         _check_settings(about["settings"], self._settings(), self.output.path)
         self.work.remove()
+        return self._summary(about, about["images"])
+
+    def _summary(self, about: About, resumed: int) -> Summary:
+        left_out = LeftOut.from_json(about["left_out"])
         return Summary(
-            about["images"], about["failed"], about["images"], about["space_ids"], about["model"]
+            about["images"],
+            about["failed"],
+            resumed,
+            about["space_ids"],
+            about["model"],
+            tuple(self.output.path.with_name(name) for name in about["files"]),
+            dict(left_out.kinds),
+            left_out.unreadable,
         )
 
     def _begin(self, part_size: int) -> None:
@@ -167,13 +187,15 @@ class Job:
                     f"head {new.head_id}: the server's vectors are of space {new.space_id}, those"
                     f" in {self.work.folder} of {here.space_id}, and must not share a file: the"
                     " model or its options have changed. Run the server as it was, or name another"
-                    " output"
+                    " output",
+                    ExitCode.INTERNAL,
                 )
             if here.shape != new.shape:
                 raise BulkError(
                     f"head {new.head_id} gives {list(new.shape)} for one image and"
                     f" {list(here.shape)} for another: take a head of fixed size, or an input of"
-                    " fixed size"
+                    " fixed size",
+                    ExitCode.INTERNAL,
                 )
 
     def _size(self, number: int) -> int:
@@ -211,7 +233,9 @@ class Job:
                     "the source ended early: it has lost images since it was counted"
                 ) from None
             except PixpoolError as error:
-                raise BulkError(_stopped(error, self.server.target)) from error
+                raise BulkError(
+                    _stopped(error, self.server.target), exit_code_for(error.code)
+                ) from error
             yield number, results
 
     def _images(self, numbers: list[int]) -> Iterator[Image]:
@@ -223,7 +247,13 @@ class Job:
                 end += 1
             start = numbers[at] * self.part_size
             stop = min((numbers[end - 1] + 1) * self.part_size, len(self.source))
-            yield from self.source.read(start, stop)
+            try:
+                yield from self.source.read(start, stop)
+            except (OSError, ValueError) as error:
+                raise BulkError(
+                    f"cannot read the source: {error}. What is done is kept; the same command goes"
+                    " on"
+                ) from error
             at = end
 
     def _check(self, result: ImageResult) -> None:
@@ -237,18 +267,21 @@ class Job:
     def _finish(self, count: int, failed: int, resumed: int) -> Summary:
         parts = (self.work.read(number, rows=False) for number in range(count))
         model = next((part.model for part in parts if part.model), "")
-        spaces = {layout.head_id: layout.space_id for layout in self.layouts}
+        layouts = self.layouts or HeadLayout.wanted(self.spec.heads)
+        good = len(self.source) - failed
         about: About = {
             "images": len(self.source),
             "failed": failed,
-            "space_ids": spaces,
+            "space_ids": {layout.head_id: layout.space_id for layout in self.layouts},
             "model": model,
+            "files": [path.name for path in self.output.files(layouts, good)],
+            "left_out": self.source.left_out.to_json(),
             "settings": self._settings(),
         }
-        self.output.write(self.work, count, self.layouts, about)
+        self.output.write(self.work, count, layouts, about)
         self.work.mark_merged()
         self.work.remove()
-        return Summary(len(self.source), failed, resumed, spaces, model)
+        return self._summary(about, resumed)
 
 
 def _check_settings(begun: dict[str, Any], now: dict[str, Any], where: Path) -> None:

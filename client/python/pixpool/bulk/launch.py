@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._head_base import HeadsLike
 from pixpool._request import Options, Priority, RequestSpec
+from pixpool.bulk.errors import writing
+from pixpool.bulk.folders import Rules
 from pixpool.bulk.job import Job, Server, Summary
 from pixpool.bulk.on_ray import run_parts
 from pixpool.bulk.outputs import open_output
@@ -35,11 +38,15 @@ def run(
     part_size: int = 512,
     progress: bool | TextIO = True,
     ray: bool = False,
+    follow_links: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Summary:
     """Extracts features of all images of a source into a file; goes on where an earlier run ended.
 
     source: a folder of pictures, with all below it; a text file of paths, one per line; a Parquet
-        file, or a folder of them.
+        file, or a folder of them, partitioned or not. A folder that holds both is one of pictures
+        unless a column is named. Hidden files and what programs keep beside pictures ("@eaDir",
+        "__MACOSX") are left out; files without a suffix are looked into.
     output: `NAME.npy` (one head; of several, `NAME.<head_id>.npy`) with `NAME.index.json`, or
         `NAME.parquet`. Appears when it is complete; until then the work lies in `<output>.work`,
         which takes as much space.
@@ -56,25 +63,34 @@ def run(
     ray: whether Ray Data does the parts, on the cluster that RAY_ADDRESS names or on this machine;
         the folder of the output, and paths, must then be on storage that all nodes share.
 
+    follow_links: whether links to folders are followed; one that leads back to a folder above it is
+        left out. Links to files always are.
+    exclude: patterns of what is left out of a folder (* ? [...]): of the names of files and
+        folders; with a slash within it, of paths from the folder on; with one at the end, of
+        folders only.
+
     An image that cannot be used has its error in the output and does not stop the job. Memory does
     not grow with the number of images. One run at a time works on an output.
 
     BulkError: the source, heads or options are others than those that the job was begun with; the
     server's vectors are of another space than those that are there; the server is gone for longer
-    than the timeout. What is done is kept, and the same call goes on.
+    than the timeout; there is nothing to do; the output cannot be written. What is done is kept,
+    and the same call goes on. Its `exit_code` is that of the command.
     """
     if not 1 <= part_size <= 100_000:
         raise ValueError(f"part_size must be 1 to 100000, is {part_size}")
     spec = RequestSpec.make(heads, model, model_version, input_options, priority)
     server = Server(target, timeout, concurrency, round_robin)
+    rules = Rules(follow_links, tuple(exclude))
     out = sys.stderr if progress is True else progress or None
     result = open_output(Path(output))
-    result.path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(result.path):
+        result.path.parent.mkdir(parents=True, exist_ok=True)
     work = Work(result.path.with_name(result.path.name + ".work"))
     work.lock()
     try:
         work.forget_if_empty()
-        images = open_source(Path(source), work.listing, column, id_column)
+        images = open_source(Path(source), work.listing, column, id_column, rules)
         job = Job(images, spec, work, result, server)
         return job.run(part_size, out, run_parts if ray else None)
     finally:

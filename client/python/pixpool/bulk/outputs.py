@@ -6,26 +6,32 @@ import abc
 import dataclasses
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TypedDict, cast
 
 import numpy as np
 
 from pixpool._extras import how_to_install
-from pixpool.bulk.errors import BulkError
-from pixpool.bulk.parts import HeadLayout, Part, Work, publish
+from pixpool.bulk.errors import BulkError, ExitCode, writing
+from pixpool.bulk.parts import HeadLayout, Part, Work, publish, removed_on_failure
 
 # Columns of a Parquet file beside the heads'.
 _OTHER_COLUMNS = ("id", "error_code", "error_reason", "error")
 
 
 class About(TypedDict):
-    """What an output says about itself; `settings` are those of the job that made it."""
+    """What an output says about itself; `settings` are those of the job that made it.
+
+    files: names of those that hold features. left_out: as `LeftOut.to_json` gives it.
+    """
 
     images: int
     failed: int
     space_ids: dict[str, str]
     model: str
+    files: list[str]
+    left_out: dict[str, Any]
     settings: dict[str, Any]
 
 
@@ -44,12 +50,20 @@ class Output(abc.ABC):
         """BulkError where these heads cannot share this output."""
 
     @abc.abstractmethod
+    def files(self, layouts: list[HeadLayout], rows: int) -> list[Path]:
+        """Those that `write` writes features to where `rows` images have some."""
+
+    @abc.abstractmethod
     def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
-        """Reads one part at a time, so needs the memory of one."""
+        """Reads one part at a time, so needs the memory of one.
+
+        layouts: where no image has features, what `HeadLayout.wanted` gives. BulkError where it
+        cannot be written; then nothing of it is left, and all of the work.
+        """
 
 
 class NpyOutput(Output):
-    """As `pixpool extract --format npy` writes them.
+    """As `pixpool extract --format npy` writes them; the index alone where no image has features.
 
     One head to `features.npy`, several to `features.<head_id>.npy`, [N, ...]: float32, float16, or
     packed bits; and `features.index.json` with the image of each row, space ids, and the images
@@ -79,9 +93,15 @@ class NpyOutput(Output):
             raise BulkError(f"{self._index} is of another program; name another output") from error
 
     def check(self, layouts: list[HeadLayout]) -> None:
-        paths = [self._path(layout, len(layouts)) for layout in layouts]
+        paths = self.files(layouts, 1)
         if len(set(paths)) < len(paths):
-            raise BulkError("two heads would share a file; give them head ids of plain letters")
+            raise BulkError(
+                "two heads would share a file; give them head ids of plain letters",
+                ExitCode.INTERNAL,
+            )
+
+    def files(self, layouts: list[HeadLayout], rows: int) -> list[Path]:
+        return [self._path(layout, len(layouts)) for layout in layouts] if rows else []
 
     def _path(self, layout: HeadLayout, heads: int) -> Path:
         if heads == 1:
@@ -93,23 +113,17 @@ class NpyOutput(Output):
 
     def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
         count = about["images"] - about["failed"]
-        paths = [self._path(layout, len(layouts)) for layout in layouts]
-        for i, (layout, path) in enumerate(zip(layouts, paths, strict=True)):
-            with open(_part(path), "wb") as file:
-                header = {
-                    "descr": layout.dtype.str,
-                    "fortran_order": False,
-                    "shape": (count, *layout.row_shape),
-                }
-                np.lib.format.write_array_header_1_0(file, header)
-                for part in work.read_all(parts):
-                    for rows in part.rows[i : i + 1]:
-                        file.write(np.ascontiguousarray(rows).tobytes())
-                _sync(file)
-        self._write_index(work, parts, layouts, paths, about)
-        # The index comes last: where it is, all is.
-        for path in (*paths, self._index):
-            publish(_part(path), path)
+        paths = self.files(layouts, count)
+        with removed_on_failure(*map(_part, (*paths, self._index))):
+            for i, path in enumerate(paths):
+                with writing(path), open(_part(path), "wb") as file:
+                    _write_array(file, work.read_all(parts), i, layouts[i], count)
+            with writing(self._index):
+                self._write_index(work, parts, layouts, paths, about)
+            # The index comes last: where it is, all is.
+            for path in (*paths, self._index):
+                with writing(path):
+                    publish(_part(path), path)
 
     def _write_index(
         self,
@@ -121,7 +135,7 @@ class NpyOutput(Output):
     ) -> None:
         count = about["images"] - about["failed"]
         heads = []
-        for layout, path in zip(layouts, paths, strict=True):
+        for layout, path in zip(layouts, paths, strict=False):  # no paths where there are no rows
             entry = dataclasses.asdict(layout)
             entry |= {"file": path.name, "shape": [count, *layout.row_shape]}
             heads.append(entry | ({"bits": layout.bits} if layout.bits else {}))
@@ -178,7 +192,13 @@ class ParquetOutput(Output):
     def check(self, layouts: list[HeadLayout]) -> None:
         names = [n for h in layouts for n in (h.head_id, f"{h.head_id}_space_id")]
         if len({*names, *_OTHER_COLUMNS}) < len(names) + len(_OTHER_COLUMNS):
-            raise BulkError(f"head ids must differ from each other and {', '.join(_OTHER_COLUMNS)}")
+            raise BulkError(
+                f"head ids must differ from each other and {', '.join(_OTHER_COLUMNS)}",
+                ExitCode.INTERNAL,
+            )
+
+    def files(self, layouts: list[HeadLayout], rows: int) -> list[Path]:
+        return [self.path]
 
     def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
         pa = self._arrow
@@ -191,16 +211,21 @@ class ParquetOutput(Output):
                 pa.field(f"{layout.head_id}_space_id", pa.dictionary(pa.int32(), text)),
             ]
         fields += [pa.field(name, text) for name in _OTHER_COLUMNS[1:]]
-        heads = [dataclasses.asdict(layout) for layout in layouts]
+        # Without a result, shapes and spaces are not known.
+        heads = [
+            {name: value for name, value in dataclasses.asdict(layout).items() if value}
+            for layout in layouts
+        ]
         metadata = {"pixpool": json.dumps({"about": about, "heads": heads})}
         schema = pa.schema(fields, metadata=metadata)
-        with open(_part(self.path), "wb") as file:
-            # Embeddings are noise to a compressor.
-            with pa.parquet.ParquetWriter(file, schema, compression="none") as writer:
-                for part in work.read_all(parts):
-                    writer.write_table(self._table(part, layouts, schema))
-            _sync(file)
-        publish(_part(self.path), self.path)
+        with removed_on_failure(_part(self.path)), writing(self.path):
+            with open(_part(self.path), "wb") as file:
+                # Embeddings are noise to a compressor.
+                with pa.parquet.ParquetWriter(file, schema, compression="none") as writer:
+                    for part in work.read_all(parts):
+                        writer.write_table(self._table(part, layouts, schema))
+                _sync(file)
+            publish(_part(self.path), self.path)
 
     def _table(self, part: Part, layouts: list[HeadLayout], schema: Any) -> Any:
         pa = self._arrow
@@ -230,6 +255,21 @@ def open_output(path: Path) -> Output:
     if path.suffix == ".npy":
         return NpyOutput(path)
     raise BulkError(f"the output must end in .npy or .parquet, not {path.name}")
+
+
+def _write_array(
+    file: IO[bytes], parts: Iterable[Part], head: int, layout: HeadLayout, count: int
+) -> None:
+    header = {
+        "descr": layout.dtype.str,
+        "fortran_order": False,
+        "shape": (count, *layout.row_shape),
+    }
+    np.lib.format.write_array_header_1_0(file, header)
+    for part in parts:
+        for rows in part.rows[head : head + 1]:
+            file.write(np.ascontiguousarray(rows).tobytes())
+    _sync(file)
 
 
 def _utf8(name: str) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixpool._api import pb
 from pixpool._results import HeadResult, ImageResult
-from pixpool.bulk.errors import BulkError
+from pixpool._values import encoding_name
+from pixpool.bulk.errors import BulkError, ExitCode, writing
 
 _PREFIX, _SUFFIX = "part-", ".npz"
 
@@ -52,11 +56,25 @@ class HeadLayout:
         if result.class_scores or shape == (0,):
             raise BulkError(
                 f"head {result.head_id}: {result.kind} gives no array here; bulk keeps heads that"
-                " give vectors or maps (class_activation_map with format=floats)"
+                " give vectors or maps (class_activation_map with format=floats)",
+                ExitCode.INTERNAL,
             )
         return HeadLayout(
             result.head_id, result.kind, result.layer, result.space_id, result.encoding, shape
         )
+
+    @staticmethod
+    def wanted(heads: Sequence[pb.Head]) -> list[HeadLayout]:
+        """What is known of the heads of a request without a result: no space, layer or shape."""
+        layouts: list[HeadLayout] = []
+        kinds: Counter[str] = Counter()
+        for head in heads or [pb.Head(global_avg=pb.GlobalAvg())]:
+            kind = head.WhichOneof("kind")
+            kinds[kind] += 1
+            # As the server names them.
+            name = head.head_id or (kind if kinds[kind] == 1 else f"{kind}_{kinds[kind]}")
+            layouts.append(HeadLayout(name, kind, "", "", encoding_name(head.encoding), ()))
+        return layouts
 
     def row(self, result: HeadResult) -> NDArray[Any]:
         return (
@@ -118,8 +136,9 @@ class Work:
 
     def lock(self) -> None:
         """Makes the folder and locks it until this process ends. BulkError if another holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / "lock", "w")  # noqa: SIM115  (held on purpose)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / "lock", "w")  # noqa: SIM115  (held on purpose)
         try:
             import fcntl
         except ImportError:  # no such locks here; two runs at once are the caller's to avoid
@@ -127,7 +146,9 @@ class Work:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise BulkError(f"another run is at work in {self.folder}") from error
+            raise BulkError(
+                f"another run is at work in {self.folder}", ExitCode.INTERNAL
+            ) from error
 
     def unlock(self) -> None:
         """Gives the lock back; a job that has not begun leaves nothing behind."""
@@ -209,11 +230,24 @@ class Work:
 def write_whole(path: Path, data: bytes) -> None:
     """A file with all of the data, or, after a kill or a power cut, none of that name."""
     part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    publish(part, path)
+    with writing(path), removed_on_failure(part):
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(part, path)
+
+
+@contextlib.contextmanager
+def removed_on_failure(*paths: Path) -> Iterator[None]:
+    """Where the disk is full, the beginnings of files must not keep it so."""
+    try:
+        yield
+    except (OSError, BulkError):
+        for path in paths:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
 
 
 def publish(part: Path, path: Path) -> None:

@@ -7,24 +7,41 @@ in every run; its identity (a JSON object) tells whether it has changed.
 from __future__ import annotations
 
 import abc
+import codecs
 import hashlib
+import itertools
 import json
 import os
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pixpool._extras import how_to_install
+from pixpool._files import open_file
 from pixpool._images import Image
 from pixpool._picture_suffixes import PICTURE_SUFFIXES
-from pixpool.bulk.errors import BulkError
+from pixpool.bulk.errors import BulkError, writing
+from pixpool.bulk.folders import (
+    OWN_RESULTS,
+    LeftOut,
+    Rules,
+    has_picture_signature,
+    takes_picture,
+    walk,
+)
 
+_PARQUET = ".parquet"
+# What a file in UTF-16 begins with, as Windows writes them; UTF-8 may begin with its own.
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # The end of a Parquet file holds its schema, and place and statistics of all of its data.
 _FOOTER_BYTES = 1 << 16
 
 
 class Source(abc.ABC):
-    """Images by position."""
+    """Images by position. left_out: what the search for them left out."""
+
+    left_out = LeftOut()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -40,10 +57,15 @@ class Source(abc.ABC):
 
 
 class PathList(Source):
-    """Paths in a text file, one per line, which is the image's id. Empty lines do not count."""
+    """Paths in a text file, one per line, which is the image's id. Empty lines do not count.
+
+    UTF-8, or after a byte order mark UTF-16.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
+        with open_file(self._path) as file:
+            self._encoding = "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
         # Relative paths mean the same in other processes, such as Ray's workers.
         self._base = os.getcwd()
         digest = hashlib.sha256()
@@ -68,7 +90,9 @@ class PathList(Source):
 
     def _lines(self) -> Iterator[str]:
         # Paths are bytes; those that are not UTF-8 survive as surrogates.
-        with open(self._path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        with open(
+            self._path, encoding=self._encoding, errors="surrogateescape", newline="\n"
+        ) as file:
             for line in file:
                 if stripped := line.rstrip("\r\n"):
                     yield stripped
@@ -77,30 +101,26 @@ class PathList(Source):
 class Folder(Source):
     """All pictures in and below a folder, by path; the id is the path within the folder.
 
-    Pictures are files of the known extensions; hidden files and folders, and links to folders, are
-    left out. The list is made once for a job, in `listing`: pictures that come later are not part
-    of it, and those that vanish fail by themselves.
+    Pictures are what `folders.takes_picture` says, hidden files, junk and what `rules` exclude left
+    out. The list is made once for a job, in `listing`: pictures that come later are not part of it,
+    and those that vanish fail by themselves.
     """
 
-    def __init__(self, folder: Path, listing: Path) -> None:
+    def __init__(self, folder: Path, listing: Path, rules: Rules) -> None:
         self._folder = folder.absolute()
+        self._rules = rules
+        notes = listing.with_name("left_out.json")
         if not listing.exists():
-            part = listing.with_name(listing.name + ".part")
-            with open(part, "w", encoding="ascii") as file:
-                for path in _walk(os.fspath(folder), ""):
-                    file.write(json.dumps(path) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, listing)
+            _list_pictures(os.fspath(folder), listing, notes, rules)
         self._list = PathList(listing)
-        if len(self._list) == 0:
-            raise BulkError(f"no pictures ({' '.join(PICTURE_SUFFIXES)}) in or below {folder}")
+        if notes.exists():
+            self.left_out = LeftOut.from_json(json.loads(notes.read_text()))
 
     def __len__(self) -> int:
         return len(self._list)
 
     def identity(self) -> dict[str, Any]:
-        return {**self._list.identity(), "kind": "folder"}
+        return {**self._list.identity(), "kind": "folder", **self._rules.settings()}
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
         for line in self._list.read(start, stop):
@@ -109,13 +129,15 @@ class Folder(Source):
 
 
 class ParquetColumn(Source):
-    """A column of a Parquet file, or of all *.parquet files in a folder by name.
+    """A column of a Parquet file, or of all *.parquet files in and below a folder by path.
 
     column: holds the bytes of images, paths, or structs of `bytes` and `path` as Hugging Face's
-        datasets do; default: "image". id_column: default: the position of the row, from 0.
+        datasets do; default: "image". id_column: default: the position of the row, from 0; may be
+        what the names of folders say, as in "label=cat/0.parquet". Files that this package has
+        written are left out, and so are those whose names begin with an underscore.
     """
 
-    def __init__(self, path: Path, column: str = "", id_column: str = "") -> None:
+    def __init__(self, path: Path, column: str, id_column: str, rules: Rules) -> None:
         try:
             import pyarrow.parquet as parquet
         except ImportError as error:
@@ -124,71 +146,165 @@ class ParquetColumn(Source):
         self._open = parquet.ParquetFile
         self._column = column or "image"
         self._id_column = id_column
-        self._files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        self._rules = rules
+        self._folder = path if path.is_dir() else path.parent
+        self.left_out = LeftOut()
+        self._files = []  # paths from the folder on
         self._counts = []
-        for file in self._files:
-            with self._open(file) as opened:
-                names = opened.schema_arrow.names
-                for wanted in filter(None, (self._column, id_column)):
-                    if wanted not in names:
-                        raise BulkError(f"{file}: no column {wanted}; it has {', '.join(names)}")
+        for name in self._names(path):
+            with self._open(self._folder / name) as opened:
+                if path.is_dir() and b"pixpool" in (opened.metadata.metadata or {}):
+                    self.left_out.kinds[OWN_RESULTS] += 1
+                    continue
+                self._check(name, opened.schema_arrow.names)
+                self._files.append(name)
                 self._counts.append(opened.metadata.num_rows)
+
+    def _names(self, path: Path) -> Iterator[str]:
+        if not path.is_dir():
+            return iter([path.name])
+        return walk(os.fspath(path), self._rules, _takes_parquet, self.left_out)
+
+    def _check(self, name: str, columns: list[str]) -> None:
+        known = [*columns, *(key for key in _partition(name) if key not in columns)]
+        if self._column not in columns:
+            wanted = self._column
+        elif self._id_column and self._id_column not in known:
+            wanted = self._id_column
+        else:
+            return
+        path = self._folder / name
+        raise BulkError(f"{path}: no column {wanted}; it has {', '.join(known)}")
 
     def __len__(self) -> int:
         return sum(self._counts)
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
-        for path in self._files:
-            with open(path, "rb") as file:
+        for name in self._files:
+            with open(self._folder / name, "rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - _FOOTER_BYTES))
-                digest.update(f"{path.name} {size} ".encode() + file.read())
+                digest.update(os.fsencode(f"{name} {size} ") + file.read())
         return {
             "kind": "parquet",
             "images": len(self),
             "column": self._column,
             "id_column": self._id_column,
             "sha256": digest.hexdigest(),
+            **self._rules.settings(),
         }
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
-        columns = [name for name in (self._column, self._id_column) if name]
         first = 0  # position of the row group's first row
-        for path in self._files:
-            with self._open(path) as file:
+        for name in self._files:
+            with self._open(self._folder / name) as file:
+                columns = [self._column]
+                fixed = None  # the id of all rows
+                if self._id_column in file.schema_arrow.names:
+                    columns.append(self._id_column)
+                elif self._id_column:
+                    fixed = _partition(name)[self._id_column]
                 for group in range(file.metadata.num_row_groups):
                     count = file.metadata.row_group(group).num_rows
                     if first < stop and first + count > start:
                         batches = file.iter_batches(64, row_groups=[group], columns=columns)
-                        yield from self._slice(batches, first, start, stop)
+                        yield from self._slice(batches, first, start, stop, fixed)
                     first += count
 
-    def _slice(self, batches: Any, first: int, start: int, stop: int) -> Iterator[Image]:
+    def _slice(
+        self, batches: Any, first: int, start: int, stop: int, fixed: str | None
+    ) -> Iterator[Image]:
         for batch in batches:
             low, high = max(start - first, 0), min(stop - first, batch.num_rows)
             if low < high:
                 rows = batch.slice(low, high - low)
                 values = rows.column(self._column).to_pylist()
-                ids = rows.column(self._id_column).to_pylist() if self._id_column else None
-                for i, value in enumerate(values):
-                    name = str(ids[i] if ids else first + low + i)
-                    yield Image(_picture(value), name)
+                ids: Any = range(first + low, first + high)
+                if fixed is not None:
+                    ids = [fixed] * len(values)
+                elif self._id_column:
+                    ids = rows.column(self._id_column).to_pylist()
+                for value, name in zip(values, ids, strict=True):
+                    yield Image(_picture(value), str(name))
             first += batch.num_rows
 
 
-def open_source(path: Path, listing: Path, column: str = "", id_column: str = "") -> Source:
+def open_source(
+    path: Path, listing: Path, column: str = "", id_column: str = "", rules: Rules | None = None
+) -> Source:
     """The source that a path means: a folder of pictures or of Parquet files, or a file.
 
-    BulkError where it cannot be read.
+    A folder with both is one of pictures, unless a column is named. listing: where a folder's
+    pictures are listed. BulkError where it cannot be read, or holds no images.
     """
+    rules = rules or Rules()
     try:
-        parquets = path.is_dir() and any(path.glob("*.parquet"))
-        if path.suffix == ".parquet" or parquets or (column or id_column):
-            return ParquetColumn(path, column, id_column)
-        return Folder(path, listing) if path.is_dir() else PathList(path)
+        source = _open(path, listing, column, id_column, rules)
     except (OSError, ValueError) as error:
-        raise BulkError(f"cannot read {path}: {error}") from error
+        raise BulkError(f"cannot read {path}: {_reason(error)}") from error
+    if len(source) == 0:
+        raise BulkError(_nothing(path, source))
+    return source
+
+
+def _open(path: Path, listing: Path, column: str, id_column: str, rules: Rules) -> Source:
+    named = bool(column or id_column)
+    if path.is_dir():
+        if named:
+            return ParquetColumn(path, column, id_column, rules)
+        folder = Folder(path, listing, rules)
+        if len(folder) == 0 and folder.left_out.kinds[_PARQUET]:
+            return ParquetColumn(path, column, id_column, rules)
+        return folder
+    if rules != Rules():
+        raise BulkError(f"{path} is a file: exclude and follow_links are for folders")
+    open_file(path).close()  # a list is read more than once, so it must be a file
+    if path.suffix == _PARQUET or named:
+        return ParquetColumn(path, column, id_column, rules)
+    if has_picture_signature(os.fspath(path)):
+        raise ValueError("it is a picture, not a list of paths; name its folder, or a list")
+    return PathList(path)
+
+
+def _nothing(path: Path, source: Source) -> str:
+    """What is missing where there are no images."""
+    if isinstance(source, Folder):
+        text = f"no pictures ({' '.join(PICTURE_SUFFIXES)}) in or below {path}"
+    elif isinstance(source, PathList):
+        text = f"no paths in {path}"
+    else:
+        text = f"no rows in the Parquet files of {path}"
+    return ". ".join([text, *source.left_out.lines()])
+
+
+def _list_pictures(folder: str, listing: Path, notes: Path, rules: Rules) -> None:
+    left_out = LeftOut()
+    found = walk(folder, rules, takes_picture, left_out, skip=listing.absolute().parent)
+    first = next(found, None)  # here a folder that cannot be read says so
+    part = listing.with_name(listing.name + ".part")
+    with writing(listing):
+        with open(part, "w", encoding="ascii") as file:
+            for path in itertools.chain([] if first is None else [first], found):
+                file.write(json.dumps(path) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        notes.write_text(json.dumps(left_out.to_json()))
+        os.replace(part, listing)
+
+
+def _takes_parquet(path: str, name: str) -> bool:
+    return name.endswith(_PARQUET) and not name.startswith("_")
+
+
+def _partition(name: str) -> dict[str, str]:
+    """What the folders of a path say, as {"label": "cat"} of "label=cat/0.parquet"."""
+    pairs = (folder.partition("=") for folder in name.split("/")[:-1])
+    return {key: urllib.parse.unquote(value) for key, sign, value in pairs if key and sign}
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _picture(value: Any) -> str | bytes:
@@ -196,13 +312,3 @@ def _picture(value: Any) -> str | bytes:
         value = value.get("bytes") or value.get("path")
     # Empty bytes fail as an image does, with a row of its own.
     return value if isinstance(value, (str, bytes)) and value else b""
-
-
-def _walk(folder: str, prefix: str) -> Iterator[str]:
-    with os.scandir(folder) as found:
-        entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, prefix + entry.name + "/")
-        elif entry.name.lower().endswith(PICTURE_SUFFIXES) and entry.is_file():
-            yield prefix + entry.name
