@@ -44,8 +44,12 @@ const Codec& CodecOf(ImageFormat format);
 // The titles of all formats, as "A, B or C".
 std::string FormatTitles();
 
-// IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; check that the file is complete".
+// IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; send another copy, or save the
+// picture anew".
 absl::Status Undecodable(ImageFormat format, std::string_view detail);
+
+// The same where bytes are missing, and with that advice: "; check that the file is complete".
+absl::Status Truncated(ImageFormat format, std::string_view detail);
 
 // IMAGE_UNSUPPORTED_FORMAT for a variant of a format that is otherwise decoded, such as "12-bit
 // JPEG", with what may be sent.
