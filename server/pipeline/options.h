@@ -158,6 +158,21 @@ struct PipelineOptions {
   };
   Option<int64_t, kMaxResponseBytes> max_response_bytes;
 
+  static constexpr std::string_view kDamagedChoices[] = {"accept", "refuse"};
+  static constexpr OptionSpec kDamaged = {
+      .group = kLimitsGroup,
+      .place = 9,
+      .flag = "--damaged",
+      .value_name = "accept|refuse",
+      .help =
+          "Image files that are damaged and can be read: features with a warning, or an error; for "
+          "requests that do not say.",
+      .kind = OptionKind::kChoice,
+      .initial = "accept",
+      .choices = kDamagedChoices,
+  };
+  Option<std::string, kDamaged> damaged;
+
   // Pipeline takes the cores of the process for 0.
   static constexpr OptionSpec kDecodeThreads = {
       .group = kModelsGroup,

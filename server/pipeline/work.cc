@@ -41,6 +41,15 @@ void CountPictures(const RequestWork& work, Metrics* metrics) {
   }
 }
 
+void NoteDamages(const ImageWork& image, const DamageList& damages, Metrics* metrics) {
+  ImageState& state = image.state();
+  const ImageFormat format = state.header.format;
+  for (const Damage& damage : damages) {
+    state.features.warnings.push_back(DamageWarning(format, damage));
+    metrics->ImageDamaged(FormatName(format), DamageKindName(damage.kind));
+  }
+}
+
 void FailImageUnlessOk(const ImageWork& image, const absl::Status& status) {
   if (status.ok()) return;
   ImageFeatures& features = image.state().features;
