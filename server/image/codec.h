@@ -14,8 +14,9 @@ namespace pixpool {
 // A format, defined in the .cc of its name. The functions are thread-safe and safe on any bytes;
 // read_header neither allocates for the pixels nor checks limits; decode returns the picture as
 // stored (orientation is applied by the caller; in DecodeOptions, min_width, min_height and part
-// mean the stored axes) and fails unless the size in the bytes is the header's; decoded_size is
-// that of the whole picture, as stored.
+// mean the stored axes) and fails unless the size in the bytes is the header's; what was wrong with
+// a file that it decodes all the same is in the picture's damages(), and whether that is refused is
+// the caller's business; decoded_size is that of the whole picture, as stored.
 struct Codec {
   std::string_view name;    // "jpeg", for errors' metadata and metrics: the title in lower case
   std::string_view title;   // "JPEG", for messages

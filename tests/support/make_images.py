@@ -508,6 +508,9 @@ def webps(out):
         still[:4] + struct.pack("<I", len(still)) + still[8:],
         UNDECODABLE,
     )
+    longer = webp_extended(0, 47, 31, still[12:])
+    longer = longer[:16] + struct.pack("<I", 12) + longer[20:30] + bytes(2) + longer[30:]
+    out.bad("webp_long_header.webp", riff(longer[12:]), UNDECODABLE)
     out.bad("webp_no_picture.webp", riff(b""), UNDECODABLE)
     out.bad("webp_unknown_chunk.webp", riff(riff_chunk(b"ABCD", bytes(40))), UNDECODABLE)
     out.bad("webp_claims_canvas.webp", webp_extended(0x02, 60000, 60000, b""), LIMIT)

@@ -260,6 +260,77 @@ def repaired(fmt: str, data: bytes, base: bytes) -> bytes:
     return data
 
 
+PNG_NAMES = (
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB pHYs iCCP tEXt zTXt iTXt eXIf acTL fcTL fdAT DDAT"
+    b" bKGD tIME prVt PRVT id_1 ID-1"
+).split()
+WEBP_NAMES = (
+    b"VP8 ",
+    b"VP8L",
+    b"VP8X",
+    b"ALPH",
+    b"ANIM",
+    b"ANMF",
+    b"EXIF",
+    b"XMP ",
+    b"ICCP",
+    b"abcd",
+)
+
+
+def renamed(fmt: str, part: bytes) -> Iterator[bytes]:
+    """The part under every other name: all 256 markers, or the chunks that there are."""
+    if fmt == "jpeg":
+        if 0xD0 <= part[1] <= 0xD7:  # of many restarts a few
+            yield from (changed(part, 1, code) for code in (*range(0xC0, 0xE0), 0, 1, 0xFE, 0xFF))
+        else:
+            yield from (changed(part, 1, code) for code in range(256))
+    elif fmt == "png":
+        yield from (fix_png(part[:4] + name + part[8:]) for name in PNG_NAMES)
+    else:
+        yield from (name + part[4:] for name in WEBP_NAMES)
+
+
+def resized(fmt: str, part: bytes) -> Iterator[bytes]:
+    """The part with every length near its own, and with some extreme ones."""
+    at, width, order = {"jpeg": (2, 2, "big"), "png": (0, 4, "big"), "webp": (4, 4, "little")}[fmt]
+    if len(part) < at + width:
+        return
+    size = int.from_bytes(part[at : at + width], order)
+    most = 256**width - 1
+    for value in {*range(size - 4, size + 5), 0, 1, 2, 3, size // 2, size * 2, most // 2, most}:
+        if 0 <= value <= most:
+            yield part[:at] + value.to_bytes(width, order) + part[at + width :]
+
+
+def edits(fmt: str) -> Iterator[tuple[str, bytes]]:
+    """Every edit of a single part of every base: removed, repeated, swapped with the next, renamed,
+    resized, cut off within and behind it, with junk in front of it, and each of its first bytes
+    changed.
+    """
+    for b, data in enumerate(BASES[fmt]()):
+        parts = PARTS[fmt](data)
+        for n, (begin, end) in enumerate(parts):
+            part, rest = data[begin:end], data[end:]
+            new = [b"", part + part, *renamed(fmt, part), *resized(fmt, part)]
+            new += [
+                junk + part for junk in (b"\0", bytes(9), b"\xff", b"\xff\0", b"\xff\xd9", b"junk")
+            ]
+            for at in range(min(len(part), 24)):
+                new += [changed(part, at, part[at] ^ mask) for mask in (1, 0x80, 0xFF)]
+            if fmt == "png":
+                new += [fix_png(one) for one in new[-72:]]
+            outs = [data[:begin] + one + rest for one in new]
+            outs += [data[:begin] + part[: len(part) // 2], data[:end]]
+            if n + 1 < len(parts):
+                second = parts[n + 1]
+                outs.append(data[:begin] + data[second[0] : second[1]] + part + data[second[1] :])
+            if fmt == "webp":
+                outs += [fix_riff(out) for out in outs]
+            for i, out in enumerate(outs):
+                yield f"{fmt} base {b} part {n} edit {i}", out
+
+
 def mutants(fmt: str, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     """`count` damaged files, each with a name that says what was done to which base."""
     random_ = random.Random(f"{fmt} {seed}")
