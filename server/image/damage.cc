@@ -5,6 +5,7 @@
 #include "server/base/error.h"
 #include "server/base/text.h"
 #include "server/image/codec.h"
+#include "server/image/options.h"
 
 namespace pixpool {
 namespace {
@@ -65,8 +66,9 @@ absl::Status RefuseDamaged(ImageFormat format, const DamageList& damages) {
                       {"detail", Words(first)},
                       {"damage", std::string(DamageKindName(first.kind))}};
   return MakeError(details, Concat(DamageWarning(format, first),
-                                   "; send an intact copy, or let damaged "
-                                   "images be read (input_options.damaged, --damaged)"));
+                                   "; send an intact copy, or let damaged images be read "
+                                   "(input_options.damaged, ",
+                                   DamageOptions::kDamaged.flag, ")"));
 }
 
 }  // namespace pixpool

@@ -122,8 +122,7 @@ struct Metrics::Handles {
   std::map<std::string, Counter*, std::less<>> formats;  // constant once serving has begun
   Counter* formats_other;
   Family<Counter>* damaged_family;
-  // By format and kind; constant once serving has begun.
-  std::map<std::pair<std::string, std::string>, Counter*> damaged;
+  std::map<std::pair<std::string, std::string>, Counter*> damaged;  // likewise, by format and kind
   std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
   std::array<Counter*, kStageCount> wasted{};
   std::array<Histogram*, kStageCount> stage_seconds;
@@ -203,8 +202,7 @@ struct Metrics::Handles {
     formats_other = &format_family->Add({{"format", kOther}});
 
     damaged_family = &CounterFamily("pixpool_images_damaged_total",
-                                    "Images that were read in spite of damage to their file, by "
-                                    "file format and what is wrong.");
+                                    "Images read in spite of damage to their file, by its kind.");
 
     auto& dropped = CounterFamily(
         "pixpool_cancellations_total",
@@ -324,9 +322,8 @@ void Metrics::DeclareDamages(const std::vector<std::string_view>& formats,
                              const std::vector<std::string_view>& kinds) {
   for (const std::string_view format : formats) {
     for (const std::string_view kind : kinds) {
-      const std::pair<std::string, std::string> labels = {std::string(format), std::string(kind)};
-      handles_->damaged[labels] =
-          &handles_->damaged_family->Add({{"format", labels.first}, {"kind", labels.second}});
+      const std::string f(format), k(kind);
+      handles_->damaged[{f, k}] = &handles_->damaged_family->Add({{"format", f}, {"kind", k}});
     }
   }
 }

@@ -59,7 +59,8 @@ struct AdmissionLimits {
       .place = 5,
       .flag = "--retry-after-ms",
       .value_name = "MS",
-      .help = "When refused clients are told to try again; up to ten times that where many come back.",
+      .help =
+          "When refused clients are told to try again; up to ten times that where many come back.",
       .kind = OptionKind::kNumber,
       .initial = 200,
       .min = 0,
@@ -105,6 +106,7 @@ struct PipelineOptions {
   ImageLimits image;
   InputLimits input;
   MemoryLimit memory;
+  DamageOptions damage;
 
   static constexpr OptionSpec kMaxImagesPerRequest = {
       .group = kLimitsGroup,
@@ -157,21 +159,6 @@ struct PipelineOptions {
       .max = kMostMessageBytes,
   };
   Option<int64_t, kMaxResponseBytes> max_response_bytes;
-
-  static constexpr std::string_view kDamagedChoices[] = {"accept", "refuse"};
-  static constexpr OptionSpec kDamaged = {
-      .group = kLimitsGroup,
-      .place = 9,
-      .flag = "--damaged",
-      .value_name = "accept|refuse",
-      .help =
-          "Image files that are damaged and can be read: features with a warning, or an error; for "
-          "requests that do not say.",
-      .kind = OptionKind::kChoice,
-      .initial = "accept",
-      .choices = kDamagedChoices,
-  };
-  Option<std::string, kDamaged> damaged;
 
   // Pipeline takes the cores of the process for 0.
   static constexpr OptionSpec kDecodeThreads = {

@@ -59,10 +59,7 @@ class Pipeline::Impl {
         draw_pool_("draw", options_.decode_threads),
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
         pooler_(options_, &admission_, &queue_, &times_, metrics_, clock_) {
-    std::vector<std::string_view> formats = FormatNames();
-    formats.push_back(kRawFormat);
-    metrics_->DeclareFormats(formats);
-    metrics_->DeclareDamages(FormatNames(), DamageKindNames());
+    DeclarePictures(metrics_);
     for (int i = 0; i < options_.decode_threads; ++i) {
       decode_pool_->Schedule([this] { queue_.Serve(); });
     }

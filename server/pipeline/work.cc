@@ -29,6 +29,13 @@ absl::Status RequestStatus(const ExtractResult& result) {
                                                           : absl::OkStatus();
 }
 
+void DeclarePictures(Metrics* metrics) {
+  std::vector<std::string_view> formats = FormatNames();
+  metrics->DeclareDamages(formats, DamageKindNames());
+  formats.push_back(kRawFormat);
+  metrics->DeclareFormats(formats);
+}
+
 void CountPictures(const RequestWork& work, Metrics* metrics) {
   for (const ImageState& image : work.images) {
     const ImageHeader& header = image.header;

@@ -111,6 +111,9 @@ absl::Status RequestStatus(const ExtractResult& result);
 // What is counted as the format of pixels, next to those of files.
 inline constexpr std::string_view kRawFormat = "raw";
 
+// Declares what CountPictures and NoteDamages count. Before serving.
+void DeclarePictures(Metrics* metrics);
+
 // Counts the pictures of a request whose headers could be read, by format and size.
 void CountPictures(const RequestWork& work, Metrics* metrics);
 

@@ -150,7 +150,7 @@ TEST_F(PipelineTest, DamagedPicturesAreReadWithAWarningOrRefused) {
     for (const std::optional<bool> asked :
          {std::optional<bool>(), std::optional(false), std::optional(true)}) {
       PipelineOptions options;
-      options.damaged = std::string(mode);
+      options.damage.damaged = std::string(mode);
       Make(options);
       Call call;
       call.request.images.push_back({.encoded = picture});
@@ -158,7 +158,7 @@ TEST_F(PipelineTest, DamagedPicturesAreReadWithAWarningOrRefused) {
       call.request.input.refuse_damaged = asked;
       call.request.heads.push_back({.kind = "global_avg"});
       const ImageFeatures& got = Run(&call).images.at(0);
-      if (asked.value_or(options.damaged.value() == "refuse")) {
+      if (asked.value_or(options.damage.refuse())) {
         EXPECT_EQ(ReasonOf(got.status), ErrorReason::kImageUndecodable) << got.status;
         EXPECT_THAT(std::string(got.status.message()), HasSubstr("--damaged"));
       } else {
