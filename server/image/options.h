@@ -55,7 +55,7 @@ struct DamageOptions {
   static constexpr std::string_view kChoices[] = {"accept", "refuse"};
   static constexpr OptionSpec kDamaged = {
       .group = kLimitsGroup,
-      .place = 9,
+      .place = 12,
       .flag = "--damaged",
       .value_name = "accept|refuse",
       .help =
