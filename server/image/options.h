@@ -54,10 +54,10 @@ struct ImageLimits {
 struct DamageOptions {
   static constexpr std::string_view kChoices[] = {"accept", "refuse"};
   static constexpr OptionSpec kDamaged = {
-      .group = kLimitsGroup,
-      .place = 12,
+      .group = kModelsGroup,
+      .place = 30,
       .flag = "--damaged",
-      .value_name = "accept|refuse",
+      .value_name = "MODE",
       .help =
           "Image files that are damaged and can be read: features with a warning, or an error; for "
           "requests that do not say.",
