@@ -135,6 +135,12 @@ void InputFlags::AddPictures(CLI::App& app) {
       ->check(CLI::IsMember({"exact", "scaled"}).description(""))
       ->type_name("exact|scaled")
       ->group("Input");
+  app.add_option("--damaged", damaged,
+                 "Image files that are damaged and can be read: features with a note, or an error; "
+                 "default: the server's")
+      ->check(CLI::IsMember({"accept", "refuse"}).description(""))
+      ->type_name("accept|refuse")
+      ->group("Input");
   app.add_option("--resize", resize, "How pictures are resized; default: the model's recipe")
       ->check(CLI::IsMember({"shorter_side", "shorter", "exact", "none"}).description(""))
       ->type_name("shorter_side|exact|none")
@@ -178,6 +184,8 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
   v1::InputOptions& input = *config.mutable_input_options();
   if (no_exif) input.set_apply_exif(false);
   if (decode == "scaled") input.set_decode(v1::DECODE_MODE_SCALED);
+  if (damaged == "accept") input.set_damaged(v1::DAMAGED_MODE_ACCEPT);
+  if (damaged == "refuse") input.set_damaged(v1::DAMAGED_MODE_REFUSE);
   if (resize == "shorter_side" || resize == "shorter") {  // a short form
     input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
   }

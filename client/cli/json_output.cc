@@ -130,6 +130,7 @@ std::string OutcomeJson(const ImageOutcome& outcome) {
     Json heads = Json::array();
     for (const v1::HeadResult& head : f.head_results()) heads.push_back(HeadJson(head));
     json["heads"] = std::move(heads);
+    if (f.warnings_size() > 0) json["warnings"] = Array(f.warnings());
     json["stage_times_ms"] = StagesJson(f.stage_times());
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -209,6 +209,10 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
   absl::StrAppend(&title, "  ", f.width_px(), " x ", f.height_px(), " px", style.Separator(),
                   "network input ", f.input_width_px(), " x ", f.input_height_px());
   table.AddTitle(std::move(title));
+  for (const std::string& warning : f.warnings()) {
+    table.AddRule();
+    table.AddRow({"note", Wrap(Printable(warning), kTextWidth)});
+  }
   for (int i = 0; i < f.head_results_size(); ++i) {
     const bool logits = static_cast<size_t>(i) < heads.size() &&
                         heads[i].class_scores().score_type() == v1::SCORE_TYPE_LOGITS;

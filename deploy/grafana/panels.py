@@ -287,6 +287,16 @@ ROWS = {
             {"stack": True},
         ),
         (
+            "Damaged images",
+            "ops",
+            "Read in spite of damage to their file, by what is wrong.",
+            {
+                "{{format}}, {{kind}}": by("format, kind", rate("pixpool_images_damaged_total"))
+                + " > 0"
+            },
+            {"stack": True},
+        ),
+        (
             "Bytes of an image",
             "bytes",
             "As it was sent.",

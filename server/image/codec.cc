@@ -19,6 +19,14 @@ std::string AnyOf(std::string_view Codec::*text) {
   return list;
 }
 
+absl::Status CannotDecode(ImageFormat format, std::string_view detail, std::string_view advice) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kImageUndecodable;
+  details.metadata = {{"format", std::string(FormatName(format))}, {"detail", std::string(detail)}};
+  return MakeError(details,
+                   Concat(FormatName(format), " image cannot be decoded: ", detail, "; ", advice));
+}
+
 }  // namespace
 
 const Codec* FindCodec(std::string_view bytes) {
@@ -41,11 +49,11 @@ std::vector<std::string_view> FormatNames() {
 std::string FormatTitles() { return AnyOf(&Codec::title); }
 
 absl::Status Undecodable(ImageFormat format, std::string_view detail) {
-  ErrorDetails details;
-  details.reason = ErrorReason::kImageUndecodable;
-  details.metadata = {{"format", std::string(FormatName(format))}, {"detail", std::string(detail)}};
-  return MakeError(details, Concat(FormatName(format), " image cannot be decoded: ", detail,
-                                   "; check that the file is complete"));
+  return CannotDecode(format, detail, "send another copy, or save the picture anew");
+}
+
+absl::Status Truncated(ImageFormat format, std::string_view detail) {
+  return CannotDecode(format, detail, "check that the file is complete");
 }
 
 absl::Status UnsupportedVariant(ImageFormat format, std::string_view variant) {

@@ -14,8 +14,9 @@ namespace pixpool {
 // A format, defined in the .cc of its name. The functions are thread-safe and safe on any bytes;
 // read_header neither allocates for the pixels nor checks limits; decode returns the picture as
 // stored (orientation is applied by the caller; in DecodeOptions, min_width, min_height and part
-// mean the stored axes) and fails unless the size in the bytes is the header's; decoded_size is
-// that of the whole picture, as stored.
+// mean the stored axes) and fails unless the size in the bytes is the header's; what was wrong with
+// a file that it decodes all the same is in the picture's damages(), and whether that is refused is
+// the caller's business; decoded_size is that of the whole picture, as stored.
 struct Codec {
   std::string_view name;    // "jpeg", for errors' metadata and metrics: the title in lower case
   std::string_view title;   // "JPEG", for messages
@@ -44,8 +45,12 @@ const Codec& CodecOf(ImageFormat format);
 // The titles of all formats, as "A, B or C".
 std::string FormatTitles();
 
-// IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; check that the file is complete".
+// IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; send another copy, or save the
+// picture anew".
 absl::Status Undecodable(ImageFormat format, std::string_view detail);
+
+// The same where bytes are missing, and with that advice: "; check that the file is complete".
+absl::Status Truncated(ImageFormat format, std::string_view detail);
 
 // IMAGE_UNSUPPORTED_FORMAT for a variant of a format that is otherwise decoded, such as "12-bit
 // JPEG", with what may be sent.

@@ -79,7 +79,11 @@ absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& h
   if (!codec.matches(bytes)) return Undecodable(header.format, "the bytes are of another format");
   PIXPOOL_ASSIGN_OR_RETURN(Image image,
                            codec.decode(bytes, header, StoredOptions(header, options)));
-  return ApplyOrientation(std::move(image), OrientationOf(header, options));
+  DamageList damages = image.damages();
+  if (options.refuse_damaged && !damages.empty()) return RefuseDamaged(header.format, damages);
+  Image upright = ApplyOrientation(std::move(image), OrientationOf(header, options));
+  upright.set_damages(std::move(damages));
+  return upright;
 }
 
 }  // namespace

@@ -6,10 +6,10 @@
 //   dropped (the stored colour stays) unless a background is given; CMYK and YCCK JPEGs in Adobe
 //   polarity are converted without a colour profile, R = 255 - K' scaled as Pillow does; ICC
 //   profiles and gamma are ignored; of an animation the first frame.
-// - A truncated or damaged file is an error, never a picture with missing rows. A JPEG without its
-//   end marker but with all of its data is accepted; one with the marker is taken as whole, so a
-//   progressive file that its maker ended early decodes as far as its scans go. Bytes after the
-//   picture are not read.
+// - What Pillow reads is read, with the same pixels, and what it refuses is refused; the exceptions
+//   are in docs/pictures.md. So a truncated file is an error, never a picture with missing rows,
+//   and a damaged one is often a picture: Image::damages() says what was wrong with it. Bytes after
+//   the picture are not read.
 #pragma once
 
 #include <array>
@@ -55,6 +55,8 @@ struct DecodeOptions {
   // part, and the same pixels there as without it; all of the file is checked all the same. Absent:
   // everything.
   std::optional<Region> part;
+  // Whether a picture with damages is an error, IMAGE_UNDECODABLE.
+  bool refuse_damaged = false;
 };
 
 // The size of the whole picture that DecodeImage gives, after orientation.
@@ -62,7 +64,8 @@ Size DecodedSize(const ImageHeader& header, const DecodeOptions& options);
 
 // Decodes the picture whose header was read from the same bytes. Errors: IMAGE_UNDECODABLE,
 // IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED where memory runs out.
-// Thread-safe; holds no state between calls but a per-thread decoder handle.
+// Thread-safe; holds no state between calls, so that the same bytes and options always give the
+// same answer.
 absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,
                                   const DecodeOptions& options);
 

@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <utility>
+
+#include "server/image/damage.h"
 
 namespace pixpool {
 
@@ -53,6 +56,7 @@ class Image {
     part_ = other.part_;
     whole_ = other.whole_;
     pixels_ = static_cast<std::unique_ptr<uint8_t[]>&&>(other.pixels_);
+    damages_ = std::move(other.damages_);
     other.part_ = Region();
     other.whole_ = Size();
     return *this;
@@ -70,10 +74,16 @@ class Image {
   uint8_t* row(int y) { return pixels_.get() + stride() * static_cast<size_t>(y); }
   const uint8_t* row(int y) const { return pixels_.get() + stride() * static_cast<size_t>(y); }
 
+  // What was wrong with the file, of a picture that comes from DecodeImage; what is made of it has
+  // none.
+  const DamageList& damages() const { return damages_; }
+  void set_damages(DamageList damages) { damages_ = std::move(damages); }
+
  private:
   Region part_;
   Size whole_;
   std::unique_ptr<uint8_t[]> pixels_;
+  DamageList damages_;
 };
 
 // A copy for the few who need one: whoever draws on a picture that others still want.

@@ -1,8 +1,6 @@
-// JPEG: which scale, which part, and what becomes of the colours. libjpeg warns of missing data;
-// what it does not report (a file cut between two scans) jpeg_layout finds.
+// JPEG: which scale, which part, and what becomes of the colours.
 #include <algorithm>
 #include <memory>
-#include <string>
 
 #include "server/base/status_macros.h"
 #include "server/image/codec.h"
@@ -11,8 +9,6 @@
 
 namespace pixpool {
 namespace {
-
-constexpr std::string_view kEndMarker = "\xff\xd9";
 
 // What each side is divided by. libjpeg knows every eighth, but has fast transforms for these.
 int Divisor(const ImageHeader& header, const DecodeOptions& options) {
@@ -24,21 +20,6 @@ int Divisor(const ImageHeader& header, const DecodeOptions& options) {
 Size DecodedSizeOfJpeg(const ImageHeader& header, const DecodeOptions& options) {
   const int divisor = Divisor(header, options);
   return {(header.width + divisor - 1) / divisor, (header.height + divisor - 1) / divisor};
-}
-
-// What is to be decoded of a picture.
-JpegJob MakeJob(const JpegLayout& layout, const ImageHeader& header, const DecodeOptions& options) {
-  JpegJob job;
-  job.divisor = Divisor(header, options);
-  job.cmyk = layout.components == 4;
-  job.size = DecodedSizeOfJpeg(header, options);
-  job.part = {0, 0, job.size.width, job.size.height};
-  job.row_of_blocks = JpegRowOfBlocks(layout, job.divisor);
-  // Where a progressive file ended early, libjpeg smooths blocks by their neighbours.
-  if (options.part && layout.all_scans) {
-    job.part = JpegWindow(layout, job.divisor, job.size, *options.part);
-  }
-  return job;
 }
 
 // Adobe polarity (255 is no ink), no colour profile; the arithmetic of Pillow's convert("RGB").
@@ -59,32 +40,39 @@ absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes) {
   return ImageHeader{ImageFormat::kJpeg, layout.width, layout.height, layout.orientation};
 }
 
+absl::Status Failure(const JpegDecoder& decoder) {
+  if (decoder.truncated()) {
+    return Truncated(ImageFormat::kJpeg, "it ends before the last row of its picture");
+  }
+  return Undecodable(ImageFormat::kJpeg, decoder.failure());
+}
+
 absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
                                  const DecodeOptions& options) {
-  PIXPOOL_ASSIGN_OR_RETURN(const JpegLayout layout, ReadJpegLayout(bytes));
-  if (layout.width != header.width || layout.height != header.height) {
+  // Pillow's own reading of the markers is stricter here and there.
+  PIXPOOL_RETURN_IF_ERROR(ReadJpegFrame(bytes).status());
+  JpegDecoder decoder(bytes);
+  if (!decoder.ReadHeader()) return Failure(decoder);
+  if (decoder.size() != Size{header.width, header.height}) {
     return Undecodable(ImageFormat::kJpeg, "its size is not the header's");
   }
-  bytes = bytes.substr(0, layout.end);
-  std::string completed;
-  if (!layout.has_end_marker) {
-    if (!layout.all_scans) return Undecodable(ImageFormat::kJpeg, "it is truncated");
-    // With an end marker in place, libjpeg warns only if pixels are missing.
-    completed.reserve(bytes.size() + kEndMarker.size());
-    completed.append(bytes).append(kEndMarker);
-    bytes = completed;
+  if (!decoder.Start(Divisor(header, options))) return Failure(decoder);
+  const Size size = decoder.scaled_size();
+  if (size != DecodedSizeOfJpeg(header, options)) {
+    return Undecodable(ImageFormat::kJpeg, "its size is not the header's");
   }
-  JpegJob job = MakeJob(layout, header, options);
-  job.bytes = bytes;
-  Image image(job.part, job.size);
+  const Region window =
+      options.part ? decoder.Window(*options.part) : Region{0, 0, size.width, size.height};
+  Image image(window, size);
   const size_t pixels = image.byte_size() / 3;
   std::unique_ptr<uint8_t[]> cmyk;
-  if (job.cmyk) cmyk.reset(new uint8_t[pixels * 4]);
+  if (decoder.components() == 4) cmyk.reset(new uint8_t[pixels * 4]);
   const std::unique_ptr<uint8_t[]> spare(new uint8_t[static_cast<size_t>(image.width()) * 4]);
-  const std::string failure =
-      DecodeJpegPart(job, job.cmyk ? cmyk.get() : image.data(), spare.get());
-  if (!failure.empty()) return Undecodable(ImageFormat::kJpeg, failure);
-  if (job.cmyk) CmykToRgb(cmyk.get(), pixels, image.data());
+  if (!decoder.Read(window, cmyk != nullptr ? cmyk.get() : image.data(), spare.get())) {
+    return Failure(decoder);
+  }
+  if (cmyk != nullptr) CmykToRgb(cmyk.get(), pixels, image.data());
+  image.set_damages(decoder.damages());
   return image;
 }
 

@@ -1,109 +1,189 @@
-// libjpeg reports errors with longjmp, so the functions that call setjmp keep nothing that has a
-// destructor.
+// libjpeg reports errors with longjmp, so what it may jump out of keeps nothing with a destructor
+// and allocates nothing.
 #include "server/image/jpeg_decoder.h"
 
 #include <algorithm>
 #include <csetjmp>
+#include <cstddef>
 #include <cstdio>  // jpeglib.h needs it
-#include <memory>
 #include <new>
 
 #include <jerror.h>
 #include <jpeglib.h>
-#include <pthread.h>
 
 namespace pixpool {
 namespace {
 
-// More padding than this before the end marker means that the data ran out of step.
-constexpr unsigned kMaxPadding = 64;
+// What Pillow reads of a file at a time.
+constexpr size_t kBlock = 65536;
+// Cameras pad the file before its end marker; up to this many bytes are no damage.
+constexpr int kMaxPadding = 64;
+// Each scan costs a pass over all coefficients, however few bytes it has. libjpeg's own scripts
+// have 10 scans; optimisers go to about 20.
+constexpr int kMaxScans = 100;
 // Rows that are asked for in one call.
 constexpr int kRowsAtOnce = 16;
 // How far smooth upsampling looks beyond a pixel, in columns.
 constexpr int kReach = 2;
+constexpr uint8_t kEndMarker[] = {0xff, JPEG_EOI};
 
-bool IsPaddingWarning(const char* message) {
-  unsigned count = 0;
-  unsigned marker = 0;
-  return std::sscanf(message, "Corrupt JPEG data: %u extraneous bytes before marker 0x%x", &count,
-                     &marker) == 2 &&
-         marker == 0xd9 && count <= kMaxPadding;
-}
+int64_t Area(int width, int height) { return int64_t{width} * height; }
 
-// A decompressor that is used again and again, by one thread.
-class Decoder {
+}  // namespace
+
+// Not copyable: libjpeg holds its address.
+class JpegDecoder::Impl {
  public:
-  Decoder() { lib_.client_data = this; }
-  ~Decoder() {
-    if (created_) jpeg_destroy_decompress(&lib_);
-  }
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
+  explicit Impl(std::string_view bytes) : bytes_(bytes) { lib_.client_data = this; }
+  ~Impl() { jpeg_destroy_decompress(&lib_); }  // also where it was never made: it is all zeros
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
-  std::string Decode(const JpegJob& job, uint8_t* pixels, uint8_t* spare) {
-    if (Run(job, pixels, spare)) return "";
-    if (errors_.msg_code == JERR_OUT_OF_MEMORY) {
-      jpeg_destroy_decompress(&lib_);  // it may be half made
-      created_ = false;
-      throw std::bad_alloc();
-    }
-    jpeg_abort_decompress(&lib_);
-    return message_;
+  bool ReadHeader() {
+    return Try([](Impl* self) { self->ReadHeaderStep(); });
   }
+
+  bool Start(int divisor) {
+    lib_.scale_num = 1;
+    lib_.scale_denom = static_cast<unsigned>(divisor);
+    lib_.out_color_space = lib_.num_components == 4 ? JCS_CMYK : JCS_RGB;
+    return Try([](Impl* self) {
+      jpeg_start_decompress(&self->lib_);
+      self->CheckScans();
+    });
+  }
+
+  bool Read(const Region& window, uint8_t* pixels, uint8_t* spare) {
+    window_ = window;
+    pixels_ = pixels;
+    spare_ = spare;
+    return Try([](Impl* self) { self->ReadStep(); }) && Finish();
+  }
+
+  const jpeg_decompress_struct& lib() const { return lib_; }
+
+  Size scaled_size() const {
+    return {static_cast<int>(lib_.output_width), static_cast<int>(lib_.output_height)};
+  }
+
+  // What libjpeg decodes at a time, and the columns that it can begin at.
+  int row_of_blocks() const { return block_side() * lib_.max_v_samp_factor; }
+  int columns() const {
+    return block_side() * (lib_.num_components == 1 ? 1 : lib_.max_h_samp_factor);
+  }
+
+  // Where a progressive file lacks scans, libjpeg smooths blocks by their neighbours.
+  bool smooths() const { return lib_.progressive_mode && !all_bits_; }
+
+  DamageList damages() const {
+    DamageList list;
+    for (int k = 0; k < kDamageKindCount; ++k) {
+      if (noted_[k]) list.Add(static_cast<DamageKind>(k), details_[k]);
+    }
+    return list;
+  }
+  bool truncated() const { return truncated_; }
+  std::string_view failure() const { return message_; }
 
  private:
-  bool Run(const JpegJob& job, uint8_t* pixels, uint8_t* spare) {
-    if (setjmp(failed_) != 0) return false;
-    if (!created_) Create();
-    jpeg_mem_src(&lib_, reinterpret_cast<const unsigned char*>(job.bytes.data()),
-                 static_cast<unsigned long>(job.bytes.size()));
-    jpeg_read_header(&lib_, TRUE);
-    lib_.scale_num = 1;
-    lib_.scale_denom = static_cast<unsigned>(job.divisor);
-    lib_.out_color_space = job.cmyk ? JCS_CMYK : JCS_RGB;
-    jpeg_start_decompress(&lib_);
-    if (!CutColumns(job)) return Fail("its size is not the header's");
-    if (job.part.top > 0) jpeg_skip_scanlines(&lib_, static_cast<JDIMENSION>(job.part.top));
-    ReadRows(job.part.bottom(), pixels, RowBytes(job));
-    CheckRest(job, spare);
-    jpeg_finish_decompress(&lib_);
+  bool Try(void (*step)(Impl*)) {
+    if (setjmp(failed_) == 0) {
+      step(this);
+      return true;
+    }
+    if (errors_.msg_code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
+    // What libjpeg then says is about bytes that are not the file's.
+    truncated_ = truncated_ || ran_out_;
+    return false;
+  }
+
+  int block_side() const { return DCTSIZE / static_cast<int>(lib_.scale_denom); }
+
+  [[noreturn]] void Fail(const char* message, bool truncated = false) {
+    std::snprintf(message_, sizeof(message_), "%s", message);
+    truncated_ = truncated;
+    std::longjmp(failed_, 1);
+  }
+
+  void ReadHeaderStep() {
+    lib_.err = jpeg_std_error(&errors_);
+    errors_.error_exit = OnError;
+    errors_.emit_message = OnMessage;
+    errors_.output_message = [](j_common_ptr) {};
+    jpeg_create_decompress(&lib_);
+    source_.init_source = [](j_decompress_ptr) {};
+    source_.fill_input_buffer = FillBuffer;
+    source_.skip_input_data = SkipBytes;
+    source_.resync_to_restart = jpeg_resync_to_restart;
+    source_.term_source = [](j_decompress_ptr) {};
+    lib_.src = &source_;
+    progress_.progress_monitor = OnProgress;
+    lib_.progress = &progress_;
+    // A stream may have tables only, which are for those behind it.
+    while (jpeg_read_header(&lib_, FALSE) == JPEG_HEADER_TABLES_ONLY) {
+    }
+  }
+
+  // Where the scans have all been decoded: whether any data is missing.
+  void CheckScans() {
+    bool any_missing = false;
+    all_bits_ = true;
+    for (int c = 0; c < lib_.num_components; ++c) {
+      if (lib_.coef_bits != nullptr) {
+        const int* const bits = lib_.coef_bits[c];
+        any_missing = any_missing || bits[0] < 0;
+        all_bits_ = all_bits_ && std::all_of(bits, bits + DCTSIZE2, [](int b) { return b == 0; });
+      } else {
+        any_missing = any_missing || lib_.comp_info[c].quant_table == nullptr;
+      }
+    }
+    if (any_missing) Note(DamageKind::kMissingData, "a colour component has no data");
+    // libjpeg fills what a progressive file lacks with zeros and says nothing, so this is how one
+    // cut between two scans is told from a whole one.
+    if (ran_out_ && (any_missing || !all_bits_)) Fail("it ends before its last scan", true);
+  }
+
+  void ReadStep() {
+    CutColumns();
+    if (window_.top > 0) jpeg_skip_scanlines(&lib_, static_cast<JDIMENSION>(window_.top));
+    const size_t pixel = lib_.out_color_space == JCS_CMYK ? 4 : 3;
+    ReadRows(window_.bottom(), pixels_, static_cast<size_t>(window_.width) * pixel);
+    // Skipping up to the end would leave the rows below the window unread, so the last are decoded.
+    const int rest = scaled_size().height - window_.bottom();
+    if (rest > 2 * row_of_blocks()) {
+      jpeg_skip_scanlines(&lib_, static_cast<JDIMENSION>(rest - row_of_blocks()));
+    }
+    ReadRows(scaled_size().height, spare_, 0);
+    all_rows_ = true;
+    if (!ran_out_) return;
+    // A file may lack its end marker, and no more than that.
+    if (Noted(DamageKind::kData) || Noted(DamageKind::kMissingData)) {
+      Fail("it ends before its last row", true);
+    }
+    Note(DamageKind::kNoEnd, "");
+  }
+
+  // The pixels are there. Bytes behind them may still be what Pillow refuses.
+  bool Finish() {
+    if (ran_out_) return true;
+    // From here on in Pillow's blocks: libjpeg is faster in long ones.
+    given_ -= source_.bytes_in_buffer;
+    GiveUpTo(std::min(bytes_.size(), (given_ + kBlock - 1) / kBlock * kBlock));
+    const bool good = Try([](Impl* self) { jpeg_finish_decompress(&self->lib_); });
+    if (!good && !past_block_) return false;
+    message_[0] = '\0';
     return true;
   }
 
-  void Create() {
-    lib_.err = jpeg_std_error(&errors_);
-    errors_.error_exit = [](j_common_ptr lib) {
-      auto* const self = static_cast<Decoder*>(lib->client_data);
-      lib->err->format_message(lib, self->message_);
-      std::longjmp(self->failed_, 1);
-    };
-    errors_.emit_message = [](j_common_ptr lib, int level) {
-      if (level >= 0) return;  // traces
-      auto* const self = static_cast<Decoder*>(lib->client_data);
-      lib->err->format_message(lib, self->message_);
-      if (!IsPaddingWarning(self->message_)) std::longjmp(self->failed_, 1);
-    };
-    errors_.output_message = [](j_common_ptr) {};
-    jpeg_create_decompress(&lib_);
-    created_ = true;
-  }
-
-  static size_t RowBytes(const JpegJob& job) {
-    return static_cast<size_t>(job.part.width) * (job.cmyk ? 4 : 3);
-  }
-
-  // Whether the picture has the size that was said, and the part's columns are to be had.
-  bool CutColumns(const JpegJob& job) {
-    if (lib_.output_width != static_cast<JDIMENSION>(job.size.width) ||
-        lib_.output_height != static_cast<JDIMENSION>(job.size.height)) {
-      return false;
-    }
-    if (job.part.width == job.size.width) return true;
-    auto left = static_cast<JDIMENSION>(job.part.left);
-    auto width = static_cast<JDIMENSION>(job.part.width);
+  void CutColumns() {
+    if (window_.width == scaled_size().width) return;
+    auto left = static_cast<JDIMENSION>(window_.left);
+    auto width = static_cast<JDIMENSION>(window_.width);
     jpeg_crop_scanline(&lib_, &left, &width);
-    return left == static_cast<JDIMENSION>(job.part.left) &&
-           width == static_cast<JDIMENSION>(job.part.width);
+    if (left != static_cast<JDIMENSION>(window_.left) ||
+        width != static_cast<JDIMENSION>(window_.width)) {
+      Fail("libjpeg does not give the part that was asked for");
+    }
   }
 
   // Reads rows up to `end` to where `pixels` begins, or all to the same place for a step of 0.
@@ -118,56 +198,136 @@ class Decoder {
     }
   }
 
-  // Goes through the rows below the part. Skipping up to the end would leave them unread, so the
-  // last ones are decoded.
-  void CheckRest(const JpegJob& job, uint8_t* spare) {
-    const int rest = job.size.height - job.part.bottom();
-    if (rest > 2 * job.row_of_blocks) {
-      jpeg_skip_scanlines(&lib_, static_cast<JDIMENSION>(rest - job.row_of_blocks));
-    }
-    ReadRows(job.size.height, spare, 0);
+  static Impl* Of(j_common_ptr lib) { return static_cast<Impl*>(lib->client_data); }
+
+  static void OnError(j_common_ptr lib) {
+    lib->err->format_message(lib, Of(lib)->message_);
+    std::longjmp(Of(lib)->failed_, 1);
   }
 
-  bool Fail(const char* message) {
-    std::snprintf(message_, sizeof(message_), "%s", message);
-    return false;
+  static void OnMessage(j_common_ptr lib, int level) {
+    if (level < 0) Of(lib)->NoteWarning();  // the others are traces
+  }
+
+  static void OnProgress(j_common_ptr lib) {
+    Impl* const self = Of(lib);
+    if (self->lib_.input_scan_number > kMaxScans) self->Fail("it has more than 100 scans");
+  }
+
+  static boolean FillBuffer(j_decompress_ptr lib) {
+    Impl* const self = Of(reinterpret_cast<j_common_ptr>(lib));
+    if (self->all_rows_) self->past_block_ = true;
+    if (self->given_ < self->bytes_.size()) {
+      self->GiveUpTo(self->bytes_.size());
+      return TRUE;
+    }
+    if (self->all_rows_) {
+      self->Note(DamageKind::kNoEnd, "");
+      return FALSE;  // which ends the reading
+    }
+    self->ran_out_ = true;
+    self->source_.next_input_byte = kEndMarker;
+    self->source_.bytes_in_buffer = sizeof(kEndMarker);
+    return TRUE;
+  }
+
+  // Gives what follows the bytes that were given, up to `end`.
+  void GiveUpTo(size_t end) {
+    source_.next_input_byte = reinterpret_cast<const uint8_t*>(bytes_.data()) + given_;
+    source_.bytes_in_buffer = end - given_;
+    given_ = end;
+  }
+
+  static void SkipBytes(j_decompress_ptr lib, long count) {
+    Impl* const self = Of(reinterpret_cast<j_common_ptr>(lib));
+    for (auto left = static_cast<size_t>(std::max(count, 0L)); left > 0;) {
+      const size_t step = std::min(left, self->source_.bytes_in_buffer);
+      self->source_.next_input_byte += step;
+      self->source_.bytes_in_buffer -= step;
+      left -= step;
+      if (left == 0 || self->ran_out_ || FillBuffer(lib) == FALSE) return;
+    }
+  }
+
+  void NoteWarning() {
+    DamageKind kind = DamageKind::kData;
+    switch (errors_.msg_code) {
+      case JWRN_ADOBE_XFORM:
+      case JWRN_JFIF_MAJOR:
+      case JWRN_NOT_SEQUENTIAL:
+        kind = DamageKind::kHeader;
+        break;
+      case JWRN_EXTRANEOUS_DATA:
+        if (errors_.msg_parm.i[1] == JPEG_EOI && errors_.msg_parm.i[0] <= kMaxPadding) return;
+        kind = DamageKind::kExtraBytes;
+        break;
+      case JWRN_HIT_MARKER:
+        kind = DamageKind::kMissingData;
+        break;
+      default:
+        break;
+    }
+    if (Noted(kind)) return;  // files have been seen with a warning for each block
+    char text[JMSG_LENGTH_MAX];
+    errors_.format_message(reinterpret_cast<j_common_ptr>(&lib_), text);
+    Note(kind, text);
+  }
+
+  bool Noted(DamageKind kind) const { return noted_[static_cast<int>(kind)]; }
+
+  void Note(DamageKind kind, const char* detail) {
+    if (Noted(kind)) return;
+    noted_[static_cast<int>(kind)] = true;
+    std::snprintf(details_[static_cast<int>(kind)], JMSG_LENGTH_MAX, "%s", detail);
   }
 
   jpeg_decompress_struct lib_{};
   jpeg_error_mgr errors_{};
-  bool created_ = false;
+  jpeg_source_mgr source_{};
+  jpeg_progress_mgr progress_{};
   std::jmp_buf failed_;
   char message_[JMSG_LENGTH_MAX] = {};
+
+  // What Read was given.
+  Region window_;
+  uint8_t* pixels_ = nullptr;
+  uint8_t* spare_ = nullptr;
+
+  const std::string_view bytes_;
+  size_t given_ = 0;         // bytes that libjpeg got
+  bool ran_out_ = false;     // it wanted more than there are before all rows were out
+  bool all_rows_ = false;    // are out
+  bool past_block_ = false;  // libjpeg reads where Pillow has ended
+  bool all_bits_ = true;     // of all coefficients are there
+  bool truncated_ = false;
+  bool noted_[kDamageKindCount] = {};
+  char details_[kDamageKindCount][JMSG_LENGTH_MAX] = {};
 };
 
-// The decoder of the calling thread. Not thread_local: where there is no memory to register its
-// destructor, the C library ends the process.
-Decoder& ThreadDecoder() {
-  static const pthread_key_t key = [] {
-    pthread_key_t made;
-    const auto destroy = [](void* decoder) { delete static_cast<Decoder*>(decoder); };
-    if (pthread_key_create(&made, destroy) != 0) throw std::bad_alloc();
-    return made;
-  }();
-  if (void* const decoder = pthread_getspecific(key)) return *static_cast<Decoder*>(decoder);
-  auto made = std::make_unique<Decoder>();
-  if (pthread_setspecific(key, made.get()) != 0) throw std::bad_alloc();
-  return *made.release();
+JpegDecoder::JpegDecoder(std::string_view bytes) : impl_(std::make_unique<Impl>(bytes)) {}
+JpegDecoder::~JpegDecoder() = default;
+
+bool JpegDecoder::ReadHeader() { return impl_->ReadHeader(); }
+bool JpegDecoder::Start(int divisor) { return impl_->Start(divisor); }
+bool JpegDecoder::Read(const Region& window, uint8_t* pixels, uint8_t* spare) {
+  return impl_->Read(window, pixels, spare);
 }
 
-int64_t Area(int width, int height) { return int64_t{width} * height; }
-
-}  // namespace
-
-int JpegRowOfBlocks(const JpegLayout& layout, int divisor) {
-  return DCTSIZE / divisor * layout.max_v_sampling;
+Size JpegDecoder::size() const {
+  return {static_cast<int>(impl_->lib().image_width), static_cast<int>(impl_->lib().image_height)};
 }
+int JpegDecoder::components() const { return impl_->lib().num_components; }
+Size JpegDecoder::scaled_size() const { return impl_->scaled_size(); }
+DamageList JpegDecoder::damages() const { return impl_->damages(); }
+bool JpegDecoder::truncated() const { return impl_->truncated(); }
+std::string_view JpegDecoder::failure() const { return impl_->failure(); }
 
-Region JpegWindow(const JpegLayout& layout, int divisor, Size size, const Region& needed) {
+Region JpegDecoder::Window(const Region& needed) const {
+  const Size size = scaled_size();
   const Region whole = {0, 0, size.width, size.height};
-  const int rows = JpegRowOfBlocks(layout, divisor);
-  const int columns = DCTSIZE / divisor * (layout.components == 1 ? 1 : layout.max_h_sampling);
-  if (rows < 1 || columns < 1) return whole;  // libjpeg has words for that
+  if (impl_->smooths()) return whole;
+  const int rows = impl_->row_of_blocks();
+  const int columns = impl_->columns();
   const int left = std::max(0, needed.left - kReach) / columns * columns;
   const int right = std::min(size.width, needed.right() + std::max(columns, kReach));
   // Beginning in the first rows would save next to nothing.
@@ -176,10 +336,6 @@ Region JpegWindow(const JpegLayout& layout, int divisor, Size size, const Region
   const bool worthwhile =
       10 * Area(window.width, window.height) < 9 * Area(size.width, size.height);
   return worthwhile ? window : whole;
-}
-
-std::string DecodeJpegPart(const JpegJob& job, uint8_t* pixels, uint8_t* spare) {
-  return ThreadDecoder().Decode(job, pixels, spare);
 }
 
 }  // namespace pixpool

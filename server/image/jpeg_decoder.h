@@ -1,39 +1,65 @@
-// libjpeg-turbo for one picture at a time: all of it, or a part, for which the inverse DCT, the
-// upsampling and the colour conversion of the rest are left out. Its entropy-coded data is decoded
-// and checked in any case.
+// libjpeg-turbo for one picture: all of it, or a part, for which the inverse DCT, the upsampling
+// and the colour conversion of the rest are left out. Its entropy-coded data is decoded and checked
+// in any case.
+//
+// A file is taken or refused as Pillow does. Pillow gives libjpeg the file in blocks of 64 KiB and
+// takes no notice of its warnings. Where libjpeg wants more than there is, the file is truncated;
+// once all rows are out, only what it finds wrong in the block at hand ends the picture.
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <string_view>
 
+#include "server/image/damage.h"
 #include "server/image/image.h"
-#include "server/image/jpeg_layout.h"
 
 namespace pixpool {
 
-struct JpegJob {
-  std::string_view bytes;  // with an end marker
-  int divisor = 1;         // of each side: 1, 2, 4 or 8
-  bool cmyk = false;       // 4 bytes a pixel as stored, in place of RGB
-  Size size;               // of the whole picture at that scale
-  Region part;             // what JpegWindow gave
-  int row_of_blocks = 8;   // what it decodes at a time, in rows
+// For one picture, as libjpeg keeps quantisation and Huffman tables for as long as a decompressor
+// lives: a file that lacks some would be decoded with those of the picture before it. Making one
+// takes about a microsecond. Not thread-safe.
+class JpegDecoder {
+ public:
+  // The bytes must outlive the decoder.
+  explicit JpegDecoder(std::string_view bytes);
+  ~JpegDecoder();
+  JpegDecoder(const JpegDecoder&) = delete;
+  JpegDecoder& operator=(const JpegDecoder&) = delete;
+
+  // ReadHeader, Start and Read are called in this order, once each. They give false where the file
+  // cannot be decoded; why is in failure() and truncated(). They throw std::bad_alloc.
+
+  // Reads up to the first scan.
+  bool ReadHeader();
+  Size size() const;
+  int components() const;
+
+  // Sets up the decoding at 1/1, 1/2, 1/4 or 1/8 of each side (rounded up) to RGB, or to CMYK as
+  // stored where there are four components, with the accurate inverse DCT and smooth upsampling,
+  // libjpeg's and Pillow's defaults. Decodes all scans where there are several.
+  bool Start(int divisor);
+  Size scaled_size() const;
+
+  // What is to be decoded, so that the pixels of `needed` are what they are in the whole picture:
+  // as libjpeg can begin at some rows and columns only, and at an edge of the part it smooths
+  // colours as at an edge of the picture. Everything, where little would be left out.
+  Region Window(const Region& needed) const;
+
+  // Decodes a window to `pixels` and checks the rest of the file. `spare` has room for one row of
+  // the window, at 4 bytes a pixel.
+  bool Read(const Region& window, uint8_t* pixels, uint8_t* spare);
+
+  // What was wrong and did not keep the picture from being read.
+  DamageList damages() const;
+  // Whether the bytes ended before the picture did.
+  bool truncated() const;
+  // libjpeg's words.
+  std::string_view failure() const;
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
 };
-
-// The rows that libjpeg decodes at a time, at the scale of `divisor`.
-int JpegRowOfBlocks(const JpegLayout& layout, int divisor);
-
-// What is to be decoded, so that the pixels of `needed` are what they are in the whole picture: as
-// libjpeg can begin at some rows and columns only, and at an edge of the part it smooths colours as
-// at an edge of the picture. Everything, where little would be left out.
-Region JpegWindow(const JpegLayout& layout, int divisor, Size size, const Region& needed);
-
-// Decodes with the accurate inverse DCT and smooth upsampling, libjpeg's and Pillow's defaults.
-// `pixels` has room for the part's, `spare` for one row of them. Strictly: a warning is a failure,
-// because libjpeg reports missing data as one and fills the rows with grey; but some cameras pad
-// the file before the end marker, which is let pass. Returns libjpeg's words for a failure; empty
-// where there is none. Throws std::bad_alloc.
-std::string DecodeJpegPart(const JpegJob& job, uint8_t* pixels, uint8_t* spare);
 
 }  // namespace pixpool

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "server/base/option.h"
 
@@ -46,6 +48,25 @@ struct ImageLimits {
       .max = 65'535,
   };
   Option<int, kMaxSide> max_side;
+};
+
+// What becomes of damaged files, where a request does not say.
+struct DamageOptions {
+  static constexpr std::string_view kChoices[] = {"accept", "refuse"};
+  static constexpr OptionSpec kDamaged = {
+      .group = kModelsGroup,
+      .place = 30,
+      .flag = "--damaged",
+      .value_name = "MODE",
+      .help =
+          "Image files that are damaged and can be read: features with a warning, or an error; for "
+          "requests that do not say.",
+      .kind = OptionKind::kChoice,
+      .initial = "accept",
+      .choices = kChoices,
+  };
+  Option<std::string, kDamaged> damaged;
+  bool refuse() const { return damaged.value() == "refuse"; }
 };
 
 }  // namespace pixpool

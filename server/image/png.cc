@@ -1,18 +1,27 @@
-// PNG through libpng. libpng reports errors with longjmp, so the functions that call setjmp keep
-// nothing with a destructor: everything lives in a PngReader, which their caller owns.
+// PNG through libpng, which gets a file of our own with the pixels of the one that is read: which
+// files are taken is decided by PngChunks, as Pillow does. libpng reports errors with longjmp, so
+// the functions that call setjmp keep nothing with a destructor: everything lives in a PngReader,
+// which their caller owns.
 #include <png.h>
 
+#include <algorithm>
+#include <array>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
+#include <utility>
 
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
 #include "server/image/exif.h"
+#include "server/image/png_chunks.h"
+#include "server/image/png_rows.h"
 
 namespace pixpool {
 namespace {
@@ -20,9 +29,8 @@ namespace {
 constexpr std::string_view kMagic("\x89PNG\r\n\x1a\n", 8);
 constexpr size_t kChunkOverhead = 12;  // length, type, checksum
 constexpr size_t kHeaderEnd = 8 + kChunkOverhead + 13;
-// Only the palette and tRNS are kept beside the pixels, so this is generous.
-constexpr png_alloc_size_t kMaxChunkMemory = 1 << 20;
-constexpr int kMaxCachedChunks = 16;
+constexpr size_t kBlock = 65536;                        // of PngChunks
+constexpr std::string_view kNoChecksum("\0\0\0\0", 4);  // libpng is told to look at none
 
 uint32_t Read32(std::string_view bytes, size_t at) {
   uint32_t value = 0;
@@ -46,23 +54,74 @@ int FindOrientation(std::string_view bytes) {
 
 // One decode. Not copyable, not movable: libpng holds its address.
 struct PngReader {
-  explicit PngReader(std::string_view bytes);
+  explicit PngReader(PngChunks* chunks);
   ~PngReader() { png_destroy_read_struct(&png, &info, nullptr); }
   PngReader(const PngReader&) = delete;
   PngReader& operator=(const PngReader&) = delete;
 
   png_structp png;
   png_infop info = nullptr;
-  const char* next;
-  size_t left;
+  // What libpng reads: a file of our own that has no more than the pixels and what they need, so
+  // that nothing but chunks decides what is taken.
+  PngChunks* chunks;
+  std::string head;
+  char block_header[8];
+  std::array<std::string_view, 3> pieces;  // what is still to be read, in turn
+
+  absl::Status status;  // why there are no more pieces
   char error[120] = "";
   bool out_of_memory = false;
   int channels = 0;  // of the rows that libpng gives: 3, or 4 if alpha is wanted and there
   int passes = 1;
+  int rows_read = 0;  // over all passes
+  bool all_rows = false;
 };
+
+void Append32(uint32_t value, std::string* out) {
+  for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
+}
+
+void AppendChunk(std::string_view type, std::string_view body, std::string* out) {
+  Append32(static_cast<uint32_t>(body.size()), out);
+  out->append(type).append(body).append(kNoChecksum);
+}
+
+// All that libpng sees before the pixels.
+std::string MakeHead(const PngStart& start, bool want_alpha) {
+  std::string head(kMagic);
+  std::string header;
+  Append32(static_cast<uint32_t>(start.frame.width), &header);
+  Append32(static_cast<uint32_t>(start.frame.height), &header);
+  header.push_back(static_cast<char>(start.bit_depth));
+  header.push_back(static_cast<char>(start.color_type));
+  header.append(2, '\0');
+  header.push_back(start.interlaced ? 1 : 0);
+  AppendChunk("IHDR", header, &head);
+  size_t transparent = start.transparency.size();
+  if (start.has_palette()) {
+    // Colours that the file does not name are black.
+    std::string palette(start.palette.substr(0, start.palette.size() / 3 * 3));
+    palette.resize(size_t{3} << start.bit_depth, '\0');
+    AppendChunk("PLTE", palette, &head);
+    transparent = std::min(transparent, size_t{1} << start.bit_depth);
+  }
+  if (want_alpha && transparent > 0) {
+    AppendChunk("tRNS", start.transparency.substr(0, transparent), &head);
+  }
+  return head;
+}
+
+// libpng goes on to the end of the compressed pixels when it has stored the last row, before it
+// gives that back.
+bool AllRowsAreOut(const PngReader& reader) {
+  return reader.passes == 1 ? png_get_current_row_number(reader.png) >=
+                                  png_get_image_height(reader.png, reader.info)
+                            : png_get_current_pass_number(reader.png) >= reader.passes;
+}
 
 void OnError(png_structp png, png_const_charp message) {
   auto* reader = static_cast<PngReader*>(png_get_error_ptr(png));
+  reader->all_rows = AllRowsAreOut(*reader);
   std::strncpy(reader->error, message, sizeof(reader->error) - 1);
   png_longjmp(png, 1);
 }
@@ -78,19 +137,43 @@ png_voidp OnAllocate(png_structp png, png_alloc_size_t size) {
 
 void OnFree(png_structp, png_voidp memory) { std::free(memory); }
 
-void OnRead(png_structp png, png_bytep out, size_t size) {
-  auto* reader = static_cast<PngReader*>(png_get_io_ptr(png));
-  if (size > reader->left) png_error(png, "it is truncated");
-  std::memcpy(out, reader->next, size);
-  reader->next += size;
-  reader->left -= size;
+// Puts a block of pixels into `pieces`, as a chunk.
+bool NextBlock(PngReader* reader) {
+  const absl::StatusOr<std::string_view> block = reader->chunks->NextBlock();
+  if (!block.ok()) {
+    reader->status = block.status();
+    return false;
+  }
+  const auto size = static_cast<uint32_t>(block->size());
+  for (int i = 0; i < 4; ++i) reader->block_header[i] = static_cast<char>(size >> (24 - 8 * i));
+  std::memcpy(reader->block_header + 4, "IDAT", 4);
+  reader->pieces = {std::string_view(reader->block_header, 8), *block, kNoChecksum};
+  return true;
 }
 
-PngReader::PngReader(std::string_view bytes)
+void OnRead(png_structp png, png_bytep out, size_t size) {
+  auto* reader = static_cast<PngReader*>(png_get_io_ptr(png));
+  while (size > 0) {
+    size_t piece = 0;
+    while (piece < reader->pieces.size() && reader->pieces[piece].empty()) ++piece;
+    if (piece == reader->pieces.size()) {
+      // What no row needs is not read, so that the chunks stay where the last row ended.
+      if (AllRowsAreOut(*reader) || !NextBlock(reader)) png_error(png, "no more data");
+      continue;
+    }
+    std::string_view& from = reader->pieces[piece];
+    const size_t step = std::min(size, from.size());
+    std::memcpy(out, from.data(), step);
+    from.remove_prefix(step);
+    out += step;
+    size -= step;
+  }
+}
+
+PngReader::PngReader(PngChunks* chunks)
     : png(png_create_read_struct_2(PNG_LIBPNG_VER_STRING, this, OnError, OnWarning, this,
                                    OnAllocate, OnFree)),
-      next(bytes.data()),
-      left(bytes.size()) {
+      chunks(chunks) {
   if (png != nullptr) info = png_create_info_struct(png);
   if (info == nullptr) {
     png_destroy_read_struct(&png, nullptr, nullptr);
@@ -99,23 +182,21 @@ PngReader::PngReader(std::string_view bytes)
   png_set_read_fn(png, this, OnRead);
 }
 
-// Reads up to the pixels and sets up the conversion to 8-bit RGB, or RGBA if `want_alpha` and there
-// is alpha.
-bool Start(PngReader* reader, png_uint_32 width, png_uint_32 height, bool want_alpha) {
+// Reads up to the pixels and sets up the conversion to 8-bit RGB, or RGBA if there is alpha that
+// the head tells of.
+bool Start(PngReader* reader, Size size, bool want_alpha) {
   png_structp png = reader->png;
   png_infop info = reader->info;
   if (setjmp(png_jmpbuf(png)) != 0) return false;
-  png_set_user_limits(png, width, height);
-  png_set_chunk_malloc_max(png, kMaxChunkMemory);
-  png_set_chunk_cache_max(png, kMaxCachedChunks);
-  // Text, profiles and the like are checked but not unpacked, so none of them can be a
-  // decompression bomb; gamma is not applied.
-  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
-  png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+  png_set_user_limits(png, static_cast<png_uint_32>(size.width),
+                      static_cast<png_uint_32>(size.height));
+  png_set_benign_errors(png, 1);
+  png_set_crc_action(png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
+  // As Pillow calls zlib: whatever window the stream says that it needs, and a block at a time.
+  // What is behind the last row of a block is checked, what is behind the block is not.
+  png_set_option(png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
+  png_set_compression_buffer_size(png, kBlock);
   png_read_info(png, info);
-  if (png_get_image_width(png, info) != width || png_get_image_height(png, info) != height) {
-    png_error(png, "its size is not the header's");
-  }
   png_set_expand(png);
   png_set_strip_16(png);
   png_set_gray_to_rgb(png);
@@ -131,70 +212,119 @@ bool Start(PngReader* reader, png_uint_32 width, png_uint_32 height, bool want_a
   return true;
 }
 
-// Reads all rows and the end of the file. With alpha, rows pass through `scratch`: one row, or for
-// an interlaced picture all of them, since each pass completes the rows of the one before.
-bool ReadPixels(PngReader* reader, Image* image, uint8_t* scratch,
-                const std::array<uint8_t, 3>* background) {
+// Whether the file has anything of a row in a pass.
+bool IsInPass(const PngReader& reader, int y, int pass, int width) {
+  return reader.passes == 1 ||
+         (PNG_ROW_IN_INTERLACE_PASS(y, pass) && PNG_PASS_COLS(width, pass) > 0);
+}
+
+// Reads all rows to `rows`, every `stride` bytes. With a background they pass through `scratch`:
+// one row, or for an interlaced picture all of them, since each pass completes the rows of the one
+// before.
+bool ReadRows(PngReader* reader, Size size, uint8_t* rows, size_t stride, uint8_t* scratch,
+              const std::array<uint8_t, 3>* background) {
   png_structp png = reader->png;
-  if (setjmp(png_jmpbuf(png)) != 0) return false;
-  const size_t scratch_stride = reader->passes == 1 ? 0 : static_cast<size_t>(image->width()) * 4;
+  const size_t scratch_stride = reader->passes == 1 ? 0 : static_cast<size_t>(size.width) * 4;
+  if (setjmp(png_jmpbuf(png)) != 0) {
+    if (reader->all_rows && scratch != nullptr) {
+      const auto last = static_cast<size_t>(size.height - 1);
+      CompositeRow(scratch + scratch_stride * last, size.width, *background, rows + stride * last);
+    }
+    return reader->all_rows;
+  }
   for (int pass = 0; pass < reader->passes; ++pass) {
-    for (int y = 0; y < image->height(); ++y) {
-      if (scratch == nullptr) {
-        png_read_row(png, image->row(y), nullptr);
-        continue;
-      }
-      uint8_t* row = scratch + scratch_stride * static_cast<size_t>(y);
-      png_read_row(png, row, nullptr);
-      if (pass + 1 == reader->passes) {
-        CompositeRow(row, image->width(), *background, image->row(y));
+    for (int y = 0; y < size.height; ++y) {
+      uint8_t* const row = rows + stride * static_cast<size_t>(y);
+      uint8_t* const read =
+          scratch == nullptr ? row : scratch + scratch_stride * static_cast<size_t>(y);
+      png_read_row(png, read, nullptr);
+      if (IsInPass(*reader, y, pass, size.width)) ++reader->rows_read;
+      if (scratch != nullptr && pass + 1 == reader->passes) {
+        CompositeRow(read, size.width, *background, row);
       }
     }
   }
-  png_read_end(png, nullptr);
   return true;
-}
-
-// Why the decoding ended.
-absl::Status Failure(const PngReader& reader) {
-  if (reader.out_of_memory) throw std::bad_alloc();
-  return Undecodable(ImageFormat::kPng, reader.error);
 }
 
 bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kMagic; }
 
 absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
-  if (bytes.size() < kHeaderEnd) return Undecodable(ImageFormat::kPng, "the header is cut off");
-  if (Read32(bytes, 8) != 13 || bytes.substr(12, 4) != "IHDR") {
-    return Undecodable(ImageFormat::kPng, "the header is missing");
+  PIXPOOL_ASSIGN_OR_RETURN(const Size size, PngChunks(bytes).ReadSize());
+  return ImageHeader{ImageFormat::kPng, size.width, size.height, FindOrientation(bytes)};
+}
+
+// The colour of pixels that the file has nothing of.
+std::array<uint8_t, 3> ColorOfNothing(const PngStart& start, const DecodeOptions& options,
+                                      bool has_alpha) {
+  std::array<uint8_t, 3> color = {0, 0, 0};
+  if (has_alpha && options.background.has_value()) return *options.background;
+  if (start.has_palette() && start.palette.size() >= color.size()) {
+    std::memcpy(color.data(), start.palette.data(), color.size());
   }
-  const uint32_t width = Read32(bytes, 16);
-  const uint32_t height = Read32(bytes, 20);
-  if (width == 0 || height == 0 || width > INT32_MAX || height > INT32_MAX) {
-    return Undecodable(ImageFormat::kPng, "its size is out of range");
+  return color;
+}
+
+// Why there are fewer rows than there should be, and whether that is taken. Where it is, goes on to
+// the end of the file.
+absl::StatusOr<DamageList> FewerRows(std::string_view bytes, const PngReader& reader) {
+  if (reader.out_of_memory) throw std::bad_alloc();
+  PngChunks chunks(bytes);
+  PIXPOOL_RETURN_IF_ERROR(chunks.ReadStart());
+  if (RowsBeforeEnd(&chunks) != reader.rows_read) {
+    if (!reader.status.ok()) return reader.status;
+    return Undecodable(ImageFormat::kPng, reader.error);
   }
-  return ImageHeader{ImageFormat::kPng, static_cast<int>(width), static_cast<int>(height),
-                     FindOrientation(bytes)};
+  PIXPOOL_RETURN_IF_ERROR(chunks.ReadEnd());
+  DamageList damages = chunks.damages();
+  damages.Add(DamageKind::kMissingData, Concat("there are ", reader.rows_read, " rows"));
+  return damages;
 }
 
 absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& header,
                                 const DecodeOptions& options) {
-  PngReader reader(bytes);
-  if (!Start(&reader, static_cast<png_uint_32>(header.width),
-             static_cast<png_uint_32>(header.height), options.background.has_value())) {
-    return Failure(reader);
+  PngChunks chunks(bytes);
+  PIXPOOL_RETURN_IF_ERROR(chunks.ReadStart());
+  const PngStart start = chunks.start();
+  if (start.size != Size{header.width, header.height}) {
+    return Undecodable(ImageFormat::kPng, "its size is not the header's");
   }
+  PngReader reader(&chunks);
+  const bool want_alpha = options.background.has_value();
+  reader.head = MakeHead(start, want_alpha);
+  reader.pieces = {reader.head};
+  const Region& frame = start.frame;
+  const Size size = {frame.width, frame.height};
+  if (!Start(&reader, size, want_alpha)) return FewerRows(bytes, reader).status();
   Image image(header.width, header.height);
   std::unique_ptr<uint8_t[]> scratch;
   if (reader.channels == 4) {
-    const size_t rows = reader.passes == 1 ? 1 : static_cast<size_t>(header.height);
-    scratch.reset(new uint8_t[rows * static_cast<size_t>(header.width) * 4]);
+    const size_t rows = reader.passes == 1 ? 1 : static_cast<size_t>(size.height);
+    scratch.reset(new uint8_t[rows * static_cast<size_t>(size.width) * 4]());
   }
-  const std::array<uint8_t, 3>* background =
-      options.background.has_value() ? &*options.background : nullptr;
-  if (!ReadPixels(&reader, &image, scratch.get(), background)) {
-    return Failure(reader);
+  // Of an interlaced picture that ends early there are pixels everywhere.
+  const auto fill = [&](int first_row) {
+    const auto color = ColorOfNothing(start, options, reader.channels == 4);
+    for (int y = first_row; y < image.height(); ++y) FillRow(image.width(), color, image.row(y));
+  };
+  if (reader.passes > 1 || size != start.size) fill(0);
+  uint8_t* const rows = image.row(frame.top) + size_t{3} * static_cast<size_t>(frame.left);
+  const std::array<uint8_t, 3>* background = want_alpha ? &*options.background : nullptr;
+  if (ReadRows(&reader, size, rows, image.stride(), scratch.get(), background)) {
+    PIXPOOL_RETURN_IF_ERROR(chunks.ReadEnd());
+    image.set_damages(chunks.damages());
+    return image;
   }
+  PIXPOOL_ASSIGN_OR_RETURN(DamageList damages, FewerRows(bytes, reader));
+  if (reader.passes == 1) {
+    if (size == start.size) fill(reader.rows_read);
+  } else if (scratch != nullptr) {
+    for (int y = 0; y < size.height; ++y) {
+      CompositeRow(scratch.get() + static_cast<size_t>(y) * static_cast<size_t>(size.width) * 4,
+                   size.width, *background, rows + image.stride() * static_cast<size_t>(y));
+    }
+  }
+  image.set_damages(std::move(damages));
   return image;
 }
 

@@ -1,4 +1,5 @@
-// WebP through libwebp. Of an animation the first frame is decoded, at its place on the canvas.
+// WebP through libwebp: its demuxer, which Pillow uses for still pictures too, decides what is
+// taken. Of an animation the first frame is decoded, at its place on the canvas.
 #include <webp/decode.h>
 #include <webp/demux.h>
 
@@ -8,6 +9,7 @@
 #include <new>
 
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
 #include "server/image/exif.h"
@@ -17,6 +19,8 @@ namespace {
 
 constexpr size_t kChunkHeader = 8;
 constexpr size_t kFileHeader = 12;
+constexpr int kExtendedHeader = 10;
+constexpr size_t kLeastHeader = 30;  // with the size of any kind of picture
 
 const uint8_t* Data(std::string_view bytes) {
   return reinterpret_cast<const uint8_t*>(bytes.data());
@@ -32,7 +36,8 @@ uint32_t Read32(std::string_view bytes, size_t at) {
 absl::StatusOr<std::string_view> WholeFile(std::string_view bytes) {
   const size_t size = Read32(bytes, 4);
   if (size > bytes.size() - kChunkHeader) {
-    return Undecodable(ImageFormat::kWebp, "it is truncated");
+    return Truncated(ImageFormat::kWebp, Concat("it should have ", kChunkHeader + size,
+                                                " bytes, and has ", bytes.size()));
   }
   return bytes.substr(0, kChunkHeader + size);
 }
@@ -50,16 +55,41 @@ int FindOrientation(std::string_view file) {
   return 1;
 }
 
-absl::StatusOr<WebPBitstreamFeatures> ReadFeatures(std::string_view file) {
-  WebPBitstreamFeatures features;
-  if (WebPGetFeatures(Data(file), file.size(), &features) != VP8_STATUS_OK || features.width <= 0 ||
-      features.height <= 0) {
+// The size of the canvas.
+absl::StatusOr<Size> ReadSize(std::string_view bytes) {
+  const std::string_view kind = bytes.substr(kFileHeader, 4);
+  const auto number = [bytes](size_t at, size_t size) {
+    uint32_t value = 0;
+    for (size_t i = size; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
+    return static_cast<int>(value);
+  };
+  constexpr int kSideBits = 0x3fff;
+  if (kind != "VP8 " && kind != "VP8L" && kind != "VP8X" && kind.size() == 4) {
+    return Undecodable(ImageFormat::kWebp, "it does not begin with a picture");
+  }
+  if (bytes.size() < kLeastHeader) {
+    return Truncated(ImageFormat::kWebp, "it ends within its header");
+  }
+  Size size;
+  if (kind == "VP8X") {
+    // Debian 12's libwebp (1.2.4) takes longer ones.
+    if (number(16, 4) != kExtendedHeader) {
+      return Undecodable(ImageFormat::kWebp, "its extended header has a wrong length");
+    }
+    size = {number(24, 3) + 1, number(27, 3) + 1};
+  } else if (kind == "VP8L" && bytes[20] == '\x2f') {
+    const int bits = number(21, 4);
+    size = {(bits & kSideBits) + 1, (bits >> 14 & kSideBits) + 1};
+  } else if (kind == "VP8 " && bytes.substr(23, 3) == "\x9d\x01\x2a") {
+    size = {number(26, 2) & kSideBits, number(28, 2) & kSideBits};
+  }
+  if (size.width == 0 || size.height == 0) {
     return Undecodable(ImageFormat::kWebp, "the header is damaged");
   }
-  return features;
+  return size;
 }
 
-// A still picture (a file, or a frame of an animation) and where it goes.
+// A still picture, the only one of a file or a frame of an animation, and where it goes.
 struct Frame {
   std::string_view data;
   int x = 0;
@@ -106,13 +136,18 @@ struct DeleteDemuxer {
   void operator()(WebPDemuxer* demuxer) const { WebPDemuxDelete(demuxer); }
 };
 
-// The first frame of an animation all of whose frames are there. Its data points into `file`.
-absl::StatusOr<Frame> FirstFrame(std::string_view file, const ImageHeader& header) {
+// The first frame of a file all of whose frames are there. Its data points into `file`.
+absl::StatusOr<Frame> FirstFrame(std::string_view file, Size canvas) {
   const WebPData data = {Data(file), file.size()};
   const std::unique_ptr<WebPDemuxer, DeleteDemuxer> demuxer(WebPDemux(&data));
   WebPIterator it;
   if (demuxer == nullptr || WebPDemuxGetFrame(demuxer.get(), 1, &it) == 0) {
-    return Undecodable(ImageFormat::kWebp, "its frames are damaged");
+    return Undecodable(ImageFormat::kWebp, "its chunks or frames are damaged");
+  }
+  if (static_cast<int>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH)) != canvas.width ||
+      static_cast<int>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT)) != canvas.height) {
+    WebPDemuxReleaseIterator(&it);
+    return Undecodable(ImageFormat::kWebp, "its size is not the header's");
   }
   Frame frame;
   frame.data = {reinterpret_cast<const char*>(it.fragment.bytes), it.fragment.size};
@@ -121,10 +156,13 @@ absl::StatusOr<Frame> FirstFrame(std::string_view file, const ImageHeader& heade
   frame.width = it.width;
   frame.height = it.height;
   WebPDemuxReleaseIterator(&it);
-  PIXPOOL_ASSIGN_OR_RETURN(const WebPBitstreamFeatures features, ReadFeatures(frame.data));
+  WebPBitstreamFeatures features;
+  if (WebPGetFeatures(Data(frame.data), frame.data.size(), &features) != VP8_STATUS_OK) {
+    return Undecodable(ImageFormat::kWebp, "its picture is damaged");
+  }
   frame.has_alpha = features.has_alpha != 0;
-  const bool inside = frame.x >= 0 && frame.y >= 0 && frame.x <= header.width - frame.width &&
-                      frame.y <= header.height - frame.height;
+  const bool inside = frame.x >= 0 && frame.y >= 0 && frame.x <= canvas.width - frame.width &&
+                      frame.y <= canvas.height - frame.height;
   if (!inside || features.width != frame.width || features.height != frame.height) {
     return Undecodable(ImageFormat::kWebp, "its first frame has a wrong size");
   }
@@ -138,8 +176,8 @@ bool IsWebp(std::string_view bytes) {
 
 absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
   // The size first: a picture over a limit is told so even if it is cut off as well.
-  PIXPOOL_ASSIGN_OR_RETURN(const WebPBitstreamFeatures features, ReadFeatures(bytes));
-  ImageHeader header{ImageFormat::kWebp, features.width, features.height, 1};
+  PIXPOOL_ASSIGN_OR_RETURN(const Size size, ReadSize(bytes));
+  ImageHeader header{ImageFormat::kWebp, size.width, size.height, 1};
   const absl::StatusOr<std::string_view> file = WholeFile(bytes);
   if (file.ok()) header.orientation = FindOrientation(*file);
   return header;
@@ -148,14 +186,9 @@ absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
 absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& header,
                                  const DecodeOptions& options) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string_view file, WholeFile(bytes));
-  PIXPOOL_ASSIGN_OR_RETURN(const WebPBitstreamFeatures features, ReadFeatures(file));
-  if (features.width != header.width || features.height != header.height) {
-    return Undecodable(ImageFormat::kWebp, "its size is not the header's");
-  }
-  Frame frame{file, 0, 0, header.width, header.height, features.has_alpha != 0};
+  PIXPOOL_ASSIGN_OR_RETURN(const Frame frame, FirstFrame(file, {header.width, header.height}));
   Image image(header.width, header.height);
-  if (features.has_animation != 0) {
-    PIXPOOL_ASSIGN_OR_RETURN(frame, FirstFrame(file, header));
+  if (frame.width != header.width || frame.height != header.height) {
     constexpr std::array<uint8_t, 3> kBlack = {0, 0, 0};
     for (int y = 0; y < header.height; ++y) {
       FillRow(header.width, options.background.value_or(kBlack), image.row(y));

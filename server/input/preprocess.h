@@ -26,6 +26,7 @@ struct InputOptions {
   std::optional<std::array<uint8_t, 3>> background;
   std::vector<double> scales;  // empty: one pass at scale 1
   bool flip = false;
+  std::optional<bool> refuse_damaged;  // absent: as the server does
 
   bool operator==(const InputOptions&) const = default;
 };

@@ -123,6 +123,18 @@ void SetTimes(const ExtractResult& result, inference::ModelInferResponse* out) {
   }
 }
 
+// What is damaged in the pictures' files.
+void SetWarnings(const ExtractResult& result, inference::ModelInferResponse* out) {
+  std::vector<std::string> warnings;
+  for (size_t i = 0; i < result.images.size(); ++i) {
+    for (const std::string& warning : result.images[i].warnings) {
+      warnings.push_back(Concat("images[", i, "]: ", warning));
+    }
+  }
+  if (warnings.empty()) return;
+  (*out->mutable_parameters())["warnings"].set_string_param(absl::StrJoin(warnings, "; "));
+}
+
 // The error of one image as that of the request: clients of this protocol show the message alone.
 absl::Status ImageError(size_t index, const absl::Status& status) {
   const auto details = GetErrorDetails(status);
@@ -156,6 +168,7 @@ absl::Status InferResponseFromResult(const inference::ModelInferRequest& request
   out->set_model_version(info.version);
   out->set_id(request.id());
   SetTimes(result, out);
+  SetWarnings(result, out);
   return absl::OkStatus();
 }
 

@@ -121,6 +121,8 @@ struct Metrics::Handles {
   Family<Counter>* format_family;
   std::map<std::string, Counter*, std::less<>> formats;  // constant once serving has begun
   Counter* formats_other;
+  Family<Counter>* damaged_family;
+  std::map<std::pair<std::string, std::string>, Counter*> damaged;  // likewise, by format and kind
   std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
   std::array<Counter*, kStageCount> wasted{};
   std::array<Histogram*, kStageCount> stage_seconds;
@@ -198,6 +200,9 @@ struct Metrics::Handles {
 
     format_family = &CounterFamily("pixpool_images_received_total", "Images by file format.");
     formats_other = &format_family->Add({{"format", kOther}});
+
+    damaged_family = &CounterFamily("pixpool_images_damaged_total",
+                                    "Images read in spite of damage to their file, by its kind.");
 
     auto& dropped = CounterFamily(
         "pixpool_cancellations_total",
@@ -296,6 +301,11 @@ void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
   handles_->image_pixels->Observe(pixels);
 }
 
+void Metrics::ImageDamaged(std::string_view format, std::string_view kind) {
+  const auto found = handles_->damaged.find({std::string(format), std::string(kind)});
+  if (found != handles_->damaged.end()) found->second->Increment();
+}
+
 void Metrics::HeadRun(std::string_view kind) {
   const auto found = handles_->heads.find(kind);
   (found != handles_->heads.end() ? found->second : handles_->heads_other)->Increment();
@@ -305,6 +315,16 @@ void Metrics::DeclareFormats(const std::vector<std::string_view>& formats) {
   for (const std::string_view format : formats) {
     const std::string name(format);
     handles_->formats[name] = &handles_->format_family->Add({{"format", name}});
+  }
+}
+
+void Metrics::DeclareDamages(const std::vector<std::string_view>& formats,
+                             const std::vector<std::string_view>& kinds) {
+  for (const std::string_view format : formats) {
+    for (const std::string_view kind : kinds) {
+      const std::string f(format), k(kind);
+      handles_->damaged[{f, k}] = &handles_->damaged_family->Add({{"format", f}, {"kind", k}});
+    }
   }
 }
 

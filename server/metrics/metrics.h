@@ -168,9 +168,14 @@ class Metrics {
   // Formats and kinds of heads that are not declared count as "other".
   void ImageSeen(std::string_view format, double bytes, double pixels);
   void HeadRun(std::string_view kind);
+  // A picture that was read in spite of damage. Counts only for declared formats and kinds.
+  void ImageDamaged(std::string_view format, std::string_view kind);
 
   // Declares the formats that ImageSeen may see. Call before serving.
   void DeclareFormats(const std::vector<std::string_view>& formats);
+  // Declares the formats and kinds that ImageDamaged may see. Call before serving.
+  void DeclareDamages(const std::vector<std::string_view>& formats,
+                      const std::vector<std::string_view>& kinds);
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);
   void SetBuildInfo(std::string_view version, std::string_view grpc, std::string_view torch);

@@ -25,7 +25,8 @@ absl::StatusOr<Image> DecodePicture(const ImageWork& image) {
   const Size full = state.features.picture;
   const ImageHeader& header = state.header;
   const DecodeOptions whole = {.apply_exif = work.plan.apply_exif,
-                               .background = work.plan.background};
+                               .background = work.plan.background,
+                               .refuse_damaged = work.refuse_damaged};
   DecodeOptions options = whole;
   const Size floor = DecodeFloor(work.plan, full);
   options.min_width = floor.width;

@@ -106,6 +106,7 @@ struct PipelineOptions {
   ImageLimits image;
   InputLimits input;
   MemoryLimit memory;
+  DamageOptions damage;
 
   static constexpr OptionSpec kMaxImagesPerRequest = {
       .group = kLimitsGroup,

@@ -59,9 +59,7 @@ class Pipeline::Impl {
         draw_pool_("draw", options_.decode_threads),
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
         pooler_(options_, &admission_, &queue_, &times_, metrics_, clock_) {
-    std::vector<std::string_view> formats = FormatNames();
-    formats.push_back(kRawFormat);
-    metrics_->DeclareFormats(formats);
+    DeclarePictures(metrics_);
     for (int i = 0; i < options_.decode_threads; ++i) {
       decode_pool_->Schedule([this] { queue_.Serve(); });
     }
@@ -281,6 +279,7 @@ class Pipeline::Impl {
     PIXPOOL_ASSIGN_OR_RETURN(Image picture, DecodePicture(image));
     const TimePoint decoded = clock_->Now();
     RecordStage(image, Stage::kDecode, decoded - start);
+    NoteDamages(image, picture.damages(), metrics_);
     *passes = MakePasses(image, std::move(picture));
     const TimePoint prepared = clock_->Now();
     RecordStage(image, Stage::kPreprocess, prepared - decoded);

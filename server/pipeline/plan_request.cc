@@ -151,6 +151,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     PIXPOOL_RETURN_IF_ERROR(CheckPassBytes(model, {largest.width, largest.height}, heads,
                                            most_pass_bytes, "input_options.input_height_px"));
   }
+  work->refuse_damaged = request.input.refuse_damaged.value_or(options.damage.refuse());
   work->draws = std::any_of(heads.begin(), heads.end(), Draws);
   work->keeps_pictures = std::any_of(heads.begin(), heads.end(), DrawsOnPicture);
 

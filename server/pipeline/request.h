@@ -64,10 +64,11 @@ struct PoolResult {
 using StageDurations = std::array<TimeDuration, kStageCount>;
 
 struct ImageFeatures {
-  absl::Status status;              // not OK: the rest is empty
-  std::vector<HeadOutput> outputs;  // in the order of the heads
-  Size picture;                     // as decoded
-  Size input;                       // of the network; of several passes the largest
+  absl::Status status;                // not OK: the rest is empty
+  std::vector<HeadOutput> outputs;    // in the order of the heads
+  std::vector<std::string> warnings;  // about the picture: what is damaged in its file
+  Size picture;                       // as decoded
+  Size input;                         // of the network; of several passes the largest
   StageDurations times{};
 };
 

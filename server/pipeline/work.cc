@@ -29,6 +29,13 @@ absl::Status RequestStatus(const ExtractResult& result) {
                                                           : absl::OkStatus();
 }
 
+void DeclarePictures(Metrics* metrics) {
+  std::vector<std::string_view> formats = FormatNames();
+  metrics->DeclareDamages(formats, DamageKindNames());
+  formats.push_back(kRawFormat);
+  metrics->DeclareFormats(formats);
+}
+
 void CountPictures(const RequestWork& work, Metrics* metrics) {
   for (const ImageState& image : work.images) {
     const ImageHeader& header = image.header;
@@ -38,6 +45,15 @@ void CountPictures(const RequestWork& work, Metrics* metrics) {
         source.is_raw ? kRawFormat : FormatName(header.format),
         static_cast<double>(source.is_raw ? source.raw.size() : source.encoded.size()),
         static_cast<double>(header.width) * header.height);
+  }
+}
+
+void NoteDamages(const ImageWork& image, const DamageList& damages, Metrics* metrics) {
+  ImageState& state = image.state();
+  const ImageFormat format = state.header.format;
+  for (const Damage& damage : damages) {
+    state.features.warnings.push_back(DamageWarning(format, damage));
+    metrics->ImageDamaged(FormatName(format), DamageKindName(damage.kind));
   }
 }
 

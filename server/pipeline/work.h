@@ -41,6 +41,7 @@ struct RequestWork {
   std::vector<InputPass> passes;   // over each image; at least one
   bool draws = false;              // whether a head has something to draw
   bool keeps_pictures = false;     // whether it draws on the picture
+  bool refuse_damaged = false;     // whether a damaged picture is an error
   std::vector<ImageState> images;  // in the order of the request; keeps its size
   ExtractResult result;            // its images are filled in at the end
   TimePoint admitted;
@@ -110,8 +111,15 @@ absl::Status RequestStatus(const ExtractResult& result);
 // What is counted as the format of pixels, next to those of files.
 inline constexpr std::string_view kRawFormat = "raw";
 
+// Declares what CountPictures and NoteDamages count. Before serving.
+void DeclarePictures(Metrics* metrics);
+
 // Counts the pictures of a request whose headers could be read, by format and size.
 void CountPictures(const RequestWork& work, Metrics* metrics);
+
+// Notes what was wrong with a picture's file, for the result and in the metrics. Thread of the
+// decoding.
+void NoteDamages(const ImageWork& image, const DamageList& damages, Metrics* metrics);
 
 // Gives a finished image an error in place of its features.
 void FailImageUnlessOk(const ImageWork& image, const absl::Status& status);

@@ -97,7 +97,13 @@ absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& optio
   if (!v1::DecodeMode_IsValid(options.decode())) {
     return Invalid("decode", Concat("decode has the unknown value ", options.decode()));
   }
+  if (!v1::DamagedMode_IsValid(options.damaged())) {
+    return Invalid("damaged", Concat("damaged has the unknown value ", options.damaged()));
+  }
   InputOptions out;
+  if (options.damaged() != v1::DAMAGED_MODE_UNSPECIFIED) {
+    out.refuse_damaged = options.damaged() == v1::DAMAGED_MODE_REFUSE;
+  }
   PIXPOOL_ASSIGN_OR_RETURN(out.resize, ResizeFromProto(options.resize()));
   PIXPOOL_ASSIGN_OR_RETURN(out.crop, CropFromProto(options.crop()));
   if (options.has_input_height_px()) out.height = options.input_height_px();
@@ -194,6 +200,7 @@ void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::
   features->set_input_height_px(image.input.height);
   features->set_input_width_px(image.input.width);
   StageTimesToProto(image.times, features->mutable_stage_times());
+  for (std::string& warning : image.warnings) features->add_warnings(std::move(warning));
 }
 
 void ExtractResultToProto(const v1::ExtractFeaturesRequest& request, ExtractResult&& result,

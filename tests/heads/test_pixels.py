@@ -81,7 +81,7 @@ def pictures(tmp_path_factory) -> list[Picture]:
     run_script("make_images.py", folder)
     out = []
     for line in (folder / "index.tsv").read_text().splitlines():
-        name, file, why, expected, width, height, color, exif = line.split("\t")
+        name, file, why, expected, width, height, color, exif, _ = line.split("\t")
         wanted = None
         if why == "-":
             wanted = np.fromfile(folder / expected, np.uint8).reshape(int(height), int(width), 3)

@@ -136,6 +136,43 @@ TEST_F(PipelineTest, ImagesAreCountedByFormatFromTheStart) {
   EXPECT_THAT(metrics_.Scrape(), HasSubstr("pixpool_images_received_total{format=\"raw\"} 1\n"));
 }
 
+// A PNG of one grey pixel, which lacks its last chunk.
+std::string DamagedPicture() {
+  const char bytes[] =
+      "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\0\0\0\0\x3a\x7e\x9b\x55"
+      "\0\0\0\rIDAT\x78\x01\x01\2\0\xfd\xff\0\x80\0\x82\0\x81";
+  return std::string(bytes, sizeof(bytes) - 1);
+}
+
+TEST_F(PipelineTest, DamagedPicturesAreReadWithAWarningOrRefused) {
+  const std::string picture = DamagedPicture();
+  for (const char* mode : {"accept", "refuse"}) {
+    for (const std::optional<bool> asked :
+         {std::optional<bool>(), std::optional(false), std::optional(true)}) {
+      PipelineOptions options;
+      options.damage.damaged = std::string(mode);
+      Make(options);
+      Call call;
+      call.request.images.push_back({.encoded = picture});
+      call.request.input.resize = ResizeMode::kExact;
+      call.request.input.refuse_damaged = asked;
+      call.request.heads.push_back({.kind = "global_avg"});
+      const ImageFeatures& got = Run(&call).images.at(0);
+      if (asked.value_or(options.damage.refuse())) {
+        EXPECT_EQ(ReasonOf(got.status), ErrorReason::kImageUndecodable) << got.status;
+        EXPECT_THAT(std::string(got.status.message()), HasSubstr("--damaged"));
+      } else {
+        ASSERT_TRUE(got.status.ok()) << got.status;
+        EXPECT_THAT(got.warnings, testing::ElementsAre(HasSubstr("end marker is missing")));
+      }
+    }
+  }
+  EXPECT_THAT(metrics_.Scrape(),
+              HasSubstr("pixpool_images_damaged_total{format=\"png\",kind=\"no_end\"} 3\n"));
+  EXPECT_THAT(metrics_.Scrape(),
+              HasSubstr("pixpool_images_damaged_total{format=\"jpeg\",kind=\"data\"} 0\n"));
+}
+
 // The number of threads that a pass gets hangs on it.
 TEST_F(PipelineTest, ALonePictureCountsOnce) {
   Make({.decode_threads = 2}, 2);

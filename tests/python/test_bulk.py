@@ -470,6 +470,8 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
                 "1,0.5",
                 "--decode",
                 "scaled",
+                "--damaged",
+                "refuse",
             ]
         )
         == 1
@@ -480,6 +482,7 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
     assert request.heads[0].gem.p == 2 and request.input_options.input_width_px == 96
     assert list(request.input_options.scales) == [1, 0.5]
     assert request.input_options.decode == pb.DECODE_MODE_SCALED
+    assert request.input_options.damaged == pb.DAMAGED_MODE_REFUSE
     assert request.priority == pb.PRIORITY_BULK
     assert main([*arguments, "--head", "nope"]) == 2
     assert 'no kind "nope"' in capsys.readouterr().err

@@ -462,7 +462,12 @@ def test_metadata_model_and_options_reach_the_server(connect):
 
     client, script = connect(metadata=(("authorization", "Bearer x"),))
     options = InputOptions(
-        resize="exact", crop="none", input_size=(32, 48), background=(1, 2, 3), scales=(1, 0.5)
+        resize="exact",
+        crop="none",
+        input_size=(32, 48),
+        background=(1, 2, 3),
+        scales=(1, 0.5),
+        damaged="refuse",
     )
     client.extract(images(2), model="m", model_version="7", input_options=options)
     assert script.metadata[0]["authorization"] == "Bearer x"
@@ -472,6 +477,7 @@ def test_metadata_model_and_options_reach_the_server(connect):
     assert (sent.input_height_px, sent.input_width_px, list(sent.scales)) == (32, 48, [1, 0.5])
     assert (sent.background.red, sent.background.green, sent.background.blue) == (1, 2, 3)
     assert not sent.HasField("apply_exif") and not sent.flip
+    assert sent.damaged == pb.DAMAGED_MODE_REFUSE
 
 
 def test_metadata_of_a_function_is_that_of_the_thread_that_calls(connect):

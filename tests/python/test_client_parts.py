@@ -16,6 +16,7 @@ from pixpool import ImageError, PixpoolError, RetryPolicy, channel_options
 from pixpool._adaptive import AdaptiveLimit
 from pixpool._call import Readiness
 from pixpool._channel import service_config
+from pixpool._decode import features_from_proto
 from pixpool._errors import FieldViolation
 from pixpool._retry import RetrySchedule
 from pixpool._values import decode_values
@@ -205,3 +206,10 @@ def test_without_the_generated_code_only_the_client_is_missing(tmp_path):
     )
     assert run.stdout.strip() == "0.1.0"
     assert "python client/python/generate_api.py" in run.stderr and "ImportError" in run.stderr
+
+
+def test_damage_of_a_picture_is_in_its_result():
+    features = pb.Features(warnings=["the PNG file is damaged"])
+    got = features_from_proto(features, pb.ModelReference(), "a", 0)
+    assert got.warnings == ("the PNG file is damaged",)
+    assert features_from_proto(pb.Features(), pb.ModelReference(), "a", 0).warnings == ()

@@ -38,6 +38,18 @@ def find_segment(data, markers):
     return at
 
 
+def without(data, marker):
+    """A JPEG without the segments of this marker that lie before its first scan."""
+    at = 2
+    while data[at + 1] != 0xDA:
+        size = 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
+        if data[at + 1] == marker:
+            data = data[:at] + data[at + size :]
+        else:
+            at += size
+    return data
+
+
 def patched(data, at, value):
     out = bytearray(data)
     out[at] = value

@@ -5,8 +5,9 @@ usage: make_images.py OUT_DIR
 
 OUT_DIR gets the pictures, the expected pixels as raw RGB files, and index.tsv with one picture a
 line: name, file, reason ("-" if it decodes, else the error's reason), expected file, width, height,
-background ("-" or "r,g,b"), whether EXIF is applied (1 or 0). The name begins with the format's;
-"sample_<format>" is one picture of it, for tests of every format.
+background ("-" or "r,g,b"), whether EXIF is applied (1 or 0), what is damaged ("-" or the names of
+kinds, with commas). The name begins with the format's; "sample_<format>" is one picture of it, for
+tests of every format.
 """
 
 import dataclasses
@@ -42,6 +43,7 @@ from image_bytes import (
     u24,
     webp_extended,
     webp_with_exif,
+    without,
 )
 
 UNDECODABLE = "IMAGE_UNDECODABLE"
@@ -64,7 +66,7 @@ class Output:
         self.names.add(name)
         (self.folder / name).write_bytes(data)
 
-    def ok(self, name, data, expected=None, background=None, exif=True):
+    def ok(self, name, data, expected=None, background=None, exif=True, damages="-"):
         """A picture that decodes, to what Pillow says unless `expected` is given."""
         self._write(name, data)
         if expected is None:
@@ -74,12 +76,18 @@ class Output:
         assert channels == 3, name
         self._write(name + ".rgb", expected.tobytes())
         color = ",".join(map(str, background)) if background else "-"
-        self.lines.append([name, name, "-", name + ".rgb", width, height, color, int(exif)])
+        self.lines.append(
+            [name, name, "-", name + ".rgb", width, height, color, int(exif), damages]
+        )
+
+    def damaged(self, name, data, damages, expected=None):
+        """A picture that decodes in spite of its damage."""
+        self.ok(name, data, expected, damages=damages)
 
     def bad(self, name, data, reason):
         """A picture that is refused."""
         self._write(name, data)
-        self.lines.append([name, name, reason, "-", 0, 0, "-", 1])
+        self.lines.append([name, name, reason, "-", 0, 0, "-", 1, "-"])
 
     def sample(self, kind, name):
         """The picture that stands for its format."""
@@ -190,8 +198,8 @@ def jpegs(out):
     for name, data in (("baseline", baseline), ("progressive", progressive)):
         expected = pillow(data)
         assert data[-2:] == b"\xff\xd9"
-        out.ok(f"jpeg_no_eoi_{name}.jpg", data[:-2], expected=expected)
-        out.ok(f"jpeg_half_eoi_{name}.jpg", data[:-1], expected=expected)
+        out.damaged(f"jpeg_no_eoi_{name}.jpg", data[:-2], "no_end", expected)
+        out.damaged(f"jpeg_half_eoi_{name}.jpg", data[:-1], "no_end", expected)
         out.ok(
             f"jpeg_trailing_{name}.jpg",
             data + b"PK\3\4" + baseline[:500] + bytes(9000),
@@ -204,20 +212,28 @@ def jpegs(out):
         out.ok(
             f"jpeg_padded_more_{name}.jpg", data[:-2] + bytes(40) + b"\xff\xd9", expected=expected
         )
-        out.bad(f"jpeg_much_padding_{name}.jpg", data[:-2] + bytes(200) + b"\xff\xd9", UNDECODABLE)
+        padded = data[:-2] + bytes(200) + b"\xff\xd9"
+        out.damaged(f"jpeg_much_padding_{name}.jpg", padded, "extra_bytes")
         # The end of a download that was preallocated with zeros.
         out.bad(
             f"jpeg_zeroed_end_{name}.jpg",
             data[: len(data) * 2 // 3] + bytes(len(data) // 3),
             UNDECODABLE,
         )
-        middle = len(data) // 2
-        out.bad(f"jpeg_cut_then_eoi_{name}.jpg", data[:middle] + b"\xff\xd9", UNDECODABLE)
+
+    # libjpeg-turbo smooths what lacks scans, and did so with another rounding before 3.0.1, but for
+    # pictures in full colour resolution.
+    for name in ("baseline", "progressive"):
+        options = {"subsampling": "4:4:4", "progressive": name == "progressive"}
+        data = save(photo, "JPEG", quality=88, **options)
+        cut = data[: len(data) * 3 // 4] + b"\xff\xd9"
+        out.damaged(f"jpeg_cut_then_eoi_{name}.jpg", cut, "missing_data")
 
     # Missing data must show even where a harmless warning follows the telling one.
     second = progressive.index(b"\xff\xda", find_segment(progressive, (0xDA,)) + 2)
     damaged = progressive[: second - 60] + progressive[second:-2] + bytes(40) + b"\xff\xd9"
     out.bad("jpeg_gap_and_padding.jpg", damaged, UNDECODABLE)
+    odd_jpegs(out, photo, baseline)
 
     sof = find_segment(baseline, SOF)
     out.bad("jpeg_12_bit.jpg", patched(baseline, sof + 4, 12), UNSUPPORTED)
@@ -237,11 +253,20 @@ def jpegs(out):
     out.bad(
         "jpeg_no_scan.jpg", baseline[: find_segment(baseline, (0xDA,))] + b"\xff\xd9", UNDECODABLE
     )
-    out.bad(
-        "jpeg_tables_missing.jpg",
-        baseline[: find_segment(baseline, (0xC4,))] + baseline[find_segment(baseline, (0xDA,)) :],
-        UNDECODABLE,
-    )
+    # Webcams leave out the Huffman tables: those of the standard are meant. Of the quantisation
+    # tables there are none to fall back on.
+    out.ok("jpeg_without_tables_huffman.jpg", without(baseline, 0xC4), expected=pillow(baseline))
+    for name, data in (
+        ("quantisation.jpg", without(baseline, 0xDB)),
+        ("any.jpg", without(without(baseline, 0xDB), 0xC4)),
+        ("progressive.jpg", without(progressive, 0xDB)),
+        ("progressive_huffman.jpg", without(progressive, 0xC4)),
+    ):
+        out.bad("jpeg_without_tables_" + name, data, UNDECODABLE)
+    # Tables that would show in another picture.
+    coarse = save(photo, "JPEG", quality=3, optimize=True)
+    out.ok("jpeg_coarse_tables.jpg", coarse)
+    out.bad("jpeg_coarse_tables_cut.jpg", coarse[: len(coarse) * 2 // 3], UNDECODABLE)
     out.bad(
         "jpeg_claims_65500.jpg",
         baseline[: sof + 5] + b"\xff\xdc\xff\xdc" + baseline[sof + 9 :],
@@ -254,6 +279,33 @@ def jpegs(out):
         progressive[:-2] + progressive[scan:-2] * 200 + b"\xff\xd9",
         UNDECODABLE,
     )
+
+
+def odd_jpegs(out, photo, baseline):
+    """What cameras, phones and tools write and every viewer shows."""
+    frame = find_segment(baseline, SOF)
+    scan = find_segment(baseline, (0xDA,))
+    tail = scan + 5 + 2 * baseline[scan + 4]
+    zeros = baseline[:tail] + bytes(3) + baseline[tail + 3 :]
+    out.damaged("jpeg_scan_header_zeros.jpg", zeros, "header")
+    jfif = baseline.index(b"JFIF\0") + 5
+    version = baseline[:jfif] + bytes(2) + baseline[jfif + 2 :]
+    out.damaged("jpeg_jfif_version_0.jpg", version, "header")
+    adobe = segment(0xEE, b"Adobe\0d\0\0\0\0\7")
+    unknown = baseline[:2] + adobe + baseline[20:]  # in the place of JFIF's
+    out.damaged("jpeg_adobe_transform_7.jpg", unknown, "header")
+    junk = baseline[:frame] + bytes(24) + baseline[frame:]
+    out.damaged("jpeg_junk_between_segments.jpg", junk, "extra_bytes")
+    restarts = save(photo, "JPEG", quality=88, restart_marker_rows=1)
+    first = restarts.index(b"\xff\xd1")
+    for count in (1, 9):
+        stray = restarts[:first] + bytes(count) + restarts[first:]
+        # libjpeg takes the first few into its bit buffer and sees nothing.
+        out.damaged(f"jpeg_{count}_before_restart.jpg", stray, "extra_bytes" if count > 1 else "-")
+    lost = restarts[:first] + restarts[first + 2 :]
+    out.damaged("jpeg_restart_lost.jpg", lost, "extra_bytes,data,missing_data")
+    # Tables by themselves in front, as in a stream of pictures that share them.
+    out.ok("jpeg_tables_first.jpg", baseline[:frame] + b"\xff\xd9\xff\xd8" + baseline[frame:])
 
 
 # --- PNG --------------------------------------------------------------------------------------
@@ -350,19 +402,45 @@ def pngs(out):
     out.bad("png_bad_crc_idat.png", patched(whole, idat + 300, whole[idat + 300] ^ 1), UNDECODABLE)
     out.bad("png_bad_crc_text.png", noted.replace(b"xxxx", b"yyyy", 1), UNDECODABLE)
     out.bad("png_bad_crc_header.png", patched(whole, 29, whole[29] ^ 1), UNDECODABLE)
-    out.bad("png_no_iend.png", whole[:-12], UNDECODABLE)
+    out.damaged("png_no_iend.png", whole[:-12], "no_end")
+    out.damaged("png_half_iend.png", whole[:-7], "no_end")
+    out.damaged("png_no_checksum.png", whole[:-18], "no_end")
+    out.damaged("png_bad_crc_iend.png", patched(whole, len(whole) - 1, 0), "checksum")
+    late = chunk(b"tEXt", b"note\0late")
+    out.ok("png_late_text.png", whole[:-12] + late + whole[-12:])
+    out.damaged(
+        "png_bad_crc_late_text.png", whole[:-12] + late[:-1] + b"\0" + whole[-12:], "checksum"
+    )
+    out.bad("png_cut_late_text.png", whole[:-12] + late[:-7], UNDECODABLE)
     out.bad("png_no_idat.png", head + chunk(b"IEND", b""), UNDECODABLE)
-    out.bad("png_two_headers.png", head + whole[8:33] + whole[idat - 4 :], UNDECODABLE)
+    out.ok("png_two_headers.png", head + whole[8:33] + whole[idat - 4 :])
     out.bad("png_idat_after_iend.png", head + chunk(b"IEND", b"") + whole[idat - 4 :], UNDECODABLE)
     rows = png_rows(np.asarray(photo), 8)
-    short = chunk(b"IDAT", zlib.compress(rows[: len(rows) // 2]))
-    out.bad("png_missing_rows.png", head + short + chunk(b"IEND", b""), UNDECODABLE)
+    for name, size in (("rows", len(rows) // 50 * 31), ("bytes", len(rows) // 50 * 31 + 5)):
+        short = head + chunk(b"IDAT", zlib.compress(rows[:size])) + chunk(b"IEND", b"")
+        if name == "rows":
+            out.damaged("png_missing_rows.png", short, "missing_data")
+        else:
+            out.bad("png_missing_bytes.png", short, UNDECODABLE)
     out.bad(
         "png_bad_filter.png",
         head + chunk(b"IDAT", zlib.compress(b"\x09" + rows[1:])) + chunk(b"IEND", b""),
         UNDECODABLE,
     )
-    out.bad("png_no_palette.png", png(np.zeros((4, 4, 1)), 8, PALETTE), UNDECODABLE)
+    index = np.arange(64).reshape(8, 8, 1)
+    out.damaged("png_no_palette.png", png(index, 8, PALETTE), "header")
+    for size in (3, 50, 192, 770):
+        palette = chunk(b"PLTE", bytes((7 * i + 3) % 256 for i in range(size)))
+        out.ok(f"png_palette_of_{size}_bytes.png", png(index, 8, PALETTE, extra=palette))
+    palette = chunk(b"PLTE", bytes(771))
+    out.bad("png_palette_of_257.png", png(index, 8, PALETTE, extra=palette), UNDECODABLE)
+    for interlaced in (False, True):
+        few = png(index, 8, PALETTE, interlaced, extra=chunk(b"PLTE", bytes(range(90, 240))))
+        at = few.index(b"IDAT")
+        rows = zlib.decompress(few[at + 4 : -16])
+        rows = rows[: 9 * 4 if not interlaced else 2 + 2 + 3 + 3]  # whole rows
+        few = few[: at - 4] + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        out.damaged(f"png_palette_missing_rows_{int(interlaced)}.png", few, "missing_data")
     out.bad("png_bad_depth.png", png(np.zeros((4, 4, 3)), 4, RGB), UNDECODABLE)
     header = struct.pack(">IIBBBBB", 60000, 60000, 1, GREY, 0, 0, 0)
     rows = zlib.compress(bytes(1 << 20), 9)
@@ -430,6 +508,9 @@ def webps(out):
         still[:4] + struct.pack("<I", len(still)) + still[8:],
         UNDECODABLE,
     )
+    longer = webp_extended(0, 47, 31, still[12:])
+    longer = longer[:16] + struct.pack("<I", 12) + longer[20:30] + bytes(2) + longer[30:]
+    out.bad("webp_long_header.webp", riff(longer[12:]), UNDECODABLE)
     out.bad("webp_no_picture.webp", riff(b""), UNDECODABLE)
     out.bad("webp_unknown_chunk.webp", riff(riff_chunk(b"ABCD", bytes(40))), UNDECODABLE)
     out.bad("webp_claims_canvas.webp", webp_extended(0x02, 60000, 60000, b""), LIMIT)

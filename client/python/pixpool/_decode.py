@@ -61,6 +61,7 @@ def features_from_proto(
         size=(features.height_px, features.width_px),
         input_size=(features.input_height_px, features.input_width_px),
         stage_times=StageTimes(**seconds),
+        warnings=tuple(features.warnings),
     )
 
 

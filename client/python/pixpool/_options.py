@@ -26,6 +26,8 @@ class InputOptions:
     background: red, green, blue under transparent pixels, 0 to 255; default: alpha is dropped.
     scales: sizes at which the picture is looked at, 0.1 to 4, at most 8; the vectors are summed.
     flip: whether each pass is repeated mirrored.
+    damaged: image files that are damaged and can be read: "accept", for features with warnings, or
+        "refuse", for an error; default: the server's, "accept" as a rule.
     """
 
     resize: Literal["shorter_side", "exact", "none"] | None = None
@@ -37,6 +39,7 @@ class InputOptions:
     background: tuple[int, int, int] | None = None
     scales: Sequence[float] = ()
     flip: bool = False
+    damaged: Literal["accept", "refuse"] | None = None
 
     def to_proto(self) -> pb.InputOptions:
         """The options as a message. ValueError naming the field for what cannot be one."""
@@ -51,6 +54,7 @@ class InputOptions:
             "resize_size_px": self.resize_size,
             "apply_exif": self.apply_exif,
             "decode": self.decode,
+            "damaged": self.damaged,
             "flip": self.flip or None,
         }
         for name, value in fields.items():

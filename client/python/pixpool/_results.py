@@ -144,6 +144,7 @@ class ImageResult:
     name, index: the image's name and its position among those of the call, from 0.
     error: why there are no features; None where there are. What follows is then empty.
     size, input_size: height and width in pixels of the picture, and of the network's input.
+    warnings: remarks for people on the picture: what is damaged in its file.
     """
 
     name: str
@@ -154,6 +155,7 @@ class ImageResult:
     size: tuple[int, int] = (0, 0)
     input_size: tuple[int, int] = (0, 0)
     stage_times: StageTimes = StageTimes()
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         text = f"<ImageResult {self.index}, {clipped(self.name)!r}"

@@ -30,7 +30,8 @@ TEST_F(AppTest, ExtractTableWithSeveralHeads) {
 
 TEST_F(AppTest, InputOptionsReachTheServer) {
   EXPECT_EQ(Run({"extract", Picture("a.png"), "--no-exif", "--resize", "exact", "--crop", "none",
-                 "--input-size", "128x256", "--resize-size", "300", "--decode", "scaled"}),
+                 "--input-size", "128x256", "--resize-size", "300", "--decode", "scaled",
+                 "--damaged", "refuse"}),
             kExitOk);
   EXPECT_FALSE(input_.apply_exif());
   EXPECT_TRUE(input_.has_apply_exif());
@@ -40,6 +41,7 @@ TEST_F(AppTest, InputOptionsReachTheServer) {
   EXPECT_EQ(input_.input_width_px(), 256);
   EXPECT_EQ(input_.resize_size_px(), 300);
   EXPECT_EQ(input_.decode(), v1::DECODE_MODE_SCALED);
+  EXPECT_EQ(input_.damaged(), v1::DAMAGED_MODE_REFUSE);
   EXPECT_EQ(input_.scales_size(), 0);
   EXPECT_FALSE(input_.flip());
 }

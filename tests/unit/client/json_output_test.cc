@@ -30,6 +30,14 @@ TEST(JsonOutputTest, FeaturesOfAPicture) {
   EXPECT_EQ(json["stage_times_ms"]["draw"], 0);
 }
 
+TEST(JsonOutputTest, DamageOfThePicture) {
+  ImageOutcome outcome = MakeGood(0, "a.png", {1});
+  EXPECT_FALSE(nlohmann::json::parse(OutcomeJson(outcome)).contains("warnings"));
+  outcome.features.add_warnings("the PNG file is damaged");
+  EXPECT_EQ(nlohmann::json::parse(OutcomeJson(outcome))["warnings"],
+            nlohmann::json({"the PNG file is damaged"}));
+}
+
 TEST(JsonOutputTest, FloatsAreShortAndExact) {
   const std::string text = OutcomeJson(MakeGood(0, "a", {0.1f, 1.0f / 3, 1e-30f, NAN}));
   EXPECT_NE(text.find("\"values\":[0.1,0.33333334,1e-30,null]"), std::string::npos) << text;

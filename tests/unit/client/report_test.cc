@@ -49,6 +49,14 @@ TEST(ReportTest, ManyValuesAreCutAndWarningsShown) {
   EXPECT_THAT(box, HasSubstr("note: mind?this"));
 }
 
+TEST(ReportTest, DamageOfThePictureIsANoteOfItsOwn) {
+  ImageOutcome outcome = MakeGood(0, "a", {1});
+  EXPECT_THAT(Box(outcome), Not(HasSubstr("| note ")));
+  outcome.features.add_warnings("the PNG file is damaged");
+  EXPECT_THAT(Box(outcome), HasSubstr("| note "));
+  EXPECT_THAT(Box(outcome), HasSubstr("the PNG file is damaged"));
+}
+
 TEST(ReportTest, WarningsAreShownOnceAHead) {
   std::ostringstream out;
   const auto writer = NewReportWriter(out, {}, Style{});

@@ -56,7 +56,9 @@ TEST(CodecTest, FindsByMagicAlone) {
 TEST(CodecTest, ErrorsNameFormatAndDetail) {
   const absl::Status status = Undecodable(ImageFormat::kPng, "CRC error");
   EXPECT_EQ(status.message(),
-            "png image cannot be decoded: CRC error; check that the file is complete");
+            "png image cannot be decoded: CRC error; send another copy, or save the picture anew");
+  EXPECT_EQ(Truncated(ImageFormat::kPng, "it ends early").message(),
+            "png image cannot be decoded: it ends early; check that the file is complete");
   const auto details = GetErrorDetails(status);
   ASSERT_TRUE(details.has_value());
   EXPECT_EQ(details->reason, ErrorReason::kImageUndecodable);

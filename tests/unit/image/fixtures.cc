@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -66,7 +67,8 @@ std::vector<Fixture> LoadFixtures(std::string_view prefix) {
     std::string file, expected, background;
     Fixture fixture;
     in >> fixture.name >> file >> fixture.reason >> expected >> fixture.width >> fixture.height >>
-        background >> fixture.options.apply_exif;
+        background >> fixture.options.apply_exif >> fixture.damages;
+    if (fixture.damages == "-") fixture.damages.clear();
     if (fixture.reason == "-") fixture.reason.clear();
     fixture.bytes = ReadFile(file);
     if (expected != "-") fixture.expected = ReadFile(expected);
@@ -104,6 +106,14 @@ void CheckFixture(const Fixture& fixture) {
   if (fixture.reason.empty()) {
     ASSERT_TRUE(image.ok()) << image.status();
     CheckPixels(fixture, *image);
+    EXPECT_EQ(DamagesOf(*image), fixture.damages);
+    DecodeOptions strict = fixture.options;
+    strict.refuse_damaged = true;
+    const absl::Status refusal = Decode(fixture.bytes, strict).status();
+    EXPECT_EQ(refusal.ok(), fixture.damages.empty()) << refusal;
+    if (!refusal.ok()) {
+      EXPECT_EQ(ReasonOf(refusal), "IMAGE_UNDECODABLE");
+    }
   } else {
     ASSERT_FALSE(image.ok());
     EXPECT_EQ(ReasonOf(image.status()), fixture.reason) << image.status();
@@ -111,16 +121,33 @@ void CheckFixture(const Fixture& fixture) {
   }
 }
 
+std::string DamagesOf(const Image& image) {
+  std::string names;
+  for (const Damage& damage : image.damages()) {
+    if (!names.empty()) names += ',';
+    names += DamageKindName(damage.kind);
+  }
+  return names;
+}
+
 void CheckEveryCutFails(std::string_view bytes, size_t end) {
   ASSERT_GE(end, 256u);
   const absl::StatusOr<ImageHeader> header = ReadImageHeader(bytes, kLimits);
   ASSERT_TRUE(header.ok()) << header.status();
-  for (size_t cut = 0; cut < end; ++cut) {
+  const absl::StatusOr<Image> whole = Decode(bytes);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  for (size_t cut = 0; cut < bytes.size(); ++cut) {
     // A copy of its own, so that a read past the cut is seen by the address sanitizer.
     const std::vector<char> copy(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(cut));
     const std::string_view part(copy.data(), copy.size());
-    ASSERT_FALSE(Decode(part).ok()) << "cut after " << cut << " of " << bytes.size();
-    ASSERT_FALSE(DecodeImage(part, *header, {}).ok()) << "cut after " << cut;
+    const absl::StatusOr<Image> image = Decode(part);
+    if (cut < end) {
+      ASSERT_FALSE(image.ok()) << "cut after " << cut << " of " << bytes.size();
+      ASSERT_FALSE(DecodeImage(part, *header, {}).ok()) << "cut after " << cut;
+    } else if (image.ok()) {
+      ASSERT_EQ(image->byte_size(), whole->byte_size());
+      ASSERT_EQ(std::memcmp(image->data(), whole->data(), whole->byte_size()), 0) << cut;
+    }
   }
 }
 

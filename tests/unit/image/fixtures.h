@@ -21,6 +21,7 @@ struct Fixture {
   int width = 0;
   int height = 0;
   DecodeOptions options;
+  std::string damages;  // the names of their kinds, with commas
 };
 
 // The pictures whose names start with `prefix`, in the order of the index. Aborts if the index
@@ -36,14 +37,18 @@ std::string LoadPicture(std::string_view name);
 // ReadImageHeader and DecodeImage, with sides up to 65500.
 absl::StatusOr<Image> Decode(std::string_view bytes, const DecodeOptions& options = {});
 
-// Decodes a picture and checks pixels, or the reason of the error.
+// Decodes a picture and checks pixels and damages, or the reason of the error. One with damages
+// must fail where those are refused.
 void CheckFixture(const Fixture& fixture);
 
 // The name of the reason of an error that MakeError made, else the status as text.
 std::string ReasonOf(const absl::Status& status);
 
-// Cuts the bytes at every point before `end` and checks that no cut yields a picture: neither on
-// its own nor with the header of the whole file.
+// The names of the kinds of an image's damages, with commas.
+std::string DamagesOf(const Image& image);
+
+// Cuts the bytes at every point and checks that no cut before `end` yields a picture, neither on
+// its own nor with the header of the whole file, and that one behind yields none but the whole.
 void CheckEveryCutFails(std::string_view bytes, size_t end);
 
 // Decodes `count` copies, each with a few random bytes changed: whatever comes out is an error that

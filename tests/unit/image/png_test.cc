@@ -16,12 +16,27 @@ TEST(PngTest, EqualsPillowOrGivesTheReason) {
   for (const Fixture& fixture : fixtures) testing::CheckFixture(fixture);
 }
 
-TEST(PngTest, NoCutGivesAPicture) {
+// Where the compressed pixels of the first frame end, without their checksums and the few bytes
+// that may not be of a row.
+size_t EndOfRows(const std::string& bytes) {
+  size_t end = 0;
+  for (size_t at = 8; at + 12 <= bytes.size();) {
+    const size_t length =
+        static_cast<uint8_t>(bytes[at + 2]) << 8 | static_cast<uint8_t>(bytes[at + 3]);
+    const bool pixels = bytes.compare(at + 4, 4, "IDAT") == 0;
+    if (!pixels && end > 0) break;
+    at += 12 + length;
+    if (pixels) end = at - 12;
+  }
+  return end;
+}
+
+TEST(PngTest, NoCutLosesRows) {
   for (const char* name : {"png_rgb8.png", "png_rgba8_interlaced.png", "png_palette8_trns.png",
                            "png_grey16.png", "png_text.png", "png_animated.png"}) {
     SCOPED_TRACE(name);
     const std::string bytes = LoadPicture(name);
-    CheckEveryCutFails(bytes, bytes.size());
+    CheckEveryCutFails(bytes, EndOfRows(bytes));
   }
 }
 

@@ -143,6 +143,7 @@ TEST(InferRequest, ParametersBecomeInputOptions) {
   parameters["resize"].set_string_param("exact");
   parameters["decode"].set_string_param("SCALED");
   parameters["flip"].set_bool_param(true);
+  parameters["damaged"].set_string_param("refuse");
   parameters["scales"].set_string_param("1x0.5");
   parameters["background"].set_string_param("1,2,3");
   parameters["timeout"].set_int64_param(5);
@@ -152,6 +153,7 @@ TEST(InferRequest, ParametersBecomeInputOptions) {
   EXPECT_EQ(out->input.resize, ResizeMode::kExact);
   EXPECT_TRUE(out->input.scaled_decode);
   EXPECT_TRUE(out->input.flip);
+  EXPECT_EQ(out->input.refuse_damaged, true);
   EXPECT_EQ(out->input.scales, (std::vector<double>{1, 0.5}));
   EXPECT_EQ(out->input.background, (std::array<uint8_t, 3>{1, 2, 3}));
 

@@ -62,6 +62,17 @@ TEST_F(InferResponse, StacksTheImages) {
   EXPECT_EQ(response_.parameters().at("backbone_us").int64_param(), 41);
 }
 
+TEST_F(InferResponse, DamageIsSaidOfEachImage) {
+  ASSERT_TRUE(Convert(Result({.type = FindHeadType("gem")}, 3)).ok());
+  EXPECT_FALSE(response_.parameters().contains("warnings"));
+  ExtractResult result = Result({.type = FindHeadType("gem")}, 3);
+  result.images[0].warnings = {"one", "two"};
+  result.images[2].warnings = {"three"};
+  ASSERT_TRUE(Convert(std::move(result)).ok());
+  EXPECT_EQ(response_.parameters().at("warnings").string_param(),
+            "images[0]: one; images[0]: two; images[2]: three");
+}
+
 TEST_F(InferResponse, OneBadImageFailsTheRequest) {
   ExtractResult result = Result({.type = FindHeadType("gem")}, 3);
   result.images[1].status = MakeError(ErrorReason::kImageUndecodable, "broken");

@@ -26,6 +26,7 @@ using testing::Not;
 std::unique_ptr<Metrics> Filled() {
   auto metrics = std::make_unique<Metrics>();
   metrics->DeclareFormats({"png", "raw"});
+  metrics->DeclareDamages({"png"}, {"data", "no_end"});
   metrics->DeclareHeads({"gem", "global_avg"});
   metrics->SetBuildInfo("0.1.0", "1.51", "2.13");
   metrics->SetModel("net", "1", "torchscript", "cpu", "float32", true, 1.5);
@@ -133,7 +134,14 @@ TEST(MetricsTest, ImagesAreCountedByOutcomeAndReason) {
   metrics.DeclareFormats({"png", "raw"});
   metrics.ImageSeen("png", 2000, 40'000);
   metrics.ImageSeen("../../evil", 1, 1);
+  metrics.DeclareDamages({"png", "jpeg"}, {"data", "no_end"});
+  metrics.ImageDamaged("png", "no_end");
+  metrics.ImageDamaged("png", "never-declared");
+  metrics.ImageDamaged("raw", "no_end");
   const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, R"(pixpool_images_damaged_total{format="png",kind="no_end"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_images_damaged_total{format="jpeg",kind="data"})"), 0);
+  EXPECT_EQ(text.find("never-declared"), std::string::npos);
   EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="ok",reason="none"})"), 1);
   EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"})"), 2);
   EXPECT_EQ(Value(text, R"(pixpool_images_total{outcome="error",reason="OTHER"})"), 1);

@@ -38,6 +38,7 @@ TEST(ExtractConvertTest, UnsetInputOptionsStayUnset) {
   EXPECT_TRUE(out->input.apply_exif);
   EXPECT_FALSE(out->input.scaled_decode);
   EXPECT_FALSE(out->input.background.has_value());
+  EXPECT_FALSE(out->input.refuse_damaged.has_value());
 }
 
 TEST(ExtractConvertTest, InputOptionsAreTaken) {
@@ -62,6 +63,14 @@ TEST(ExtractConvertTest, InputOptionsAreTaken) {
   EXPECT_EQ(out->input.background, (std::array<uint8_t, 3>{255, 0, 0}));
 }
 
+TEST(ExtractConvertTest, DamagedIsTaken) {
+  v1::ExtractFeaturesRequest request;
+  request.mutable_input_options()->set_damaged(v1::DAMAGED_MODE_REFUSE);
+  EXPECT_EQ(ExtractRequestFromProto(request)->input.refuse_damaged, true);
+  request.mutable_input_options()->set_damaged(v1::DAMAGED_MODE_ACCEPT);
+  EXPECT_EQ(ExtractRequestFromProto(request)->input.refuse_damaged, false);
+}
+
 TEST(ExtractConvertTest, UnknownEnumValuesAreRefusedByName) {
   v1::ExtractFeaturesRequest request;
   request.mutable_input_options()->set_resize(static_cast<v1::ResizeMode>(42));
@@ -72,6 +81,9 @@ TEST(ExtractConvertTest, UnknownEnumValuesAreRefusedByName) {
   request.mutable_input_options()->set_crop(v1::CROP_MODE_UNSPECIFIED);
   request.mutable_input_options()->set_decode(static_cast<v1::DecodeMode>(42));
   EXPECT_EQ(FieldOf(ExtractRequestFromProto(request).status()), "input_options.decode");
+  request.mutable_input_options()->set_decode(v1::DECODE_MODE_UNSPECIFIED);
+  request.mutable_input_options()->set_damaged(static_cast<v1::DamagedMode>(42));
+  EXPECT_EQ(FieldOf(ExtractRequestFromProto(request).status()), "input_options.damaged");
 }
 
 // Some value of a field that is not what its absence means.

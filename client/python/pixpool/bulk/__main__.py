@@ -86,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         help="JPEG files in full, or faster at a scale that keeps twice what is needed; default:"
         " exact",
     )
+    parser.add_argument(
+        "--damaged",
+        choices=("accept", "refuse"),
+        help="image files that are damaged and can be read; default: the server's, accept as a"
+        " rule",
+    )
     parser.add_argument("--no-exif", action="store_true", help="do not turn pictures upright")
     parser.add_argument("--scales", type=_scales, default=(), metavar="S,S,...")
     parser.add_argument("--flip", action="store_true")
@@ -134,6 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
             input_size=args.input_size,
             resize_size=args.resize_size,
             decode=args.decode,
+            damaged=args.damaged,
             apply_exif=False if args.no_exif else None,
             scales=args.scales,
             flip=args.flip,
