@@ -117,7 +117,8 @@ void InputFlags::AddPictures(CLI::App& app) {
       ->check(CLI::IsMember({"interactive", "bulk"}).description(""))
       ->type_name("interactive|bulk")
       ->group("Connection");
-  app.add_flag("--no-exif", no_exif, "Do not turn pictures upright by their EXIF orientation")
+  app.add_flag("--no-exif", no_exif,
+               "Do not turn pictures upright by their EXIF or XMP orientation")
       ->group("Input");
   app.add_option("--decode", decode,
                  "How JPEG files are decoded: in full, or faster at a scale that stays at least "

@@ -7,7 +7,7 @@
 
 #include "server/base/status_macros.h"
 #include "server/image/codec.h"
-#include "server/image/exif.h"
+#include "server/image/metadata.h"
 
 namespace pixpool {
 namespace {
@@ -16,7 +16,6 @@ constexpr int kMaxScans = 100;  // libjpeg's own scripts have 10; optimisers go 
 constexpr int kMaxComponents = 4;
 constexpr int kCoefficients = 64;
 constexpr uint8_t kUnseen = 0xff;
-constexpr std::string_view kExifPrefix("Exif\0\0", 6);
 
 enum Marker : uint8_t {
   kTem = 0x01,
@@ -47,6 +46,7 @@ class Walk {
 
   absl::StatusOr<JpegLayout> ToFirstScan() {
     PIXPOOL_RETURN_IF_ERROR(Run(/*whole=*/false));
+    layout_.orientation = metadata_.Orientation();
     return layout_;
   }
 
@@ -107,10 +107,7 @@ class Walk {
     if (IsFrameMarker(marker)) return TakeFrame(marker, body);
     if (marker == kDac) return UnsupportedVariant(ImageFormat::kJpeg, "arithmetic-coded JPEG");
     if (marker == kSos) return TakeScan(body);
-    if (marker == kApp1 && !seen_exif_ && body.substr(0, kExifPrefix.size()) == kExifPrefix) {
-      seen_exif_ = true;
-      layout_.orientation = ReadExifOrientation(body);
-    }
+    if (marker == kApp1) metadata_.AddApp1(body);
     return absl::OkStatus();
   }
 
@@ -192,7 +189,7 @@ class Walk {
   size_t at_ = 0;
   JpegLayout layout_;
   bool progressive_ = false;
-  bool seen_exif_ = false;
+  JpegMetadata metadata_;
   std::array<uint8_t, kMaxComponents> ids_{};
   // For each component and coefficient: how many low bits are still to come; kUnseen before its
   // first scan.

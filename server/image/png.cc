@@ -12,7 +12,7 @@
 #include "server/base/status_macros.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
-#include "server/image/exif.h"
+#include "server/image/metadata.h"
 
 namespace pixpool {
 namespace {
@@ -28,20 +28,6 @@ uint32_t Read32(std::string_view bytes, size_t at) {
   uint32_t value = 0;
   for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
   return value;
-}
-
-// The orientation in the eXIf chunk; 1 if there is none. Touches chunk headers only.
-int FindOrientation(std::string_view bytes) {
-  size_t at = kHeaderEnd;
-  while (at <= bytes.size() && bytes.size() - at >= kChunkOverhead) {
-    const size_t length = Read32(bytes, at);
-    if (length > bytes.size() - at - kChunkOverhead) return 1;
-    const std::string_view type = bytes.substr(at + 4, 4);
-    if (type == "eXIf") return ReadExifOrientation(bytes.substr(at + 8, length));
-    if (type == "IEND") return 1;
-    at += kChunkOverhead + length;
-  }
-  return 1;
 }
 
 // One decode. Not copyable, not movable: libpng holds its address.
@@ -174,7 +160,7 @@ absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
     return Undecodable(ImageFormat::kPng, "its size is out of range");
   }
   return ImageHeader{ImageFormat::kPng, static_cast<int>(width), static_cast<int>(height),
-                     FindOrientation(bytes)};
+                     ReadPngOrientation(bytes)};
 }
 
 absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& header,

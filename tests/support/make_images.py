@@ -43,6 +43,7 @@ from image_bytes import (
     webp_extended,
     webp_with_exif,
 )
+from make_orientations import orientations
 
 UNDECODABLE = "IMAGE_UNDECODABLE"
 UNSUPPORTED = "IMAGE_UNSUPPORTED_FORMAT"
@@ -565,6 +566,7 @@ def main():
         of.pictures(out)
         out.sample(kind, of.sample)
     exifs(out)
+    orientations(out)
     others(out)
     out.close()
     print(f"{len(out.lines)} pictures in {out.folder}")
