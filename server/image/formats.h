@@ -8,7 +8,7 @@
 
 // F(Jpeg) stands for ImageFormat::kJpeg and kJpegCodec, which jpeg.cc defines. Bytes are of the
 // first format that takes them, and messages list the formats in this order.
-#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp)
+#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp) F(Gif) F(Bmp)
 
 namespace pixpool {
 
@@ -27,8 +27,6 @@ struct OtherFormat {
   std::string_view title;
 };
 inline constexpr OtherFormat kOtherFormats[] = {
-    {0, "GIF8", "GIF"},
-    {0, "BM", "BMP"},
     {0, std::string_view("II*\0", 4), "TIFF"},
     {0, std::string_view("MM\0*", 4), "TIFF"},
     {4, "ftypavif", "AVIF"},

@@ -43,11 +43,11 @@ from image_bytes import (
     webp_extended,
     webp_with_exif,
 )
+from images_bmp import bmps
+from images_gif import gifs
 from make_orientations import orientations
+from reasons import LIMIT, UNDECODABLE, UNSUPPORTED
 
-UNDECODABLE = "IMAGE_UNDECODABLE"
-UNSUPPORTED = "IMAGE_UNSUPPORTED_FORMAT"
-LIMIT = "LIMIT_EXCEEDED"
 TEAL = (10, 120, 130)
 
 
@@ -522,12 +522,14 @@ FORMATS = {
         lambda image: save(image, "WEBP", lossless=True),
         webp_with_exif,
     ),
+    "gif": Format(
+        gifs, "gif_palette16.gif", lambda image: save(image.quantize(256, dither=0), "GIF")
+    ),
+    "bmp": Format(bmps, "bmp_64x40.bmp", lambda image: save(image, "BMP")),
 }
 
 # Formats that Pillow writes and the server does not decode.
 OTHERS = (
-    "GIF",
-    "BMP",
     "TIFF",
     "JPEG2000",
     "PPM",
