@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 
 // Those of the formats that the server decodes. scripts/make_picture_suffixes.py makes the Python
 // tools' from them.
-constexpr absl::string_view kExtensions[] = {".jpg",  ".jpeg", ".jpe", ".png",
-                                             ".webp", ".gif",  ".bmp"};
+constexpr absl::string_view kExtensions[] = {".jpg", ".jpeg", ".jpe", ".png", ".webp",
+                                             ".gif", ".bmp",  ".tif", ".tiff"};
 
 bool IsPicture(const fs::path& path) {
   const std::string extension = absl::AsciiStrToLower(path.extension().string());

@@ -129,6 +129,7 @@ LIBRARIES = {
     "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image/jpeg_decoder.cc"]),
     "libpng": (r"png\.h$", ["server/image"]),
     "libwebp": (r"webp/", ["server/image"]),
+    "libtiff": (r"tiff(io)?\.h$", ["server/image/tiff*"]),
     "zlib": (r"zlib\.h$", ["server/image/png_metadata.cc"]),
     "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
     "Boost": (

@@ -3,4 +3,4 @@
 Made by scripts/make_picture_suffixes.py from client/cli/paths.cc; do not edit.
 """
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")

@@ -67,6 +67,7 @@ TEST(DecodeTest, HeadersSayFormatAndSize) {
                {"webp_q80_61x43.webp", ImageFormat::kWebp, 61, 43},
                {"webp_lossless_61x43.webp", ImageFormat::kWebp, 61, 43},
                {"webp_animated_partial.webp", ImageFormat::kWebp, 70, 50},
+               {"tiff_big.tif", ImageFormat::kTiff, 67, 45},
                {"gif_beyond_the_screen.gif", ImageFormat::kGif, 5, 3},
                {"bmp_24_top_down.bmp", ImageFormat::kBmp, 13, 9},
                {"bmp_24_core.bmp", ImageFormat::kBmp, 13, 9}};
