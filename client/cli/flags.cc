@@ -1,5 +1,6 @@
 #include "client/cli/flags.h"
 
+#include <array>
 #include <cmath>
 #include <ostream>
 #include <utility>
@@ -21,6 +22,20 @@ bool ParseSize(const std::string& text, int& height, int& width) {
   if (parts.size() > 2) return false;
   return absl::SimpleAtoi(parts.front(), &height) && absl::SimpleAtoi(parts.back(), &width) &&
          height > 0 && width > 0;
+}
+
+// "255,255,255".
+bool ParseColor(const std::string& text, v1::RgbColor& color) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ',');
+  std::array<int, 3> levels;
+  if (parts.size() != levels.size()) return false;
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (!absl::SimpleAtoi(parts[i], &levels[i]) || levels[i] < 0 || levels[i] > 255) return false;
+  }
+  color.set_red(levels[0]);
+  color.set_green(levels[1]);
+  color.set_blue(levels[2]);
+  return true;
 }
 
 // "1,0.7071,0.5".
@@ -126,6 +141,11 @@ void InputFlags::AddPictures(CLI::App& app) {
       ->check(CLI::IsMember({"exact", "scaled"}).description(""))
       ->type_name("exact|scaled")
       ->group("Input");
+  app.add_option("--background", background,
+                 "Colour under transparent pixels, such as 255,255,255; default: none, the stored "
+                 "colour shows as if it were opaque")
+      ->type_name("R,G,B")
+      ->group("Input");
   app.add_option("--resize", resize, "How pictures are resized; default: the model's recipe")
       ->check(CLI::IsMember({"shorter_side", "shorter", "exact", "none"}).description(""))
       ->type_name("shorter_side|exact|none")
@@ -169,6 +189,10 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
   v1::InputOptions& input = *config.mutable_input_options();
   if (no_exif) input.set_apply_exif(false);
   if (decode == "scaled") input.set_decode(v1::DECODE_MODE_SCALED);
+  if (!background.empty() && !ParseColor(background, *input.mutable_background())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--background must be three numbers from 0 to 255, such as 255,255,255, not ", background));
+  }
   if (resize == "shorter_side" || resize == "shorter") {  // a short form
     input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
   }

@@ -47,7 +47,7 @@ struct InputFlags {
   std::vector<std::string> paths;
   std::string model, model_version;
   bool no_exif = false;
-  std::string decode, resize, crop, input_size, scales;
+  std::string decode, background, resize, crop, input_size, scales;
   bool flip = false;
   int resize_size = 0;
   std::string priority;

@@ -488,6 +488,8 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
                 "1,0.5",
                 "--decode",
                 "scaled",
+                "--background",
+                "255,0,128",
             ]
         )
         == 1
@@ -498,6 +500,8 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
     assert request.heads[0].gem.p == 2 and request.input_options.input_width_px == 96
     assert list(request.input_options.scales) == [1, 0.5]
     assert request.input_options.decode == pb.DECODE_MODE_SCALED
+    color = request.input_options.background
+    assert (color.red, color.green, color.blue) == (255, 0, 128)
     assert request.priority == pb.PRIORITY_BULK
     assert main([*arguments, "--head", "nope"]) == 2
     assert 'no kind "nope"' in capsys.readouterr().err
