@@ -27,7 +27,7 @@ def table(source: str, name: str) -> list[str]:
     assert found, f"no {name}"
     literals = re.findall(r'"((?:[^"\\]|\\.)*)"', found[1])
     # Nothing but literals and what is between them.
-    rest = re.sub(r'"(?:[^"\\]|\\.)*"', "", found[1])
+    rest = re.sub(r'"(?:[^"\\]|\\.)*"(?:sv)?', "", found[1])
     assert literals and not rest.strip(" ,\n"), found[1]
     return literals
 

@@ -41,7 +41,7 @@ std::string RawElement(const std::string& encoded) {
   return bytes + encoded;
 }
 
-// A set scalar or list of scalars as the text that the server reads in parameters.
+// A set field as the text that the server reads in parameters.
 std::string FieldText(const v1::InputOptions& input, const FieldDescriptor* field) {
   const auto* reflection = input.GetReflection();
   if (field->is_repeated()) {  // scales
@@ -52,6 +52,10 @@ std::string FieldText(const v1::InputOptions& input, const FieldDescriptor* fiel
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_ENUM:
       return reflection->GetEnum(input, field)->name();
+    case FieldDescriptor::CPPTYPE_MESSAGE: {  // background
+      const v1::RgbColor& color = input.background();
+      return absl::StrCat(color.red(), ",", color.green(), ",", color.blue());
+    }
     case FieldDescriptor::CPPTYPE_BOOL:
       return reflection->GetBool(input, field) ? "true" : "false";
     default:
@@ -59,7 +63,7 @@ std::string FieldText(const v1::InputOptions& input, const FieldDescriptor* fiel
   }
 }
 
-absl::StatusOr<std::string> KservePrefix(const WorkloadOptions& options) {
+std::string KservePrefix(const WorkloadOptions& options) {
   inference::ModelInferRequest request;
   request.set_model_name(options.config.model());
   request.set_model_version(options.config.model_version());
@@ -67,10 +71,6 @@ absl::StatusOr<std::string> KservePrefix(const WorkloadOptions& options) {
   std::vector<const FieldDescriptor*> fields;
   input.GetReflection()->ListFields(input, &fields);
   for (const FieldDescriptor* field : fields) {
-    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("input_options.", field->name(), " cannot be sent with --api kserve"));
-    }
     (*request.mutable_parameters())[field->name()].set_string_param(FieldText(input, field));
   }
   for (const std::string& head : options.heads) request.add_outputs()->set_name(head);
@@ -112,9 +112,7 @@ absl::StatusOr<Workload> Workload::Make(const WorkloadOptions& options,
   if (kserve) {
     workload.method_ = absl::StrCat("/inference.GRPCInferenceService/",
                                     options.stream ? "ModelStreamInfer" : "ModelInfer");
-    absl::StatusOr<std::string> prefix = KservePrefix(options);
-    if (!prefix.ok()) return prefix.status();
-    workload.prefix_ = ToSlice(*prefix);
+    workload.prefix_ = ToSlice(KservePrefix(options));
   } else if (options.stream) {
     workload.method_ = "/pixpool.v1.FeatureService/StreamFeatures";
     v1::StreamFeaturesRequest first;

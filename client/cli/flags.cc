@@ -1,5 +1,6 @@
 #include "client/cli/flags.h"
 
+#include <array>
 #include <cmath>
 #include <ostream>
 #include <utility>
@@ -21,6 +22,20 @@ bool ParseSize(const std::string& text, int& height, int& width) {
   if (parts.size() > 2) return false;
   return absl::SimpleAtoi(parts.front(), &height) && absl::SimpleAtoi(parts.back(), &width) &&
          height > 0 && width > 0;
+}
+
+// "255,255,255".
+bool ParseColor(const std::string& text, v1::RgbColor& color) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ',');
+  std::array<int, 3> levels;
+  if (parts.size() != levels.size()) return false;
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (!absl::SimpleAtoi(parts[i], &levels[i]) || levels[i] < 0 || levels[i] > 255) return false;
+  }
+  color.set_red(levels[0]);
+  color.set_green(levels[1]);
+  color.set_blue(levels[2]);
+  return true;
 }
 
 // "1,0.7071,0.5".
@@ -127,7 +142,8 @@ void InputFlags::AddPictures(CLI::App& app) {
       ->check(CLI::IsMember({"interactive", "bulk"}).description(""))
       ->type_name("interactive|bulk")
       ->group("Connection");
-  app.add_flag("--no-exif", no_exif, "Do not turn pictures upright by their EXIF orientation")
+  app.add_flag("--no-exif", no_exif,
+               "Do not turn pictures upright by their EXIF or XMP orientation")
       ->group("Input");
   app.add_option("--decode", decode,
                  "How JPEG files are decoded: in full, or faster at a scale that stays at least "
@@ -140,6 +156,11 @@ void InputFlags::AddPictures(CLI::App& app) {
                  "default: the server's")
       ->check(CLI::IsMember({"accept", "refuse"}).description(""))
       ->type_name("accept|refuse")
+      ->group("Input");
+  app.add_option("--background", background,
+                 "Colour under transparent pixels, such as 255,255,255; default: none, the stored "
+                 "colour shows as if it were opaque")
+      ->type_name("R,G,B")
       ->group("Input");
   app.add_option("--resize", resize, "How pictures are resized; default: the model's recipe")
       ->check(CLI::IsMember({"shorter_side", "shorter", "exact", "none"}).description(""))
@@ -186,6 +207,10 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
   if (decode == "scaled") input.set_decode(v1::DECODE_MODE_SCALED);
   if (damaged == "accept") input.set_damaged(v1::DAMAGED_MODE_ACCEPT);
   if (damaged == "refuse") input.set_damaged(v1::DAMAGED_MODE_REFUSE);
+  if (!background.empty() && !ParseColor(background, *input.mutable_background())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--background must be three numbers from 0 to 255, such as 255,255,255, not ", background));
+  }
   if (resize == "shorter_side" || resize == "shorter") {  // a short form
     input.set_resize(v1::RESIZE_MODE_SHORTER_SIDE);
   }

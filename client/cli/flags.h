@@ -49,7 +49,7 @@ struct InputFlags {
   SearchRules search;  // for the pictures in folders
   std::string model, model_version;
   bool no_exif = false;
-  std::string decode, damaged, resize, crop, input_size, scales;
+  std::string decode, damaged, background, resize, crop, input_size, scales;
   bool flip = false;
   int resize_size = 0;
   std::string priority;

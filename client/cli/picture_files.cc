@@ -2,19 +2,25 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 
 #include "absl/strings/ascii.h"
 
 namespace pixpool::cli {
 namespace {
 
+using std::string_view_literals::operator""sv;  // for bytes of 0 within
+
 // scripts/make_picture_suffixes.py makes the Python tools' lists from these three.
 
 // Those of the formats that the server decodes.
-constexpr absl::string_view kExtensions[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"};
+constexpr absl::string_view kExtensions[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".png",
+                                             ".webp", ".gif",  ".bmp", ".tif",  ".tiff"};
 
 // How files of these formats begin; "?" stands for any byte.
-constexpr absl::string_view kSignatures[] = {"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "RIFF????WEBP"};
+constexpr absl::string_view kSignatures[] = {"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "RIFF????WEBP",
+                                             "GIF8",         "BM????\0\0\0\0"sv,  "II*\0"sv,
+                                             "MM\0*"sv};
 
 // Previews and copies of network drives and photo programs, what macOS puts into archives, and
 // wastebaskets.

@@ -34,7 +34,7 @@ struct ImageHeader {
   ImageFormat format = ImageFormat::kJpeg;
   int width = 0;        // as stored, before orientation
   int height = 0;       // as stored, before orientation
-  int orientation = 1;  // EXIF, 1 to 8; 1 where absent or invalid
+  int orientation = 1;  // 1 to 8, as EXIF numbers them; 1 where none or no valid one is stated
 };
 
 // Reads format, size and orientation without decoding, in microseconds and without allocating for

@@ -8,7 +8,7 @@
 
 // F(Jpeg) stands for ImageFormat::kJpeg and kJpegCodec, which jpeg.cc defines. Bytes are of the
 // first format that takes them, and messages list the formats in this order.
-#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp)
+#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp) F(Gif) F(Bmp) F(Tiff)
 
 namespace pixpool {
 
@@ -27,13 +27,18 @@ struct OtherFormat {
   std::string_view title;
 };
 inline constexpr OtherFormat kOtherFormats[] = {
-    {0, "GIF8", "GIF"},
-    {0, "BM", "BMP"},
-    {0, std::string_view("II*\0", 4), "TIFF"},
-    {0, std::string_view("MM\0*", 4), "TIFF"},
-    {4, "ftypavif", "AVIF"},
-    {4, "ftypheic", "HEIC"},
+    {4, "ftypavi", "AVIF"},  // avif, and avis of sequences
+    {4, "ftyphei", "HEIC"},  // heic, heix, heim, heis
+    {4, "ftyphev", "HEIC"},  // hevc, hevx, hevm, hevs
     {4, "ftypmif1", "HEIF"},
+    {4, "ftypmsf1", "HEIF"},
+    {4, "ftypcrx", "camera raw"},  // CR3; others are among TIFF's
+    {0, std::string_view("IIU\0", 4), "camera raw"},
+    {0, "IIR", "camera raw"},
+    {0, "MMOR", "camera raw"},
+    {0, "FUJIFILMCCD-RAW", "camera raw"},
+    {0, "FOVb", "camera raw"},
+    {0, std::string_view("\0MRM", 4), "camera raw"},
     {4, "jP  ", "JPEG 2000"},
     {0, "\xff\x4f\xff\x51", "JPEG 2000"},
     {0, "\xff\x0a", "JPEG XL"},

@@ -7,13 +7,12 @@
 
 #include "server/base/status_macros.h"
 #include "server/image/codec.h"
-#include "server/image/exif.h"
+#include "server/image/metadata.h"
 
 namespace pixpool {
 namespace {
 
 constexpr int kMaxComponents = 4;
-constexpr std::string_view kExifPrefix("Exif\0\0", 6);
 constexpr std::string_view kIccPrefix("ICC_PROFILE\0", 12);
 constexpr std::string_view kPhotoshopPrefix("Photoshop 3.0\0", 14);
 constexpr size_t kIccHeader = 14;
@@ -98,6 +97,7 @@ class Walk {
       PIXPOOL_RETURN_IF_ERROR(TakeSegment(marker));
       if (marker != kSos) continue;
       if (layout_.components == 0) return Broken("a scan comes before the frame header");
+      layout_.orientation = metadata_.Orientation();
       return layout_;
     }
   }
@@ -139,9 +139,8 @@ class Walk {
       whole = ResourcesAreWhole(body);
     } else if (marker == kApp2 && StartsWith(body, kIccPrefix)) {
       first_profile_ = std::min(first_profile_.value_or(body), body);
-    } else if (marker == kApp1 && !seen_exif_ && StartsWith(body, kExifPrefix)) {
-      seen_exif_ = true;
-      layout_.orientation = ReadExifOrientation(body);
+    } else if (marker == kApp1) {
+      metadata_.AddApp1(body);
     }
     return whole ? absl::OkStatus() : Broken("an application segment is too short");
   }
@@ -176,7 +175,7 @@ class Walk {
   const std::string_view bytes_;
   size_t at_ = 0;
   JpegLayout layout_;
-  bool seen_exif_ = false;
+  JpegMetadata metadata_;
   // Of the colour profile's segments before the next frame header, the first in order of bytes.
   std::optional<std::string_view> first_profile_;
 };

@@ -19,9 +19,9 @@
 #include "server/base/text.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
-#include "server/image/exif.h"
 #include "server/image/png_chunks.h"
 #include "server/image/png_rows.h"
+#include "server/image/metadata.h"
 
 namespace pixpool {
 namespace {
@@ -36,20 +36,6 @@ uint32_t Read32(std::string_view bytes, size_t at) {
   uint32_t value = 0;
   for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
   return value;
-}
-
-// The orientation in the eXIf chunk; 1 if there is none. Touches chunk headers only.
-int FindOrientation(std::string_view bytes) {
-  size_t at = kHeaderEnd;
-  while (at <= bytes.size() && bytes.size() - at >= kChunkOverhead) {
-    const size_t length = Read32(bytes, at);
-    if (length > bytes.size() - at - kChunkOverhead) return 1;
-    const std::string_view type = bytes.substr(at + 4, 4);
-    if (type == "eXIf") return ReadExifOrientation(bytes.substr(at + 8, length));
-    if (type == "IEND") return 1;
-    at += kChunkOverhead + length;
-  }
-  return 1;
 }
 
 // One decode. Not copyable, not movable: libpng holds its address.
@@ -251,7 +237,7 @@ bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kM
 
 absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const Size size, PngChunks(bytes).ReadSize());
-  return ImageHeader{ImageFormat::kPng, size.width, size.height, FindOrientation(bytes)};
+  return ImageHeader{ImageFormat::kPng, size.width, size.height, ReadPngOrientation(bytes)};
 }
 
 // The colour of pixels that the file has nothing of.

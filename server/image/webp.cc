@@ -12,7 +12,7 @@
 #include "server/base/text.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
-#include "server/image/exif.h"
+#include "server/image/metadata.h"
 
 namespace pixpool {
 namespace {
@@ -40,19 +40,6 @@ absl::StatusOr<std::string_view> WholeFile(std::string_view bytes) {
                                                 " bytes, and has ", bytes.size()));
   }
   return bytes.substr(0, kChunkHeader + size);
-}
-
-int FindOrientation(std::string_view file) {
-  size_t at = kFileHeader;
-  while (at <= file.size() && file.size() - at >= kChunkHeader) {
-    const size_t length = Read32(file, at + 4);
-    if (length > file.size() - at - kChunkHeader) return 1;
-    if (file.substr(at, 4) == "EXIF") {
-      return ReadExifOrientation(file.substr(at + kChunkHeader, length));
-    }
-    at += kChunkHeader + length + (length & 1);
-  }
-  return 1;
 }
 
 // The size of the canvas.
@@ -179,7 +166,7 @@ absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const Size size, ReadSize(bytes));
   ImageHeader header{ImageFormat::kWebp, size.width, size.height, 1};
   const absl::StatusOr<std::string_view> file = WholeFile(bytes);
-  if (file.ok()) header.orientation = FindOrientation(*file);
+  if (file.ok()) header.orientation = ReadWebpOrientation(*file);
   return header;
 }
 

@@ -160,7 +160,7 @@ def test_bad_images_fail_alone(own, pixpool, paths):
     images = [
         paths[0],
         jpeg[: len(jpeg) // 2],
-        b"GIF89a" + bytes(40),
+        b"8BPS" + bytes(40),
         "nowhere.png",
         b"\0" * (11 << 20),
         paths[1],

@@ -145,7 +145,7 @@ TEST_F(ServiceTest, ABadImageHasItsOwnStatusWithDetails) {
   Make();
   v1::ExtractFeaturesRequest request;
   *request.add_images() = RawImage(32, 'a');
-  request.add_images()->set_encoded("GIF89a not ours");
+  request.add_images()->set_encoded("8BPS not ours");
   request.add_images();
   grpc::ClientContext context;
   v1::ExtractFeaturesResponse response;

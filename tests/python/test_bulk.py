@@ -472,6 +472,8 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
                 "scaled",
                 "--damaged",
                 "refuse",
+                "--background",
+                "255,0,128",
             ]
         )
         == 1
@@ -483,6 +485,8 @@ def test_command_line(serve, tmp_path, capsys, monkeypatch):
     assert list(request.input_options.scales) == [1, 0.5]
     assert request.input_options.decode == pb.DECODE_MODE_SCALED
     assert request.input_options.damaged == pb.DAMAGED_MODE_REFUSE
+    color = request.input_options.background
+    assert (color.red, color.green, color.blue) == (255, 0, 128)
     assert request.priority == pb.PRIORITY_BULK
     assert main([*arguments, "--head", "nope"]) == 2
     assert 'no kind "nope"' in capsys.readouterr().err

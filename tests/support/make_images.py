@@ -45,10 +45,12 @@ from image_bytes import (
     webp_with_exif,
     without,
 )
+from images_bmp import bmps
+from images_gif import gifs
+from images_tiff import tiffs
+from make_orientations import orientations
+from reasons import LIMIT, UNDECODABLE, UNSUPPORTED
 
-UNDECODABLE = "IMAGE_UNDECODABLE"
-UNSUPPORTED = "IMAGE_UNSUPPORTED_FORMAT"
-LIMIT = "LIMIT_EXCEEDED"
 TEAL = (10, 120, 130)
 
 
@@ -602,13 +604,19 @@ FORMATS = {
         lambda image: save(image, "WEBP", lossless=True),
         webp_with_exif,
     ),
+    "gif": Format(
+        gifs, "gif_palette16.gif", lambda image: save(image.quantize(256, dither=0), "GIF")
+    ),
+    "tiff": Format(
+        tiffs,
+        "tiff_lzw_rgb.tif",
+        lambda image: save(image, "TIFF", compression="tiff_adobe_deflate"),
+    ),
+    "bmp": Format(bmps, "bmp_64x40.bmp", lambda image: save(image, "BMP")),
 }
 
 # Formats that Pillow writes and the server does not decode.
 OTHERS = (
-    "GIF",
-    "BMP",
-    "TIFF",
     "JPEG2000",
     "PPM",
     "ICO",
@@ -628,6 +636,13 @@ def others(out):
         options = {"append_images": []} if kind == "ICNS" else {}
         out.bad("other_" + kind.lower(), save(photo, kind, **options), UNSUPPORTED)
     out.bad("other_avif", b"\0\0\0\x1cftypavif" + bytes(60), UNSUPPORTED)
+    for brand in ("avis", "heix", "heim", "hevc", "mif1", "msf1", "crx "):
+        out.bad(
+            f"other_{brand.strip()}", b"\0\0\0\x1cftyp" + brand.encode() + bytes(60), UNSUPPORTED
+        )
+    for magic in (b"IIU\0", b"IIRO", b"MMOR", b"FUJIFILMCCD-RAW ", b"FOVb", b"\0MRM"):
+        name = magic.strip(b"\0 ").decode().lower()
+        out.bad(f"other_raw_{name}", magic + bytes(60), UNSUPPORTED)
     out.bad("other_heic", b"\0\0\0\x1cftypheic" + bytes(60), UNSUPPORTED)
     out.bad("other_exr", b"\x76\x2f\x31\x01" + bytes(60), UNSUPPORTED)
     out.bad("other_hdr", b"#?RADIANCE\n" + bytes(60), UNSUPPORTED)
@@ -646,6 +661,7 @@ def main():
         of.pictures(out)
         out.sample(kind, of.sample)
     exifs(out)
+    orientations(out)
     others(out)
     out.close()
     print(f"{len(out.lines)} pictures in {out.folder}")

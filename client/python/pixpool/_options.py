@@ -20,7 +20,7 @@ class InputOptions:
     input_size: height and width of the crop in pixels, or one number for both; 16 to the server's
         maximum input side.
     resize_size: length in pixels of the shorter side under "shorter_side".
-    apply_exif: whether pictures are turned upright by their EXIF orientation; default true.
+    apply_exif: whether pictures are turned upright by what their EXIF or XMP says; default true.
     decode: "exact", or "scaled": JPEGs at 1/2, 1/4 or 1/8 where that keeps twice the wanted size;
         faster on large photographs, in a vector space of its own.
     background: red, green, blue under transparent pixels, 0 to 255; default: alpha is dropped.

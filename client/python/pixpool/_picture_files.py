@@ -4,7 +4,15 @@ Made by scripts/make_picture_suffixes.py from client/cli/picture_files.cc; do no
 """
 
 # "?" stands for any byte.
-PICTURE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF????WEBP")
+PICTURE_SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"RIFF????WEBP",
+    b"GIF8",
+    b"BM????\x00\x00\x00\x00",
+    b"II*\x00",
+    b"MM\x00*",
+)
 JUNK_FOLDERS = (
     "@eaDir",
     "@Recently-Snapshot",

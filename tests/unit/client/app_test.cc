@@ -31,8 +31,11 @@ TEST_F(AppTest, ExtractTableWithSeveralHeads) {
 TEST_F(AppTest, InputOptionsReachTheServer) {
   EXPECT_EQ(Run({"extract", Picture("a.png"), "--no-exif", "--resize", "exact", "--crop", "none",
                  "--input-size", "128x256", "--resize-size", "300", "--decode", "scaled",
-                 "--damaged", "refuse"}),
+                 "--damaged", "refuse", "--background", "255,0,128"}),
             kExitOk);
+  EXPECT_EQ(input_.background().red(), 255);
+  EXPECT_EQ(input_.background().green(), 0);
+  EXPECT_EQ(input_.background().blue(), 128);
   EXPECT_FALSE(input_.apply_exif());
   EXPECT_TRUE(input_.has_apply_exif());
   EXPECT_EQ(input_.resize(), v1::RESIZE_MODE_EXACT);
@@ -44,6 +47,16 @@ TEST_F(AppTest, InputOptionsReachTheServer) {
   EXPECT_EQ(input_.damaged(), v1::DAMAGED_MODE_REFUSE);
   EXPECT_EQ(input_.scales_size(), 0);
   EXPECT_FALSE(input_.flip());
+}
+
+TEST_F(AppTest, ABackgroundIsThreeLevels) {
+  for (const char* text : {"255", "1,2", "1,2,3,4", "1,2,256", "-1,2,3", "1,2,x", "white"}) {
+    EXPECT_EQ(Run({"extract", Picture("a.png"), "--background", text}), kExitUsage) << text;
+    EXPECT_THAT(err_.str(), HasSubstr("--background must be three numbers from 0 to 255, such as "
+                                      "255,255,255, not "));
+  }
+  EXPECT_EQ(Run({"extract", Picture("a.png")}), kExitOk);
+  EXPECT_FALSE(input_.has_background());
 }
 
 TEST_F(AppTest, TheShorterSideHasTheNameOfTheApiAndAShortOne) {

@@ -66,7 +66,11 @@ TEST(DecodeTest, HeadersSayFormatAndSize) {
                {"png_filters.png", ImageFormat::kPng, 70, 50},
                {"webp_q80_61x43.webp", ImageFormat::kWebp, 61, 43},
                {"webp_lossless_61x43.webp", ImageFormat::kWebp, 61, 43},
-               {"webp_animated_partial.webp", ImageFormat::kWebp, 70, 50}};
+               {"webp_animated_partial.webp", ImageFormat::kWebp, 70, 50},
+               {"tiff_big.tif", ImageFormat::kTiff, 67, 45},
+               {"gif_beyond_the_screen.gif", ImageFormat::kGif, 5, 3},
+               {"bmp_24_top_down.bmp", ImageFormat::kBmp, 13, 9},
+               {"bmp_24_core.bmp", ImageFormat::kBmp, 13, 9}};
   for (const auto& c : cases) {
     const auto header = ReadImageHeader(LoadPicture(c.name), ImageLimits());
     ASSERT_TRUE(header.ok()) << c.name << header.status();

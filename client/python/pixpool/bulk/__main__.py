@@ -92,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         help="image files that are damaged and can be read; default: the server's, accept as a"
         " rule",
     )
+    parser.add_argument(
+        "--background",
+        type=_color,
+        metavar="R,G,B",
+        help="colour under transparent pixels, such as 255,255,255; default: the stored colour"
+        " shows as if it were opaque",
+    )
     parser.add_argument("--no-exif", action="store_true", help="do not turn pictures upright")
     parser.add_argument("--scales", type=_scales, default=(), metavar="S,S,...")
     parser.add_argument("--flip", action="store_true")
@@ -127,6 +134,13 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width or height)
 
 
+def _color(text: str) -> tuple[int, int, int]:
+    red, green, blue = (int(level) for level in text.split(","))
+    if not all(0 <= level <= 255 for level in (red, green, blue)):
+        raise ValueError(text)
+    return red, green, blue
+
+
 def _scales(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
@@ -141,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
             resize_size=args.resize_size,
             decode=args.decode,
             damaged=args.damaged,
+            background=args.background,
             apply_exif=False if args.no_exif else None,
             scales=args.scales,
             flip=args.flip,

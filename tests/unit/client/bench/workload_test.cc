@@ -109,9 +109,15 @@ TEST(WorkloadTest, WhatTheApiCannotCarryIsRefused) {
   EXPECT_THAT(Workload::Make(Options(Api::kPixpool, true, 2), {"x"}).status().message(),
               HasSubstr("holds one picture"));
   EXPECT_FALSE(Workload::Make({}, {}).ok());
+}
+
+TEST(WorkloadTest, KserveCarriesABackground) {
   WorkloadOptions options = Options(Api::kKserve, false, 1);
-  options.config.mutable_input_options()->mutable_background()->set_red(1);
-  EXPECT_THAT(Workload::Make(options, {"x"}).status().message(), HasSubstr("background"));
+  options.config.mutable_input_options()->mutable_background()->set_red(255);
+  options.config.mutable_input_options()->mutable_background()->set_blue(7);
+  inference::ModelInferRequest request;
+  ASSERT_TRUE(request.ParseFromString(Text(MakeWorkload(options, {"x"}).Request(0))));
+  EXPECT_EQ(request.parameters().at("background").string_param(), "255,0,7");
 }
 
 }  // namespace

@@ -1,0 +1,187 @@
+// BMP, by our own reader: little is in it that could go wrong, and no library of Debian reads what
+// Pillow reads.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "server/base/status_macros.h"
+#include "server/image/alpha.h"
+#include "server/image/bmp_layout.h"
+#include "server/image/bytes.h"
+#include "server/image/codec.h"
+
+namespace pixpool {
+namespace {
+
+absl::Status Truncated() { return Undecodable(ImageFormat::kBmp, "it is truncated"); }
+
+size_t RowBytes(const BmpLayout& layout) {
+  return (size_t{layout.width} * static_cast<size_t>(layout.bits) + 7) / 8;
+}
+
+// The row of the picture, from the top, that is the y-th in the file.
+int RowOf(const BmpLayout& layout, uint32_t y) {
+  return static_cast<int>(layout.top_down ? y : layout.height - 1 - y);
+}
+
+void UnpackIndices(const BmpLayout& layout, std::string_view row, uint8_t* rgb) {
+  const auto bits = static_cast<size_t>(layout.bits);
+  const uint32_t mask = (1u << bits) - 1;
+  for (size_t x = 0; x < layout.width; ++x, rgb += 3) {
+    const uint32_t byte = ReadByte(row, x * bits / 8);
+    std::memcpy(rgb, layout.palette[byte >> (8 - bits - x * bits % 8) & mask].data(), 3);
+  }
+}
+
+uint8_t Scaled(uint32_t value, int bits) {
+  const uint32_t most = (1u << bits) - 1;
+  return static_cast<uint8_t>((value & most) * 255 / most);
+}
+
+void Unpack16(const BmpLayout& layout, std::string_view row, uint8_t* rgb) {
+  const int green = layout.green_has_6_bits ? 6 : 5;
+  for (size_t x = 0; x < layout.width; ++x, rgb += 3) {
+    const uint32_t pixel = ReadLittle16(row, 2 * x);
+    rgb[0] = Scaled(pixel >> (5 + green), 5);
+    rgb[1] = Scaled(pixel >> 5, green);
+    rgb[2] = Scaled(pixel, 5);
+  }
+}
+
+// `rgba`: room for a row, where there is alpha that counts; else null.
+void UnpackSamples(const BmpLayout& layout, std::string_view row, uint8_t* rgb, uint8_t* rgba,
+                   const DecodeOptions& options) {
+  const auto step = static_cast<size_t>(layout.bits / 8);
+  const auto* in = reinterpret_cast<const uint8_t*>(row.data());
+  uint8_t* out = rgba == nullptr ? rgb : rgba;
+  for (size_t x = 0; x < layout.width; ++x, in += step) {
+    *out++ = in[layout.red];
+    *out++ = in[layout.green];
+    *out++ = in[layout.blue];
+    if (rgba != nullptr) *out++ = in[layout.alpha];
+  }
+  if (rgba != nullptr) {
+    CompositeRow(rgba, static_cast<int>(layout.width), *options.background, rgb);
+  }
+}
+
+// The indices that a run-length encoded picture holds, row by row as in the file. What is too short
+// is an error; beyond its end nothing is read. The rules for what encoders should not write are
+// Pillow's.
+absl::StatusOr<std::vector<uint8_t>> UnpackRuns(const BmpLayout& layout, std::string_view bytes) {
+  const size_t width = layout.width;
+  const size_t size = width * layout.height;
+  std::vector<uint8_t> out;
+  out.reserve(size);
+  size_t at = layout.offset;
+  size_t x = 0;
+  while (out.size() < size) {
+    if (at > bytes.size() || bytes.size() - at < 2) return Truncated();
+    const size_t count = ReadByte(bytes, at);
+    const uint32_t value = ReadByte(bytes, at + 1);
+    at += 2;
+    if (count > 0) {
+      const size_t fits = std::min({count, width - std::min(x, width), size - out.size()});
+      for (size_t i = 0; i < fits; ++i) {
+        const uint32_t half = i % 2 == 0 ? value >> 4 : value & 15;
+        out.push_back(static_cast<uint8_t>(layout.rle4 ? half : value));
+      }
+      x += x + count > width ? width - std::min(x, width) : count;
+    } else if (value == 0) {  // the end of a row
+      out.resize((out.size() + width - 1) / width * width);
+      x = 0;
+    } else if (value == 1) {  // the end of the picture
+      return Truncated();
+    } else if (value == 2) {  // a jump
+      if (bytes.size() - at < 2) return Truncated();
+      const size_t pixels = ReadByte(bytes, at) + ReadByte(bytes, at + 1) * width;
+      at += 2;
+      out.resize(std::min(size, out.size() + pixels));
+      x = out.size() % width;
+    } else {  // pixels one by one
+      const size_t pixels = std::min(size - out.size(), size_t{value});
+      const size_t stored = layout.rle4 ? (pixels + 1) / 2 : pixels;
+      if (bytes.size() - at < stored) return Truncated();
+      for (size_t i = 0; i < pixels; ++i) {
+        const uint32_t byte = ReadByte(bytes, at + (layout.rle4 ? i / 2 : i));
+        const uint32_t half = i % 2 == 0 ? byte >> 4 : byte & 15;
+        out.push_back(static_cast<uint8_t>(layout.rle4 ? half : byte));
+      }
+      at += stored;
+      x += value;
+      at += at % 2;
+    }
+  }
+  return out;
+}
+
+absl::StatusOr<Image> DecodeRuns(const BmpLayout& layout, std::string_view bytes) {
+  PIXPOOL_ASSIGN_OR_RETURN(const std::vector<uint8_t> indices, UnpackRuns(layout, bytes));
+  Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
+  const uint8_t* in = indices.data();
+  for (uint32_t y = 0; y < layout.height; ++y) {
+    uint8_t* rgb = image.row(RowOf(layout, y));
+    for (uint32_t x = 0; x < layout.width; ++x, rgb += 3) {
+      std::memcpy(rgb, layout.palette[*in++].data(), 3);
+    }
+  }
+  return image;
+}
+
+absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes,
+                                 const DecodeOptions& options) {
+  const size_t row_bytes = RowBytes(layout);
+  if (row_bytes > layout.stride) {
+    return Undecodable(ImageFormat::kBmp, "its palette does not go with its depth");
+  }
+  // The last row may lack its padding.
+  const size_t needed = layout.stride * (layout.height - 1) + row_bytes;
+  if (layout.offset > bytes.size() || bytes.size() - layout.offset < needed) return Truncated();
+  Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
+  std::unique_ptr<uint8_t[]> rgba;
+  if (layout.alpha >= 0 && options.background) rgba.reset(new uint8_t[size_t{layout.width} * 4]);
+  for (uint32_t y = 0; y < layout.height; ++y) {
+    const std::string_view row = bytes.substr(layout.offset + layout.stride * y, row_bytes);
+    uint8_t* rgb = image.row(RowOf(layout, y));
+    if (layout.bits <= 8) {
+      UnpackIndices(layout, row, rgb);
+    } else if (layout.bits == 16) {
+      Unpack16(layout, row, rgb);
+    } else {
+      UnpackSamples(layout, row, rgb, rgba.get(), options);
+    }
+  }
+  return image;
+}
+
+bool IsBmp(std::string_view bytes) { return bytes.substr(0, 2) == "BM"; }
+
+absl::StatusOr<ImageHeader> ReadBmpHeader(std::string_view bytes) {
+  PIXPOOL_ASSIGN_OR_RETURN(const BmpLayout layout, ReadBmpLayout(bytes));
+  return ImageHeader{ImageFormat::kBmp, static_cast<int>(layout.width),
+                     static_cast<int>(layout.height), 1};
+}
+
+absl::StatusOr<Image> DecodeBmp(std::string_view bytes, const ImageHeader& header,
+                                const DecodeOptions& options) {
+  PIXPOOL_ASSIGN_OR_RETURN(const BmpLayout layout, ReadBmpLayout(bytes));
+  if (layout.width != static_cast<uint32_t>(header.width) ||
+      layout.height != static_cast<uint32_t>(header.height)) {
+    return Undecodable(ImageFormat::kBmp, "its size is not the header's");
+  }
+  return layout.rle ? DecodeRuns(layout, bytes) : DecodeRows(layout, bytes, options);
+}
+
+}  // namespace
+
+const Codec kBmpCodec = {.name = "bmp",
+                         .title = "BMP",
+                         .wanted = "a BMP",
+                         .matches = IsBmp,
+                         .read_header = ReadBmpHeader,
+                         .decode = DecodeBmp};
+
+}  // namespace pixpool

@@ -1,0 +1,5 @@
+"""The reasons of errors that pictures get."""
+
+UNDECODABLE = "IMAGE_UNDECODABLE"
+UNSUPPORTED = "IMAGE_UNSUPPORTED_FORMAT"
+LIMIT = "LIMIT_EXCEEDED"
