@@ -9,7 +9,7 @@
 namespace pixpool::cli {
 namespace {
 
-using std::string_view_literals::operator""sv;  // for bytes of 0 within
+using std::string_view_literals::operator""sv;  // for bytes of 0 in the middle
 
 // scripts/make_picture_suffixes.py makes the Python tools' lists from these three.
 
@@ -18,9 +18,9 @@ constexpr absl::string_view kExtensions[] = {".jpg",  ".jpeg", ".jpe", ".jfif", 
                                              ".webp", ".gif",  ".bmp", ".tif",  ".tiff"};
 
 // How files of these formats begin; "?" stands for any byte.
-constexpr absl::string_view kSignatures[] = {"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "RIFF????WEBP",
-                                             "GIF8",         "BM????\0\0\0\0"sv,  "II*\0"sv,
-                                             "MM\0*"sv};
+constexpr std::string_view kSignatures[] = {"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "RIFF????WEBP",
+                                            "GIF8",         "BM????\0\0\0\0"sv,  "II*\0"sv,
+                                            "MM\0*"sv};
 
 // Previews and copies of network drives and photo programs, what macOS puts into archives, and
 // wastebaskets.
@@ -47,7 +47,7 @@ std::string SuffixOf(absl::string_view name) {
 bool IsPictureSuffix(absl::string_view suffix) { return Holds(kExtensions, suffix); }
 
 bool HasPictureSignature(absl::string_view first_bytes) {
-  return std::any_of(std::begin(kSignatures), std::end(kSignatures), [&](absl::string_view begin) {
+  return std::any_of(std::begin(kSignatures), std::end(kSignatures), [&](std::string_view begin) {
     return first_bytes.size() >= begin.size() &&
            std::equal(begin.begin(), begin.end(), first_bytes.begin(),
                       [](char wanted, char is) { return wanted == '?' || wanted == is; });

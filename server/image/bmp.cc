@@ -16,7 +16,7 @@
 namespace pixpool {
 namespace {
 
-absl::Status Truncated() { return Undecodable(ImageFormat::kBmp, "it is truncated"); }
+absl::Status CutShort() { return Truncated(ImageFormat::kBmp, "it is truncated"); }
 
 size_t RowBytes(const BmpLayout& layout) {
   return (size_t{layout.width} * static_cast<size_t>(layout.bits) + 7) / 8;
@@ -79,7 +79,7 @@ absl::StatusOr<std::vector<uint8_t>> UnpackRuns(const BmpLayout& layout, std::st
   size_t at = layout.offset;
   size_t x = 0;
   while (out.size() < size) {
-    if (at > bytes.size() || bytes.size() - at < 2) return Truncated();
+    if (at > bytes.size() || bytes.size() - at < 2) return CutShort();
     const size_t count = ReadByte(bytes, at);
     const uint32_t value = ReadByte(bytes, at + 1);
     at += 2;
@@ -94,9 +94,9 @@ absl::StatusOr<std::vector<uint8_t>> UnpackRuns(const BmpLayout& layout, std::st
       out.resize((out.size() + width - 1) / width * width);
       x = 0;
     } else if (value == 1) {  // the end of the picture
-      return Truncated();
+      return CutShort();
     } else if (value == 2) {  // a jump
-      if (bytes.size() - at < 2) return Truncated();
+      if (bytes.size() - at < 2) return CutShort();
       const size_t pixels = ReadByte(bytes, at) + ReadByte(bytes, at + 1) * width;
       at += 2;
       out.resize(std::min(size, out.size() + pixels));
@@ -104,7 +104,7 @@ absl::StatusOr<std::vector<uint8_t>> UnpackRuns(const BmpLayout& layout, std::st
     } else {  // pixels one by one
       const size_t pixels = std::min(size - out.size(), size_t{value});
       const size_t stored = layout.rle4 ? (pixels + 1) / 2 : pixels;
-      if (bytes.size() - at < stored) return Truncated();
+      if (bytes.size() - at < stored) return CutShort();
       for (size_t i = 0; i < pixels; ++i) {
         const uint32_t byte = ReadByte(bytes, at + (layout.rle4 ? i / 2 : i));
         const uint32_t half = i % 2 == 0 ? byte >> 4 : byte & 15;
@@ -139,7 +139,7 @@ absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes
   }
   // The last row may lack its padding.
   const size_t needed = layout.stride * (layout.height - 1) + row_bytes;
-  if (layout.offset > bytes.size() || bytes.size() - layout.offset < needed) return Truncated();
+  if (layout.offset > bytes.size() || bytes.size() - layout.offset < needed) return CutShort();
   Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
   std::unique_ptr<uint8_t[]> rgba;
   if (layout.alpha >= 0 && options.background) rgba.reset(new uint8_t[size_t{layout.width} * 4]);

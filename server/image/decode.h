@@ -38,8 +38,8 @@ struct ImageHeader {
 };
 
 // Reads format, size and orientation without decoding, in microseconds and without allocating for
-// the pixels. Errors: IMAGE_UNSUPPORTED_FORMAT, IMAGE_UNDECODABLE, LIMIT_EXCEEDED. Never throws;
-// any bytes are safe.
+// the pixels. Errors: IMAGE_UNSUPPORTED_FORMAT, IMAGE_UNDECODABLE, LIMIT_EXCEEDED. Throws nothing
+// but std::bad_alloc; any bytes are safe.
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits);
 
 struct DecodeOptions {

@@ -158,7 +158,8 @@ absl::Status DecodeFrame(std::string_view bytes, const GifLayout& layout, Image*
   CodeTable table(static_cast<size_t>(layout.first_bits));
   while (!writer.done()) {
     uint32_t code = 0;
-    if (!codes.Take(table.code_size(), &code)) return Broken("it is truncated");
+    if (!codes.Take(table.code_size(), &code))
+      return Truncated(ImageFormat::kGif, "it is truncated");
     if (code == table.clear()) {
       table.Reset();
     } else if (code == table.end()) {

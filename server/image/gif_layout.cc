@@ -106,7 +106,7 @@ class Walk {
     layout_.canvas.height = std::max(layout_.canvas.height, layout_.frame.bottom());
     layout_.interlaced = (flags & kInterlaced) != 0;
     if ((flags & kHasPalette) != 0) PIXPOOL_RETURN_IF_ERROR(ReadPalette(flags));
-    if (Left() == 0) return Broken("it is truncated");
+    if (Left() == 0) return Truncated(ImageFormat::kGif, "it is truncated");
     layout_.first_bits = static_cast<int>(ReadByte(bytes_, at_++));
     if (layout_.first_bits > 12) return Broken("its codes are too long");
     layout_.data = at_;

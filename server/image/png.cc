@@ -19,24 +19,16 @@
 #include "server/base/text.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
+#include "server/image/metadata.h"
 #include "server/image/png_chunks.h"
 #include "server/image/png_rows.h"
-#include "server/image/metadata.h"
 
 namespace pixpool {
 namespace {
 
 constexpr std::string_view kMagic("\x89PNG\r\n\x1a\n", 8);
-constexpr size_t kChunkOverhead = 12;  // length, type, checksum
-constexpr size_t kHeaderEnd = 8 + kChunkOverhead + 13;
 constexpr size_t kBlock = 65536;                        // of PngChunks
 constexpr std::string_view kNoChecksum("\0\0\0\0", 4);  // libpng is told to look at none
-
-uint32_t Read32(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
 
 // One decode. Not copyable, not movable: libpng holds its address.
 struct PngReader {

@@ -228,7 +228,7 @@ absl::StatusOr<Image> DecodeTiff(std::string_view bytes, const ImageHeader& head
                           : TIFFIsTiled(file.get()) != 0
                               ? ReadTiles(file, layout, painter, &image)
                               : ReadStrips(file, layout, painter, &image));
-  if (file.ended_early()) return Undecodable(ImageFormat::kTiff, "it is truncated");
+  if (file.ended_early()) return Truncated(ImageFormat::kTiff, "it is truncated");
   return image;
 }
 

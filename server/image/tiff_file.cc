@@ -1,6 +1,7 @@
 #include "server/image/tiff_file.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -18,6 +19,7 @@ std::string Formatted(const char* format, va_list values) {
 }  // namespace
 
 TiffFile::TiffFile(std::string_view bytes, int64_t most_memory) : bytes_(bytes) {
+  errno = 0;
   TIFFOpenOptions* const options = TIFFOpenOptionsAlloc();
   if (options == nullptr) throw std::bad_alloc();
   TIFFOpenOptionsSetMaxSingleMemAlloc(options, most_memory);
@@ -44,10 +46,15 @@ TiffFile::~TiffFile() {
   if (tiff_ != nullptr) TIFFClose(tiff_);
 }
 
-std::string TiffFile::Problem() const { return error_.empty() ? "it is damaged" : error_; }
+std::string TiffFile::Problem() const {
+  if (no_memory_) throw std::bad_alloc();
+  return error_.empty() ? "it is damaged" : error_;
+}
 
 int TiffFile::OnError(TIFF*, void* self, const char*, const char* format, va_list values) {
   auto* const file = static_cast<TiffFile*>(self);
+  // libtiff words it in many ways; malloc has one.
+  if (errno == ENOMEM) file->no_memory_ = true;
   file->error_ = Formatted(format, values);
   // It may quote the file's bytes.
   for (char& c : file->error_) {

@@ -21,7 +21,8 @@ class TiffFile {
   bool ok() const { return tiff_ != nullptr; }
   TIFF* get() const { return tiff_; }
 
-  // What libtiff said last, of an error or else a warning; fit for the end of a sentence.
+  // What libtiff said last, of an error or else a warning; fit for the end of a sentence. Throws
+  // std::bad_alloc where it found no memory.
   std::string Problem() const;
   // Whether compressed data ended early, which libtiff's JPEG decoder takes for a warning and fills
   // the rest with grey.
@@ -44,6 +45,7 @@ class TiffFile {
   uint64_t at_ = 0;
   std::string error_;
   bool ended_early_ = false;
+  bool no_memory_ = false;
   TIFF* tiff_ = nullptr;
 };
 

@@ -105,6 +105,8 @@ class NoMemoryTest : public ::testing::TestWithParam<int> {
  protected:
   NoMemoryTest() {
     for (const std::string_view format : FormatNames()) {
+      // libtiff 4.5 reads through a null pointer where its own malloc fails (SECURITY.md).
+      if (format == "tiff") continue;
       pictures_.push_back(testing::LoadSample(format).bytes);
     }
     raw_.assign(size_t{32} * 32 * 3, '\x40');

@@ -131,7 +131,6 @@ LIBRARIES = {
     "zlib": (r"zlib\.h$", ["server/image/png_*.cc"]),
     "libwebp": (r"webp/", ["server/image"]),
     "libtiff": (r"tiff(io)?\.h$", ["server/image/tiff*"]),
-    "zlib": (r"zlib\.h$", ["server/image/png_metadata.cc"]),
     "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
     "Boost": (
         r"boost/",
