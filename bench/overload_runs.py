@@ -100,9 +100,10 @@ def offered(lab: Lab, server: loaded.Server, most: float) -> list[Point]:
         if lab.quick and (load, deadline) not in few:
             continue
         server.wait_idle()
-        # In the warm-up the backlog grows to what the deadline lets it.
+        # In the warm-up the backlog grows to what the deadline lets it, and the server sees for two
+        # seconds that it does.
         run = lab.load(
-            server.target, "--rate", f"{load * most:.1f}", timeout=deadline, warm_up=1 + deadline
+            server.target, "--rate", f"{load * most:.1f}", timeout=deadline, warm_up=4 + deadline
         ).finish()
         refusals = loaded.refused(run)
         point = {
