@@ -13,7 +13,6 @@ namespace {
 
 // What Pillow reads of pixels at a time.
 constexpr size_t kBlock = 65536;
-constexpr size_t kMagicSize = 8;
 constexpr size_t kChecksumSize = 4;
 constexpr size_t kMaxPalette = 256 * 3;
 

@@ -22,7 +22,7 @@ absl::StatusOr<std::vector<HeadRequest>> HeadsFromProto(
 
 // One head's result on one map. Takes the values over; `labels` are of the classes.
 void HeadOutputToProto(const HeadSpec& head, const std::vector<std::string>& labels,
-                       HeadOutput&& output, v1::HeadResult* out);
+                       HeadOutput&& result, v1::HeadResult* out);
 
 // The row of a head kind for GetModel. Space id and value count are left to the caller.
 v1::HeadType HeadTypeToProto(const HeadType& type);

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BULK = """\
 import sys
 import pixpool
-pixpool.__path__.append({stubs!r})
+pixpool.__path__.insert(0, {stubs!r})
 from pixpool.bulk.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -51,7 +51,8 @@ VECTOR_HEADS = [
 def export(api, *arguments: object) -> str:
     # `python -m pixpool.export`, which takes the generated code of the API from where it is here.
     program = (
-        f"import sys, pixpool; pixpool.__path__.append({str(Path(api.pb.__file__).parents[1])!r});"
+        "import sys, pixpool;"
+        f"pixpool.__path__.insert(0, {str(Path(api.pb.__file__).parents[1])!r});"
         "from pixpool.export.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(

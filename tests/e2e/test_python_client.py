@@ -389,7 +389,7 @@ def test_bulk_killed_and_gone_on_with(client, server, pixpool, paths, tmp_path):
     output = tmp_path / "features.npy"
     stubs = Path(sys.modules["pixpool.v1.feature_service_pb2"].__file__).parents[1]
     program = (
-        f"import pixpool, sys; pixpool.__path__.append({str(stubs)!r});"
+        f"import pixpool, sys; pixpool.__path__.insert(0, {str(stubs)!r});"
         "from pixpool.bulk.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [

@@ -22,7 +22,7 @@ def test_a_picture_finds_itself_first(store, api, server, photos, tmp_path):
     (folder / "broken.jpg").write_bytes(b"not a picture")
     stubs = Path(api.pb.__file__).parents[2]
     program = (
-        f"import sys, runpy, pixpool; pixpool.__path__.append({str(stubs / 'pixpool')!r}); "
+        f"import sys, runpy, pixpool; pixpool.__path__.insert(0, {str(stubs / 'pixpool')!r}); "
         f"runpy.run_path({str(ROOT / 'examples' / 'python' / 'search.py')!r}, run_name='__main__')"
     )
     found = subprocess.run(

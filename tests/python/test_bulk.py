@@ -193,7 +193,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(serve, tmp_path, suffix
     stubs = Path(sys.modules["pixpool.v1.feature_service_pb2"].__file__).parents[1]
     # The generated code lies elsewhere than the package, as conftest.py has it.
     program = (
-        f"import pixpool, sys; pixpool.__path__.append({str(stubs)!r});"
+        f"import pixpool, sys; pixpool.__path__.insert(0, {str(stubs)!r});"
         "from pixpool.bulk.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [

@@ -24,7 +24,7 @@ def cluster():
     path = os.pathsep.join(
         p for p in (str(Path(__file__).parents[2] / "client" / "python"), *sys.path) if p
     )
-    hook = f"import pixpool; pixpool.__path__.append({str(stubs)!r})"
+    hook = f"import pixpool; pixpool.__path__.insert(0, {str(stubs)!r})"
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
     ray.init(
         num_cpus=2,

@@ -93,7 +93,7 @@ def test_what_is_no_file_fails_by_itself_and_at_once(command, tmp_path):
     ("make", "text"),
     [
         (lambda path: path.mkdir(), r"no pictures \(\.jpg "),
-        (lambda path: (path.mkdir(), (path / "a.tif").touch()), r"below .*\. left out: \.tif 1"),
+        (lambda path: (path.mkdir(), (path / "a.mp4").touch()), r"below .*\. left out: \.mp4 1"),
         (lambda path: path.touch(), "no paths in"),
         (lambda path: path.write_text("\n\r\n\n"), "no paths in"),
         (lambda path: os.mkfifo(path), "it is a FIFO, not a file"),
