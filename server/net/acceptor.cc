@@ -122,6 +122,7 @@ class EpollAcceptor final : public Acceptor {
       Descriptor socket(
           accept4(listener.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (socket.valid()) {
+        now_ = clock_->Now();  // it came after the turn began
         OnAccepted(std::move(socket), peer);
       } else if (errno == EAGAIN) {
         return;
