@@ -19,4 +19,9 @@ inline uint32_t ReadLittle32(std::string_view bytes, size_t at) {
   return ReadLittle16(bytes, at) | ReadLittle16(bytes, at + 2) << 16;
 }
 
+inline uint32_t ReadBig32(std::string_view bytes, size_t at) {
+  return ReadByte(bytes, at) << 24 | ReadByte(bytes, at + 1) << 16 | ReadByte(bytes, at + 2) << 8 |
+         ReadByte(bytes, at + 3);
+}
+
 }  // namespace pixpool

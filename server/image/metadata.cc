@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "server/image/bytes.h"
 #include "server/image/exif.h"
 #include "server/image/xmp.h"
 
@@ -13,12 +14,6 @@ namespace {
 
 constexpr std::string_view kExifPrefix("Exif\0\0", 6);
 constexpr std::string_view kXmpPrefix("http://ns.adobe.com/xap/1.0/\0", 29);
-
-uint32_t ReadLittle32(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
 
 }  // namespace
 

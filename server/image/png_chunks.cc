@@ -6,6 +6,7 @@
 
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/image/bytes.h"
 #include "server/image/codec.h"
 
 namespace pixpool {
@@ -17,12 +18,6 @@ constexpr size_t kChecksumSize = 4;
 constexpr size_t kMaxPalette = 256 * 3;
 
 enum ColorType { kGrey = 0, kRgb = 2, kPalette = 3, kGreyAlpha = 4, kRgba = 6 };
-
-uint32_t Read32(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
 
 // Letters, digits and the underscore.
 bool IsWord(char c) {
@@ -90,7 +85,7 @@ PngChunks::Next PngChunks::ReadHeader(Chunk* chunk) {
   if (chunk->type.size() < 4 || !std::all_of(chunk->type.begin(), chunk->type.end(), IsWord)) {
     return Next::kBroken;
   }
-  chunk->length = Read32(header, 0);
+  chunk->length = ReadBig32(header, 0);
   at_ += header.size();
   chunk->body = at_;
   return Next::kChunk;
@@ -112,7 +107,8 @@ bool PngChunks::ChecksumFails(const Chunk& chunk) const {
   if (file_.size() - chunk.body < chunk.length + kChecksumSize) return false;  // there is none
   const auto* const begin = reinterpret_cast<const Bytef*>(file_.data() + chunk.body);
   const auto size = static_cast<uInt>(chunk.length + 4);  // the type counts
-  return crc32(crc32(0, nullptr, 0), begin - 4, size) != Read32(file_, chunk.body + chunk.length);
+  return crc32(crc32(0, nullptr, 0), begin - 4, size) !=
+         ReadBig32(file_, chunk.body + chunk.length);
 }
 
 absl::StatusOr<Size> PngChunks::ReadSize() {
@@ -233,8 +229,8 @@ absl::Status PngChunks::Take(const Chunk& chunk) {
 
 absl::Status PngChunks::TakeHeader(std::string_view body) {
   if (body.size() < 13) return TooShort("IHDR");
-  const uint32_t width = Read32(body, 0);
-  const uint32_t height = Read32(body, 4);
+  const uint32_t width = ReadBig32(body, 0);
+  const uint32_t height = ReadBig32(body, 4);
   if (width > INT32_MAX || height > INT32_MAX) return Broken("its size is out of range");
   start_.size = {static_cast<int>(width), static_cast<int>(height)};
   if (IsKnown(body[8], body[9])) {
@@ -258,7 +254,7 @@ absl::Status PngChunks::TakeTransparency(std::string_view body) {
 
 void PngChunks::TakeAnimation(std::string_view body) {
   constexpr uint32_t kMaxFrames = 0x80000000;
-  const uint32_t frames = Read32(body, 0);
+  const uint32_t frames = ReadBig32(body, 0);
   if (frames_.has_value()) {
     frames_.reset();  // which of the two is right?
   } else if (frames > 0 && frames <= kMaxFrames) {
@@ -268,15 +264,15 @@ void PngChunks::TakeAnimation(std::string_view body) {
 
 absl::Status PngChunks::TakeFrameControl(std::string_view body) {
   if (body.size() < 26) return TooShort("fcTL");
-  const uint32_t sequence = Read32(body, 0);
+  const uint32_t sequence = ReadBig32(body, 0);
   if (sequence != (sequence_.has_value() ? *sequence_ + uint64_t{1} : 0)) {
     return Broken("its frames are out of order");
   }
   sequence_ = sequence;
-  const uint64_t width = Read32(body, 4);
-  const uint64_t height = Read32(body, 8);
-  const uint64_t left = Read32(body, 12);
-  const uint64_t top = Read32(body, 16);
+  const uint64_t width = ReadBig32(body, 4);
+  const uint64_t height = ReadBig32(body, 8);
+  const uint64_t left = ReadBig32(body, 12);
+  const uint64_t top = ReadBig32(body, 16);
   if (left + width > static_cast<uint64_t>(start_.size.width) ||
       top + height > static_cast<uint64_t>(start_.size.height)) {
     return Broken("a frame reaches beyond the picture");
@@ -289,7 +285,7 @@ absl::Status PngChunks::TakeFrameControl(std::string_view body) {
 absl::Status PngChunks::TakeFrameNumber(const Chunk& chunk) {
   if (chunk.length < 4) return TooShort("fdAT");
   if (file_.size() - chunk.body < 4) return CutOff("it ends within a chunk (fdAT)");
-  const uint32_t sequence = Read32(file_, chunk.body);
+  const uint32_t sequence = ReadBig32(file_, chunk.body);
   if (!sequence_.has_value() || sequence != *sequence_ + uint64_t{1}) {
     return Broken("its frames are out of order");
   }

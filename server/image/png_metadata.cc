@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "server/image/bytes.h"
 #include "server/image/metadata.h"
 
 namespace pixpool {
@@ -18,12 +19,6 @@ constexpr size_t kMagicSize = 8;
 constexpr size_t kChunkOverhead = 12;  // length, type, checksum
 constexpr size_t kMaxText = 1 << 20;   // unpacked; Pillow refuses the picture beyond
 constexpr size_t kStep = 16 << 10;     // bytes that are unpacked at a time
-
-uint32_t Read32(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
 
 // The text up to a zero byte, which is taken off `rest` with it; nullopt where there is none.
 std::optional<std::string_view> TakeUntilZero(std::string_view* rest) {
@@ -174,7 +169,7 @@ class Walk {
   int Orientation() {
     size_t at = kMagicSize;
     while (at <= file_.size() && file_.size() - at >= kChunkOverhead) {
-      const size_t length = Read32(file_, at);
+      const size_t length = ReadBig32(file_, at);
       const std::string_view type = file_.substr(at + 4, 4);
       if (length > file_.size() - at - kChunkOverhead || !IsName(type)) break;
       if (!Take(type, file_.substr(at + 8, length))) break;
@@ -191,7 +186,7 @@ class Walk {
     if (type == "fcTL" && pixels_ && frames_ + (frame_first_ ? 0 : 1) > 1) return false;
     if (type == "IDAT") pixels_ = true;
     if (type == "fcTL" && !pixels_) frame_first_ = true;
-    if (type == "acTL" && !pixels_ && body.size() >= 8) TakeFrames(Read32(body, 0));
+    if (type == "acTL" && !pixels_ && body.size() >= 8) TakeFrames(ReadBig32(body, 0));
     if (type == "eXIf") {
       exif_ = body;
       // Pillow puts one prefix before the chunk, and takes two away.

@@ -11,6 +11,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/image/alpha.h"
+#include "server/image/bytes.h"
 #include "server/image/codec.h"
 #include "server/image/metadata.h"
 
@@ -26,15 +27,9 @@ const uint8_t* Data(std::string_view bytes) {
   return reinterpret_cast<const uint8_t*>(bytes.data());
 }
 
-uint32_t Read32(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
-
 // The file without what follows it, or an error if it is cut off.
 absl::StatusOr<std::string_view> WholeFile(std::string_view bytes) {
-  const size_t size = Read32(bytes, 4);
+  const size_t size = ReadLittle32(bytes, 4);
   if (size > bytes.size() - kChunkHeader) {
     return Truncated(ImageFormat::kWebp, Concat("it should have ", kChunkHeader + size,
                                                 " bytes, and has ", bytes.size()));

@@ -73,7 +73,7 @@ TEST(RetryAdviceTest, AfterAQuietSecondThePauseIsTheUsual) {
 
 TEST(RetryAdviceTest, NoneMeansNone) {
   RetryAdvice advice(TimeDuration::zero());
-  EXPECT_EQ(Callers(advice, 0 + 1, TimeDuration::zero()).refused, 0);
+  EXPECT_EQ(Callers(advice, 1, TimeDuration::zero()).refused, 0);
   EXPECT_EQ(advice.Refused(TimePoint() + std::chrono::hours(1), 0), TimeDuration::zero());
 }
 
