@@ -88,6 +88,11 @@ absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& h
 
 }  // namespace
 
+Size UprightSize(const ImageHeader& header, bool apply_exif) {
+  return apply_exif && SwapsAxes(header.orientation) ? Size{header.height, header.width}
+                                                     : Size{header.width, header.height};
+}
+
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits) {
   const auto size = static_cast<int64_t>(bytes.size());
   if (size > limits.max_bytes) {

@@ -37,6 +37,9 @@ struct ImageHeader {
   int orientation = 1;  // 1 to 8, as EXIF numbers them; 1 where none or no valid one is stated
 };
 
+// The size after orientation, where that is applied.
+Size UprightSize(const ImageHeader& header, bool apply_exif);
+
 // Reads format, size and orientation without decoding, in microseconds and without allocating for
 // the pixels. Errors: IMAGE_UNSUPPORTED_FORMAT, IMAGE_UNDECODABLE, LIMIT_EXCEEDED. Throws nothing
 // but std::bad_alloc; any bytes are safe.

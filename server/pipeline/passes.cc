@@ -8,8 +8,6 @@
 namespace pixpool {
 namespace {
 
-constexpr int kMirrored = 2;  // EXIF's orientation of that name
-
 HeadOutput SumOutputs(const HeadSpec& head, const std::vector<ImageFeatures>& passes, size_t h) {
   std::vector<const std::vector<float>*> vectors;
   std::set<std::string> warnings;  // each once, however many passes gave it
@@ -27,31 +25,23 @@ HeadOutput SumOutputs(const HeadSpec& head, const std::vector<ImageFeatures>& pa
 
 }  // namespace
 
-std::vector<ImageWork> MakePasses(const ImageWork& image, Image picture) {
+PictureTask PictureTaskOf(const ImageWork& image) {
   const RequestWork& work = *image.work;
-  ImageState& state = image.state();
+  const ImageInput& source = *image.state().source;
+  return {.bytes = source.is_raw ? source.raw : source.encoded,
+          .header = image.state().header,
+          .is_raw = source.is_raw,
+          .plan = work.plan,
+          .refuse_damaged = work.refuse_damaged,
+          .keep_picture = work.keeps_pictures};
+}
+
+std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inputs) {
   std::vector<ImageWork> passes;
-  const Size full = state.features.picture;
-  if (!image.one_of_several()) {
-    passes.push_back(image.Pass(0));
-    const InputPlan plan = ScaledPlan(work.plan, work.passes.front().scale);
-    // Whatever is kept already is the picture in full.
-    if (!work.keeps_pictures || !state.picture.empty()) {
-      passes[0].input = Preprocess(std::move(picture), plan, full);
-    } else {
-      passes[0].input = PreprocessCopy(picture, plan, full);
-      state.picture = std::move(picture);
-    }
-    return passes;
-  }
-  for (size_t p = 0; p < work.passes.size(); ++p) {
-    const InputPass& pass = work.passes[p];
-    passes.push_back(image.Pass(static_cast<int>(p)));
-    ImageWork& made = passes.back();
-    // A mirrored pass follows the one that it mirrors.
-    made.input = pass.mirrored ? ApplyOrientation(CopyImage(passes[p - 1].input), kMirrored)
-                               : PreprocessCopy(picture, ScaledPlan(work.plan, pass.scale), full);
-    made.slot().input = {made.input.width(), made.input.height()};
+  for (size_t p = 0; p < inputs.size(); ++p) {
+    ImageWork& made = passes.emplace_back(image.Pass(static_cast<int>(p)));
+    made.input = std::move(inputs[p]);
+    if (image.one_of_several()) made.slot().input = made.input_size();
   }
   return passes;
 }

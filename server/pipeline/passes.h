@@ -1,15 +1,19 @@
-// Several looks of the network at one picture, and their sum. Internal to server/pipeline.
+// From an image of a request to its looks of the network, and their sum. Internal to
+// server/pipeline.
 #pragma once
 
 #include <vector>
 
+#include "server/input/picture_inputs.h"
 #include "server/pipeline/work.h"
 
 namespace pixpool {
 
-// The passes of an image with their network inputs made from the decoded picture. Keeps the picture
-// where something is to be drawn on it.
-std::vector<ImageWork> MakePasses(const ImageWork& image, Image picture);
+// What is to be made of an image's bytes.
+PictureTask PictureTaskOf(const ImageWork& image);
+
+// The passes of an image with their network inputs, which are in the order of PassesOf.
+std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inputs);
 
 // Puts the passes of an image together in its result: the sum of their vectors, the longest of
 // their times. Where one failed, the image has its status.

@@ -20,7 +20,6 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
-#include "server/pipeline/decode_picture.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/memory_plan.h"
 #include "server/pipeline/model_runner.h"
@@ -275,15 +274,15 @@ class Pipeline::Impl {
   }
 
   absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
-    const TimePoint start = clock_->Now();
-    PIXPOOL_ASSIGN_OR_RETURN(Image picture, DecodePicture(image));
-    const TimePoint decoded = clock_->Now();
-    RecordStage(image, Stage::kDecode, decoded - start);
-    NoteDamages(image, picture.damages(), metrics_);
-    *passes = MakePasses(image, std::move(picture));
-    const TimePoint prepared = clock_->Now();
-    RecordStage(image, Stage::kPreprocess, prepared - decoded);
-    times_.Observe(&kDecoding, Area(image.state().features.picture), ToSeconds(prepared - start));
+    ImageState& state = image.state();
+    PIXPOOL_ASSIGN_OR_RETURN(PictureInputs made, MakeInputs(PictureTaskOf(image), *clock_));
+    RecordStage(image, Stage::kDecode, made.decode_time);
+    RecordStage(image, Stage::kPreprocess, made.preprocess_time);
+    NoteDamages(image, made.damages, metrics_);
+    state.picture = std::move(made.picture);
+    times_.Observe(&kDecoding, Area(state.features.picture),
+                   ToSeconds(made.decode_time + made.preprocess_time));
+    *passes = MakePasses(image, std::move(made.inputs));
     return absl::OkStatus();
   }
 

@@ -62,10 +62,8 @@ absl::Status PlanImage(const PipelineOptions& options, const InputPlan& plan, Im
   PIXPOOL_ASSIGN_OR_RETURN(image->header, source.is_raw
                                               ? CheckRaw(source, options.image)
                                               : ReadImageHeader(source.encoded, options.image));
-  const ImageHeader& header = image->header;
   ImageFeatures& slot = image->features;
-  const bool swapped = plan.apply_exif && SwapsAxes(header.orientation);
-  slot.picture = swapped ? Size{header.height, header.width} : Size{header.width, header.height};
+  slot.picture = UprightSize(image->header, plan.apply_exif);
   // Scales rise, so the last one's input is the largest; a scale may be too small as well.
   for (const double scale : plan.scales) {
     PIXPOOL_ASSIGN_OR_RETURN(slot.input, NetworkInputSize(ScaledPlan(plan, scale), slot.picture,

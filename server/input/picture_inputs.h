@@ -1,0 +1,37 @@
+// From one picture's bytes to what the network gets of it: decode, resize and crop, for all passes.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/image/decode.h"
+#include "server/input/preprocess.h"
+
+namespace pixpool {
+
+struct PictureTask {
+  std::string_view bytes;  // a file, or where is_raw the RGB pixels of the header's size
+  ImageHeader header;      // of a file, read from these bytes
+  bool is_raw = false;
+  InputPlan plan;
+  bool refuse_damaged = false;  // whether a damaged picture is an error
+  bool keep_picture = false;    // whether the picture itself is wanted as well
+};
+
+struct PictureInputs {
+  std::vector<Image> inputs;  // in the order of PassesOf(plan)
+  Image picture;              // upright and in full; empty unless it was to be kept
+  DamageList damages;         // what was wrong with the file
+  TimeDuration decode_time{};
+  TimeDuration preprocess_time{};
+};
+
+// Decodes at a reduced scale where the plan allows it, and no more of the picture than the passes
+// read. A picture that is kept is decoded in full as well, so that neither the inputs nor what is
+// drawn on it depend on the other. Errors: DecodeImage's. Thread-safe, single-threaded; the same
+// task always gives the same pixels.
+absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& clock);
+
+}  // namespace pixpool

@@ -1,0 +1,128 @@
+// The inputs of a picture are those of the whole picture, decoded and then resized and cropped.
+#include "server/input/picture_inputs.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "tests/unit/image/fixtures.h"
+
+namespace pixpool {
+namespace {
+
+using testing::Fixture;
+
+bool Same(const Image& a, const Image& b) {
+  return a.width() == b.width() && a.height() == b.height() &&
+         std::memcmp(a.data(), b.data(), a.byte_size()) == 0;
+}
+
+// A plan of small inputs, any of its options set.
+InputPlan RandomPlan(std::mt19937& random) {
+  const auto one_in = [&random](unsigned n) { return random() % n == 0; };
+  const auto side = [&random] { return 32 + static_cast<int>(random() % 64); };
+  InputPlan plan;
+  plan.resize = one_in(2) ? ResizeMode::kShorterSide : ResizeMode::kExact;
+  plan.crop = plan.resize == ResizeMode::kExact && one_in(2) ? CropMode::kNone : CropMode::kCenter;
+  plan.interpolation = one_in(2) ? Interpolation::kBilinear : Interpolation::kBicubic;
+  plan.resize_size = side();
+  plan.height = side();
+  plan.width = side();
+  plan.apply_exif = !one_in(3);
+  plan.scaled_decode = one_in(3);
+  plan.flip = one_in(3);
+  if (one_in(3)) plan.scales = {0.5, 1};
+  if (one_in(3)) plan.background = {255, 255, 255};
+  return plan;
+}
+
+// The same by the plainest way: all of the picture, then each pass of it.
+absl::StatusOr<std::vector<Image>> PlainInputs(const PictureTask& task) {
+  const Size full = UprightSize(task.header, task.plan.apply_exif);
+  const Size floor = DecodeFloor(task.plan, full);
+  const absl::StatusOr<Image> picture = DecodeImage(task.bytes, task.header,
+                                                    {.apply_exif = task.plan.apply_exif,
+                                                     .background = task.plan.background,
+                                                     .min_width = floor.width,
+                                                     .min_height = floor.height,
+                                                     .refuse_damaged = task.refuse_damaged});
+  if (!picture.ok()) return picture.status();
+  std::vector<Image> inputs;
+  for (const double scale : task.plan.scales) {
+    inputs.push_back(PreprocessCopy(*picture, ScaledPlan(task.plan, scale), full));
+    if (task.plan.flip) inputs.push_back(ApplyOrientation(CopyImage(inputs.back()), 2));
+  }
+  return inputs;
+}
+
+void Check(const PictureTask& task, const std::string& name) {
+  const absl::StatusOr<PictureInputs> made = MakeInputs(task, *Clock::Real());
+  const absl::StatusOr<std::vector<Image>> wanted = PlainInputs(task);
+  ASSERT_EQ(made.status(), wanted.status()) << name;
+  if (!made.ok()) return;
+  ASSERT_EQ(made->inputs.size(), wanted->size()) << name;
+  for (size_t i = 0; i < wanted->size(); ++i) {
+    ASSERT_TRUE(Same(made->inputs[i], (*wanted)[i])) << name << ", pass " << i;
+  }
+  ASSERT_EQ(made->picture.empty(), !task.keep_picture) << name;
+  if (!task.keep_picture) return;
+  const absl::StatusOr<Image> whole =
+      DecodeImage(task.bytes, task.header,
+                  {.apply_exif = task.plan.apply_exif, .background = task.plan.background});
+  ASSERT_TRUE(whole.ok()) << name;
+  ASSERT_TRUE(Same(made->picture, *whole)) << name;
+}
+
+TEST(PictureInputs, OfEveryFileAreThoseOfTheWholePicture) {
+  std::mt19937 random(1);
+  int good = 0;
+  for (const Fixture& fixture : testing::LoadFixtures("")) {
+    const absl::StatusOr<ImageHeader> header = ReadImageHeader(fixture.bytes, ImageLimits());
+    if (!header.ok()) continue;
+    // A few of the pictures are huge, and the plain way takes all of their pixels.
+    if (int64_t{header->width} * header->height > 2'000'000) continue;
+    ++good;
+    for (int i = 0; i < 6; ++i) {
+      Check({.bytes = fixture.bytes,
+             .header = *header,
+             .is_raw = false,
+             .plan = RandomPlan(random),
+             .refuse_damaged = random() % 4 == 0,
+             .keep_picture = random() % 4 == 0},
+            fixture.name);
+    }
+  }
+  EXPECT_GT(good, 200);
+}
+
+TEST(PictureInputs, OfPixelsAreThoseOfThePicture) {
+  std::mt19937 random(2);
+  for (int i = 0; i < 200; ++i) {
+    const Size size = {1 + static_cast<int>(random() % 300), 1 + static_cast<int>(random() % 300)};
+    std::string pixels(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3, 0);
+    for (char& value : pixels) value = static_cast<char>(random());
+    PictureTask task = {.bytes = pixels,
+                        .header = {.width = size.width, .height = size.height},
+                        .is_raw = true,
+                        .plan = RandomPlan(random),
+                        .keep_picture = i % 2 == 0};
+    const absl::StatusOr<PictureInputs> made = MakeInputs(task, *Clock::Real());
+    ASSERT_TRUE(made.ok());
+    Image picture(size.width, size.height);
+    std::memcpy(picture.data(), pixels.data(), pixels.size());
+    size_t pass = 0;
+    for (const double scale : task.plan.scales) {
+      const Image wanted = PreprocessCopy(picture, ScaledPlan(task.plan, scale), size);
+      ASSERT_TRUE(Same(made->inputs[pass++], wanted));
+      if (!task.plan.flip) continue;
+      ASSERT_TRUE(Same(made->inputs[pass++], ApplyOrientation(CopyImage(wanted), 2)));
+    }
+    ASSERT_EQ(pass, made->inputs.size());
+    ASSERT_TRUE(made->picture.empty() ? !task.keep_picture : Same(made->picture, picture));
+  }
+}
+
+}  // namespace
+}  // namespace pixpool
