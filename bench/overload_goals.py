@@ -34,13 +34,16 @@ class Goal:
     unit: str  # "%", "x", "ms" or ""
 
     def met(self) -> bool | None:
-        """Whether the median of every case that there was is on the right side; None: there was
-        none.
-        """
-        middle = [m for m in map(self.middle, self.values.values()) if not math.isnan(m)]
-        if not middle:
+        """Whether every case that there was is met; None: there was none."""
+        known = [met for met in map(self.case_met, self.values) if met is not None]
+        return all(known) if known else None
+
+    def case_met(self, case: str) -> bool | None:
+        """Whether the median of a case is on the right side; None: it was not measured."""
+        middle = self.middle(self.values[case])
+        if math.isnan(middle):
             return None
-        return all(m <= self.limit if self.at_most else m >= self.limit for m in middle)
+        return middle <= self.limit if self.at_most else middle >= self.limit
 
     @staticmethod
     def middle(values: list[float]) -> float:
@@ -59,19 +62,13 @@ class Goal:
     def goal(self) -> str:
         return f"{'at most' if self.at_most else 'at least'} {self.text(self.limit)}"
 
-    def figure(self) -> str:
-        """Each case's median, and in brackets its range over the rounds."""
-        parts = []
-        for case, values in self.values.items():
-            part = f"{case}: " if case else ""
-            part += self.text(self.middle(values))
-            if len(values) > 1:
-                part += f" ({self.text(min(values))} to {self.text(max(values))})"
-            parts.append(part)
-        return ", ".join(parts)
-
-    def verdict(self) -> str:
-        return {True: "met", False: "MISSED", None: "not measured"}[self.met()]
+    def figure(self, case: str) -> str:
+        """The median of a case, and in brackets its range over the rounds."""
+        values = self.values[case]
+        text = self.text(self.middle(values))
+        if len(values) > 1:
+            text += f" ({self.text(min(values))} to {self.text(max(values))})"
+        return text
 
 
 def goals(results: dict[str, Any]) -> list[Goal]:
@@ -181,8 +178,11 @@ def _others(rounds: list[Round]) -> Iterator[Goal]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Markdown."""
-    lines = ["| goal |  | figure |  |", "| -- | -- | -- | -- |"]
+    """Markdown, a row a case."""
+    verdicts = {True: "met", False: "MISSED", None: "not measured"}
+    lines = ["| figure | case | goal | measured |  |", "| -- | -- | -- | -- | -- |"]
     for goal in goals(results):
-        lines.append(f"| {goal.what} | {goal.goal()} | {goal.figure()} | {goal.verdict()} |")
+        for case in goal.values:
+            cells = (goal.what, case, goal.goal(), goal.figure(case), verdicts[goal.case_met(case)])
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -95,5 +95,16 @@ def test_what_the_cores_have_left():
 
 def test_the_table_shows_cases_and_their_range():
     text = overload_goals.table({"rounds": [a_round(), a_round(cores__share_up=0.97)]})
-    assert "to all: 98.0 % (97.0 % to 99.0 %)" in text and "1.5 x, 5 s: 97.0 %" in text
-    assert text.count("| met |") == 11
+    assert "| to all | at least 95.0 % | 98.0 % (97.0 % to 99.0 %) | met |" in text
+    assert "| 1.5 x, 5 s | at least 95.0 % | 97.0 %" in text
+    rows = text.splitlines()[2:]
+    assert all(row.endswith("| met |") for row in rows)
+    assert len(rows) == sum(
+        len(goal.values) for goal in overload_goals.goals({"rounds": [a_round()]})
+    )
+
+
+def test_the_table_says_which_case_is_missed():
+    text = overload_goals.table({"rounds": [a_round(cores__share_up=0.5)]})
+    missed = [row for row in text.splitlines() if "MISSED" in row]
+    assert len(missed) == 1 and "| to all |" in missed[0]
