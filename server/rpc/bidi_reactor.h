@@ -16,6 +16,7 @@
 #include "server/base/text.h"
 #include "server/pipeline/admission.h"
 #include "server/rpc/call.h"
+#include "server/rpc/call_handle.h"
 #include "server/rpc/call_watch.h"
 #include "server/rpc/caller.h"
 #include "server/rpc/guard.h"
@@ -58,6 +59,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       : options_(options),
         deps_(deps),
         context_(context),
+        handle_(context),
         caller_(CallerOf(*context, *deps.caller_header)),
         record_(options.method, OriginOf(*context), deps.metrics, deps.clock) {}
 
@@ -114,7 +116,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
                            Concat("the client has read none of the stream's answers for ",
                                   limit.value().count(), " ms (", limit.flag(), ")")));
     });
-    context_->TryCancel();
+    handle_.Cancel();
   }
 
   void OnDone() final {
@@ -325,6 +327,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   const BidiOptions options_;
   const CallDeps deps_;
   grpc::CallbackServerContext* const context_;
+  const CallHandle handle_;
   const std::string caller_;
 
   std::shared_ptr<BidiReactor> self_;  // set by Start, reset by OnDone

@@ -18,7 +18,8 @@ namespace pixpool {
 class Watched {
  public:
   // Its time is up. On the watch's thread, which holds no lock; called once for each time that
-  // the call began to wait.
+  // the call began to wait. It may come to its end meanwhile and be forgotten: Keep keeps the
+  // object alive, but not what gRPC has for it (call_handle.h).
   virtual void OnExpired() = 0;
 
  protected:

@@ -38,7 +38,8 @@ RawUnaryReactor::RawUnaryReactor(RpcMethod method, const CallDeps& deps,
       call_(NewCallContext(*context, deps, CallerOf(*context, *deps.caller_header),
                            Priority::kInteractive)),
       record_(method, OriginOf(*context), deps.metrics, deps.clock),
-      deps_(deps) {}
+      deps_(deps),
+      handle_(context) {}
 
 void RawUnaryReactor::Start() noexcept {
   self_ = shared_from_this();
@@ -120,7 +121,7 @@ void RawUnaryReactor::OnExpired() {
   if (phase_.load() != Phase::kEnded) return;
   // The status is behind the bytes that nobody reads, so there is no way to say more.
   deps_.metrics->AnswerDropped();
-  context_->TryCancel();
+  handle_.Cancel();
 }
 
 void RawUnaryReactor::OnDone() {

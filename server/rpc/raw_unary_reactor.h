@@ -7,6 +7,7 @@
 #include "grpcpp/generic/async_generic_service.h"
 #include "server/pipeline/admission.h"
 #include "server/rpc/call.h"
+#include "server/rpc/call_handle.h"
 #include "server/rpc/call_watch.h"
 #include "server/rpc/guard.h"
 
@@ -74,6 +75,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   bool Leave(Phase phase, Phase next) { return phase_.compare_exchange_strong(phase, next); }
 
   const CallDeps deps_;
+  const CallHandle handle_;
   std::shared_ptr<RawUnaryReactor> self_;  // set by Start, reset by OnDone
   grpc::ByteBuffer incoming_;              // gRPC's between StartRead and OnReadDone
   grpc::ByteBuffer answer_;

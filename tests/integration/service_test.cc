@@ -296,6 +296,60 @@ TEST_F(ServiceTest, CancelledCallFreesItsPlaceAndSkipsTheBackbone) {
   EXPECT_EQ(fake_->model->batch_sizes(), std::vector<int>{1});
 }
 
+// Something that is watched, and takes its time once it has expired.
+class Expiring final : public Watched, public std::enable_shared_from_this<Expiring> {
+ public:
+  explicit Expiring(std::function<void()> body) : body_(std::move(body)) {}
+  void OnExpired() override { body_(); }
+
+ private:
+  std::shared_ptr<Watched> Keep() override { return shared_from_this(); }
+  const std::function<void()> body_;
+};
+
+// The watch has taken a call as expired when the client cancels it: by the time that the watch
+// turns to it, gRPC has destroyed the call's context.
+TEST_F(ServiceTest, ACallMayEndWhileItExpires) {
+  RpcOptions options;
+  options.call.default_deadline = std::chrono::milliseconds(100);
+  Make({}, options);
+  grpc::GenericStub generic(channel_);
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  void* tag = nullptr;
+  bool ok = false;
+
+  absl::Notification expired;
+  const auto first = std::make_shared<Expiring>([&] { expired.WaitForNotification(); });
+  watch_.AwaitMessage(first.get(), Clock::Real()->Now());
+  const auto call =
+      generic.PrepareCall(&context, "/pixpool.v1.FeatureService/ExtractFeatures", &queue);
+  call->StartCall(nullptr);  // and no message
+  ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
+  LetTheServerCatchUp();
+  absl::Notification taken;
+  absl::Notification ended;
+  const auto second = std::make_shared<Expiring>([&] {
+    taken.Notify();
+    ended.WaitForNotification();
+  });
+  // In front of the call, so that both are taken together and this one has its turn before it.
+  watch_.AwaitMessage(second.get(), Clock::Real()->Now());
+  std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  expired.Notify();
+  taken.WaitForNotification();
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  LetTheServerCatchUp();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ended.Notify();
+  LetTheServerCatchUp();
+  for (const auto& one : {first, second}) watch_.Forget(one.get());
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+}
+
 TEST_F(ServiceTest, DeadlineOfTheClientIsHonoured) {
   Make();
   fake_->model->Hold();
