@@ -18,7 +18,7 @@
 #include "server/base/memory_limit.h"
 #include "server/image/decode.h"
 #include "server/input/options.h"
-#include "server/input/preprocess.h"
+#include "server/input/picture_inputs.h"
 #include "server/model/model.h"
 
 namespace pixpool {
@@ -56,21 +56,16 @@ Sums Work(Model& model, int instance, int workers, const std::string& bytes,
   do {
     const TimePoint begin = clock->Now();
     const ImageHeader header = OrDie(ReadImageHeader(bytes, {.max_bytes = INT32_MAX}));
-    const Size full = {header.width, header.height};
-    const Size floor = DecodeFloor(plan, full);
-    DecodeOptions options = {.min_width = floor.width, .min_height = floor.height};
-    options.part = NeededRegion(plan, DecodedSize(header, options), full);
-    Image picture = OrDie(DecodeImage(bytes, header, options));
-    const TimePoint decoded = clock->Now();
-    const Image input = Preprocess(std::move(picture), plan, full);
-    const TimePoint resized = clock->Now();
-    const ModelTask task = {.input = &input, .heads = heads};
+    const PictureInputs made =
+        OrDie(MakeInputs({.bytes = bytes, .header = header, .plan = plan}, *clock));
+    const TimePoint prepared = clock->Now();
+    const ModelTask task = {.input = &made.inputs.front(), .heads = heads};
     ModelResult result;
     ModelRunTimes times;
     model.RunBatch({.instance = instance, .pictures_in_flight = workers}, {&task, 1}, {&result, 1},
                    &times);
-    sums.decode += decoded - begin;
-    sums.resize += resized - decoded;
+    sums.resize += made.preprocess_time;
+    sums.decode += prepared - begin - made.preprocess_time;
     sums.backbone += times.backbone;
     sums.heads += times.heads;
     ++sums.pictures;

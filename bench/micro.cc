@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <cstdio>  // jpeglib.h needs it
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -12,11 +13,14 @@
 #include <utility>
 #include <vector>
 
+#include <jpeglib.h>
+
 #include "server/batching/batcher.h"
 #include "server/heads/heads.h"
 #include "server/heads/pool_tensor.h"
 #include "server/image/decode.h"
 #include "server/image/resize.h"
+#include "server/input/picture_inputs.h"
 #include "server/input/preprocess.h"
 #include "server/rpc/extract_convert.h"
 #include "server/rpc/head_convert.h"
@@ -72,6 +76,40 @@ void Resize(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(PreprocessCopy(picture, InputPlan()));
 }
 BENCHMARK(Resize)->Unit(benchmark::kMillisecond);
+
+// Both as the server does them: the network's input from the file. Argument: how the picture is
+// turned.
+void Inputs(benchmark::State& state) {
+  ImageHeader header = PhotoHeader();
+  header.orientation = static_cast<int>(state.range(0));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        OrDie(MakeInputs({.bytes = Photo(), .header = header}, *Clock::Real())));
+  }
+  state.SetItemsProcessed(state.iterations() * header.width * header.height);
+}
+BENCHMARK(Inputs)->ArgName("orientation")->Arg(1)->Arg(6)->Unit(benchmark::kMillisecond);
+
+// libjpeg-turbo's own decode of the whole picture, row by row into the same memory: what no server
+// is faster than that decodes all of it. The photograph must be a sound JPEG.
+void Libjpeg(benchmark::State& state) {
+  for (auto _ : state) {
+    jpeg_decompress_struct lib{};
+    jpeg_error_mgr errors{};
+    lib.err = jpeg_std_error(&errors);
+    jpeg_create_decompress(&lib);
+    jpeg_mem_src(&lib, reinterpret_cast<const unsigned char*>(Photo().data()), Photo().size());
+    jpeg_read_header(&lib, TRUE);
+    lib.out_color_space = JCS_RGB;
+    jpeg_start_decompress(&lib);
+    std::vector<JSAMPLE> row(size_t{lib.output_width} * 3);
+    JSAMPROW rows[] = {row.data()};
+    while (lib.output_scanline < lib.output_height) jpeg_read_scanlines(&lib, rows, 1);
+    jpeg_finish_decompress(&lib);
+    jpeg_destroy_decompress(&lib);
+  }
+}
+BENCHMARK(Libjpeg)->Unit(benchmark::kMillisecond);
 
 void BatcherRoundTrip(benchmark::State& state) {
   Batcher<int> batcher({.max_batch_size = 8, .max_delay = std::chrono::milliseconds(5)},

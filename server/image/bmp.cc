@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "server/base/status_macros.h"
@@ -12,6 +13,7 @@
 #include "server/image/bmp_layout.h"
 #include "server/image/bytes.h"
 #include "server/image/codec.h"
+#include "server/image/row_block.h"
 
 namespace pixpool {
 namespace {
@@ -118,7 +120,8 @@ absl::StatusOr<std::vector<uint8_t>> UnpackRuns(const BmpLayout& layout, std::st
   return out;
 }
 
-absl::StatusOr<Image> DecodeRuns(const BmpLayout& layout, std::string_view bytes) {
+absl::StatusOr<DamageList> DecodeRuns(const BmpLayout& layout, std::string_view bytes,
+                                      RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::vector<uint8_t> indices, UnpackRuns(layout, bytes));
   Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
   const uint8_t* in = indices.data();
@@ -128,11 +131,12 @@ absl::StatusOr<Image> DecodeRuns(const BmpLayout& layout, std::string_view bytes
       std::memcpy(rgb, layout.palette[*in++].data(), 3);
     }
   }
-  return image;
+  sink->TakeAll(std::move(image));
+  return DamageList();
 }
 
-absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes,
-                                 const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodePlain(const BmpLayout& layout, std::string_view bytes,
+                                       const DecodeOptions& options, RowSink* sink) {
   const size_t row_bytes = RowBytes(layout);
   if (row_bytes > layout.stride) {
     return Undecodable(ImageFormat::kBmp, "its palette does not go with its depth");
@@ -140,12 +144,14 @@ absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes
   // The last row may lack its padding.
   const size_t needed = layout.stride * (layout.height - 1) + row_bytes;
   if (layout.offset > bytes.size() || bytes.size() - layout.offset < needed) return CutShort();
-  Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
+  const Size size = {static_cast<int>(layout.width), static_cast<int>(layout.height)};
+  RowBlock block({0, 0, size.width, size.height}, size, sink);
   std::unique_ptr<uint8_t[]> rgba;
   if (layout.alpha >= 0 && options.background) rgba.reset(new uint8_t[size_t{layout.width} * 4]);
   for (uint32_t y = 0; y < layout.height; ++y) {
-    const std::string_view row = bytes.substr(layout.offset + layout.stride * y, row_bytes);
-    uint8_t* rgb = image.row(RowOf(layout, y));
+    const size_t stored = layout.top_down ? y : layout.height - 1 - y;
+    const std::string_view row = bytes.substr(layout.offset + layout.stride * stored, row_bytes);
+    uint8_t* rgb = block.Next();
     if (layout.bits <= 8) {
       UnpackIndices(layout, row, rgb);
     } else if (layout.bits == 16) {
@@ -154,7 +160,8 @@ absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes
       UnpackSamples(layout, row, rgb, rgba.get(), options);
     }
   }
-  return image;
+  block.Finish();
+  return DamageList();
 }
 
 bool IsBmp(std::string_view bytes) { return bytes.substr(0, 2) == "BM"; }
@@ -165,14 +172,14 @@ absl::StatusOr<ImageHeader> ReadBmpHeader(std::string_view bytes) {
                      static_cast<int>(layout.height), 1};
 }
 
-absl::StatusOr<Image> DecodeBmp(std::string_view bytes, const ImageHeader& header,
-                                const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodeBmp(std::string_view bytes, const ImageHeader& header,
+                                     const DecodeOptions& options, RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(const BmpLayout layout, ReadBmpLayout(bytes));
   if (layout.width != static_cast<uint32_t>(header.width) ||
       layout.height != static_cast<uint32_t>(header.height)) {
     return Undecodable(ImageFormat::kBmp, "its size is not the header's");
   }
-  return layout.rle ? DecodeRuns(layout, bytes) : DecodeRows(layout, bytes, options);
+  return layout.rle ? DecodeRuns(layout, bytes, sink) : DecodePlain(layout, bytes, options, sink);
 }
 
 }  // namespace

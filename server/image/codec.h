@@ -8,23 +8,26 @@
 #include "absl/status/statusor.h"
 #include "server/image/decode.h"
 #include "server/image/formats.h"
+#include "server/image/rows.h"
 
 namespace pixpool {
 
 // A format, defined in the .cc of its name. The functions are thread-safe and safe on any bytes;
-// read_header neither allocates for the pixels nor checks limits; decode returns the picture as
-// stored (orientation is applied by the caller; in DecodeOptions, min_width, min_height and part
-// mean the stored axes) and fails unless the size in the bytes is the header's; what was wrong with
-// a file that it decodes all the same is in the picture's damages(), and whether that is refused is
-// the caller's business; decoded_size is that of the whole picture, as stored.
+// read_header neither allocates for the pixels nor checks limits; decode gives the picture's rows
+// as they are stored to a sink (orientation is the caller's business; in DecodeOptions, min_width,
+// min_height and part mean the stored axes) and fails unless the size in the bytes is the header's;
+// what comes back is what was wrong with a file that it decodes all the same, and whether that is
+// refused is the caller's business; decoded_size is that of the whole picture, as stored.
 struct Codec {
   std::string_view name;    // "jpeg", for errors' metadata and metrics: the title in lower case
   std::string_view title;   // "JPEG", for messages
   std::string_view wanted;  // what a client may send, with its article: "a PNG"
   bool (*matches)(std::string_view bytes);
   absl::StatusOr<ImageHeader> (*read_header)(std::string_view bytes);
-  absl::StatusOr<Image> (*decode)(std::string_view bytes, const ImageHeader& header,
-                                  const DecodeOptions& options);
+  // Gives rows as it decodes them where the format allows it (RowBlock of row_block.h), else the
+  // whole picture with TakeAll.
+  absl::StatusOr<DamageList> (*decode)(std::string_view bytes, const ImageHeader& header,
+                                       const DecodeOptions& options, RowSink* sink);
   // Null: always the size of the file.
   Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options) = nullptr;
 };

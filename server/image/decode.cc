@@ -57,10 +57,6 @@ absl::Status CheckSize(const ImageHeader& header, const ImageLimits& limits) {
   return absl::OkStatus();
 }
 
-int OrientationOf(const ImageHeader& header, const DecodeOptions& options) {
-  return options.apply_exif ? header.orientation : 1;
-}
-
 // The options with sizes and part along the axes of the stored picture.
 DecodeOptions StoredOptions(const ImageHeader& header, const DecodeOptions& options) {
   const int orientation = OrientationOf(header, options);
@@ -73,24 +69,28 @@ DecodeOptions StoredOptions(const ImageHeader& header, const DecodeOptions& opti
   return stored;
 }
 
-absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& header,
-                                    const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodeStored(std::string_view bytes, const ImageHeader& header,
+                                        const DecodeOptions& options, RowSink* sink) {
   const Codec& codec = CodecOf(header.format);
   if (!codec.matches(bytes)) return Undecodable(header.format, "the bytes are of another format");
-  PIXPOOL_ASSIGN_OR_RETURN(Image image,
-                           codec.decode(bytes, header, StoredOptions(header, options)));
-  DamageList damages = image.damages();
+  PIXPOOL_ASSIGN_OR_RETURN(DamageList damages,
+                           codec.decode(bytes, header, StoredOptions(header, options), sink));
   if (options.refuse_damaged && !damages.empty()) return RefuseDamaged(header.format, damages);
-  Image upright = ApplyOrientation(std::move(image), OrientationOf(header, options));
-  upright.set_damages(std::move(damages));
-  return upright;
+  return damages;
+}
+
+absl::Status NoMemory(const ImageHeader& header) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kOverloaded;
+  details.metadata = {{"width", Concat(header.width)}, {"height", Concat(header.height)}};
+  return MakeError(details, Concat("no memory to decode an image of ", header.width, " x ",
+                                   header.height, " pixels; try again later or resize it"));
 }
 
 }  // namespace
 
 Size UprightSize(const ImageHeader& header, bool apply_exif) {
-  return apply_exif && SwapsAxes(header.orientation) ? Size{header.height, header.width}
-                                                     : Size{header.width, header.height};
+  return UprightSize(Size{header.width, header.height}, apply_exif ? header.orientation : 1);
 }
 
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits) {
@@ -105,26 +105,41 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
   return header;
 }
 
-Size DecodedSize(const ImageHeader& header, const DecodeOptions& options) {
+int OrientationOf(const ImageHeader& header, const DecodeOptions& options) {
+  return options.apply_exif ? header.orientation : 1;
+}
+
+Size StoredSize(const ImageHeader& header, const DecodeOptions& options) {
   DecodeOptions stored = options;
-  const bool swaps = SwapsAxes(OrientationOf(header, options));
-  if (swaps) std::swap(stored.min_width, stored.min_height);
+  if (SwapsAxes(OrientationOf(header, options))) std::swap(stored.min_width, stored.min_height);
   const Codec& codec = CodecOf(header.format);
-  const Size size = codec.decoded_size == nullptr ? Size{header.width, header.height}
-                                                  : codec.decoded_size(header, stored);
-  return swaps ? Size{size.height, size.width} : size;
+  return codec.decoded_size == nullptr ? Size{header.width, header.height}
+                                       : codec.decoded_size(header, stored);
+}
+
+Size DecodedSize(const ImageHeader& header, const DecodeOptions& options) {
+  return UprightSize(StoredSize(header, options), OrientationOf(header, options));
+}
+
+absl::StatusOr<DamageList> DecodeRows(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
+  try {
+    return DecodeStored(bytes, header, options, sink);
+  } catch (const std::exception&) {  // bad_alloc, or cv::Exception for the same cause
+    return NoMemory(header);
+  }
 }
 
 absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,
                                   const DecodeOptions& options) {
   try {
-    return DecodeUpright(bytes, header, options);
-  } catch (const std::exception&) {  // bad_alloc, or cv::Exception for the same cause
-    ErrorDetails details;
-    details.reason = ErrorReason::kOverloaded;
-    details.metadata = {{"width", Concat(header.width)}, {"height", Concat(header.height)}};
-    return MakeError(details, Concat("no memory to decode an image of ", header.width, " x ",
-                                     header.height, " pixels; try again later or resize it"));
+    WholePicture picture;
+    PIXPOOL_ASSIGN_OR_RETURN(DamageList damages, DecodeStored(bytes, header, options, &picture));
+    Image upright = ApplyOrientation(picture.Finish(), OrientationOf(header, options));
+    upright.set_damages(std::move(damages));
+    return upright;
+  } catch (const std::exception&) {
+    return NoMemory(header);
   }
 }
 

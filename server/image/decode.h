@@ -22,6 +22,7 @@
 #include "server/image/formats.h"
 #include "server/image/image.h"
 #include "server/image/options.h"
+#include "server/image/rows.h"
 
 namespace pixpool {
 
@@ -65,15 +66,32 @@ struct DecodeOptions {
 // The size of the whole picture that DecodeImage gives, after orientation.
 Size DecodedSize(const ImageHeader& header, const DecodeOptions& options);
 
-// Decodes the picture whose header was read from the same bytes. Errors: IMAGE_UNDECODABLE,
-// IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED where memory runs out.
-// Thread-safe; holds no state between calls, so that the same bytes and options always give the
-// same answer.
+// The same, as stored: that of the picture whose rows DecodeRows gives.
+Size StoredSize(const ImageHeader& header, const DecodeOptions& options);
+
+// How the picture that DecodeRows gives is to be turned: header.orientation, or 1.
+int OrientationOf(const ImageHeader& header, const DecodeOptions& options);
+
+// Decodes the picture whose header was read from the same bytes, and gives its rows to `sink` as
+// they are stored; `options` mean the upright picture all the same. Only when it returns without an
+// error is there a picture; what was wrong with the file is in the result. Errors:
+// IMAGE_UNDECODABLE, IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED
+// where memory runs out, in the sink too. Thread-safe; holds no state between calls, so that the
+// same bytes and options always give the same answer.
+absl::StatusOr<DamageList> DecodeRows(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink);
+
+// The same as a picture in memory, upright. Errors: DecodeRows'.
 absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,
                                   const DecodeOptions& options);
 
 // Whether an EXIF orientation turns the picture by a quarter.
 inline bool SwapsAxes(int orientation) { return orientation >= 5; }
+
+// The size of a stored picture once it is upright; the other way round likewise.
+inline Size UprightSize(Size stored, int orientation) {
+  return SwapsAxes(orientation) ? Size{stored.height, stored.width} : stored;
+}
 
 // The picture turned upright for an EXIF orientation of 1 to 8; 1 returns it as it is. A part of a
 // picture becomes the part of the upright picture that it shows.

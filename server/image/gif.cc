@@ -180,8 +180,8 @@ absl::StatusOr<ImageHeader> ReadGifHeader(std::string_view bytes) {
   return ImageHeader{ImageFormat::kGif, layout.canvas.width, layout.canvas.height, 1};
 }
 
-absl::StatusOr<Image> DecodeGif(std::string_view bytes, const ImageHeader& header,
-                                const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodeGif(std::string_view bytes, const ImageHeader& header,
+                                     const DecodeOptions& options, RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(GifLayout layout, ReadGifLayout(bytes));
   if (layout.canvas != Size{header.width, header.height}) {
     return Undecodable(ImageFormat::kGif, "its size is not the header's");
@@ -195,7 +195,8 @@ absl::StatusOr<Image> DecodeGif(std::string_view bytes, const ImageHeader& heade
     for (int y = 0; y < header.height; ++y) FillRow(header.width, around, image.row(y));
   }
   PIXPOOL_RETURN_IF_ERROR(DecodeFrame(bytes, layout, &image));
-  return image;
+  sink->TakeAll(std::move(image));
+  return DamageList();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "server/image/codec.h"
 #include "server/image/jpeg_decoder.h"
 #include "server/image/jpeg_layout.h"
+#include "server/image/row_block.h"
 
 namespace pixpool {
 namespace {
@@ -47,8 +48,8 @@ absl::Status Failure(const JpegDecoder& decoder) {
   return Undecodable(ImageFormat::kJpeg, decoder.failure());
 }
 
-absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
-                                 const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
   // Pillow's own reading of the markers is stricter here and there.
   PIXPOOL_RETURN_IF_ERROR(ReadJpegFrame(bytes).status());
   JpegDecoder decoder(bytes);
@@ -63,17 +64,22 @@ absl::StatusOr<Image> DecodeJpeg(std::string_view bytes, const ImageHeader& head
   }
   const Region window =
       options.part ? decoder.Window(*options.part) : Region{0, 0, size.width, size.height};
-  Image image(window, size);
-  const size_t pixels = image.byte_size() / 3;
-  std::unique_ptr<uint8_t[]> cmyk;
-  if (decoder.components() == 4) cmyk.reset(new uint8_t[pixels * 4]);
-  const std::unique_ptr<uint8_t[]> spare(new uint8_t[static_cast<size_t>(image.width()) * 4]);
-  if (!decoder.Read(window, cmyk != nullptr ? cmyk.get() : image.data(), spare.get())) {
-    return Failure(decoder);
+  if (!decoder.Begin(window)) return Failure(decoder);
+  RowBlock block(window, size, sink);
+  // Of CMYK a block, else what is needed for the rows that nobody wants.
+  const bool is_cmyk = decoder.components() == 4;
+  const auto width = static_cast<size_t>(window.width);
+  const std::unique_ptr<uint8_t[]> spare(
+      new uint8_t[is_cmyk ? width * 4 * RowBlock::kRows : width * 3]);
+  while (block.rows() < window.height) {
+    int count = 0;
+    uint8_t* const rgb = block.Next(RowBlock::kRows, &count);
+    if (!decoder.Read(count, is_cmyk ? spare.get() : rgb)) return Failure(decoder);
+    if (is_cmyk) CmykToRgb(spare.get(), width * static_cast<size_t>(count), rgb);
   }
-  if (cmyk != nullptr) CmykToRgb(cmyk.get(), pixels, image.data());
-  image.set_damages(decoder.damages());
-  return image;
+  block.Finish();
+  if (!decoder.End(spare.get())) return Failure(decoder);
+  return decoder.damages();
 }
 
 }  // namespace

@@ -53,11 +53,28 @@ class JpegDecoder::Impl {
     });
   }
 
-  bool Read(const Region& window, uint8_t* pixels, uint8_t* spare) {
+  bool Begin(const Region& window) {
     window_ = window;
+    return Try([](Impl* self) {
+      self->CutColumns();
+      if (self->window_.top == 0) return;
+      jpeg_skip_scanlines(&self->lib_, static_cast<JDIMENSION>(self->window_.top));
+    });
+  }
+
+  bool Read(int rows, uint8_t* pixels) {
+    rows_ = rows;
     pixels_ = pixels;
-    spare_ = spare;
-    return Try([](Impl* self) { self->ReadStep(); }) && Finish();
+    return Try([](Impl* self) {
+      const size_t pixel = self->lib_.out_color_space == JCS_CMYK ? 4 : 3;
+      self->ReadRows(static_cast<int>(self->lib_.output_scanline) + self->rows_,
+                     static_cast<size_t>(self->window_.width) * pixel);
+    });
+  }
+
+  bool End(uint8_t* spare) {
+    pixels_ = spare;
+    return Try([](Impl* self) { self->EndStep(); }) && Finish();
   }
 
   const jpeg_decompress_struct& lib() const { return lib_; }
@@ -143,17 +160,13 @@ class JpegDecoder::Impl {
     if (ran_out_ && (any_missing || !all_bits_)) Fail("it ends before its last scan", true);
   }
 
-  void ReadStep() {
-    CutColumns();
-    if (window_.top > 0) jpeg_skip_scanlines(&lib_, static_cast<JDIMENSION>(window_.top));
-    const size_t pixel = lib_.out_color_space == JCS_CMYK ? 4 : 3;
-    ReadRows(window_.bottom(), pixels_, static_cast<size_t>(window_.width) * pixel);
+  void EndStep() {
     // Skipping up to the end would leave the rows below the window unread, so the last are decoded.
     const int rest = scaled_size().height - window_.bottom();
     if (rest > 2 * row_of_blocks()) {
       jpeg_skip_scanlines(&lib_, static_cast<JDIMENSION>(rest - row_of_blocks()));
     }
-    ReadRows(scaled_size().height, spare_, 0);
+    ReadRows(scaled_size().height, 0);
     all_rows_ = true;
     if (!ran_out_) return;
     // A file may lack its end marker, and no more than that.
@@ -186,8 +199,9 @@ class JpegDecoder::Impl {
     }
   }
 
-  // Reads rows up to `end` to where `pixels` begins, or all to the same place for a step of 0.
-  void ReadRows(int end, uint8_t* pixels, size_t step) {
+  // Reads rows up to `end` to where pixels_ begins, or all to the same place for a step of 0.
+  void ReadRows(int end, size_t step) {
+    uint8_t* pixels = pixels_;
     while (lib_.output_scanline < static_cast<JDIMENSION>(end)) {
       JSAMPROW rows[kRowsAtOnce];
       for (int i = 0; i < kRowsAtOnce; ++i) rows[i] = pixels + static_cast<size_t>(i) * step;
@@ -288,10 +302,10 @@ class JpegDecoder::Impl {
   std::jmp_buf failed_;
   char message_[JMSG_LENGTH_MAX] = {};
 
-  // What Read was given.
+  // What the steps were given.
   Region window_;
+  int rows_ = 0;
   uint8_t* pixels_ = nullptr;
-  uint8_t* spare_ = nullptr;
 
   const std::string_view bytes_;
   size_t given_ = 0;         // bytes that libjpeg got
@@ -309,9 +323,9 @@ JpegDecoder::~JpegDecoder() = default;
 
 bool JpegDecoder::ReadHeader() { return impl_->ReadHeader(); }
 bool JpegDecoder::Start(int divisor) { return impl_->Start(divisor); }
-bool JpegDecoder::Read(const Region& window, uint8_t* pixels, uint8_t* spare) {
-  return impl_->Read(window, pixels, spare);
-}
+bool JpegDecoder::Begin(const Region& window) { return impl_->Begin(window); }
+bool JpegDecoder::Read(int rows, uint8_t* pixels) { return impl_->Read(rows, pixels); }
+bool JpegDecoder::End(uint8_t* spare) { return impl_->End(spare); }
 
 Size JpegDecoder::size() const {
   return {static_cast<int>(impl_->lib().image_width), static_cast<int>(impl_->lib().image_height)};

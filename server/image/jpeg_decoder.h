@@ -27,8 +27,9 @@ class JpegDecoder {
   JpegDecoder(const JpegDecoder&) = delete;
   JpegDecoder& operator=(const JpegDecoder&) = delete;
 
-  // ReadHeader, Start and Read are called in this order, once each. They give false where the file
-  // cannot be decoded; why is in failure() and truncated(). They throw std::bad_alloc.
+  // ReadHeader, Start, Begin, Read and End are called in this order, once each but for Read. They
+  // give false where the file cannot be decoded; why is in failure() and truncated(). They throw
+  // std::bad_alloc.
 
   // Reads up to the first scan.
   bool ReadHeader();
@@ -46,9 +47,12 @@ class JpegDecoder {
   // colours as at an edge of the picture. Everything, where little would be left out.
   Region Window(const Region& needed) const;
 
-  // Decodes a window to `pixels` and checks the rest of the file. `spare` has room for one row of
-  // the window, at 4 bytes a pixel.
-  bool Read(const Region& window, uint8_t* pixels, uint8_t* spare);
+  // Goes to the first row of a window.
+  bool Begin(const Region& window);
+  // Decodes the next rows of the window, which it has, to `pixels`.
+  bool Read(int rows, uint8_t* pixels);
+  // Checks the rest of the file. `spare` has room for a row of the window.
+  bool End(uint8_t* spare);
 
   // What was wrong and did not keep the picture from being read.
   DamageList damages() const;

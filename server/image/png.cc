@@ -20,8 +20,10 @@
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
 #include "server/image/metadata.h"
+#include "server/image/palette.h"
 #include "server/image/png_chunks.h"
 #include "server/image/png_rows.h"
+#include "server/image/row_block.h"
 
 namespace pixpool {
 namespace {
@@ -51,7 +53,8 @@ struct PngReader {
   bool out_of_memory = false;
   int channels = 0;  // of the rows that libpng gives: 3, or 4 if alpha is wanted and there
   int passes = 1;
-  int rows_read = 0;  // over all passes
+  int rows_read = 0;       // over all passes
+  uint8_t* row = nullptr;  // where the next one goes
   bool all_rows = false;
 };
 
@@ -196,33 +199,61 @@ bool IsInPass(const PngReader& reader, int y, int pass, int width) {
          (PNG_ROW_IN_INTERLACE_PASS(y, pass) && PNG_PASS_COLS(width, pass) > 0);
 }
 
-// Reads all rows to `rows`, every `stride` bytes. With a background they pass through `scratch`:
-// one row, or for an interlaced picture all of them, since each pass completes the rows of the one
-// before.
-bool ReadRows(PngReader* reader, Size size, uint8_t* rows, size_t stride, uint8_t* scratch,
-              const std::array<uint8_t, 3>* background) {
-  png_structp png = reader->png;
-  const size_t scratch_stride = reader->passes == 1 ? 0 : static_cast<size_t>(size.width) * 4;
-  if (setjmp(png_jmpbuf(png)) != 0) {
-    if (reader->all_rows && scratch != nullptr) {
-      const auto last = static_cast<size_t>(size.height - 1);
-      CompositeRow(scratch + scratch_stride * last, size.width, *background, rows + stride * last);
+// Where the rows of a picture pass through on their way to a background.
+struct Composite {
+  const Color* background = nullptr;
+  std::unique_ptr<uint8_t[]> rgba;  // null: there is no alpha that counts
+};
+
+// Reads all rows to `block`, whose rows may be wider than the frame: those are given a colour
+// first.
+bool ReadRows(PngReader* reader, const Region& frame, int canvas_width, const Color& around,
+              const Composite& composite, RowBlock* block) {
+  uint8_t* const rgba = composite.rgba.get();
+  if (setjmp(png_jmpbuf(reader->png)) == 0) {
+    for (int y = 0; y < frame.height; ++y) {
+      uint8_t* const row = block->Next();
+      if (frame.width < canvas_width) FillRow(canvas_width, around, row);
+      reader->row = row + size_t{3} * static_cast<size_t>(frame.left);
+      png_read_row(reader->png, rgba == nullptr ? reader->row : rgba, nullptr);
+      ++reader->rows_read;
+      if (rgba != nullptr) CompositeRow(rgba, frame.width, *composite.background, reader->row);
     }
-    return reader->all_rows;
+    return true;
   }
-  for (int pass = 0; pass < reader->passes; ++pass) {
-    for (int y = 0; y < size.height; ++y) {
-      uint8_t* const row = rows + stride * static_cast<size_t>(y);
-      uint8_t* const read =
-          scratch == nullptr ? row : scratch + scratch_stride * static_cast<size_t>(y);
-      png_read_row(png, read, nullptr);
-      if (IsInPass(*reader, y, pass, size.width)) ++reader->rows_read;
-      if (scratch != nullptr && pass + 1 == reader->passes) {
-        CompositeRow(read, size.width, *background, row);
+  if (reader->all_rows && rgba != nullptr) {
+    CompositeRow(rgba, frame.width, *composite.background, reader->row);
+  }
+  return reader->all_rows;
+}
+
+// Reads all rows of an interlaced picture to where `rows` begins, every `stride` bytes. Each pass
+// completes the rows of the one before, so with a background all of them are held twice.
+bool ReadPasses(PngReader* reader, Size size, uint8_t* rows, size_t stride,
+                const Composite& composite) {
+  png_structp png = reader->png;
+  uint8_t* const rgba = composite.rgba.get();
+  const size_t rgba_stride = static_cast<size_t>(size.width) * 4;
+  if (setjmp(png_jmpbuf(png)) == 0) {
+    for (int pass = 0; pass < reader->passes; ++pass) {
+      for (int y = 0; y < size.height; ++y) {
+        uint8_t* const row = rgba == nullptr ? rows + stride * static_cast<size_t>(y)
+                                             : rgba + rgba_stride * static_cast<size_t>(y);
+        png_read_row(png, row, nullptr);
+        if (IsInPass(*reader, y, pass, size.width)) ++reader->rows_read;
       }
     }
+    return true;
   }
-  return true;
+  return reader->all_rows;
+}
+
+void CompositeFrame(Size size, const Composite& composite, uint8_t* rows, size_t stride) {
+  for (int y = 0; y < size.height; ++y) {
+    const size_t at = static_cast<size_t>(y);
+    CompositeRow(composite.rgba.get() + at * static_cast<size_t>(size.width) * 4, size.width,
+                 *composite.background, rows + stride * at);
+  }
 }
 
 bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kMagic; }
@@ -233,9 +264,8 @@ absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
 }
 
 // The colour of pixels that the file has nothing of.
-std::array<uint8_t, 3> ColorOfNothing(const PngStart& start, const DecodeOptions& options,
-                                      bool has_alpha) {
-  std::array<uint8_t, 3> color = {0, 0, 0};
+Color ColorOfNothing(const PngStart& start, const DecodeOptions& options, bool has_alpha) {
+  Color color = {0, 0, 0};
   if (has_alpha && options.background.has_value()) return *options.background;
   if (start.has_palette() && start.palette.size() >= color.size()) {
     std::memcpy(color.data(), start.palette.data(), color.size());
@@ -259,11 +289,70 @@ absl::StatusOr<DamageList> FewerRows(std::string_view bytes, const PngReader& re
   return damages;
 }
 
-absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& header,
-                                const DecodeOptions& options) {
+// A picture that is stored as it is shown, from the top.
+absl::StatusOr<DamageList> DecodeInOrder(std::string_view bytes, const PngStart& start,
+                                         PngReader* reader, const DecodeOptions& options,
+                                         RowSink* sink) {
+  const Size size = start.size;
+  const Region& frame = start.frame;
+  const bool has_alpha = reader->channels == 4;
+  Composite composite;
+  if (has_alpha) {
+    composite = {&*options.background,
+                 std::unique_ptr<uint8_t[]>(new uint8_t[static_cast<size_t>(frame.width) * 4]())};
+  }
+  const Color nothing = ColorOfNothing(start, options, has_alpha);
+  RowBlock block({0, 0, size.width, size.height}, size, sink);
+  const auto fill_to = [&](int end) {
+    while (block.rows() < end) FillRow(size.width, nothing, block.Next());
+  };
+  fill_to(frame.top);
+  DamageList damages;
+  if (ReadRows(reader, frame, size.width, nothing, composite, &block)) {
+    PIXPOOL_RETURN_IF_ERROR(reader->chunks->ReadEnd());
+    damages = reader->chunks->damages();
+  } else {
+    PIXPOOL_ASSIGN_OR_RETURN(damages, FewerRows(bytes, *reader));
+    FillRow(frame.width, nothing, reader->row);  // the one that did not come
+  }
+  fill_to(size.height);
+  block.Finish();
+  return damages;
+}
+
+absl::StatusOr<DamageList> DecodeInterlaced(std::string_view bytes, const PngStart& start,
+                                            PngReader* reader, const DecodeOptions& options,
+                                            RowSink* sink) {
+  const Region& frame = start.frame;
+  const Size size = {frame.width, frame.height};
+  const bool has_alpha = reader->channels == 4;
+  Image image(start.size.width, start.size.height);
+  Composite composite;
+  if (has_alpha) {
+    const size_t pixels = static_cast<size_t>(size.width) * static_cast<size_t>(size.height);
+    composite = {&*options.background, std::unique_ptr<uint8_t[]>(new uint8_t[pixels * 4]())};
+  }
+  // Where the file ends early there are pixels everywhere all the same.
+  const Color nothing = ColorOfNothing(start, options, has_alpha);
+  for (int y = 0; y < image.height(); ++y) FillRow(image.width(), nothing, image.row(y));
+  uint8_t* const rows = image.row(frame.top) + size_t{3} * static_cast<size_t>(frame.left);
+  DamageList damages;
+  if (ReadPasses(reader, size, rows, image.stride(), composite)) {
+    PIXPOOL_RETURN_IF_ERROR(reader->chunks->ReadEnd());
+    damages = reader->chunks->damages();
+  } else {
+    PIXPOOL_ASSIGN_OR_RETURN(damages, FewerRows(bytes, *reader));
+  }
+  if (has_alpha) CompositeFrame(size, composite, rows, image.stride());
+  sink->TakeAll(std::move(image));
+  return damages;
+}
+
+absl::StatusOr<DamageList> DecodePng(std::string_view bytes, const ImageHeader& header,
+                                     const DecodeOptions& options, RowSink* sink) {
   PngChunks chunks(bytes);
   PIXPOOL_RETURN_IF_ERROR(chunks.ReadStart());
-  const PngStart start = chunks.start();
+  const PngStart start = chunks.start();  // chunks behind the pixels change nothing
   if (start.size != Size{header.width, header.height}) {
     return Undecodable(ImageFormat::kPng, "its size is not the header's");
   }
@@ -271,39 +360,10 @@ absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& heade
   const bool want_alpha = options.background.has_value();
   reader.head = MakeHead(start, want_alpha);
   reader.pieces = {reader.head};
-  const Region& frame = start.frame;
-  const Size size = {frame.width, frame.height};
+  const Size size = {start.frame.width, start.frame.height};
   if (!Start(&reader, size, want_alpha)) return FewerRows(bytes, reader).status();
-  Image image(header.width, header.height);
-  std::unique_ptr<uint8_t[]> scratch;
-  if (reader.channels == 4) {
-    const size_t rows = reader.passes == 1 ? 1 : static_cast<size_t>(size.height);
-    scratch.reset(new uint8_t[rows * static_cast<size_t>(size.width) * 4]());
-  }
-  // Of an interlaced picture that ends early there are pixels everywhere.
-  const auto fill = [&](int first_row) {
-    const auto color = ColorOfNothing(start, options, reader.channels == 4);
-    for (int y = first_row; y < image.height(); ++y) FillRow(image.width(), color, image.row(y));
-  };
-  if (reader.passes > 1 || size != start.size) fill(0);
-  uint8_t* const rows = image.row(frame.top) + size_t{3} * static_cast<size_t>(frame.left);
-  const std::array<uint8_t, 3>* background = want_alpha ? &*options.background : nullptr;
-  if (ReadRows(&reader, size, rows, image.stride(), scratch.get(), background)) {
-    PIXPOOL_RETURN_IF_ERROR(chunks.ReadEnd());
-    image.set_damages(chunks.damages());
-    return image;
-  }
-  PIXPOOL_ASSIGN_OR_RETURN(DamageList damages, FewerRows(bytes, reader));
-  if (reader.passes == 1) {
-    if (size == start.size) fill(reader.rows_read);
-  } else if (scratch != nullptr) {
-    for (int y = 0; y < size.height; ++y) {
-      CompositeRow(scratch.get() + static_cast<size_t>(y) * static_cast<size_t>(size.width) * 4,
-                   size.width, *background, rows + image.stride() * static_cast<size_t>(y));
-    }
-  }
-  image.set_damages(std::move(damages));
-  return image;
+  return reader.passes == 1 ? DecodeInOrder(bytes, start, &reader, options, sink)
+                            : DecodeInterlaced(bytes, start, &reader, options, sink);
 }
 
 }  // namespace

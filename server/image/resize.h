@@ -13,8 +13,8 @@ enum class ResizeFilter { kBilinear, kBicubic };
 // what it needs of the source, is computed. The bytes equal those of Image.resize((width, height),
 // filter) in Pillow 13, cropped. Both sizes at least 1; the region lies within the result and is
 // not empty. Where the source is a part of a picture, it is the whole that is resized, and the part
-// must hold SourceRegion. Thread-safe, single-threaded; needs memory for the region's columns over
-// the source rows that it needs.
+// must hold SourceRegion. Thread-safe, single-threaded; what it holds beside source and result is
+// RowResizer's (image/row_resizer.h), which does it.
 Image ResizeRegion(const Image& source, int width, int height, Region region, ResizeFilter filter);
 
 // The part of a picture of size `source` that ResizeRegion reads.

@@ -78,4 +78,22 @@ Axis MakeAxis(int in, int out, int begin, int count, ResizeFilter filter) {
   return axis;
 }
 
+Axis MirroredAxis(const Axis& axis, int in) {
+  Axis mirrored;
+  mirrored.windows.reserve(axis.windows.size());
+  mirrored.weights.reserve(axis.weights.size());
+  for (auto window = axis.windows.rbegin(); window != axis.windows.rend(); ++window) {
+    const int32_t* const weights = axis.weights.data() + window->weights;
+    mirrored.windows.push_back({in - window->end(), window->count, mirrored.weights.size()});
+    for (int k = window->count - 1; k >= 0; --k) mirrored.weights.push_back(weights[k]);
+  }
+  return mirrored;
+}
+
+int Axis::most() const {
+  int most = 0;
+  for (const Window& window : windows) most = std::max(most, window.count);
+  return most;
+}
+
 }  // namespace pixpool

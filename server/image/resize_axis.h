@@ -21,15 +21,18 @@ struct Window {
   int first = 0;
   int count = 0;
   size_t weights = 0;
+  int end() const { return first + count; }
 };
 
-// Windows of some consecutive output samples along one axis. Their ends rise.
+// Windows of some consecutive output samples along one axis. Where they begin and end rises.
 struct Axis {
   std::vector<Window> windows;
   std::vector<int32_t> weights;
 
   int source_begin() const { return windows.front().first; }
-  int source_end() const { return windows.back().first + windows.back().count; }
+  int source_end() const { return windows.back().end(); }
+  // The samples of the largest window.
+  int most() const;
 };
 
 // A run of samples.
@@ -43,5 +46,10 @@ SampleRange SourceSamples(int in, int out, int begin, int count, ResizeFilter fi
 
 // The output samples [begin, begin + count) of an axis that goes from `in` samples to `out`.
 Axis MakeAxis(int in, int out, int begin, int count, ResizeFilter filter);
+
+// The same axis where the samples on both sides are counted from their other end: with it a
+// mirrored picture comes out mirrored, and otherwise as it would have. Weights are whole numbers,
+// so that it does not matter in which order they are added up.
+Axis MirroredAxis(const Axis& axis, int in);
 
 }  // namespace pixpool

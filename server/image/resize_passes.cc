@@ -49,13 +49,14 @@ void Widen(const uint8_t* rgb, int count, int32_t* wide) {
   }
 }
 
-void Horizontal(const Image& source, const Axis& axis, int top, Image* out) {
-  const int begin = axis.source_begin();
-  const int count = axis.source_end() - begin;
-  std::vector<int32_t> wide(static_cast<size_t>(count) * 4);
-  for (int y = 0; y < out->height(); ++y) {
-    Widen(source.row(top + y) + static_cast<size_t>(begin) * 3, count, wide.data());
-    HorizontalRow(axis, wide.data(), out->row(y));
+void Horizontal(const Columns& columns, const uint8_t* const* rows, uint8_t* const* outs,
+                int count) {
+  const int begin = columns.axis.source_begin();
+  const int width = columns.axis.source_end() - begin;
+  std::vector<int32_t> wide(static_cast<size_t>(width) * 4);
+  for (int y = 0; y < count; ++y) {
+    Widen(rows[y] + static_cast<size_t>(begin) * 3, width, wide.data());
+    HorizontalRow(columns.axis, wide.data(), outs[y]);
   }
 }
 
@@ -67,19 +68,11 @@ void ClipRow(const int32_t* sums, uint8_t* out, size_t count) {
   for (size_t i = 0; i < count; ++i) out[i] = Clip(sums[i]);
 }
 
-void Vertical(const Image& source, const Axis& axis, int source_top, int left, Image* out) {
-  const size_t count = out->stride();
-  std::vector<int32_t> sums(count);
-  for (int y = 0; y < out->height(); ++y) {
-    const Window& window = axis.windows[static_cast<size_t>(y)];
-    std::fill(sums.begin(), sums.end(), kWeightHalf);
-    for (int k = 0; k < window.count; ++k) {
-      const uint8_t* row =
-          source.row(window.first + k - source_top) + static_cast<size_t>(left) * 3;
-      AddRow(row, axis.weights[window.weights + static_cast<size_t>(k)], sums.data(), count);
-    }
-    ClipRow(sums.data(), out->row(y), count);
-  }
+void Vertical(const uint8_t* const* rows, const int32_t* weights, int count, size_t size,
+              uint8_t* out) {
+  std::vector<int32_t> sums(size, kWeightHalf);
+  for (int k = 0; k < count; ++k) AddRow(rows[k], weights[k], sums.data(), size);
+  ClipRow(sums.data(), out, size);
 }
 
 }  // namespace
@@ -87,6 +80,13 @@ void Vertical(const Image& source, const Axis& axis, int source_top, int left, I
 const ResizePasses& PortableResizePasses() {
   static constexpr ResizePasses kPasses = {"portable", Horizontal, Vertical};
   return kPasses;
+}
+
+const ResizePasses& FastestResizePasses() {
+  static const ResizePasses& passes = Avx512ResizePasses() != nullptr ? *Avx512ResizePasses()
+                                      : Avx2ResizePasses() != nullptr ? *Avx2ResizePasses()
+                                                                      : PortableResizePasses();
+  return passes;
 }
 
 }  // namespace pixpool

@@ -1,19 +1,26 @@
 // The two passes of a resize: one along the rows, one along the columns, each rounded to 8 bits.
 #pragma once
 
-#include "server/image/image.h"
+#include <cstddef>
+#include <cstdint>
+
 #include "server/image/resize_axis.h"
+#include "server/image/resize_taps.h"
 
 namespace pixpool {
+
+// Bytes behind the last pixel of a row that ResizePasses::horizontal may read.
+inline constexpr size_t kReadBehind = 16;
 
 // One way to compute them. All give the same bytes.
 struct ResizePasses {
   const char* name;
-  // Columns `axis` of the rows [top, top + out->height()) of `source`.
-  void (*horizontal)(const Image& source, const Axis& axis, int top, Image* out);
-  // Rows `axis` of the columns [left, left + out->width()) of `source`, whose first row is row
-  // `source_top` of the axis.
-  void (*vertical)(const Image& source, const Axis& axis, int source_top, int left, Image* out);
+  // The columns of `count` rows, each to the row of the same place in `outs`.
+  void (*horizontal)(const Columns& columns, const uint8_t* const* rows, uint8_t* const* outs,
+                     int count);
+  // One row of `size` bytes, from `count` rows with a weight each.
+  void (*vertical)(const uint8_t* const* rows, const int32_t* weights, int count, size_t size,
+                   uint8_t* out);
 };
 
 // In plain C++.
@@ -22,5 +29,7 @@ const ResizePasses& PortableResizePasses();
 const ResizePasses* Avx2ResizePasses();
 // With AVX-512 VNNI; likewise.
 const ResizePasses* Avx512ResizePasses();
+// The fastest that this processor has.
+const ResizePasses& FastestResizePasses();
 
 }  // namespace pixpool

@@ -25,15 +25,15 @@ PIXPOOL_AVX2 __m256i Rounded(__m256i sum) {
 
 // kRows rows at once, 1 or 4.
 template <int kRows>
-PIXPOOL_AVX2 void HorizontalRows(const Axis& axis, const std::vector<Taps>& taps,
-                                 const uint8_t* const* rows, uint8_t* const* outs) {
+PIXPOOL_AVX2 void HorizontalRows(const Columns& columns, const uint8_t* const* rows,
+                                 uint8_t* const* outs) {
   // Of four RGB pixels in 12 bytes, as 16-bit numbers: red of the pixels 0 1 2 3, green, blue.
   const __m256i spread =
       _mm256_setr_epi8(0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1, 2, -1, 5, -1, 8, -1,
                        11, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const Taps* four = taps.data();
+  const Taps* four = columns.taps.data();
   size_t at = 0;  // in the rows of the output
-  for (const Window& window : axis.windows) {
+  for (const Window& window : columns.axis.windows) {
     __m256i high[kRows], low[kRows];
     for (int r = 0; r < kRows; ++r) high[r] = low[r] = _mm256_setzero_si256();
     size_t offset = static_cast<size_t>(window.first) * 3;
@@ -66,8 +66,9 @@ PIXPOOL_AVX2 void HorizontalRows(const Axis& axis, const std::vector<Taps>& taps
   }
 }
 
-void Horizontal(const Image& source, const Axis& axis, int top, Image* out) {
-  HorizontalByFours(source, axis, top, out, HorizontalRows<4>, HorizontalRows<1>);
+void Horizontal(const Columns& columns, const uint8_t* const* rows, uint8_t* const* outs,
+                int count) {
+  HorizontalByFours(columns, rows, outs, count, HorizontalRows<4>, HorizontalRows<1>);
 }
 
 // Sixteen bytes of an output row, from those at `offset` of the pairs' rows.
@@ -101,8 +102,9 @@ PIXPOOL_AVX2 void Block(const std::vector<Pair>& pairs, size_t offset, uint8_t* 
   HalfBlock(pairs, offset + kBlock / 2, out + kBlock / 2);
 }
 
-void Vertical(const Image& source, const Axis& axis, int source_top, int left, Image* out) {
-  VerticalByBlocks(source, axis, source_top, left, out, Block);
+void Vertical(const uint8_t* const* rows, const int32_t* weights, int count, size_t size,
+              uint8_t* out) {
+  VerticalByBlocks(rows, weights, count, size, out, Block);
 }
 
 }  // namespace

@@ -39,17 +39,17 @@ PIXPOOL_AVX512 __m256i AddPairs(__m512i two_rows) {
 
 // kRows rows at once, 1 or 4.
 template <int kRows>
-PIXPOOL_AVX512 void HorizontalRows(const Axis& axis, const std::vector<Taps>& taps,
-                                   const uint8_t* const* rows, uint8_t* const* outs) {
+PIXPOOL_AVX512 void HorizontalRows(const Columns& columns, const uint8_t* const* rows,
+                                   uint8_t* const* outs) {
   constexpr int kTwos = (kRows + 1) / 2;
   // Of four RGB pixels in 12 bytes, as 16-bit numbers: red of the pixels 0 1 2 3, green, blue.
   const __m256i spread_row =
       _mm256_setr_epi8(0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1, 2, -1, 5, -1, 8, -1,
                        11, -1, -1, -1, -1, -1, -1, -1, -1, -1);
   const __m512i spread = _mm512_inserti64x4(_mm512_castsi256_si512(spread_row), spread_row, 1);
-  const Taps* four = taps.data();
+  const Taps* four = columns.taps.data();
   size_t at = 0;  // in the rows of the output
-  for (const Window& window : axis.windows) {
+  for (const Window& window : columns.axis.windows) {
     __m512i high[kTwos], low[kTwos];
     for (int t = 0; t < kTwos; ++t) high[t] = low[t] = _mm512_setzero_si512();
     size_t offset = static_cast<size_t>(window.first) * 3;
@@ -79,8 +79,9 @@ PIXPOOL_AVX512 void HorizontalRows(const Axis& axis, const std::vector<Taps>& ta
   }
 }
 
-void Horizontal(const Image& source, const Axis& axis, int top, Image* out) {
-  HorizontalByFours(source, axis, top, out, HorizontalRows<4>, HorizontalRows<1>);
+void Horizontal(const Columns& columns, const uint8_t* const* rows, uint8_t* const* outs,
+                int count) {
+  HorizontalByFours(columns, rows, outs, count, HorizontalRows<4>, HorizontalRows<1>);
 }
 
 PIXPOOL_AVX512 __m512i Rounded(__m512i sum) {
@@ -111,8 +112,9 @@ PIXPOOL_AVX512 void Block(const std::vector<Pair>& pairs, size_t offset, uint8_t
   std::memcpy(out, &packed, sizeof(packed));
 }
 
-void Vertical(const Image& source, const Axis& axis, int source_top, int left, Image* out) {
-  VerticalByBlocks(source, axis, source_top, left, out, Block);
+void Vertical(const uint8_t* const* rows, const int32_t* weights, int count, size_t size,
+              uint8_t* out) {
+  VerticalByBlocks(rows, weights, count, size, out, Block);
 }
 
 }  // namespace

@@ -1,14 +1,11 @@
 #include "server/image/resize_taps.h"
 
-#include <cstring>
+#include <utility>
 
 #include "server/image/resize_passes.h"
 
 namespace pixpool {
 namespace {
-
-// Bytes that a load of four pixels may read behind the row's end.
-constexpr size_t kPadding = 16;
 
 std::vector<Taps> SplitByFours(const Axis& axis) {
   std::vector<Taps> taps;
@@ -33,60 +30,31 @@ int32_t Join(int16_t first, int16_t second) {
 
 }  // namespace
 
-void HorizontalByFours(const Image& source, const Axis& axis, int top, Image* out,
-                       RowsFunction four_rows, RowsFunction one_row) {
-  constexpr int kRows = 4;
-  const std::vector<Taps> taps = SplitByFours(axis);
-  const size_t row_bytes = source.stride() + kPadding;
-  std::vector<uint8_t> padded;
-  for (int y = 0; y < out->height(); y += kRows) {
-    const int count = out->height() - y < kRows ? out->height() - y : kRows;
-    // Behind the last rows of the picture there is nothing that may be read.
-    const size_t end = source.stride() * static_cast<size_t>(top + y + count);
-    const bool last = end + kPadding > source.byte_size();
-    if (last) padded.assign(row_bytes * static_cast<size_t>(count), 0);
-    const uint8_t* rows[kRows];
-    uint8_t* outs[kRows];
-    for (int r = 0; r < count; ++r) {
-      rows[r] = source.row(top + y + r);
-      outs[r] = out->row(y + r);
-      if (!last) continue;
-      uint8_t* const copy = padded.data() + row_bytes * static_cast<size_t>(r);
-      std::memcpy(copy, rows[r], source.stride());
-      rows[r] = copy;
-    }
-    if (count == kRows) {
-      four_rows(axis, taps, rows, outs);
-    } else {
-      for (int r = 0; r < count; ++r) one_row(axis, taps, rows + r, outs + r);
-    }
-  }
+Columns::Columns(Axis columns) : axis(std::move(columns)), taps(SplitByFours(axis)) {}
+
+void HorizontalByFours(const Columns& columns, const uint8_t* const* rows, uint8_t* const* outs,
+                       int count, RowsFunction four_rows, RowsFunction one_row) {
+  int y = 0;
+  for (; y + 4 <= count; y += 4) four_rows(columns, rows + y, outs + y);
+  for (; y < count; ++y) one_row(columns, rows + y, outs + y);
 }
 
-void VerticalByBlocks(const Image& source, const Axis& axis, int source_top, int left, Image* out,
-                      BlockFunction block) {
-  const size_t count = out->stride();
-  if (count < kBlock) return PortableResizePasses().vertical(source, axis, source_top, left, out);
+void VerticalByBlocks(const uint8_t* const* rows, const int32_t* weights, int count, size_t size,
+                      uint8_t* out, BlockFunction block) {
+  if (size < kBlock) return PortableResizePasses().vertical(rows, weights, count, size, out);
   std::vector<Pair> pairs;
-  for (int y = 0; y < out->height(); ++y) {
-    const Window& window = axis.windows[static_cast<size_t>(y)];
-    const int32_t* const weights = axis.weights.data() + window.weights;
-    const auto row = [&](int k) {
-      return source.row(window.first + k - source_top) + static_cast<size_t>(left) * 3;
-    };
-    pairs.clear();
-    for (int k = 0; k < window.count; k += 2) {
-      const bool whole = k + 1 < window.count;
-      const int32_t second = whole ? weights[k + 1] : 0;
-      pairs.push_back({{row(k), row(whole ? k + 1 : k)},
-                       Join(HighPart(weights[k]), HighPart(second)),
-                       Join(LowPart(weights[k]), LowPart(second))});
-    }
-    size_t x = 0;
-    for (; x + kBlock <= count; x += kBlock) block(pairs, x, out->row(y) + x);
-    // The last block overlaps the one before it.
-    if (x < count) block(pairs, count - kBlock, out->row(y) + (count - kBlock));
+  pairs.reserve(static_cast<size_t>(count + 1) / 2);
+  for (int k = 0; k < count; k += 2) {
+    const bool whole = k + 1 < count;
+    const int32_t second = whole ? weights[k + 1] : 0;
+    pairs.push_back({{rows[k], rows[whole ? k + 1 : k]},
+                     Join(HighPart(weights[k]), HighPart(second)),
+                     Join(LowPart(weights[k]), LowPart(second))});
   }
+  size_t x = 0;
+  for (; x + kBlock <= size; x += kBlock) block(pairs, x, out + x);
+  // The last block overlaps the one before it.
+  if (x < size) block(pairs, size - kBlock, out + (size - kBlock));
 }
 
 }  // namespace pixpool

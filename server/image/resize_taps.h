@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "server/image/image.h"
 #include "server/image/resize_axis.h"
 
 namespace pixpool {
@@ -29,15 +28,22 @@ struct Taps {
 };
 static_assert(sizeof(Taps) == 16);
 
-// Computes the pixels of an axis in one row or four; rows may be read up to 16 bytes behind their
-// end. `taps` are those of all windows, one window after the other.
-using RowsFunction = void (*)(const Axis& axis, const std::vector<Taps>& taps,
-                              const uint8_t* const* rows, uint8_t* const* outs);
+// An axis along the rows, made ready once for all of them.
+struct Columns {
+  Columns() = default;
+  explicit Columns(Axis columns);
+  Axis axis;
+  std::vector<Taps> taps;  // of all windows, one window after the other
+};
+
+// Computes the pixels of an axis in one row or four.
+using RowsFunction = void (*)(const Columns& columns, const uint8_t* const* rows,
+                              uint8_t* const* outs);
 
 // ResizePasses::horizontal, four rows at once where there are four, so that a weight is loaded once
 // for all of them.
-void HorizontalByFours(const Image& source, const Axis& axis, int top, Image* out,
-                       RowsFunction four_rows, RowsFunction one_row);
+void HorizontalByFours(const Columns& columns, const uint8_t* const* rows, uint8_t* const* outs,
+                       int count, RowsFunction four_rows, RowsFunction one_row);
 
 // ---- along the columns
 
@@ -54,7 +60,7 @@ using BlockFunction = void (*)(const std::vector<Pair>& pairs, size_t offset, ui
 inline constexpr size_t kBlock = 32;
 
 // ResizePasses::vertical, for rows of at least a block; narrower ones are left to plain C++.
-void VerticalByBlocks(const Image& source, const Axis& axis, int source_top, int left, Image* out,
-                      BlockFunction block);
+void VerticalByBlocks(const uint8_t* const* rows, const int32_t* weights, int count, size_t size,
+                      uint8_t* out, BlockFunction block);
 
 }  // namespace pixpool

@@ -1,14 +1,15 @@
-// TIFF through libtiff: the first page, by rows or strips or tiles, so that little is held beside
-// the picture.
+// TIFF through libtiff: the first page. Where it is stored in strips, no more than a strip is held.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/image/alpha.h"
 #include "server/image/codec.h"
+#include "server/image/row_block.h"
 #include "server/image/tiff_file.h"
 #include "server/image/tiff_layout.h"
 
@@ -111,7 +112,7 @@ bool RowsAreTiedUp(const TiffFile& file) {
 }
 
 absl::Status ReadWholeStrips(const TiffFile& file, const TiffLayout& layout, const Painter& painter,
-                             Image* image) {
+                             RowBlock* block) {
   const auto row_size = static_cast<int64_t>(TIFFScanlineSize64(file.get()));
   const auto size = static_cast<size_t>(TIFFStripSize64(file.get()));
   const uint32_t at_once =
@@ -124,24 +125,24 @@ absl::Status ReadWholeStrips(const TiffFile& file, const TiffLayout& layout, con
         TIFFReadEncodedStrip(file.get(), y / at_once, strip.get(), static_cast<tmsize_t>(size));
     if (read < row_size * rows) return Failure(file);
     for (uint32_t i = 0; i < rows; ++i) {
-      painter.Paint(strip.get() + row_size * i, layout.width, image->row(static_cast<int>(y + i)));
+      painter.Paint(strip.get() + row_size * i, layout.width, block->Next());
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status ReadStrips(const TiffFile& file, const TiffLayout& layout, const Painter& painter,
-                        Image* image) {
+                        RowBlock* block) {
   const auto size = static_cast<size_t>(TIFFScanlineSize64(file.get()));
   const size_t samples = static_cast<size_t>(layout.separate ? 1 : layout.samples);
   if (size < (samples * layout.width * static_cast<size_t>(layout.bits) + 7) / 8) {
     return Failure(file);
   }
-  if (RowsAreTiedUp(file)) return ReadWholeStrips(file, layout, painter, image);
+  if (RowsAreTiedUp(file)) return ReadWholeStrips(file, layout, painter, block);
   const std::unique_ptr<uint8_t[]> row(new uint8_t[size]);
   for (uint32_t y = 0; y < layout.height; ++y) {
     if (TIFFReadScanline(file.get(), row.get(), y, 0) != 1) return Failure(file);
-    painter.Paint(row.get(), layout.width, image->row(static_cast<int>(y)));
+    painter.Paint(row.get(), layout.width, block->Next());
   }
   return absl::OkStatus();
 }
@@ -214,22 +215,28 @@ absl::StatusOr<ImageHeader> ReadTiffHeader(std::string_view bytes) {
                      static_cast<int>(layout.height), layout.orientation};
 }
 
-absl::StatusOr<Image> DecodeTiff(std::string_view bytes, const ImageHeader& header,
-                                 const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodeTiff(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
   const TiffFile file(bytes, kMostMemory);
   PIXPOOL_ASSIGN_OR_RETURN(const TiffLayout layout, ReadTiffLayout(bytes, file));
   if (layout.width != static_cast<uint32_t>(header.width) ||
       layout.height != static_cast<uint32_t>(header.height)) {
     return Undecodable(ImageFormat::kTiff, "its size is not the header's");
   }
-  Image image(header.width, header.height);
+  const Size size = {header.width, header.height};
   const Painter painter(layout, options.background);
-  PIXPOOL_RETURN_IF_ERROR(layout.separate ? ReadPlanes(file, layout, painter, &image)
-                          : TIFFIsTiled(file.get()) != 0
-                              ? ReadTiles(file, layout, painter, &image)
-                              : ReadStrips(file, layout, painter, &image));
+  if (!layout.separate && TIFFIsTiled(file.get()) == 0) {
+    RowBlock block({0, 0, size.width, size.height}, size, sink);
+    PIXPOOL_RETURN_IF_ERROR(ReadStrips(file, layout, painter, &block));
+    block.Finish();
+  } else {
+    Image image(size.width, size.height);
+    PIXPOOL_RETURN_IF_ERROR(layout.separate ? ReadPlanes(file, layout, painter, &image)
+                                            : ReadTiles(file, layout, painter, &image));
+    sink->TakeAll(std::move(image));
+  }
   if (file.ended_early()) return Truncated(ImageFormat::kTiff, "it is truncated");
-  return image;
+  return DamageList();
 }
 
 }  // namespace

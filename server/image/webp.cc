@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
@@ -165,8 +166,8 @@ absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
   return header;
 }
 
-absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& header,
-                                 const DecodeOptions& options) {
+absl::StatusOr<DamageList> DecodeWebp(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string_view file, WholeFile(bytes));
   PIXPOOL_ASSIGN_OR_RETURN(const Frame frame, FirstFrame(file, {header.width, header.height}));
   Image image(header.width, header.height);
@@ -177,7 +178,8 @@ absl::StatusOr<Image> DecodeWebp(std::string_view bytes, const ImageHeader& head
     }
   }
   PIXPOOL_RETURN_IF_ERROR(DecodeFrame(frame, options, &image));
-  return image;
+  sink->TakeAll(std::move(image));
+  return DamageList();
 }
 
 }  // namespace

@@ -28,10 +28,12 @@ struct PictureInputs {
   TimeDuration preprocess_time{};
 };
 
-// Decodes at a reduced scale where the plan allows it, and no more of the picture than the passes
-// read. A picture that is kept is decoded in full as well, so that neither the inputs nor what is
-// drawn on it depend on the other. Errors: DecodeImage's. Thread-safe, single-threaded; the same
-// task always gives the same pixels.
+// Resizes while it decodes, so that of most formats no more is held than a window of rows
+// (image/row_resizer.h). Decodes at a reduced scale where the plan allows it, and no more of the
+// picture than the passes read. A picture that is kept is decoded in full as well, so that neither
+// the inputs nor what is drawn on it depend on the other. The times are what each took of the
+// whole. Errors: DecodeRows'. Thread-safe, single-threaded; the same task always gives the same
+// pixels.
 absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& clock);
 
 }  // namespace pixpool

@@ -126,7 +126,7 @@ LIBRARIES = {
         ],
     ),
     "OpenCV": (r"opencv2/", ["server/image"]),
-    "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image/jpeg_decoder.cc"]),
+    "libjpeg-turbo": (r"(jpeglib|jerror|turbojpeg)\.h$", ["server/image/jpeg_decoder.cc", "bench"]),
     "libpng": (r"png\.h$", ["server/image"]),
     "zlib": (r"zlib\.h$", ["server/image/png_*.cc"]),
     "libwebp": (r"webp/", ["server/image"]),

@@ -91,6 +91,10 @@ class Output:
         self._write(name, data)
         self.lines.append([name, name, reason, "-", 0, 0, "-", 1, "-"])
 
+    def extra(self, name, data):
+        """A picture for one test, which is not in the index."""
+        self._write(name, data)
+
     def sample(self, kind, name):
         """The picture that stands for its format."""
         (line,) = [line for line in self.lines if line[0] == name]
@@ -653,6 +657,15 @@ def others(out):
     out.bad("other_wave", b"RIFF" + struct.pack("<I", 40) + b"WAVE" + bytes(36), UNSUPPORTED)
 
 
+def wide():
+    """A JPEG as wide as phones make them, in strips that can be put together again and again."""
+    rng = np.random.default_rng(20261129)
+    soft = Image.fromarray(rng.integers(0, 256, (16, 750, 3), dtype=np.uint8)).resize((12000, 256))
+    grain = rng.integers(-6, 7, (256, 12000, 3))
+    pixels = np.clip(np.asarray(soft).astype(int) + grain, 0, 255).astype(np.uint8)
+    return save(Image.fromarray(pixels), "JPEG", quality=85, restart_marker_rows=1)
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -663,6 +676,7 @@ def main():
     exifs(out)
     orientations(out)
     others(out)
+    out.extra("wide.jpg", wide())
     out.close()
     print(f"{len(out.lines)} pictures in {out.folder}")
 

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <random>
+#include <vector>
 
 namespace pixpool {
 namespace {
@@ -54,16 +55,25 @@ class ResizePassesTest : public testing::TestWithParam<Variant> {
 TEST_P(ResizePassesTest, HorizontalIsTheSame) {
   for (int n = 0; n < 1500; ++n) {
     const Case c = DrawCase();
-    const Axis axis = MakeAxis(c.in, c.out, c.begin, c.count, c.filter);
-    const Image source = Noise(c.in, Draw(1, 11), random_);
-    const int top = Draw(0, source.height() - 1);
-    const int height = Draw(1, source.height() - top);
+    const Columns columns(MakeAxis(c.in, c.out, c.begin, c.count, c.filter));
+    const int height = Draw(1, 11);
+    const Image source = Noise(c.in, height, random_);
     Image portable(c.count, height), fast(c.count, height);
-    PortableResizePasses().horizontal(source, axis, top, &portable);
-    GetParam().get()->horizontal(source, axis, top, &fast);
+    // Each in memory of its own, so that reading farther than is allowed is found.
+    std::vector<std::vector<uint8_t>> copies;
+    std::vector<const uint8_t*> rows;
+    std::vector<uint8_t*> portable_rows, fast_rows;
+    for (int y = 0; y < height; ++y) {
+      std::vector<uint8_t>& copy = copies.emplace_back(source.stride() + kReadBehind, 99);
+      std::memcpy(copy.data(), source.row(y), source.stride());
+      rows.push_back(copy.data());
+      portable_rows.push_back(portable.row(y));
+      fast_rows.push_back(fast.row(y));
+    }
+    PortableResizePasses().horizontal(columns, rows.data(), portable_rows.data(), height);
+    GetParam().get()->horizontal(columns, rows.data(), fast_rows.data(), height);
     ASSERT_EQ(std::memcmp(portable.data(), fast.data(), fast.byte_size()), 0)
-        << c.in << " to " << c.out << " from " << c.begin << ", rows from " << top << " of "
-        << source.height();
+        << c.in << " to " << c.out << " from " << c.begin << ", " << height << " rows";
   }
 }
 
@@ -71,14 +81,19 @@ TEST_P(ResizePassesTest, VerticalIsTheSame) {
   for (int n = 0; n < 1500; ++n) {
     const Case c = DrawCase();
     const Axis axis = MakeAxis(c.in, c.out, c.begin, c.count, c.filter);
-    const Image source = Noise(Draw(1, 60), axis.source_end() - axis.source_begin(), random_);
-    const int left = Draw(0, source.width() - 1);
-    const int width = Draw(1, source.width() - left);
-    Image portable(width, c.count), fast(width, c.count);
-    PortableResizePasses().vertical(source, axis, axis.source_begin(), left, &portable);
-    GetParam().get()->vertical(source, axis, axis.source_begin(), left, &fast);
-    ASSERT_EQ(std::memcmp(portable.data(), fast.data(), fast.byte_size()), 0)
-        << c.in << " to " << c.out << " from " << c.begin << ", " << width << " columns";
+    const Image source = Noise(Draw(1, 60), c.in, random_);
+    const size_t left = static_cast<size_t>(Draw(0, source.width() - 1)) * 3;
+    const size_t size = source.stride() - left;
+    for (const Window& window : axis.windows) {
+      std::vector<const uint8_t*> rows;
+      for (int y = window.first; y < window.end(); ++y) rows.push_back(source.row(y) + left);
+      const int32_t* const weights = axis.weights.data() + window.weights;
+      std::vector<uint8_t> portable(size), fast(size);
+      PortableResizePasses().vertical(rows.data(), weights, window.count, size, portable.data());
+      GetParam().get()->vertical(rows.data(), weights, window.count, size, fast.data());
+      ASSERT_EQ(portable, fast) << c.in << " to " << c.out << " from " << c.begin << ", " << size
+                                << " bytes";
+    }
   }
 }
 
