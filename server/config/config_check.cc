@@ -31,13 +31,18 @@ std::vector<std::string> FindContradictions(const Config& config) {
           "such an image could never arrive");
   at_most(pipeline.image.max_bytes, pipeline.admission.max_bytes,
           "such an image would never fit the budget");
-  at_most(pipeline.image.max_pixels, pipeline.admission.max_pixels,
-          "such an image would never fit the budget");
   at_most(call.default_deadline, call.max_deadline, "the default would be cut");
   at_most(pipeline.max_batch_delay, call.default_deadline,
           "images would expire while they wait for a batch");
   at_most(call.max_stream_in_flight, pipeline.admission.max_requests,
           "one stream would fill the server");
+  const auto& image_memory = pipeline.image.max_memory;
+  const auto& pixels = pipeline.admission.max_pixels;
+  if (image_memory > kBytesPerPixel * pixels) {
+    problems.push_back(Concat(image_memory.flag(), " ", image_memory.value(), " is over ",
+                              kBytesPerPixel, " bytes times ", pixels.flag(), " ", pixels.value(),
+                              ": such an image would never fit the budget"));
+  }
   const auto& batch = pipeline.max_batch_size;
   const auto& requests = pipeline.admission.max_requests;
   const auto& images = pipeline.max_images_per_request;

@@ -168,8 +168,11 @@ bool IsBmp(std::string_view bytes) { return bytes.substr(0, 2) == "BM"; }
 
 absl::StatusOr<ImageHeader> ReadBmpHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const BmpLayout layout, ReadBmpLayout(bytes));
-  return ImageHeader{ImageFormat::kBmp, static_cast<int>(layout.width),
-                     static_cast<int>(layout.height), 1};
+  const Size size = {static_cast<int>(layout.width), static_cast<int>(layout.height)};
+  // Run-length encoded, the picture and its indices; else rows, and one with alpha.
+  const int64_t held = layout.rle ? (3 + 1) * int64_t{size.width} * size.height
+                                  : RowBlock::MostBytes(size.width) + int64_t{4} * size.width;
+  return ImageHeader{ImageFormat::kBmp, size.width, size.height, 1, held};
 }
 
 absl::StatusOr<DamageList> DecodeBmp(std::string_view bytes, const ImageHeader& header,

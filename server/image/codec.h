@@ -13,11 +13,12 @@
 namespace pixpool {
 
 // A format, defined in the .cc of its name. The functions are thread-safe and safe on any bytes;
-// read_header neither allocates for the pixels nor checks limits; decode gives the picture's rows
-// as they are stored to a sink (orientation is the caller's business; in DecodeOptions, min_width,
-// min_height and part mean the stored axes) and fails unless the size in the bytes is the header's;
-// what comes back is what was wrong with a file that it decodes all the same, and whether that is
-// refused is the caller's business; decoded_size is that of the whole picture, as stored.
+// read_header neither allocates for the pixels nor checks limits, and says what decode holds;
+// decode gives the picture's rows as they are stored to a sink (orientation is the caller's
+// business; in DecodeOptions, min_width, min_height and part mean the stored axes) and fails unless
+// the size in the bytes is the header's; what comes back is what was wrong with a file that it
+// decodes all the same, and whether that is refused is the caller's business; decoded_size is that
+// of the whole picture, as stored.
 struct Codec {
   std::string_view name;    // "jpeg", for errors' metadata and metrics: the title in lower case
   std::string_view title;   // "JPEG", for messages

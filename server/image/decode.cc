@@ -54,6 +54,11 @@ absl::Status CheckSize(const ImageHeader& header, const ImageLimits& limits) {
   if (pixels > limits.max_pixels) {
     return OverLimit(pixels, "pixels", limits.max_pixels, kAdvice);
   }
+  if (header.decode_bytes > limits.max_memory) {
+    return OverLimit(header.decode_bytes, "bytes while it is decoded", limits.max_memory,
+                     "resize it before sending, or save it as a JPEG that is not progressive or a "
+                     "PNG that is not interlaced, which are decoded row by row");
+  }
   return absl::OkStatus();
 }
 

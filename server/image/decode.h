@@ -36,6 +36,9 @@ struct ImageHeader {
   int width = 0;        // as stored, before orientation
   int height = 0;       // as stored, before orientation
   int orientation = 1;  // 1 to 8, as EXIF numbers them; 1 where none or no valid one is stated
+  // What decoding the file holds at most, whatever the options: some rows where the format has them
+  // one after the other, else the picture.
+  int64_t decode_bytes = 0;
 };
 
 // The size after orientation, where that is applied.

@@ -177,7 +177,9 @@ bool IsGif(std::string_view bytes) {
 
 absl::StatusOr<ImageHeader> ReadGifHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const GifLayout layout, ReadGifLayout(bytes));
-  return ImageHeader{ImageFormat::kGif, layout.canvas.width, layout.canvas.height, 1};
+  const Size size = layout.canvas;
+  return ImageHeader{ImageFormat::kGif, size.width, size.height, 1,
+                     int64_t{3} * size.width * size.height};
 }
 
 absl::StatusOr<DamageList> DecodeGif(std::string_view bytes, const ImageHeader& header,

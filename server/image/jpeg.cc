@@ -38,7 +38,11 @@ bool IsJpeg(std::string_view bytes) { return bytes.substr(0, 3) == "\xff\xd8\xff
 
 absl::StatusOr<ImageHeader> ReadJpegHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const JpegLayout layout, ReadJpegFrame(bytes));
-  return ImageHeader{ImageFormat::kJpeg, layout.width, layout.height, layout.orientation};
+  // A block of rows, and of CMYK those it is made of.
+  const int64_t spare = int64_t{layout.width} * (layout.components == 4 ? 4 * RowBlock::kRows : 3);
+  const int64_t rows = RowBlock::MostBytes(layout.width) + spare;
+  return ImageHeader{ImageFormat::kJpeg, layout.width, layout.height, layout.orientation,
+                     layout.decode_bytes + rows};
 }
 
 absl::Status Failure(const JpegDecoder& decoder) {

@@ -19,8 +19,10 @@ constexpr size_t kBlock = 65536;
 // Cameras pad the file before its end marker; up to this many bytes are no damage.
 constexpr int kMaxPadding = 64;
 // Each scan costs a pass over all coefficients, however few bytes it has. libjpeg's own scripts
-// have 10 scans; optimisers go to about 20.
+// have 10 scans; optimisers go to about 20. Of large pictures fewer are taken, so that none costs
+// more than one of 50 megapixels may.
 constexpr int kMaxScans = 100;
+constexpr int64_t kMaxScannedPixels = 5'000'000'000;
 // Rows that are asked for in one call.
 constexpr int kRowsAtOnce = 16;
 // How far smooth upsampling looks beyond a pixel, in columns.
@@ -79,6 +81,9 @@ class JpegDecoder::Impl {
 
   const jpeg_decompress_struct& lib() const { return lib_; }
 
+  Size size() const {
+    return {static_cast<int>(lib_.image_width), static_cast<int>(lib_.image_height)};
+  }
   Size scaled_size() const {
     return {static_cast<int>(lib_.output_width), static_cast<int>(lib_.output_height)};
   }
@@ -225,7 +230,12 @@ class JpegDecoder::Impl {
 
   static void OnProgress(j_common_ptr lib) {
     Impl* const self = Of(lib);
-    if (self->lib_.input_scan_number > kMaxScans) self->Fail("it has more than 100 scans");
+    const int scans = self->lib_.input_scan_number;
+    const Size size = self->size();
+    if (scans > kMaxScans) self->Fail("it has more than 100 scans");
+    if (scans > 1 && Area(size.width, size.height) * scans > kMaxScannedPixels) {
+      self->Fail("it has more scans than a picture of its size may");
+    }
   }
 
   static boolean FillBuffer(j_decompress_ptr lib) {
@@ -327,9 +337,7 @@ bool JpegDecoder::Begin(const Region& window) { return impl_->Begin(window); }
 bool JpegDecoder::Read(int rows, uint8_t* pixels) { return impl_->Read(rows, pixels); }
 bool JpegDecoder::End(uint8_t* spare) { return impl_->End(spare); }
 
-Size JpegDecoder::size() const {
-  return {static_cast<int>(impl_->lib().image_width), static_cast<int>(impl_->lib().image_height)};
-}
+Size JpegDecoder::size() const { return impl_->size(); }
 int JpegDecoder::components() const { return impl_->lib().num_components; }
 Size JpegDecoder::scaled_size() const { return impl_->scaled_size(); }
 DamageList JpegDecoder::damages() const { return impl_->damages(); }

@@ -16,9 +16,12 @@ constexpr int kMaxComponents = 4;
 constexpr std::string_view kIccPrefix("ICC_PROFILE\0", 12);
 constexpr std::string_view kPhotoshopPrefix("Photoshop 3.0\0", 14);
 constexpr size_t kIccHeader = 14;
+// Tables and small things.
+constexpr int64_t kLibjpegBytes = 100'000;
 
 enum Marker : uint8_t {
   kSof0 = 0xc0,
+  kSof2 = 0xc2,
   kDht = 0xc4,
   kJpg = 0xc8,
   kDac = 0xcc,
@@ -98,6 +101,7 @@ class Walk {
       if (marker != kSos) continue;
       if (layout_.components == 0) return Broken("a scan comes before the frame header");
       layout_.orientation = metadata_.Orientation();
+      layout_.decode_bytes += static_cast<int64_t>(metadata_.JoinedBytes());
       return layout_;
     }
   }
@@ -114,6 +118,7 @@ class Walk {
     const std::string_view body = bytes_.substr(at_, size);
     at_ += size;
     if (IsFrameMarker(marker)) return TakeFrame(marker, body);
+    if (marker == kSos) TakeScan(body);
     if (marker == kDqt) return CheckTables(body);
     return CheckApplication(marker, body);
   }
@@ -169,12 +174,54 @@ class Walk {
       return Broken("its colour profile is too short");
     }
     first_profile_.reset();
+    TakeMemory(marker, body);
     return absl::OkStatus();
+  }
+
+  // How the components of a frame are sampled, and what that makes of the memory for it.
+  void TakeMemory(uint8_t marker, std::string_view body) {
+    constexpr int kMostSampling = 4;
+    constexpr int kBlockSide = 8;
+    constexpr int64_t kBlockBytes = 2 * kBlockSide * kBlockSide;
+    int across[kMaxComponents] = {};
+    int down[kMaxComponents] = {};
+    int most_across = 1;
+    int most_down = 1;
+    for (size_t c = 0; c < static_cast<size_t>(layout_.components); ++c) {
+      const size_t at = 6 + 3 * c + 1;
+      const uint8_t sampling = at < body.size() ? static_cast<uint8_t>(body[at]) : 0;
+      across[c] = std::clamp(sampling >> 4, 1, kMostSampling);
+      down[c] = std::clamp(sampling & 15, 1, kMostSampling);
+      most_across = std::max(most_across, across[c]);
+      most_down = std::max(most_down, down[c]);
+    }
+    const auto units = [](int side, int unit) { return int64_t{(side + unit - 1) / unit}; };
+    const int64_t mcus = units(layout_.width, kBlockSide * most_across) *
+                         units(layout_.height, kBlockSide * most_down);
+    coefficient_bytes_ = 0;
+    for (int c = 0; c < layout_.components; ++c) {
+      coefficient_bytes_ += mcus * across[c] * down[c] * kBlockBytes;
+    }
+    // By component: two rows of blocks and what they are smoothed with, at the full width; then
+    // rows of pixels.
+    const int64_t row_bytes =
+        int64_t{layout_.width} * layout_.components * (kBlockSide * 3) * most_down;
+    layout_.decode_bytes = row_bytes + kLibjpegBytes;
+    several_scans_ = marker == kSof2;
+  }
+
+  void TakeScan(std::string_view body) {
+    const int components = body.empty() ? 0 : static_cast<uint8_t>(body[0]);
+    if (several_scans_ || components < layout_.components) {
+      layout_.decode_bytes += coefficient_bytes_;
+    }
   }
 
   const std::string_view bytes_;
   size_t at_ = 0;
   JpegLayout layout_;
+  bool several_scans_ = false;
+  int64_t coefficient_bytes_ = 0;
   JpegMetadata metadata_;
   // Of the colour profile's segments before the next frame header, the first in order of bytes.
   std::optional<std::string_view> first_profile_;

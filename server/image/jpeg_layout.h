@@ -1,6 +1,7 @@
 // What the markers of a JPEG file say before its first scan, read without decoding.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -12,6 +13,9 @@ struct JpegLayout {
   int height = 0;
   int components = 0;
   int orientation = 1;
+  // What libjpeg holds while it decodes: some rows, or where there are several scans (progressive
+  // files have) all coefficients, of two bytes each.
+  int64_t decode_bytes = 0;
 };
 
 // Walks the markers up to the first scan by the rules of Pillow's JpegImagePlugin, which lets more

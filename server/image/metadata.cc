@@ -33,8 +33,15 @@ void JpegMetadata::AddApp1(std::string_view body) {
 int JpegMetadata::Orientation() const {
   if (exif_.size() <= 1) return ReadOrientation(exif_.empty() ? "" : exif_[0], xmp_);
   std::string joined;
+  joined.reserve(JoinedBytes());
   for (const std::string_view part : exif_) joined.append(part);
   return ReadOrientation(joined, xmp_);
+}
+
+size_t JpegMetadata::JoinedBytes() const {
+  size_t bytes = 0;
+  for (const std::string_view part : exif_) bytes += part.size();
+  return exif_.size() <= 1 ? 0 : bytes;
 }
 
 int ReadWebpOrientation(std::string_view file) {

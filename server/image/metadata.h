@@ -2,6 +2,7 @@
 // turned: what Pillow's ImageOps.exif_transpose goes by.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,8 @@ class JpegMetadata {
   // data that is split over several is put together, of XMP packets the last one counts.
   void AddApp1(std::string_view body);
   int Orientation() const;
+  // Bytes that it takes to put EXIF data together.
+  size_t JoinedBytes() const;
 
  private:
   std::vector<std::string_view> exif_;  // of each segment

@@ -17,7 +17,7 @@ struct ImageLimits {
       .value_name = "BYTES",
       .help = "Largest image file.",
       .kind = OptionKind::kBytes,
-      .initial = 10 << 20,
+      .initial = 60 << 20,
       .min = 1,
       .max = kMostMessageBytes,
   };
@@ -30,7 +30,7 @@ struct ImageLimits {
       .value_name = "PIXELS",
       .help = "Most pixels of an image.",
       .kind = OptionKind::kNumber,
-      .initial = 50'000'000,
+      .initial = 250'000'000,
       .min = 1,
       .max = 1'000'000'000,
   };
@@ -48,6 +48,22 @@ struct ImageLimits {
       .max = 65'535,
   };
   Option<int, kMaxSide> max_side;
+
+  static constexpr OptionSpec kMaxMemory = {
+      .group = kLimitsGroup,
+      .place = 12,
+      .flag = "--max-image-memory",
+      .value_name = "BYTES",
+      .help =
+          "Most memory that decoding an image may take. What comes by rows takes little: JPEGs "
+          "that "
+          "are not progressive, PNGs that are not interlaced.",
+      .kind = OptionKind::kBytes,
+      .initial = 512 << 20,
+      .min = 1 << 20,
+      .max = int64_t{1} << 40,
+  };
+  Option<int64_t, kMaxMemory> max_memory;
 };
 
 // What becomes of damaged files, where a request does not say.

@@ -259,8 +259,17 @@ void CompositeFrame(Size size, const Composite& composite, uint8_t* rows, size_t
 bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kMagic; }
 
 absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
-  PIXPOOL_ASSIGN_OR_RETURN(const Size size, PngChunks(bytes).ReadSize());
-  return ImageHeader{ImageFormat::kPng, size.width, size.height, ReadPngOrientation(bytes)};
+  PngChunks chunks(bytes);
+  PIXPOOL_ASSIGN_OR_RETURN(const Size size, chunks.ReadSize());
+  // libpng's rows of up to four samples of 16 bits, and zlib.
+  constexpr int64_t kZlibBytes = 300'000;
+  constexpr int64_t kRowsOfLibpng = 4;
+  int64_t held = kZlibBytes + kRowsOfLibpng * 8 * size.width + RowBlock::MostBytes(size.width);
+  // The picture, and where there is alpha that counts once more with it.
+  if (chunks.start().interlaced || !chunks.has_mode()) {
+    held += (3 + 4) * int64_t{size.width} * size.height;
+  }
+  return ImageHeader{ImageFormat::kPng, size.width, size.height, ReadPngOrientation(bytes), held};
 }
 
 // The colour of pixels that the file has nothing of.

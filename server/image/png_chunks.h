@@ -41,6 +41,8 @@ class PngChunks {
   // Goes up to the first pixels.
   absl::Status ReadStart();
   const PngStart& start() const { return start_; }
+  // Whether the headers so far say what pixels are: those behind may say something else.
+  bool has_mode() const { return has_mode_; }
 
   // The next block of compressed pixels, at most 64 KiB, as Pillow reads them: not across the end
   // of a chunk. An error where there are no more.

@@ -48,6 +48,9 @@ class RowBlock {
   // Rows that go to the sink at a time.
   static constexpr int kRows = 16;
 
+  // What a block of such rows holds at most.
+  static int64_t MostBytes(int width) { return int64_t{3} * width * kRows + kReadable; }
+
  private:
   // Behind the last row, so that the resize need not copy rows.
   static constexpr size_t kReadable = 16;

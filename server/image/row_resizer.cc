@@ -183,16 +183,22 @@ Image RowResizer::Finish() {
 
 int64_t RowResizer::MostBytes(const ResizeJob& job) {
   const StoredJob stored = Stored(job);
-  const int64_t across = MostTaps(job.stored.width, stored.to.width, job.filter);
-  const int64_t down = MostTaps(job.stored.height, stored.to.height, job.filter);
-  const int64_t wide =
-      std::min<int64_t>(job.stored.width, across * (stored.region.width + int64_t{1}));
-  const int64_t result = int64_t{3} * stored.region.width * stored.region.height;
-  const int64_t row = 3 * (stored.down_first ? wide : stored.region.width);
-  // A weight of the columns is held twice.
-  const int64_t weights = 4 * (2 * across * stored.region.width + down * stored.region.height);
-  const int64_t ring = stored.down ? row * (down + kAtOnce) : 0;
-  return 2 * result + weights + ring;  // the result, and the same turned
+  const Region& region = stored.region;
+  const int64_t result = int64_t{3} * region.width * region.height;
+  int64_t bytes = job.orientation > 1 ? 2 * result : result;  // as stored, and turned
+  int64_t wide = region.width;
+  if (stored.across) {
+    const int64_t taps = MostTaps(job.stored.width, stored.to.width, job.filter);
+    const int begin = stored.mirror_columns ? stored.to.width - region.right() : region.left;
+    wide = SourceSamples(job.stored.width, stored.to.width, begin, region.width, job.filter).count;
+    bytes += 8 * (taps + 4) * region.width;  // weights are held twice, the second time by fours
+  }
+  if (stored.down) {
+    const int64_t taps = MostTaps(job.stored.height, stored.to.height, job.filter);
+    const int64_t row = 3 * (stored.down_first ? wide : region.width);
+    bytes += 4 * taps * region.height + row * (taps + kAtOnce);
+  }
+  return bytes;
 }
 
 }  // namespace pixpool

@@ -208,11 +208,29 @@ bool IsTiff(std::string_view bytes) {
          magic == std::string_view("II+\0", 4) || magic == std::string_view("MM\0+", 4);
 }
 
+// What decoding holds at most: the compressed bytes of a strip or tile (no more than the file),
+// what libtiff's codecs hold, libjpeg's rows among it, and the picture or a part of it.
+int64_t DecodeBytes(std::string_view bytes, const TiffFile& file, const TiffLayout& layout) {
+  constexpr int64_t kTables = 500'000;
+  constexpr int64_t kByColumn = 256;
+  const int64_t pixels = int64_t{layout.width} * layout.height;
+  const int64_t held = static_cast<int64_t>(bytes.size()) + kTables + kByColumn * layout.width;
+  if (layout.separate) return held + (3 + std::min(layout.samples, 4)) * pixels;
+  if (TIFFIsTiled(file.get()) != 0) {
+    return held + std::min(static_cast<int64_t>(TIFFTileSize64(file.get())), kMostTile) +
+           3 * pixels;
+  }
+  const auto strip = static_cast<int64_t>(RowsAreTiedUp(file) ? TIFFStripSize64(file.get())
+                                                              : TIFFScanlineSize64(file.get()));
+  return held + strip + RowBlock::MostBytes(static_cast<int>(layout.width));
+}
+
 absl::StatusOr<ImageHeader> ReadTiffHeader(std::string_view bytes) {
   const TiffFile file(bytes, kMostMemory);
   PIXPOOL_ASSIGN_OR_RETURN(const TiffLayout layout, ReadTiffLayout(bytes, file));
   return ImageHeader{ImageFormat::kTiff, static_cast<int>(layout.width),
-                     static_cast<int>(layout.height), layout.orientation};
+                     static_cast<int>(layout.height), layout.orientation,
+                     DecodeBytes(bytes, file, layout)};
 }
 
 absl::StatusOr<DamageList> DecodeTiff(std::string_view bytes, const ImageHeader& header,

@@ -80,6 +80,7 @@ struct Frame {
   int width = 0;
   int height = 0;
   bool has_alpha = false;
+  bool is_lossless = false;
 };
 
 // Decodes to `target`, of `size` bytes in rows of `stride`.
@@ -144,12 +145,25 @@ absl::StatusOr<Frame> FirstFrame(std::string_view file, Size canvas) {
     return Undecodable(ImageFormat::kWebp, "its picture is damaged");
   }
   frame.has_alpha = features.has_alpha != 0;
+  constexpr int kLossless = 2;
+  frame.is_lossless = features.format == kLossless;
   const bool inside = frame.x >= 0 && frame.y >= 0 && frame.x <= canvas.width - frame.width &&
                       frame.y <= canvas.height - frame.height;
   if (!inside || features.width != frame.width || features.height != frame.height) {
     return Undecodable(ImageFormat::kWebp, "its first frame has a wrong size");
   }
   return frame;
+}
+
+// What decoding holds at most.
+int64_t DecodeBytes(const Frame& frame, Size canvas) {
+  constexpr int64_t kTables = 1 << 20;
+  constexpr int64_t kByColumn = 256;  // rows of blocks with what is known of them
+  const int64_t pixels = int64_t{frame.width} * frame.height;
+  int64_t bytes = int64_t{3} * canvas.width * canvas.height + kByColumn * frame.width + kTables;
+  if (frame.is_lossless) bytes += 4 * pixels;      // it is put together in those
+  if (frame.has_alpha) bytes += (4 + 2) * pixels;  // the pixels once more with it, and its own
+  return bytes;
 }
 
 bool IsWebp(std::string_view bytes) {
@@ -162,7 +176,10 @@ absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const Size size, ReadSize(bytes));
   ImageHeader header{ImageFormat::kWebp, size.width, size.height, 1};
   const absl::StatusOr<std::string_view> file = WholeFile(bytes);
-  if (file.ok()) header.orientation = ReadWebpOrientation(*file);
+  if (!file.ok()) return header;
+  header.orientation = ReadWebpOrientation(*file);
+  const absl::StatusOr<Frame> frame = FirstFrame(*file, size);
+  if (frame.ok()) header.decode_bytes = DecodeBytes(*frame, size);
   return header;
 }
 

@@ -128,4 +128,19 @@ absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& c
   return made;
 }
 
+int64_t MostBytes(const PictureTask& task) {
+  const Decoding decoding = DecodingOf(task);
+  int64_t bytes = task.header.decode_bytes;
+  for (const double scale : task.plan.scales) {
+    const InputPlan plan = ScaledPlan(task.plan, scale);
+    bytes += InputRows::MostBytes(plan, decoding.source) * (task.plan.flip ? 2 : 1);
+  }
+  if (task.keep_picture) {
+    const Size full = UprightSize(task.header, task.plan.apply_exif);
+    const int64_t picture = int64_t{3} * full.width * full.height;
+    bytes += decoding.source.orientation > 1 ? 2 * picture : picture;
+  }
+  return bytes;
+}
+
 }  // namespace pixpool

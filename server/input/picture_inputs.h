@@ -36,4 +36,7 @@ struct PictureInputs {
 // pixels.
 absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& clock);
 
+// Bytes that MakeInputs and its result hold at most, beside the task's.
+int64_t MostBytes(const PictureTask& task);
+
 }  // namespace pixpool

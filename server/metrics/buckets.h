@@ -18,13 +18,13 @@ inline const Buckets& BatchBuckets() {
   return *buckets;
 }
 inline const Buckets& BytesBuckets() {
-  static const Buckets* const buckets =
-      new Buckets{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20};
+  static const Buckets* const buckets = new Buckets{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10,
+                                                    1 << 20, 4 << 20, 16 << 20, 64 << 20};
   return *buckets;
 }
 inline const Buckets& PixelsBuckets() {
   static const Buckets* const buckets =
-      new Buckets{1e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 2.5e7, 5e7, 1e8};
+      new Buckets{1e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 2.5e7, 5e7, 1e8, 2.5e8};
   return *buckets;
 }
 

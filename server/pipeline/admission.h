@@ -23,7 +23,7 @@ namespace pixpool {
 // What a request costs while it is in flight.
 struct AdmissionCost {
   int64_t bytes = 0;   // of encoded and raw images; of a tensor with its answer
-  int64_t pixels = 0;  // decoded pixels, from the headers
+  int64_t pixels = 0;  // that are held at most while images are decoded and until they are through
   int images = 1;      // to be worked on; each is given back by Done
   double seconds = 0;  // predicted work of all images on one thread; 0: not known
 };

@@ -11,9 +11,6 @@
 
 namespace pixpool {
 
-// Bytes that a decoded pixel takes.
-inline constexpr int64_t kBytesPerPixel = 3;
-
 // Bytes that the process may use; 0 where nobody says.
 int64_t MemoryOf(const MemoryLimit& limit);
 

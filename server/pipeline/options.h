@@ -14,6 +14,9 @@ namespace pixpool {
 // Beyond any machine, and far from overflow.
 inline constexpr int64_t kTera = int64_t{1} << 40;
 
+// What a decoded pixel takes.
+inline constexpr int64_t kBytesPerPixel = 3;
+
 struct AdmissionLimits {
   static constexpr OptionSpec kMaxRequests = {
       .group = kAdmissionGroup,
@@ -46,7 +49,9 @@ struct AdmissionLimits {
       .place = 3,
       .flag = "--max-in-flight-pixels",
       .value_name = "PIXELS",
-      .help = "Most decoded pixels in flight.",
+      .help =
+          "Most decoded pixels that are held for what is in flight: of images that are decoded row "
+          "by row a window, of others all.",
       .kind = OptionKind::kNumber,
       .initial = 400'000'000,
       .min = 1,

@@ -8,6 +8,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/input/picture_inputs.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/limits.h"
 
@@ -53,6 +54,20 @@ absl::StatusOr<ImageHeader> CheckRaw(const ImageInput& image, const ImageLimits&
   header.width = image.raw_width;
   header.height = image.raw_height;
   return header;
+}
+
+// What one image takes while it is decoded and until it is through the network, as pixels: a window
+// of rows or all of it, whichever it is. Tables and the input are left out as far as they are more
+// than the picture, since thousands of small ones may wait and have none of these yet.
+int64_t HeldPixels(const RequestWork& work, const ImageState& image) {
+  constexpr int64_t kTables = 1 << 20;
+  const int64_t bytes = MostBytes({.bytes = {},
+                                   .header = image.header,
+                                   .is_raw = image.source->is_raw,
+                                   .plan = work.plan,
+                                   .keep_picture = work.keeps_pictures});
+  const int64_t pixels = static_cast<int64_t>(image.header.width) * image.header.height;
+  return std::max(std::min(pixels, bytes / kBytesPerPixel), (bytes - kTables) / kBytesPerPixel);
 }
 
 // Checks one image from its header and notes header and sizes in its state.
@@ -170,7 +185,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     if (work->passes.size() > 1) image.passes = std::make_unique<PassGroup>(work->passes.size());
     cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
                                                             : image.source->encoded.size());
-    cost.pixels += static_cast<int64_t>(image.header.width) * image.header.height;
+    cost.pixels += HeldPixels(*work, image);
     AddImage(heads, info, work->passes.size(), image.features, &head_cost);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));

@@ -102,7 +102,7 @@ def resident(server) -> int:
 
 
 def test_too_many_bytes(client):
-    data = encode("JPEG") + bytes(11 << 20)
+    data = encode("JPEG") + bytes(61 << 20)
     status = status_of(client, data)
     assert reason(status) == "LIMIT_EXCEEDED" and "--max-image-bytes" in status.message
 

@@ -162,7 +162,7 @@ def test_bad_images_fail_alone(own, pixpool, paths):
         jpeg[: len(jpeg) // 2],
         b"8BPS" + bytes(40),
         "nowhere.png",
-        b"\0" * (11 << 20),
+        b"\0" * (61 << 20),
         paths[1],
     ]
     got = own.extract(images, on_error="return")

@@ -127,7 +127,8 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
   EXPECT_THAT(Problems({"--max-image-bytes=65MiB"}),
               AllOf(HasSubstr("--max-image-bytes 68157440"), HasSubstr("--max-message-bytes")));
   EXPECT_THAT(Problems({"--max-in-flight-bytes=1MiB"}), HasSubstr("--max-in-flight-bytes 1048576"));
-  EXPECT_THAT(Problems({"--max-image-pixels=500000000"}), HasSubstr("--max-in-flight-pixels"));
+  EXPECT_THAT(Problems({"--max-in-flight-pixels=100000000"}),
+              AllOf(HasSubstr("--max-image-memory 536870912"), HasSubstr("100000000")));
   EXPECT_THAT(Problems({"--default-deadline-ms=70000"}), HasSubstr("--max-deadline-ms 60000"));
   EXPECT_THAT(Problems({"--max-batch-delay-ms=500", "--default-deadline-ms=400"}),
               HasSubstr("--max-batch-delay-ms 500"));

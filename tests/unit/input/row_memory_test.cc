@@ -99,6 +99,46 @@ TEST_F(RowMemoryTest, PixelsAreNotCopied) {
   EXPECT_LT(testing::PeakBytes() - before, 2 << 20);
 }
 
+// The admission and --max-image-memory go by MostBytes.
+TEST_F(RowMemoryTest, NoPictureTakesMoreThanItIsReckonedWith) {
+  constexpr int64_t kSmallThings = 64 << 10;
+  int pictures = 0;
+  int large = 0;  // of which all is held
+  for (const testing::Fixture& fixture : testing::LoadFixtures("")) {
+    const auto header = ReadImageHeader(fixture.bytes, kLimits);
+    if (!header.ok()) continue;
+    for (int i = 0; i < 8; ++i) {
+      PictureTask task = {.bytes = fixture.bytes, .header = *header};
+      task.header.orientation = i + 1;
+      if (i % 2 == 1) task.plan.background = {1, 2, 3};
+      task.plan.flip = i == 3;
+      if (i == 4) task.plan.scales = {0.5, 1, 2};
+      task.keep_picture = i >= 5;
+      const int64_t before = testing::AllocatedBytes();
+      testing::ResetPeak();
+      const auto made = MakeInputs(task, *Clock::Real());
+      const int64_t taken = testing::PeakBytes() - before;
+      ASSERT_LE(taken, MostBytes(task) + kSmallThings) << fixture.name << ", " << i;
+      ++pictures;
+      if (taken > int64_t{3} * header->width * header->height) ++large;
+    }
+  }
+  EXPECT_GT(pictures, 1000);
+  EXPECT_GT(large, 100);
+}
+
+// And it is not far more, where it matters.
+TEST_F(RowMemoryTest, WhatIsReckonedIsNearWhatIsTaken) {
+  const std::string bytes = TallJpeg(36);
+  const auto header = ReadImageHeader(bytes, kLimits);
+  ASSERT_TRUE(header.ok());
+  for (const int orientation : {1, 6}) {
+    PictureTask task = {.bytes = bytes, .header = *header};
+    task.header.orientation = orientation;
+    EXPECT_LT(MostBytes(task), 3 * PeakOf(bytes, orientation)) << orientation;
+  }
+}
+
 // What a head draws on is all there.
 TEST_F(RowMemoryTest, WhatIsKeptIsHeld) {
   Image picture(1200, 900);

@@ -48,6 +48,18 @@ TEST_F(PlanRequestTest, CostIsThatOfTheGoodImages) {
   EXPECT_EQ((*work_.result.heads)[0].kind(), "global_avg");
 }
 
+// What counts is what decoding holds: of this picture a window of rows.
+TEST_F(PlanRequestTest, PixelsAreThoseThatAreHeld) {
+  AddRaw(4000, 3000);
+  work_.request.input.resize = ResizeMode::kExact;
+  work_.request.input.height = 64;
+  work_.request.input.width = 64;
+  ASSERT_TRUE(Plan().ok());
+  EXPECT_TRUE(work_.images[0].features.status.ok()) << work_.images[0].features.status;
+  EXPECT_GT(cost_.pixels, 64 * 64);
+  EXPECT_LT(cost_.pixels, 4000 * 3000 / 10);
+}
+
 // The recipe of the fake model neither resizes nor crops.
 TEST_F(PlanRequestTest, AnImageWhosePassIsTooLargeForTheMemoryFailsAlone) {
   fake_.model->SetBytesPerPixel(10);
