@@ -51,20 +51,15 @@ void Unpack16(const BmpLayout& layout, std::string_view row, uint8_t* rgb) {
   }
 }
 
-// `rgba`: room for a row, where there is alpha that counts; else null.
-void UnpackSamples(const BmpLayout& layout, std::string_view row, uint8_t* rgb, uint8_t* rgba,
-                   const DecodeOptions& options) {
+// Three samples of each pixel, or with `alpha` four.
+void UnpackSamples(const BmpLayout& layout, std::string_view row, bool alpha, uint8_t* out) {
   const auto step = static_cast<size_t>(layout.bits / 8);
   const auto* in = reinterpret_cast<const uint8_t*>(row.data());
-  uint8_t* out = rgba == nullptr ? rgb : rgba;
   for (size_t x = 0; x < layout.width; ++x, in += step) {
     *out++ = in[layout.red];
     *out++ = in[layout.green];
     *out++ = in[layout.blue];
-    if (rgba != nullptr) *out++ = in[layout.alpha];
-  }
-  if (rgba != nullptr) {
-    CompositeRow(rgba, static_cast<int>(layout.width), *options.background, rgb);
+    if (alpha) *out++ = in[layout.alpha];
   }
 }
 
@@ -142,7 +137,8 @@ absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes
   if (layout.offset > bytes.size() || bytes.size() - layout.offset < needed) return CutShort();
   Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
   std::unique_ptr<uint8_t[]> rgba;
-  if (layout.alpha >= 0 && options.background) rgba.reset(new uint8_t[size_t{layout.width} * 4]);
+  if (layout.alpha >= 0) rgba.reset(new uint8_t[size_t{layout.width} * 4]);
+  HiddenColors hidden;
   for (uint32_t y = 0; y < layout.height; ++y) {
     const std::string_view row = bytes.substr(layout.offset + layout.stride * y, row_bytes);
     uint8_t* rgb = image.row(RowOf(layout, y));
@@ -150,10 +146,18 @@ absl::StatusOr<Image> DecodeRows(const BmpLayout& layout, std::string_view bytes
       UnpackIndices(layout, row, rgb);
     } else if (layout.bits == 16) {
       Unpack16(layout, row, rgb);
+    } else if (layout.alpha >= 0 && options.background) {
+      UnpackSamples(layout, row, true, rgba.get());
+      CompositeRow(rgba.get(), image.width(), *options.background, rgb);
     } else {
-      UnpackSamples(layout, row, rgb, rgba.get(), options);
+      UnpackSamples(layout, row, false, rgb);
+      if (layout.alpha >= 0 && y % HiddenColors::kRowStep == 0) {
+        UnpackSamples(layout, row, true, rgba.get());
+        hidden.LookAt(rgba.get(), image.width());
+      }
     }
   }
+  image.set_has_hidden_colors(hidden.matter());
   return image;
 }
 

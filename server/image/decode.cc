@@ -80,9 +80,11 @@ absl::StatusOr<Image> DecodeUpright(std::string_view bytes, const ImageHeader& h
   PIXPOOL_ASSIGN_OR_RETURN(Image image,
                            codec.decode(bytes, header, StoredOptions(header, options)));
   DamageList damages = image.damages();
+  const bool has_hidden_colors = image.has_hidden_colors();
   if (options.refuse_damaged && !damages.empty()) return RefuseDamaged(header.format, damages);
   Image upright = ApplyOrientation(std::move(image), OrientationOf(header, options));
   upright.set_damages(std::move(damages));
+  upright.set_has_hidden_colors(has_hidden_colors);
   return upright;
 }
 

@@ -62,6 +62,13 @@ struct DecodeOptions {
   bool refuse_damaged = false;
 };
 
+// For people, about a picture that has_hidden_colors(). The same for all, so that who shows it for
+// many pictures can show it once.
+inline constexpr std::string_view kHiddenColorsWarning =
+    "the picture is transparent in parts, and the colours that its file stores there, which "
+    "viewers do not show, are taken as if they were opaque; say which colour lies under it "
+    "(input_options.background, --background)";
+
 // The size of the whole picture that DecodeImage gives, after orientation.
 Size DecodedSize(const ImageHeader& header, const DecodeOptions& options);
 

@@ -49,7 +49,10 @@ struct PngReader {
   absl::Status status;  // why there are no more pieces
   char error[120] = "";
   bool out_of_memory = false;
-  int channels = 0;  // of the rows that libpng gives: 3, or 4 if alpha is wanted and there
+  // What becomes of alpha, where there is any: over this colour, or dropped where it is null.
+  const std::array<uint8_t, 3>* background = nullptr;
+  bool has_alpha = false;
+  HiddenColors hidden;
   int passes = 1;
   int rows_read = 0;  // over all passes
   bool all_rows = false;
@@ -64,8 +67,18 @@ void AppendChunk(std::string_view type, std::string_view body, std::string* out)
   out->append(type).append(body).append(kNoChecksum);
 }
 
-// All that libpng sees before the pixels.
-std::string MakeHead(const PngStart& start, bool want_alpha) {
+// Whether a palette has hidden colours.
+bool HidesColors(std::string_view palette, std::string_view shades) {
+  const auto* color = reinterpret_cast<const uint8_t*>(palette.data());
+  for (size_t i = 0; i < std::min(palette.size() / 3, shades.size()); ++i) {
+    if (HiddenColors::IsHidden(color + 3 * i, static_cast<uint8_t>(shades[i]))) return true;
+  }
+  return false;
+}
+
+// All that libpng sees before the pixels. Alpha costs time, and is left out where nothing comes of
+// it.
+std::string MakeHead(const PngStart& start, bool over_background) {
   std::string head(kMagic);
   std::string header;
   Append32(static_cast<uint32_t>(start.frame.width), &header);
@@ -82,8 +95,9 @@ std::string MakeHead(const PngStart& start, bool want_alpha) {
     palette.resize(size_t{3} << start.bit_depth, '\0');
     AppendChunk("PLTE", palette, &head);
     transparent = std::min(transparent, size_t{1} << start.bit_depth);
+    if (!over_background && !HidesColors(palette, start.transparency)) transparent = 0;
   }
-  if (want_alpha && transparent > 0) {
+  if (transparent > 0) {
     AppendChunk("tRNS", start.transparency.substr(0, transparent), &head);
   }
   return head;
@@ -160,9 +174,23 @@ PngReader::PngReader(PngChunks* chunks)
   png_set_read_fn(png, this, OnRead);
 }
 
-// Reads up to the pixels and sets up the conversion to 8-bit RGB, or RGBA if there is alpha that
-// the head tells of.
-bool Start(PngReader* reader, Size size, bool want_alpha) {
+// Turns the RGBA pixels of a row, or of what a pass has of one, into RGB, before libpng puts them
+// where they belong.
+void OnRgba(png_structp png, png_row_infop row, png_bytep pixels) {
+  auto* reader = static_cast<PngReader*>(png_get_user_transform_ptr(png));
+  const auto width = static_cast<int>(row->width);
+  if (reader->background != nullptr) {
+    CompositeRow(pixels, width, *reader->background, pixels);
+    return;
+  }
+  if (png_get_current_row_number(png) % HiddenColors::kRowStep == 0) {
+    reader->hidden.LookAt(pixels, width);
+  }
+  DropAlphaRow(pixels, width, pixels);
+}
+
+// Reads up to the pixels and sets up the conversion to 8-bit RGB.
+bool Start(PngReader* reader, Size size) {
   png_structp png = reader->png;
   png_infop info = reader->info;
   if (setjmp(png_jmpbuf(png)) != 0) return false;
@@ -178,13 +206,15 @@ bool Start(PngReader* reader, Size size, bool want_alpha) {
   png_set_expand(png);
   png_set_strip_16(png);
   png_set_gray_to_rgb(png);
-  if (!want_alpha) png_set_strip_alpha(png);
+  reader->has_alpha = (png_get_color_type(png, info) & PNG_COLOR_MASK_ALPHA) != 0 ||
+                      png_get_valid(png, info, PNG_INFO_tRNS) != 0;
+  if (reader->has_alpha) {
+    png_set_read_user_transform_fn(png, OnRgba);
+    png_set_user_transform_info(png, reader, 8, 3);
+  }
   reader->passes = png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  reader->channels = png_get_channels(png, info);
-  const bool fits =
-      png_get_bit_depth(png, info) == 8 && reader->channels == (want_alpha ? reader->channels : 3);
-  if (!fits || (reader->channels != 3 && reader->channels != 4)) {
+  if (png_get_bit_depth(png, info) != 8 || png_get_channels(png, info) != 3) {
     png_error(png, "it has an unexpected pixel layout");
   }
   return true;
@@ -196,30 +226,14 @@ bool IsInPass(const PngReader& reader, int y, int pass, int width) {
          (PNG_ROW_IN_INTERLACE_PASS(y, pass) && PNG_PASS_COLS(width, pass) > 0);
 }
 
-// Reads all rows to `rows`, every `stride` bytes. With a background they pass through `scratch`:
-// one row, or for an interlaced picture all of them, since each pass completes the rows of the one
-// before.
-bool ReadRows(PngReader* reader, Size size, uint8_t* rows, size_t stride, uint8_t* scratch,
-              const std::array<uint8_t, 3>* background) {
+// Reads all rows to `rows`, every `stride` bytes.
+bool ReadRows(PngReader* reader, Size size, uint8_t* rows, size_t stride) {
   png_structp png = reader->png;
-  const size_t scratch_stride = reader->passes == 1 ? 0 : static_cast<size_t>(size.width) * 4;
-  if (setjmp(png_jmpbuf(png)) != 0) {
-    if (reader->all_rows && scratch != nullptr) {
-      const auto last = static_cast<size_t>(size.height - 1);
-      CompositeRow(scratch + scratch_stride * last, size.width, *background, rows + stride * last);
-    }
-    return reader->all_rows;
-  }
+  if (setjmp(png_jmpbuf(png)) != 0) return reader->all_rows;
   for (int pass = 0; pass < reader->passes; ++pass) {
     for (int y = 0; y < size.height; ++y) {
-      uint8_t* const row = rows + stride * static_cast<size_t>(y);
-      uint8_t* const read =
-          scratch == nullptr ? row : scratch + scratch_stride * static_cast<size_t>(y);
-      png_read_row(png, read, nullptr);
+      png_read_row(png, rows + stride * static_cast<size_t>(y), nullptr);
       if (IsInPass(*reader, y, pass, size.width)) ++reader->rows_read;
-      if (scratch != nullptr && pass + 1 == reader->passes) {
-        CompositeRow(read, size.width, *background, row);
-      }
     }
   }
   return true;
@@ -268,41 +282,29 @@ absl::StatusOr<Image> DecodePng(std::string_view bytes, const ImageHeader& heade
     return Undecodable(ImageFormat::kPng, "its size is not the header's");
   }
   PngReader reader(&chunks);
-  const bool want_alpha = options.background.has_value();
-  reader.head = MakeHead(start, want_alpha);
+  reader.head = MakeHead(start, options.background.has_value());
   reader.pieces = {reader.head};
+  if (options.background) reader.background = &*options.background;
   const Region& frame = start.frame;
   const Size size = {frame.width, frame.height};
-  if (!Start(&reader, size, want_alpha)) return FewerRows(bytes, reader).status();
+  if (!Start(&reader, size)) return FewerRows(bytes, reader).status();
   Image image(header.width, header.height);
-  std::unique_ptr<uint8_t[]> scratch;
-  if (reader.channels == 4) {
-    const size_t rows = reader.passes == 1 ? 1 : static_cast<size_t>(size.height);
-    scratch.reset(new uint8_t[rows * static_cast<size_t>(size.width) * 4]());
-  }
   // Of an interlaced picture that ends early there are pixels everywhere.
   const auto fill = [&](int first_row) {
-    const auto color = ColorOfNothing(start, options, reader.channels == 4);
+    const auto color = ColorOfNothing(start, options, reader.has_alpha);
     for (int y = first_row; y < image.height(); ++y) FillRow(image.width(), color, image.row(y));
   };
   if (reader.passes > 1 || size != start.size) fill(0);
   uint8_t* const rows = image.row(frame.top) + size_t{3} * static_cast<size_t>(frame.left);
-  const std::array<uint8_t, 3>* background = want_alpha ? &*options.background : nullptr;
-  if (ReadRows(&reader, size, rows, image.stride(), scratch.get(), background)) {
+  if (ReadRows(&reader, size, rows, image.stride())) {
     PIXPOOL_RETURN_IF_ERROR(chunks.ReadEnd());
     image.set_damages(chunks.damages());
-    return image;
+  } else {
+    PIXPOOL_ASSIGN_OR_RETURN(DamageList damages, FewerRows(bytes, reader));
+    if (reader.passes == 1 && size == start.size) fill(reader.rows_read);
+    image.set_damages(std::move(damages));
   }
-  PIXPOOL_ASSIGN_OR_RETURN(DamageList damages, FewerRows(bytes, reader));
-  if (reader.passes == 1) {
-    if (size == start.size) fill(reader.rows_read);
-  } else if (scratch != nullptr) {
-    for (int y = 0; y < size.height; ++y) {
-      CompositeRow(scratch.get() + static_cast<size_t>(y) * static_cast<size_t>(size.width) * 4,
-                   size.width, *background, rows + image.stride() * static_cast<size_t>(y));
-    }
-  }
-  image.set_damages(std::move(damages));
+  image.set_has_hidden_colors(reader.hidden.matter());
   return image;
 }
 

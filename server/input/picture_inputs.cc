@@ -66,6 +66,7 @@ absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& c
   PIXPOOL_ASSIGN_OR_RETURN(Image picture, Decode(task, full, &made.picture));
   const TimePoint decoded = clock.Now();
   made.damages = picture.damages();
+  made.has_hidden_colors = picture.has_hidden_colors();
   // Whatever was kept already is the picture in full.
   const bool keep = task.keep_picture && made.picture.empty();
   made.inputs = Inputs(&picture, keep, task.plan, full);
