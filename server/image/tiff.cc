@@ -22,6 +22,12 @@ constexpr int64_t kMostTile = 64 << 20;
 // Of a pixel, that are painted.
 constexpr int kMostSamples = 4;
 
+// Where libtiff puts what it reads: zero before, since its JPEG decoder leaves the rest as it is
+// where the picture within is narrower than the directory says. Pillow has zeros there too.
+std::unique_ptr<uint8_t[]> Room(size_t size) {
+  return std::unique_ptr<uint8_t[]>(new uint8_t[size]());
+}
+
 absl::Status Failure(const TiffFile& file) {
   return Undecodable(ImageFormat::kTiff, file.Problem());
 }
@@ -126,7 +132,7 @@ absl::Status ReadWholeStrips(const TiffFile& file, const TiffLayout& layout, Pai
   const uint32_t at_once =
       std::min(file.Field<uint32_t>(TIFFTAG_ROWSPERSTRIP, layout.height), layout.height);
   if (size == 0 || at_once == 0) return Failure(file);
-  const std::unique_ptr<uint8_t[]> strip(new uint8_t[size]);
+  const std::unique_ptr<uint8_t[]> strip = Room(size);
   for (uint32_t y = 0; y < layout.height; y += at_once) {
     const uint32_t rows = std::min(at_once, layout.height - y);
     const int64_t read =
@@ -148,7 +154,7 @@ absl::Status ReadStrips(const TiffFile& file, const TiffLayout& layout, Painter*
     return Failure(file);
   }
   if (RowsAreTiedUp(file)) return ReadWholeStrips(file, layout, painter, image);
-  const std::unique_ptr<uint8_t[]> row(new uint8_t[size]);
+  const std::unique_ptr<uint8_t[]> row = Room(size);
   for (uint32_t y = 0; y < layout.height; ++y) {
     if (TIFFReadScanline(file.get(), row.get(), y, 0) != 1) return Failure(file);
     painter->Paint(row.get(), layout.width, static_cast<int>(y), image->row(static_cast<int>(y)));
@@ -166,7 +172,7 @@ absl::Status ReadTiles(const TiffFile& file, const TiffLayout& layout, Painter* 
   if (size > kMostTile) {
     return Undecodable(ImageFormat::kTiff, "a tile of it would take more than 64 MiB");
   }
-  const std::unique_ptr<uint8_t[]> tile(new uint8_t[static_cast<size_t>(size)]);
+  const std::unique_ptr<uint8_t[]> tile = Room(static_cast<size_t>(size));
   for (uint32_t y = 0; y < layout.height; y += tile_height) {
     for (uint32_t x = 0; x < layout.width; x += tile_width) {
       if (TIFFReadTile(file.get(), tile.get(), x, y, 0, 0) < 0) return Failure(file);
@@ -190,7 +196,7 @@ absl::Status ReadPlanes(const TiffFile& file, const TiffLayout& layout, Painter*
   const auto size = static_cast<size_t>(TIFFScanlineSize64(file.get()));
   if (size < layout.width) return Failure(file);
   const auto samples = static_cast<size_t>(std::min(layout.samples, kMostSamples));
-  const std::unique_ptr<uint8_t[]> row(new uint8_t[size]);
+  const std::unique_ptr<uint8_t[]> row = Room(size);
   const std::unique_ptr<uint8_t[]> whole(
       new uint8_t[size_t{layout.width} * layout.height * samples]);
   for (size_t s = 0; s < samples; ++s) {
