@@ -148,9 +148,7 @@ def pixels_server(start_server, tmp_path_factory):
 
 
 def check_shuffled(api, server, cases: list[Case], count: int, seed: int) -> None:
-    options = api.pb.InputOptions(
-        resize=api.pb.RESIZE_MODE_NONE, crop=api.pb.CROP_MODE_NONE, apply_exif=False
-    )
+    options = api.pb.InputOptions(resize=api.pb.RESIZE_MODE_NONE, crop=api.pb.CROP_MODE_NONE)
     client = api.client(server.target)
 
     def ask(case: Case):
