@@ -2,6 +2,8 @@
 #include <fstream>
 #include <memory>
 #include <ostream>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -52,6 +54,28 @@ class FailureLister final : public Writer {
  private:
   std::ostream& err_;
   Writer& next_;
+};
+
+// Says on the error output, once each, what pictures have to remark on the options of the run; then
+// passes everything on.
+class OptionAdviser final : public Writer {
+ public:
+  OptionAdviser(std::ostream& err, Writer& next) : err_(err), next_(next) {}
+  absl::Status Add(const ImageOutcome& outcome) override {
+    for (const std::string& warning : outcome.features.warnings()) {
+      if (NamesAnOption(warning) && shown_.insert(warning).second) {
+        err_ << "pixpool: " << Printable(outcome.path) << ": " << Printable(warning)
+             << "; not said again of others\n";
+      }
+    }
+    return next_.Add(outcome);
+  }
+  absl::Status Finish() override { return next_.Finish(); }
+
+ private:
+  std::ostream& err_;
+  Writer& next_;
+  std::set<std::string> shown_;
 };
 
 int RunExtract(const Console& console, const ExtractFlags& flags) {
@@ -112,8 +136,8 @@ int RunAndReport(const Console& console, const ConnectionFlags& connection, cons
   Progress progress(console.err, console.err_is_terminal && job.paths.size() > 1, job.paths.size(),
                     console.timer);
   FailureLister lister(console.err, writer);
-  Summary summary =
-      Run(**client, job, list_failures ? static_cast<Writer&>(lister) : writer, progress);
+  OptionAdviser adviser(console.err, list_failures ? static_cast<Writer&>(lister) : writer);
+  Summary summary = Run(**client, job, adviser, progress);
 
   if (!summary.output.ok()) {
     console.err << "pixpool: " << Printable(summary.output.message()) << "\n";

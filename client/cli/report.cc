@@ -210,6 +210,7 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
                   "network input ", f.input_width_px(), " x ", f.input_height_px());
   table.AddTitle(std::move(title));
   for (const std::string& warning : f.warnings()) {
+    if (NamesAnOption(warning)) continue;  // said once for all pictures, elsewhere
     table.AddRule();
     table.AddRow({"note", Wrap(Printable(warning), kTextWidth)});
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "pixpool/v1/feature_service.pb.h"
@@ -19,6 +20,12 @@ struct ImageOutcome {
   v1::Features features;
   v1::ModelReference model;
 };
+
+// Whether one of a picture's warnings is about how it was asked for, and so names an option. Such a
+// one is the same for every picture that it concerns, and is for the whole run.
+inline bool NamesAnOption(std::string_view warning) {
+  return warning.find("--background") != std::string_view::npos;
+}
 
 // Implementations are not thread-safe; all calls come from one thread.
 class Writer {

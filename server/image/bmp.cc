@@ -53,20 +53,15 @@ void Unpack16(const BmpLayout& layout, std::string_view row, uint8_t* rgb) {
   }
 }
 
-// `rgba`: room for a row, where there is alpha that counts; else null.
-void UnpackSamples(const BmpLayout& layout, std::string_view row, uint8_t* rgb, uint8_t* rgba,
-                   const DecodeOptions& options) {
+// Three samples of each pixel, or with `alpha` four.
+void UnpackSamples(const BmpLayout& layout, std::string_view row, bool alpha, uint8_t* out) {
   const auto step = static_cast<size_t>(layout.bits / 8);
   const auto* in = reinterpret_cast<const uint8_t*>(row.data());
-  uint8_t* out = rgba == nullptr ? rgb : rgba;
   for (size_t x = 0; x < layout.width; ++x, in += step) {
     *out++ = in[layout.red];
     *out++ = in[layout.green];
     *out++ = in[layout.blue];
-    if (rgba != nullptr) *out++ = in[layout.alpha];
-  }
-  if (rgba != nullptr) {
-    CompositeRow(rgba, static_cast<int>(layout.width), *options.background, rgb);
+    if (alpha) *out++ = in[layout.alpha];
   }
 }
 
@@ -120,8 +115,8 @@ absl::StatusOr<std::vector<uint8_t>> UnpackRuns(const BmpLayout& layout, std::st
   return out;
 }
 
-absl::StatusOr<DamageList> DecodeRuns(const BmpLayout& layout, std::string_view bytes,
-                                      RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeRuns(const BmpLayout& layout, std::string_view bytes,
+                                       RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::vector<uint8_t> indices, UnpackRuns(layout, bytes));
   Image image(static_cast<int>(layout.width), static_cast<int>(layout.height));
   const uint8_t* in = indices.data();
@@ -132,11 +127,11 @@ absl::StatusOr<DamageList> DecodeRuns(const BmpLayout& layout, std::string_view 
     }
   }
   sink->TakeAll(std::move(image));
-  return DamageList();
+  return DecodeNotes();
 }
 
-absl::StatusOr<DamageList> DecodePlain(const BmpLayout& layout, std::string_view bytes,
-                                       const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodePlain(const BmpLayout& layout, std::string_view bytes,
+                                        const DecodeOptions& options, RowSink* sink) {
   const size_t row_bytes = RowBytes(layout);
   if (row_bytes > layout.stride) {
     return Undecodable(ImageFormat::kBmp, "its palette does not go with its depth");
@@ -147,7 +142,8 @@ absl::StatusOr<DamageList> DecodePlain(const BmpLayout& layout, std::string_view
   const Size size = {static_cast<int>(layout.width), static_cast<int>(layout.height)};
   RowBlock block({0, 0, size.width, size.height}, size, sink);
   std::unique_ptr<uint8_t[]> rgba;
-  if (layout.alpha >= 0 && options.background) rgba.reset(new uint8_t[size_t{layout.width} * 4]);
+  if (layout.alpha >= 0) rgba.reset(new uint8_t[size_t{layout.width} * 4]);
+  HiddenColors hidden;
   for (uint32_t y = 0; y < layout.height; ++y) {
     const size_t stored = layout.top_down ? y : layout.height - 1 - y;
     const std::string_view row = bytes.substr(layout.offset + layout.stride * stored, row_bytes);
@@ -156,12 +152,19 @@ absl::StatusOr<DamageList> DecodePlain(const BmpLayout& layout, std::string_view
       UnpackIndices(layout, row, rgb);
     } else if (layout.bits == 16) {
       Unpack16(layout, row, rgb);
+    } else if (layout.alpha >= 0 && options.background) {
+      UnpackSamples(layout, row, true, rgba.get());
+      CompositeRow(rgba.get(), size.width, *options.background, rgb);
     } else {
-      UnpackSamples(layout, row, rgb, rgba.get(), options);
+      UnpackSamples(layout, row, false, rgb);
+      if (layout.alpha >= 0 && y % HiddenColors::kRowStep == 0) {
+        UnpackSamples(layout, row, true, rgba.get());
+        hidden.LookAt(rgba.get(), size.width);
+      }
     }
   }
   block.Finish();
-  return DamageList();
+  return DecodeNotes{.damages = {}, .has_hidden_colors = hidden.matter()};
 }
 
 bool IsBmp(std::string_view bytes) { return bytes.substr(0, 2) == "BM"; }
@@ -175,8 +178,8 @@ absl::StatusOr<ImageHeader> ReadBmpHeader(std::string_view bytes) {
   return ImageHeader{ImageFormat::kBmp, size.width, size.height, 1, held};
 }
 
-absl::StatusOr<DamageList> DecodeBmp(std::string_view bytes, const ImageHeader& header,
-                                     const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeBmp(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(const BmpLayout layout, ReadBmpLayout(bytes));
   if (layout.width != static_cast<uint32_t>(header.width) ||
       layout.height != static_cast<uint32_t>(header.height)) {

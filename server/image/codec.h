@@ -16,8 +16,8 @@ namespace pixpool {
 // read_header neither allocates for the pixels nor checks limits, and says what decode holds;
 // decode gives the picture's rows as they are stored to a sink (orientation is the caller's
 // business; in DecodeOptions, min_width, min_height and part mean the stored axes) and fails unless
-// the size in the bytes is the header's; what comes back is what was wrong with a file that it
-// decodes all the same, and whether that is refused is the caller's business; decoded_size is that
+// the size in the bytes is the header's; what comes back is what is to be said of a file
+// that it decodes, and whether damage is refused is the caller's business; decoded_size is that
 // of the whole picture, as stored.
 struct Codec {
   std::string_view name;    // "jpeg", for errors' metadata and metrics: the title in lower case
@@ -27,8 +27,8 @@ struct Codec {
   absl::StatusOr<ImageHeader> (*read_header)(std::string_view bytes);
   // Gives rows as it decodes them where the format allows it (RowBlock of row_block.h), else the
   // whole picture with TakeAll.
-  absl::StatusOr<DamageList> (*decode)(std::string_view bytes, const ImageHeader& header,
-                                       const DecodeOptions& options, RowSink* sink);
+  absl::StatusOr<DecodeNotes> (*decode)(std::string_view bytes, const ImageHeader& header,
+                                        const DecodeOptions& options, RowSink* sink);
   // Null: always the size of the file.
   Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options) = nullptr;
 };

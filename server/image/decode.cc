@@ -74,14 +74,16 @@ DecodeOptions StoredOptions(const ImageHeader& header, const DecodeOptions& opti
   return stored;
 }
 
-absl::StatusOr<DamageList> DecodeStored(std::string_view bytes, const ImageHeader& header,
-                                        const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeStored(std::string_view bytes, const ImageHeader& header,
+                                         const DecodeOptions& options, RowSink* sink) {
   const Codec& codec = CodecOf(header.format);
   if (!codec.matches(bytes)) return Undecodable(header.format, "the bytes are of another format");
-  PIXPOOL_ASSIGN_OR_RETURN(DamageList damages,
+  PIXPOOL_ASSIGN_OR_RETURN(DecodeNotes notes,
                            codec.decode(bytes, header, StoredOptions(header, options), sink));
-  if (options.refuse_damaged && !damages.empty()) return RefuseDamaged(header.format, damages);
-  return damages;
+  if (options.refuse_damaged && !notes.damages.empty()) {
+    return RefuseDamaged(header.format, notes.damages);
+  }
+  return notes;
 }
 
 absl::Status NoMemory(const ImageHeader& header) {
@@ -126,8 +128,8 @@ Size DecodedSize(const ImageHeader& header, const DecodeOptions& options) {
   return UprightSize(StoredSize(header, options), OrientationOf(header, options));
 }
 
-absl::StatusOr<DamageList> DecodeRows(std::string_view bytes, const ImageHeader& header,
-                                      const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeRows(std::string_view bytes, const ImageHeader& header,
+                                       const DecodeOptions& options, RowSink* sink) {
   try {
     return DecodeStored(bytes, header, options, sink);
   } catch (const std::exception&) {  // bad_alloc, or cv::Exception for the same cause
@@ -139,9 +141,10 @@ absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& hea
                                   const DecodeOptions& options) {
   try {
     WholePicture picture;
-    PIXPOOL_ASSIGN_OR_RETURN(DamageList damages, DecodeStored(bytes, header, options, &picture));
+    PIXPOOL_ASSIGN_OR_RETURN(DecodeNotes notes, DecodeStored(bytes, header, options, &picture));
     Image upright = ApplyOrientation(picture.Finish(), OrientationOf(header, options));
-    upright.set_damages(std::move(damages));
+    upright.set_damages(std::move(notes.damages));
+    upright.set_has_hidden_colors(notes.has_hidden_colors);
     return upright;
   } catch (const std::exception&) {
     return NoMemory(header);

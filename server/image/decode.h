@@ -66,6 +66,20 @@ struct DecodeOptions {
   bool refuse_damaged = false;
 };
 
+// For people, about a picture that has_hidden_colors(). The same for all, so that who shows it for
+// many pictures can show it once.
+inline constexpr std::string_view kHiddenColorsWarning =
+    "the picture is transparent in parts, and the colours that its file stores there, which "
+    "viewers do not show, are taken as if they were opaque; say which colour lies under it "
+    "(input_options.background, --background)";
+
+// What is to be said of a file that was decoded.
+struct DecodeNotes {
+  DamageList damages;  // what was wrong with it
+  // Whether alpha was dropped and colours under it matter (HiddenColors in alpha.h).
+  bool has_hidden_colors = false;
+};
+
 // The size of the whole picture that DecodeImage gives, after orientation.
 Size DecodedSize(const ImageHeader& header, const DecodeOptions& options);
 
@@ -77,12 +91,12 @@ int OrientationOf(const ImageHeader& header, const DecodeOptions& options);
 
 // Decodes the picture whose header was read from the same bytes, and gives its rows to `sink` as
 // they are stored; `options` mean the upright picture all the same. Only when it returns without an
-// error is there a picture; what was wrong with the file is in the result. Errors:
+// error is there a picture. Errors:
 // IMAGE_UNDECODABLE, IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED
 // where memory runs out, in the sink too. Thread-safe; holds no state between calls, so that the
 // same bytes and options always give the same answer.
-absl::StatusOr<DamageList> DecodeRows(std::string_view bytes, const ImageHeader& header,
-                                      const DecodeOptions& options, RowSink* sink);
+absl::StatusOr<DecodeNotes> DecodeRows(std::string_view bytes, const ImageHeader& header,
+                                       const DecodeOptions& options, RowSink* sink);
 
 // The same as a picture in memory, upright. Errors: DecodeRows'.
 absl::StatusOr<Image> DecodeImage(std::string_view bytes, const ImageHeader& header,

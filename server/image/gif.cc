@@ -61,11 +61,13 @@ class FrameWriter {
       : layout_(layout), image_(image), step_(layout.interlaced ? 8 : 1) {}
 
   bool done() const { return y_ >= layout_.frame.height; }
+  int64_t transparent() const { return transparent_; }  // pixels so far
 
   void Put(uint8_t index) {
     uint8_t* pixel = image_->row(layout_.frame.top + y_) +
                      size_t{3} * static_cast<size_t>(layout_.frame.left + x_);
     std::memcpy(pixel, layout_.palette[index].data(), 3);
+    transparent_ += index == layout_.transparent ? 1 : 0;
     if (++x_ < layout_.frame.width) return;
     x_ = 0;
     y_ += step_;
@@ -83,6 +85,7 @@ class FrameWriter {
   int y_ = 0;
   int step_;
   int pass_ = 0;
+  int64_t transparent_ = 0;
 };
 
 // The strings that codes stand for: the string of another code and one more index.
@@ -152,7 +155,8 @@ class CodeTable {
   std::array<uint8_t, kTableSize> string_;
 };
 
-absl::Status DecodeFrame(std::string_view bytes, const GifLayout& layout, Image* image) {
+absl::Status DecodeFrame(std::string_view bytes, const GifLayout& layout, Image* image,
+                         int64_t* transparent) {
   CodeReader codes(bytes, layout.data);
   FrameWriter writer(layout, image);
   CodeTable table(static_cast<size_t>(layout.first_bits));
@@ -168,6 +172,7 @@ absl::Status DecodeFrame(std::string_view bytes, const GifLayout& layout, Image*
       return Broken("its data is damaged");
     }
   }
+  *transparent = writer.transparent();
   return absl::OkStatus();
 }
 
@@ -182,8 +187,8 @@ absl::StatusOr<ImageHeader> ReadGifHeader(std::string_view bytes) {
                      int64_t{3} * size.width * size.height};
 }
 
-absl::StatusOr<DamageList> DecodeGif(std::string_view bytes, const ImageHeader& header,
-                                     const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeGif(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(GifLayout layout, ReadGifLayout(bytes));
   if (layout.canvas != Size{header.width, header.height}) {
     return Undecodable(ImageFormat::kGif, "its size is not the header's");
@@ -196,9 +201,21 @@ absl::StatusOr<DamageList> DecodeGif(std::string_view bytes, const ImageHeader& 
     const Color& around = layout.palette[static_cast<size_t>(std::max(layout.transparent, 0))];
     for (int y = 0; y < header.height; ++y) FillRow(header.width, around, image.row(y));
   }
-  PIXPOOL_RETURN_IF_ERROR(DecodeFrame(bytes, layout, &image));
+  int64_t transparent = 0;
+  PIXPOOL_RETURN_IF_ERROR(DecodeFrame(bytes, layout, &image, &transparent));
+  DecodeNotes notes;
+  if (layout.transparent >= 0 && !options.background) {
+    // The frame may be smaller than the canvas, and all around it is transparent.
+    const auto area = [](int64_t width, int64_t height) { return width * height; };
+    const int64_t all = area(header.width, header.height);
+    const int64_t around = all - area(layout.frame.width, layout.frame.height);
+    HiddenColors hidden;
+    hidden.LookAt(layout.palette[static_cast<size_t>(layout.transparent)], transparent + around,
+                  all);
+    notes.has_hidden_colors = hidden.matter();
+  }
   sink->TakeAll(std::move(image));
-  return DamageList();
+  return notes;
 }
 
 }  // namespace

@@ -50,6 +50,9 @@ class Image {
         whole_(whole),
         pixels_(
             new uint8_t[static_cast<size_t>(part.width) * static_cast<size_t>(part.height) * 3]) {}
+  // A whole picture in memory that may be larger than its pixels, which are at its beginning.
+  Image(Size size, std::unique_ptr<uint8_t[]> pixels)
+      : part_{0, 0, size.width, size.height}, whole_(size), pixels_(std::move(pixels)) {}
 
   Image(Image&& other) noexcept { *this = static_cast<Image&&>(other); }
   Image& operator=(Image&& other) noexcept {
@@ -57,6 +60,7 @@ class Image {
     whole_ = other.whole_;
     pixels_ = static_cast<std::unique_ptr<uint8_t[]>&&>(other.pixels_);
     damages_ = std::move(other.damages_);
+    has_hidden_colors_ = other.has_hidden_colors_;
     other.part_ = Region();
     other.whole_ = Size();
     return *this;
@@ -79,11 +83,16 @@ class Image {
   const DamageList& damages() const { return damages_; }
   void set_damages(DamageList damages) { damages_ = std::move(damages); }
 
+  // Likewise: whether alpha was dropped although hidden colours matter (HiddenColors in alpha.h).
+  bool has_hidden_colors() const { return has_hidden_colors_; }
+  void set_has_hidden_colors(bool has) { has_hidden_colors_ = has; }
+
  private:
   Region part_;
   Size whole_;
   std::unique_ptr<uint8_t[]> pixels_;
   DamageList damages_;
+  bool has_hidden_colors_ = false;
 };
 
 // A copy for the few who need one: whoever draws on a picture that others still want.

@@ -52,8 +52,8 @@ absl::Status Failure(const JpegDecoder& decoder) {
   return Undecodable(ImageFormat::kJpeg, decoder.failure());
 }
 
-absl::StatusOr<DamageList> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
-                                      const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeJpeg(std::string_view bytes, const ImageHeader& header,
+                                       const DecodeOptions& options, RowSink* sink) {
   // Pillow's own reading of the markers is stricter here and there.
   PIXPOOL_RETURN_IF_ERROR(ReadJpegFrame(bytes).status());
   JpegDecoder decoder(bytes);
@@ -83,7 +83,7 @@ absl::StatusOr<DamageList> DecodeJpeg(std::string_view bytes, const ImageHeader&
   }
   block.Finish();
   if (!decoder.End(spare.get())) return Failure(decoder);
-  return decoder.damages();
+  return DecodeNotes{.damages = decoder.damages(), .has_hidden_colors = false};
 }
 
 }  // namespace

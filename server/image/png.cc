@@ -51,7 +51,10 @@ struct PngReader {
   absl::Status status;  // why there are no more pieces
   char error[120] = "";
   bool out_of_memory = false;
-  int channels = 0;  // of the rows that libpng gives: 3, or 4 if alpha is wanted and there
+  // What becomes of alpha, where there is any: over this colour, or dropped where it is null.
+  const std::array<uint8_t, 3>* background = nullptr;
+  bool has_alpha = false;
+  HiddenColors hidden;
   int passes = 1;
   int rows_read = 0;       // over all passes
   uint8_t* row = nullptr;  // where the next one goes
@@ -67,8 +70,18 @@ void AppendChunk(std::string_view type, std::string_view body, std::string* out)
   out->append(type).append(body).append(kNoChecksum);
 }
 
-// All that libpng sees before the pixels.
-std::string MakeHead(const PngStart& start, bool want_alpha) {
+// Whether a palette has hidden colours.
+bool HidesColors(std::string_view palette, std::string_view shades) {
+  const auto* color = reinterpret_cast<const uint8_t*>(palette.data());
+  for (size_t i = 0; i < std::min(palette.size() / 3, shades.size()); ++i) {
+    if (HiddenColors::IsHidden(color + 3 * i, static_cast<uint8_t>(shades[i]))) return true;
+  }
+  return false;
+}
+
+// All that libpng sees before the pixels. Alpha costs time, and is left out where nothing comes of
+// it.
+std::string MakeHead(const PngStart& start, bool over_background) {
   std::string head(kMagic);
   std::string header;
   Append32(static_cast<uint32_t>(start.frame.width), &header);
@@ -85,8 +98,9 @@ std::string MakeHead(const PngStart& start, bool want_alpha) {
     palette.resize(size_t{3} << start.bit_depth, '\0');
     AppendChunk("PLTE", palette, &head);
     transparent = std::min(transparent, size_t{1} << start.bit_depth);
+    if (!over_background && !HidesColors(palette, start.transparency)) transparent = 0;
   }
-  if (want_alpha && transparent > 0) {
+  if (transparent > 0) {
     AppendChunk("tRNS", start.transparency.substr(0, transparent), &head);
   }
   return head;
@@ -163,9 +177,23 @@ PngReader::PngReader(PngChunks* chunks)
   png_set_read_fn(png, this, OnRead);
 }
 
-// Reads up to the pixels and sets up the conversion to 8-bit RGB, or RGBA if there is alpha that
-// the head tells of.
-bool Start(PngReader* reader, Size size, bool want_alpha) {
+// Turns the RGBA pixels of a row, or of what a pass has of one, into RGB, before libpng puts them
+// where they belong.
+void OnRgba(png_structp png, png_row_infop row, png_bytep pixels) {
+  auto* reader = static_cast<PngReader*>(png_get_user_transform_ptr(png));
+  const auto width = static_cast<int>(row->width);
+  if (reader->background != nullptr) {
+    CompositeRow(pixels, width, *reader->background, pixels);
+    return;
+  }
+  if (png_get_current_row_number(png) % HiddenColors::kRowStep == 0) {
+    reader->hidden.LookAt(pixels, width);
+  }
+  DropAlphaRow(pixels, width, pixels);
+}
+
+// Reads up to the pixels and sets up the conversion to 8-bit RGB.
+bool Start(PngReader* reader, Size size) {
   png_structp png = reader->png;
   png_infop info = reader->info;
   if (setjmp(png_jmpbuf(png)) != 0) return false;
@@ -181,13 +209,15 @@ bool Start(PngReader* reader, Size size, bool want_alpha) {
   png_set_expand(png);
   png_set_strip_16(png);
   png_set_gray_to_rgb(png);
-  if (!want_alpha) png_set_strip_alpha(png);
+  reader->has_alpha = (png_get_color_type(png, info) & PNG_COLOR_MASK_ALPHA) != 0 ||
+                      png_get_valid(png, info, PNG_INFO_tRNS) != 0;
+  if (reader->has_alpha) {
+    png_set_read_user_transform_fn(png, OnRgba);
+    png_set_user_transform_info(png, reader, 8, 3);
+  }
   reader->passes = png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  reader->channels = png_get_channels(png, info);
-  const bool fits =
-      png_get_bit_depth(png, info) == 8 && reader->channels == (want_alpha ? reader->channels : 3);
-  if (!fits || (reader->channels != 3 && reader->channels != 4)) {
+  if (png_get_bit_depth(png, info) != 8 || png_get_channels(png, info) != 3) {
     png_error(png, "it has an unexpected pixel layout");
   }
   return true;
@@ -199,61 +229,33 @@ bool IsInPass(const PngReader& reader, int y, int pass, int width) {
          (PNG_ROW_IN_INTERLACE_PASS(y, pass) && PNG_PASS_COLS(width, pass) > 0);
 }
 
-// Where the rows of a picture pass through on their way to a background.
-struct Composite {
-  const Color* background = nullptr;
-  std::unique_ptr<uint8_t[]> rgba;  // null: there is no alpha that counts
-};
-
 // Reads all rows to `block`, whose rows may be wider than the frame: those are given a colour
 // first.
 bool ReadRows(PngReader* reader, const Region& frame, int canvas_width, const Color& around,
-              const Composite& composite, RowBlock* block) {
-  uint8_t* const rgba = composite.rgba.get();
-  if (setjmp(png_jmpbuf(reader->png)) == 0) {
-    for (int y = 0; y < frame.height; ++y) {
-      uint8_t* const row = block->Next();
-      if (frame.width < canvas_width) FillRow(canvas_width, around, row);
-      reader->row = row + size_t{3} * static_cast<size_t>(frame.left);
-      png_read_row(reader->png, rgba == nullptr ? reader->row : rgba, nullptr);
-      ++reader->rows_read;
-      if (rgba != nullptr) CompositeRow(rgba, frame.width, *composite.background, reader->row);
-    }
-    return true;
+              RowBlock* block) {
+  if (setjmp(png_jmpbuf(reader->png)) != 0) return reader->all_rows;
+  for (int y = 0; y < frame.height; ++y) {
+    uint8_t* const row = block->Next();
+    if (frame.width < canvas_width) FillRow(canvas_width, around, row);
+    reader->row = row + size_t{3} * static_cast<size_t>(frame.left);
+    png_read_row(reader->png, reader->row, nullptr);
+    ++reader->rows_read;
   }
-  if (reader->all_rows && rgba != nullptr) {
-    CompositeRow(rgba, frame.width, *composite.background, reader->row);
-  }
-  return reader->all_rows;
+  return true;
 }
 
 // Reads all rows of an interlaced picture to where `rows` begins, every `stride` bytes. Each pass
-// completes the rows of the one before, so with a background all of them are held twice.
-bool ReadPasses(PngReader* reader, Size size, uint8_t* rows, size_t stride,
-                const Composite& composite) {
+// completes the rows of the one before.
+bool ReadPasses(PngReader* reader, Size size, uint8_t* rows, size_t stride) {
   png_structp png = reader->png;
-  uint8_t* const rgba = composite.rgba.get();
-  const size_t rgba_stride = static_cast<size_t>(size.width) * 4;
-  if (setjmp(png_jmpbuf(png)) == 0) {
-    for (int pass = 0; pass < reader->passes; ++pass) {
-      for (int y = 0; y < size.height; ++y) {
-        uint8_t* const row = rgba == nullptr ? rows + stride * static_cast<size_t>(y)
-                                             : rgba + rgba_stride * static_cast<size_t>(y);
-        png_read_row(png, row, nullptr);
-        if (IsInPass(*reader, y, pass, size.width)) ++reader->rows_read;
-      }
+  if (setjmp(png_jmpbuf(png)) != 0) return reader->all_rows;
+  for (int pass = 0; pass < reader->passes; ++pass) {
+    for (int y = 0; y < size.height; ++y) {
+      png_read_row(png, rows + stride * static_cast<size_t>(y), nullptr);
+      if (IsInPass(*reader, y, pass, size.width)) ++reader->rows_read;
     }
-    return true;
   }
-  return reader->all_rows;
-}
-
-void CompositeFrame(Size size, const Composite& composite, uint8_t* rows, size_t stride) {
-  for (int y = 0; y < size.height; ++y) {
-    const size_t at = static_cast<size_t>(y);
-    CompositeRow(composite.rgba.get() + at * static_cast<size_t>(size.width) * 4, size.width,
-                 *composite.background, rows + stride * at);
-  }
+  return true;
 }
 
 bool IsPng(std::string_view bytes) { return bytes.substr(0, kMagic.size()) == kMagic; }
@@ -265,9 +267,9 @@ absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
   constexpr int64_t kZlibBytes = 300'000;
   constexpr int64_t kRowsOfLibpng = 4;
   int64_t held = kZlibBytes + kRowsOfLibpng * 8 * size.width + RowBlock::MostBytes(size.width);
-  // The picture, and where there is alpha that counts once more with it.
+  // The picture.
   if (chunks.start().interlaced || !chunks.has_mode()) {
-    held += (3 + 4) * int64_t{size.width} * size.height;
+    held += 3 * int64_t{size.width} * size.height;
   }
   return ImageHeader{ImageFormat::kPng, size.width, size.height, ReadPngOrientation(bytes), held};
 }
@@ -300,24 +302,16 @@ absl::StatusOr<DamageList> FewerRows(std::string_view bytes, const PngReader& re
 
 // A picture that is stored as it is shown, from the top.
 absl::StatusOr<DamageList> DecodeInOrder(std::string_view bytes, const PngStart& start,
-                                         PngReader* reader, const DecodeOptions& options,
-                                         RowSink* sink) {
+                                         PngReader* reader, const Color& nothing, RowSink* sink) {
   const Size size = start.size;
   const Region& frame = start.frame;
-  const bool has_alpha = reader->channels == 4;
-  Composite composite;
-  if (has_alpha) {
-    composite = {&*options.background,
-                 std::unique_ptr<uint8_t[]>(new uint8_t[static_cast<size_t>(frame.width) * 4]())};
-  }
-  const Color nothing = ColorOfNothing(start, options, has_alpha);
   RowBlock block({0, 0, size.width, size.height}, size, sink);
   const auto fill_to = [&](int end) {
     while (block.rows() < end) FillRow(size.width, nothing, block.Next());
   };
   fill_to(frame.top);
   DamageList damages;
-  if (ReadRows(reader, frame, size.width, nothing, composite, &block)) {
+  if (ReadRows(reader, frame, size.width, nothing, &block)) {
     PIXPOOL_RETURN_IF_ERROR(reader->chunks->ReadEnd());
     damages = reader->chunks->damages();
   } else {
@@ -330,35 +324,26 @@ absl::StatusOr<DamageList> DecodeInOrder(std::string_view bytes, const PngStart&
 }
 
 absl::StatusOr<DamageList> DecodeInterlaced(std::string_view bytes, const PngStart& start,
-                                            PngReader* reader, const DecodeOptions& options,
+                                            PngReader* reader, const Color& nothing,
                                             RowSink* sink) {
   const Region& frame = start.frame;
-  const Size size = {frame.width, frame.height};
-  const bool has_alpha = reader->channels == 4;
   Image image(start.size.width, start.size.height);
-  Composite composite;
-  if (has_alpha) {
-    const size_t pixels = static_cast<size_t>(size.width) * static_cast<size_t>(size.height);
-    composite = {&*options.background, std::unique_ptr<uint8_t[]>(new uint8_t[pixels * 4]())};
-  }
   // Where the file ends early there are pixels everywhere all the same.
-  const Color nothing = ColorOfNothing(start, options, has_alpha);
   for (int y = 0; y < image.height(); ++y) FillRow(image.width(), nothing, image.row(y));
   uint8_t* const rows = image.row(frame.top) + size_t{3} * static_cast<size_t>(frame.left);
   DamageList damages;
-  if (ReadPasses(reader, size, rows, image.stride(), composite)) {
+  if (ReadPasses(reader, {frame.width, frame.height}, rows, image.stride())) {
     PIXPOOL_RETURN_IF_ERROR(reader->chunks->ReadEnd());
     damages = reader->chunks->damages();
   } else {
     PIXPOOL_ASSIGN_OR_RETURN(damages, FewerRows(bytes, *reader));
   }
-  if (has_alpha) CompositeFrame(size, composite, rows, image.stride());
   sink->TakeAll(std::move(image));
   return damages;
 }
 
-absl::StatusOr<DamageList> DecodePng(std::string_view bytes, const ImageHeader& header,
-                                     const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodePng(std::string_view bytes, const ImageHeader& header,
+                                      const DecodeOptions& options, RowSink* sink) {
   PngChunks chunks(bytes);
   PIXPOOL_RETURN_IF_ERROR(chunks.ReadStart());
   const PngStart start = chunks.start();  // chunks behind the pixels change nothing
@@ -366,13 +351,17 @@ absl::StatusOr<DamageList> DecodePng(std::string_view bytes, const ImageHeader& 
     return Undecodable(ImageFormat::kPng, "its size is not the header's");
   }
   PngReader reader(&chunks);
-  const bool want_alpha = options.background.has_value();
-  reader.head = MakeHead(start, want_alpha);
+  reader.head = MakeHead(start, options.background.has_value());
   reader.pieces = {reader.head};
+  if (options.background) reader.background = &*options.background;
   const Size size = {start.frame.width, start.frame.height};
-  if (!Start(&reader, size, want_alpha)) return FewerRows(bytes, reader).status();
-  return reader.passes == 1 ? DecodeInOrder(bytes, start, &reader, options, sink)
-                            : DecodeInterlaced(bytes, start, &reader, options, sink);
+  if (!Start(&reader, size)) return FewerRows(bytes, reader).status();
+  const Color nothing = ColorOfNothing(start, options, reader.has_alpha);
+  PIXPOOL_ASSIGN_OR_RETURN(DamageList damages,
+                           reader.passes == 1
+                               ? DecodeInOrder(bytes, start, &reader, nothing, sink)
+                               : DecodeInterlaced(bytes, start, &reader, nothing, sink));
+  return DecodeNotes{.damages = std::move(damages), .has_hidden_colors = reader.hidden.matter()};
 }
 
 }  // namespace

@@ -20,6 +20,14 @@ namespace {
 constexpr int64_t kMostMemory = 64 << 20;
 // Bytes of one tile.
 constexpr int64_t kMostTile = 64 << 20;
+// Of a pixel, that are painted.
+constexpr int kMostSamples = 4;
+
+// Where libtiff puts what it reads: zero before, since its JPEG decoder leaves the rest as it is
+// where the picture within is narrower than the directory says. Pillow has zeros there too.
+std::unique_ptr<uint8_t[]> Room(size_t size) {
+  return std::unique_ptr<uint8_t[]>(new uint8_t[size]());
+}
 
 absl::Status Failure(const TiffFile& file) {
   return Undecodable(ImageFormat::kTiff, file.Problem());
@@ -44,16 +52,22 @@ class Painter {
   Painter(const TiffLayout& layout, const std::optional<Color>& background)
       : layout_(layout), background_(background) {}
 
-  const std::optional<Color>& background() const { return background_; }
+  bool has_hidden_colors() const { return hidden_.matter(); }
 
-  void Paint(const uint8_t* row, size_t count, uint8_t* rgb) const {
+  // Paints pixels of the y-th row.
+  void Paint(const uint8_t* row, size_t count, int y, uint8_t* rgb) {
+    const bool looks = layout_.alpha >= 0 && !background_ && y % HiddenColors::kRowStep == 0;
     const auto samples = static_cast<size_t>(layout_.samples);
     for (size_t x = 0; x < count; ++x, rgb += 3) {
-      uint8_t pixel[4] = {};
-      for (size_t s = 0; s < std::min(samples, size_t{4}); ++s) {
+      uint8_t pixel[kMostSamples] = {};
+      for (size_t s = 0; s < std::min(samples, size_t{kMostSamples}); ++s) {
         pixel[s] = SampleAt(layout_, row, x * samples + s);
       }
       PaintPixel(pixel, rgb);
+      if (looks) {
+        const uint8_t rgba[4] = {rgb[0], rgb[1], rgb[2], pixel[layout_.alpha]};
+        hidden_.LookAt(rgba, 1);
+      }
     }
   }
 
@@ -95,6 +109,7 @@ class Painter {
 
   const TiffLayout& layout_;
   const std::optional<Color> background_;
+  HiddenColors hidden_;
 };
 
 // Whether the rows of a strip may run into each other, as some writers have them, so that only a
@@ -111,27 +126,28 @@ bool RowsAreTiedUp(const TiffFile& file) {
   }
 }
 
-absl::Status ReadWholeStrips(const TiffFile& file, const TiffLayout& layout, const Painter& painter,
+absl::Status ReadWholeStrips(const TiffFile& file, const TiffLayout& layout, Painter* painter,
                              RowBlock* block) {
   const auto row_size = static_cast<int64_t>(TIFFScanlineSize64(file.get()));
   const auto size = static_cast<size_t>(TIFFStripSize64(file.get()));
   const uint32_t at_once =
       std::min(file.Field<uint32_t>(TIFFTAG_ROWSPERSTRIP, layout.height), layout.height);
   if (size == 0 || at_once == 0) return Failure(file);
-  const std::unique_ptr<uint8_t[]> strip(new uint8_t[size]);
+  const std::unique_ptr<uint8_t[]> strip = Room(size);
   for (uint32_t y = 0; y < layout.height; y += at_once) {
     const uint32_t rows = std::min(at_once, layout.height - y);
     const int64_t read =
         TIFFReadEncodedStrip(file.get(), y / at_once, strip.get(), static_cast<tmsize_t>(size));
     if (read < row_size * rows) return Failure(file);
     for (uint32_t i = 0; i < rows; ++i) {
-      painter.Paint(strip.get() + row_size * i, layout.width, block->Next());
+      const auto row = static_cast<int>(y + i);
+      painter->Paint(strip.get() + row_size * i, layout.width, row, block->Next());
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadStrips(const TiffFile& file, const TiffLayout& layout, const Painter& painter,
+absl::Status ReadStrips(const TiffFile& file, const TiffLayout& layout, Painter* painter,
                         RowBlock* block) {
   const auto size = static_cast<size_t>(TIFFScanlineSize64(file.get()));
   const size_t samples = static_cast<size_t>(layout.separate ? 1 : layout.samples);
@@ -139,15 +155,15 @@ absl::Status ReadStrips(const TiffFile& file, const TiffLayout& layout, const Pa
     return Failure(file);
   }
   if (RowsAreTiedUp(file)) return ReadWholeStrips(file, layout, painter, block);
-  const std::unique_ptr<uint8_t[]> row(new uint8_t[size]);
+  const std::unique_ptr<uint8_t[]> row = Room(size);
   for (uint32_t y = 0; y < layout.height; ++y) {
     if (TIFFReadScanline(file.get(), row.get(), y, 0) != 1) return Failure(file);
-    painter.Paint(row.get(), layout.width, block->Next());
+    painter->Paint(row.get(), layout.width, static_cast<int>(y), block->Next());
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadTiles(const TiffFile& file, const TiffLayout& layout, const Painter& painter,
+absl::Status ReadTiles(const TiffFile& file, const TiffLayout& layout, Painter* painter,
                        Image* image) {
   const auto tile_width = file.Field<uint32_t>(TIFFTAG_TILEWIDTH, 0);
   const auto tile_height = file.Field<uint32_t>(TIFFTAG_TILELENGTH, 0);
@@ -157,14 +173,15 @@ absl::Status ReadTiles(const TiffFile& file, const TiffLayout& layout, const Pai
   if (size > kMostTile) {
     return Undecodable(ImageFormat::kTiff, "a tile of it would take more than 64 MiB");
   }
-  const std::unique_ptr<uint8_t[]> tile(new uint8_t[static_cast<size_t>(size)]);
+  const std::unique_ptr<uint8_t[]> tile = Room(static_cast<size_t>(size));
   for (uint32_t y = 0; y < layout.height; y += tile_height) {
     for (uint32_t x = 0; x < layout.width; x += tile_width) {
       if (TIFFReadTile(file.get(), tile.get(), x, y, 0, 0) < 0) return Failure(file);
       const uint32_t rows = std::min(tile_height, layout.height - y);
       for (uint32_t i = 0; i < rows; ++i) {
-        painter.Paint(tile.get() + i * row_size, std::min(tile_width, layout.width - x),
-                      image->row(static_cast<int>(y + i)) + size_t{3} * x);
+        const auto row = static_cast<int>(y + i);
+        painter->Paint(tile.get() + i * row_size, std::min(tile_width, layout.width - x), row,
+                       image->row(row) + size_t{3} * x);
       }
     }
   }
@@ -172,15 +189,15 @@ absl::Status ReadTiles(const TiffFile& file, const TiffLayout& layout, const Pai
 }
 
 // A plane for each sample, of 8 bits each: put into the pixels' places one plane after the other.
-absl::Status ReadPlanes(const TiffFile& file, const TiffLayout& layout, const Painter& painter,
+absl::Status ReadPlanes(const TiffFile& file, const TiffLayout& layout, Painter* painter,
                         Image* image) {
   if (TIFFIsTiled(file.get()) != 0) {
     return UnsupportedVariant(ImageFormat::kTiff, "TIFF with a plane for each sample in tiles");
   }
   const auto size = static_cast<size_t>(TIFFScanlineSize64(file.get()));
   if (size < layout.width) return Failure(file);
-  const auto samples = static_cast<size_t>(std::min(layout.samples, 4));
-  const std::unique_ptr<uint8_t[]> row(new uint8_t[size]);
+  const auto samples = static_cast<size_t>(std::min(layout.samples, kMostSamples));
+  const std::unique_ptr<uint8_t[]> row = Room(size);
   const std::unique_ptr<uint8_t[]> whole(
       new uint8_t[size_t{layout.width} * layout.height * samples]);
   for (size_t s = 0; s < samples; ++s) {
@@ -192,12 +209,9 @@ absl::Status ReadPlanes(const TiffFile& file, const TiffLayout& layout, const Pa
       for (uint32_t x = 0; x < layout.width; ++x, out += samples) *out = row[x];
     }
   }
-  TiffLayout together = layout;
-  together.samples = static_cast<int>(samples);
-  const Painter joined(together, painter.background());
   for (uint32_t y = 0; y < layout.height; ++y) {
-    joined.Paint(whole.get() + y * samples * layout.width, layout.width,
-                 image->row(static_cast<int>(y)));
+    painter->Paint(whole.get() + y * samples * layout.width, layout.width, static_cast<int>(y),
+                   image->row(static_cast<int>(y)));
   }
   return absl::OkStatus();
 }
@@ -215,7 +229,7 @@ int64_t DecodeBytes(std::string_view bytes, const TiffFile& file, const TiffLayo
   constexpr int64_t kByColumn = 256;
   const int64_t pixels = int64_t{layout.width} * layout.height;
   const int64_t held = static_cast<int64_t>(bytes.size()) + kTables + kByColumn * layout.width;
-  if (layout.separate) return held + (3 + std::min(layout.samples, 4)) * pixels;
+  if (layout.separate) return held + (3 + std::min(layout.samples, kMostSamples)) * pixels;
   if (TIFFIsTiled(file.get()) != 0) {
     return held + std::min(static_cast<int64_t>(TIFFTileSize64(file.get())), kMostTile) +
            3 * pixels;
@@ -233,28 +247,30 @@ absl::StatusOr<ImageHeader> ReadTiffHeader(std::string_view bytes) {
                      DecodeBytes(bytes, file, layout)};
 }
 
-absl::StatusOr<DamageList> DecodeTiff(std::string_view bytes, const ImageHeader& header,
-                                      const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeTiff(std::string_view bytes, const ImageHeader& header,
+                                       const DecodeOptions& options, RowSink* sink) {
   const TiffFile file(bytes, kMostMemory);
   PIXPOOL_ASSIGN_OR_RETURN(const TiffLayout layout, ReadTiffLayout(bytes, file));
   if (layout.width != static_cast<uint32_t>(header.width) ||
       layout.height != static_cast<uint32_t>(header.height)) {
     return Undecodable(ImageFormat::kTiff, "its size is not the header's");
   }
+  TiffLayout joined = layout;
+  if (layout.separate) joined.samples = std::min(layout.samples, kMostSamples);
+  Painter painter(joined, options.background);
   const Size size = {header.width, header.height};
-  const Painter painter(layout, options.background);
   if (!layout.separate && TIFFIsTiled(file.get()) == 0) {
     RowBlock block({0, 0, size.width, size.height}, size, sink);
-    PIXPOOL_RETURN_IF_ERROR(ReadStrips(file, layout, painter, &block));
+    PIXPOOL_RETURN_IF_ERROR(ReadStrips(file, layout, &painter, &block));
     block.Finish();
   } else {
     Image image(size.width, size.height);
-    PIXPOOL_RETURN_IF_ERROR(layout.separate ? ReadPlanes(file, layout, painter, &image)
-                                            : ReadTiles(file, layout, painter, &image));
+    PIXPOOL_RETURN_IF_ERROR(layout.separate ? ReadPlanes(file, layout, &painter, &image)
+                                            : ReadTiles(file, layout, &painter, &image));
     sink->TakeAll(std::move(image));
   }
   if (file.ended_early()) return Truncated(ImageFormat::kTiff, "it is truncated");
-  return DamageList();
+  return DecodeNotes{.damages = {}, .has_hidden_colors = painter.has_hidden_colors()};
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "server/base/text.h"
 #include "server/image/codec.h"
 #include "server/image/metadata.h"
+#include "server/image/tiff_directory.h"
 
 namespace pixpool {
 namespace {
@@ -203,6 +204,9 @@ absl::StatusOr<TiffLayout> ReadTiffLayout(std::string_view bytes, const TiffFile
   if (!layout) {
     return Unsupported(Concat("TIFF with ", samples.count, " samples of ", samples.bits,
                               " bits and photometric interpretation ", samples.photometric));
+  }
+  if (layout->colors != TiffLayout::Colors::kPalette && SaysThatPixelsAreIndices(bytes)) {
+    return Broken("it has no palette");
   }
   layout->width = width;
   layout->height = height;

@@ -99,21 +99,54 @@ absl::Status DecodeInto(std::string_view data, WEBP_CSP_MODE mode, uint8_t* targ
   return absl::OkStatus();
 }
 
-absl::Status DecodeFrame(const Frame& frame, const DecodeOptions& options, Image* image) {
-  const size_t offset = image->stride() * static_cast<size_t>(frame.y) + size_t{3} * frame.x;
-  uint8_t* target = image->data() + offset;
-  if (!frame.has_alpha || !options.background.has_value()) {
-    return DecodeInto(frame.data, MODE_RGB, target, image->byte_size() - offset, image->stride());
+// The RGBA pixels of a frame, row by row, as RGB over the background or without their alpha.
+void RemoveAlpha(const uint8_t* rgba, const Frame& frame, const DecodeOptions& options,
+                 uint8_t* rgb, size_t stride, HiddenColors* hidden) {
+  for (int y = 0; y < frame.height; ++y, rgba += size_t{4} * frame.width, rgb += stride) {
+    if (options.background) {
+      CompositeRow(rgba, frame.width, *options.background, rgb);
+      continue;
+    }
+    if (y % HiddenColors::kRowStep == 0) hidden->LookAt(rgba, frame.width);
+    DropAlphaRow(rgba, frame.width, rgb);
   }
-  const size_t row_size = static_cast<size_t>(frame.width) * 4;
-  const size_t size = row_size * static_cast<size_t>(frame.height);
-  const std::unique_ptr<uint8_t[]> rgba(new uint8_t[size]);
-  PIXPOOL_RETURN_IF_ERROR(DecodeInto(frame.data, MODE_RGBA, rgba.get(), size, row_size));
-  for (int y = 0; y < frame.height; ++y) {
-    CompositeRow(rgba.get() + row_size * static_cast<size_t>(y), frame.width, *options.background,
-                 target + image->stride() * static_cast<size_t>(y));
+}
+
+// The canvas with the frame in it. Where that covers all of it, its RGBA pixels become RGB where
+// they are, so that a picture with alpha takes no memory twice.
+absl::StatusOr<Image> DecodeFrame(const Frame& frame, Size canvas, const DecodeOptions& options) {
+  const bool covers = frame.width == canvas.width && frame.height == canvas.height;
+  std::unique_ptr<uint8_t[]> rgba;
+  if (frame.has_alpha) {
+    const size_t row_size = static_cast<size_t>(frame.width) * 4;
+    const size_t size = row_size * static_cast<size_t>(frame.height);
+    rgba.reset(new uint8_t[size]);
+    PIXPOOL_RETURN_IF_ERROR(DecodeInto(frame.data, MODE_RGBA, rgba.get(), size, row_size));
   }
-  return absl::OkStatus();
+  HiddenColors hidden;
+  if (covers && frame.has_alpha) {
+    RemoveAlpha(rgba.get(), frame, options, rgba.get(), size_t{3} * canvas.width, &hidden);
+    Image image(canvas, std::move(rgba));
+    image.set_has_hidden_colors(hidden.matter());
+    return image;
+  }
+  Image image(canvas.width, canvas.height);
+  if (!covers) {
+    constexpr std::array<uint8_t, 3> kBlack = {0, 0, 0};
+    for (int y = 0; y < canvas.height; ++y) {
+      FillRow(canvas.width, options.background.value_or(kBlack), image.row(y));
+    }
+  }
+  const size_t offset = image.stride() * static_cast<size_t>(frame.y) + size_t{3} * frame.x;
+  uint8_t* const target = image.data() + offset;
+  if (frame.has_alpha) {
+    RemoveAlpha(rgba.get(), frame, options, target, image.stride(), &hidden);
+  } else {
+    PIXPOOL_RETURN_IF_ERROR(
+        DecodeInto(frame.data, MODE_RGB, target, image.byte_size() - offset, image.stride()));
+  }
+  image.set_has_hidden_colors(hidden.matter());
+  return image;
 }
 
 struct DeleteDemuxer {
@@ -183,20 +216,14 @@ absl::StatusOr<ImageHeader> ReadWebpHeader(std::string_view bytes) {
   return header;
 }
 
-absl::StatusOr<DamageList> DecodeWebp(std::string_view bytes, const ImageHeader& header,
-                                      const DecodeOptions& options, RowSink* sink) {
+absl::StatusOr<DecodeNotes> DecodeWebp(std::string_view bytes, const ImageHeader& header,
+                                       const DecodeOptions& options, RowSink* sink) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string_view file, WholeFile(bytes));
   PIXPOOL_ASSIGN_OR_RETURN(const Frame frame, FirstFrame(file, {header.width, header.height}));
-  Image image(header.width, header.height);
-  if (frame.width != header.width || frame.height != header.height) {
-    constexpr std::array<uint8_t, 3> kBlack = {0, 0, 0};
-    for (int y = 0; y < header.height; ++y) {
-      FillRow(header.width, options.background.value_or(kBlack), image.row(y));
-    }
-  }
-  PIXPOOL_RETURN_IF_ERROR(DecodeFrame(frame, options, &image));
+  PIXPOOL_ASSIGN_OR_RETURN(Image image, DecodeFrame(frame, {header.width, header.height}, options));
+  const bool has_hidden_colors = image.has_hidden_colors();
   sink->TakeAll(std::move(image));
-  return DamageList();
+  return DecodeNotes{.damages = {}, .has_hidden_colors = has_hidden_colors};
 }
 
 }  // namespace

@@ -111,8 +111,10 @@ absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& c
   if (task.is_raw) {
     GiveRaw(task, &scales);
   } else {
-    PIXPOOL_ASSIGN_OR_RETURN(made.damages,
+    PIXPOOL_ASSIGN_OR_RETURN(DecodeNotes notes,
                              DecodeRows(task.bytes, task.header, decoding.options, &scales));
+    made.damages = std::move(notes.damages);
+    made.has_hidden_colors = notes.has_hidden_colors;
   }
   made.inputs = scales.Finish(task.plan.flip);
   if (decoding.keep) {

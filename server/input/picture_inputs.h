@@ -24,6 +24,8 @@ struct PictureInputs {
   std::vector<Image> inputs;  // in the order of PassesOf(plan)
   Image picture;              // upright and in full; empty unless it was to be kept
   DamageList damages;         // what was wrong with the file
+  // Whether alpha was dropped although hidden colours matter (Image::has_hidden_colors).
+  bool has_hidden_colors = false;
   TimeDuration decode_time{};
   TimeDuration preprocess_time{};
 };

@@ -123,7 +123,7 @@ void SetTimes(const ExtractResult& result, inference::ModelInferResponse* out) {
   }
 }
 
-// What is damaged in the pictures' files.
+// What there is to say of the pictures: what is damaged in their files, hidden colours.
 void SetWarnings(const ExtractResult& result, inference::ModelInferResponse* out) {
   std::vector<std::string> warnings;
   for (size_t i = 0; i < result.images.size(); ++i) {

@@ -278,7 +278,7 @@ class Pipeline::Impl {
     PIXPOOL_ASSIGN_OR_RETURN(PictureInputs made, MakeInputs(PictureTaskOf(image), *clock_));
     RecordStage(image, Stage::kDecode, made.decode_time);
     RecordStage(image, Stage::kPreprocess, made.preprocess_time);
-    NoteDamages(image, made.damages, metrics_);
+    NoteRemarks(image, made, metrics_);
     state.picture = std::move(made.picture);
     times_.Observe(&kDecoding, Area(state.features.picture),
                    ToSeconds(made.decode_time + made.preprocess_time));

@@ -66,7 +66,7 @@ using StageDurations = std::array<TimeDuration, kStageCount>;
 struct ImageFeatures {
   absl::Status status;                // not OK: the rest is empty
   std::vector<HeadOutput> outputs;    // in the order of the heads
-  std::vector<std::string> warnings;  // about the picture: what is damaged in its file
+  std::vector<std::string> warnings;  // about the picture: damage, hidden colours
   Size picture;                       // as decoded
   Size input;                         // of the network; of several passes the largest
   StageDurations times{};

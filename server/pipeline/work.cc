@@ -48,13 +48,15 @@ void CountPictures(const RequestWork& work, Metrics* metrics) {
   }
 }
 
-void NoteDamages(const ImageWork& image, const DamageList& damages, Metrics* metrics) {
+void NoteRemarks(const ImageWork& image, const PictureInputs& picture, Metrics* metrics) {
   ImageState& state = image.state();
   const ImageFormat format = state.header.format;
-  for (const Damage& damage : damages) {
-    state.features.warnings.push_back(DamageWarning(format, damage));
+  std::vector<std::string>& warnings = state.features.warnings;
+  for (const Damage& damage : picture.damages) {
+    warnings.push_back(DamageWarning(format, damage));
     metrics->ImageDamaged(FormatName(format), DamageKindName(damage.kind));
   }
+  if (picture.has_hidden_colors) warnings.emplace_back(kHiddenColorsWarning);
 }
 
 void FailImageUnlessOk(const ImageWork& image, const absl::Status& status) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/image/decode.h"
+#include "server/input/picture_inputs.h"
 #include "server/pipeline/admission.h"
 #include "server/pipeline/memory_budget.h"
 #include "server/pipeline/request.h"
@@ -111,15 +112,15 @@ absl::Status RequestStatus(const ExtractResult& result);
 // What is counted as the format of pixels, next to those of files.
 inline constexpr std::string_view kRawFormat = "raw";
 
-// Declares what CountPictures and NoteDamages count. Before serving.
+// Declares what CountPictures and NoteRemarks count. Before serving.
 void DeclarePictures(Metrics* metrics);
 
 // Counts the pictures of a request whose headers could be read, by format and size.
 void CountPictures(const RequestWork& work, Metrics* metrics);
 
-// Notes what was wrong with a picture's file, for the result and in the metrics. Thread of the
-// decoding.
-void NoteDamages(const ImageWork& image, const DamageList& damages, Metrics* metrics);
+// Notes what there is to say of a decoded picture for the result: what was wrong with its file,
+// which the metrics count, and hidden colours. Thread of the decoding.
+void NoteRemarks(const ImageWork& image, const PictureInputs& picture, Metrics* metrics);
 
 // Gives a finished image an error in place of its features.
 void FailImageUnlessOk(const ImageWork& image, const absl::Status& status);

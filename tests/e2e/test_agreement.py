@@ -12,6 +12,9 @@ from agreement import Ours, compare, pillow
 from mutants import BASES, edits, mutants
 
 COUNT = 3000
+# Share of the files that may differ for a reason. Two readers of TIFF directories, each with its
+# own leniency, part more often.
+MOST_EXCEPTIONS = {"tiff": 0.08}
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def test_pillow_and_we_agree(ours, fmt):
     assert not result.unexplained, result
     assert result.files > 0.9 * COUNT
     assert result.read > 0.1 * COUNT
-    assert sum(result.exceptions.values()) < 0.02 * COUNT
+    assert sum(result.exceptions.values()) < MOST_EXCEPTIONS.get(fmt, 0.02) * COUNT
 
 
 @pytest.mark.parametrize("fmt", BASES)

@@ -77,6 +77,34 @@ def test_a_folder_becomes_an_npy_with_an_index(bulk, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["f.index.json", "f.npy"]
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_images_say_of_the_options_is_said_once(bulk, tmp_path, capsys, quiet, serve):
+    advice = "it is transparent (--background)"
+    names = make_folder(tmp_path / "in", 37)
+    server = serve(lambda name, attempt: None)
+    server.script.warnings = dict.fromkeys(names[3:30], [advice, "it is damaged"])
+    command = [str(tmp_path / "in"), "--output", str(tmp_path / "f.npy"), "--part-size", "8"]
+    command += ["--target", server.target, *(["--quiet"] if quiet else [])]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert said.count(advice) == 1 and "damaged" not in said
+    about = json.loads((tmp_path / "f.index.json").read_text())["about"]
+    assert about["advice"] == [advice]
+
+
+def test_a_resumed_job_knows_what_its_images_said(bulk, tmp_path):
+    advice = "it is transparent (--background)"
+    names = make_folder(tmp_path / "in", 37)
+    gone = True
+    job, script = bulk(lambda name, attempt: GONE if gone and name == names[-1] else None)
+    script.warnings = {names[0]: [advice]}
+    with pytest.raises(BulkError):
+        job(tmp_path / "in", tmp_path / "f.npy", timeout=1)
+    gone = False
+    for _ in range(2):  # going on, and finding it done
+        assert job(tmp_path / "in", tmp_path / "f.npy").advice == (advice,)
+
+
 def test_a_list_becomes_parquet_with_a_row_an_image(bulk, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     make_folder(tmp_path / "in", 20)

@@ -10,6 +10,7 @@ from project_tree import ROOT, project_files
 
 sys.path.insert(0, str(ROOT / "tests/support"))
 import make_images  # noqa: E402
+import mutants  # noqa: E402
 
 SENTENCE = re.compile(r"JPEG(?:(?:, (?:or |and )?| or | and )[A-Z]\w*)+")
 # Where a line of prose goes on: comments and literals of C++ included.
@@ -55,6 +56,10 @@ def test_the_changelog_has_every_format():
 def test_pictures_are_made_of_every_format():
     """For the unit tests, and for the test that compares decoded pictures with Pillow's."""
     assert set(make_images.FORMATS) == names()
+
+
+def test_every_format_is_held_against_pillow():
+    assert set(mutants.BASES) == set(mutants.PARTS) == names()
 
 
 @pytest.mark.parametrize(

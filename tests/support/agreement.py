@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Holds our decoders against Pillow: what Pillow reads with its default settings we read, with the
-same pixels, and what it refuses we refuse. Where they part, the reason must be in EXCEPTIONS.
+same pixels, turned upright as exif_transpose does, and what it refuses we refuse. Where they part,
+the reason must be in EXCEPTIONS.
 
-usage: agreement.py DECODE_STREAM [--formats jpeg png webp] [--count 50000] [--seed 1]
+usage: agreement.py DECODE_STREAM [--formats FORMAT ...] [--count 50000] [--seed 1] [--forever]
                     [--files FOLDER ...] [--keep FOLDER]
 
 Without --files: every edit of a part of small pictures, and --count damaged copies of them
-(mutants.py). With --files: all files of these
-formats below the folders.
+(mutants.py); with --forever then as many with the next seed, and so on until something differs.
+With --files: all files of these formats below the folders.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import argparse
 import collections
 import hashlib
 import io
+import itertools
 import pathlib
 import struct
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from agreement_exceptions import EXCEPTIONS
 from mutants import BASES, edits, mutants
@@ -70,12 +72,21 @@ class Ours:
         self._process.wait()
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned; as it is stored where Pillow stumbles over what says how to turn it."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
+
+
 def pillow(data: bytes) -> Answer:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=[name.upper() for name in BASES])
             image.load()
+            image = upright(image)
             if image.mode.startswith("I;16"):  # the upper byte, as documented
                 grey = (np.asarray(image) >> 8).astype(np.uint8)
                 pixels = np.repeat(grey[:, :, None], 3, axis=2).tobytes()
@@ -139,7 +150,9 @@ def compare(ours: Callable[[bytes], Answer], files: Iterable[tuple[str, bytes]])
 def is_compared(data: bytes) -> bool:
     """Whether a file begins as one of the formats above."""
     riff = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
-    return riff or data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+    return riff or data.startswith(
+        (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    )
 
 
 def files_below(folders: Iterable[pathlib.Path]) -> Iterable[tuple[str, bytes]]:
@@ -149,25 +162,31 @@ def files_below(folders: Iterable[pathlib.Path]) -> Iterable[tuple[str, bytes]]:
                 yield str(path), data
 
 
+def runs(options: argparse.Namespace) -> Iterator[tuple[str, Iterable[tuple[str, bytes]]]]:
+    """Names, and the files under them."""
+    if options.files:
+        yield "files", files_below(options.files)
+        return
+    for fmt in options.formats:
+        yield f"{fmt}, edits", edits(fmt)
+    for seed in itertools.count(options.seed) if options.forever else (options.seed,):
+        for fmt in options.formats:
+            yield f"{fmt}, damage, seed {seed}", mutants(fmt, options.count, seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("--formats", nargs="+", choices=BASES, default=list(BASES))
     parser.add_argument("--count", type=int, default=50_000, help="damaged copies of each format")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="others give other damage")
+    parser.add_argument("--forever", action="store_true", help="seed after seed")
     parser.add_argument("--files", nargs="+", type=pathlib.Path, help="folders, instead")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for files that differ")
     options = parser.parse_args()
     ours = Ours(options.program)
-    if options.files:
-        runs = {"files": files_below(options.files)}
-    else:
-        runs = {}
-        for name in options.formats:
-            runs[f"{name}, edits"] = edits(name)
-            runs[f"{name}, damage"] = mutants(name, options.count, options.seed)
     differing = 0
-    for name, files in runs.items():
+    for name, files in runs(options):
         result = compare(ours, files)
         print(f"{name}: {result}", flush=True)
         differing += len(result.unexplained)
@@ -175,6 +194,8 @@ def main() -> None:
             options.keep.mkdir(parents=True, exist_ok=True)
             for label, _, _, data in result.unexplained:
                 (options.keep / label.replace("/", "_").replace(" ", "_")).write_bytes(data)
+        if differing and options.forever:
+            break
     ours.close()
     sys.exit(1 if differing else 0)
 

@@ -28,6 +28,42 @@ def second_frame(ours: Any, theirs: Any, data: bytes) -> bool:
     return data[:2] == b"\xff\xd8" and "no_end" in ours.damages and cut is not None
 
 
+def is_tiff(data: bytes) -> bool:
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+# What libtiff says of directories, and of strips and tiles that they do not describe well.
+DIRECTORY = re.compile(
+    r"Incompatible type|Incorrect (count|value)|Sanity check on size|IO error during reading"
+    r"|Failed to read directory|missing required|Bad value|Invalid (strip|tile) byte count"
+    r"|Cannot handle zero|Not enough data for scanline|Read error on strip|it has no palette"
+    r"|out of range|it is truncated|truncated"
+)
+
+
+def tiff_directory_refused(ours: Any, theirs: Any, data: bytes) -> bool:
+    return is_tiff(data) and theirs.read and not ours.read and bool(DIRECTORY.search(ours.message))
+
+
+def tiff_directory_read(ours: Any, theirs: Any, data: bytes) -> bool:
+    return is_tiff(data) and ours.read and not theirs.read
+
+
+def tiff_variant(ours: Any, theirs: Any, data: bytes) -> bool:
+    return is_tiff(data) and theirs.read and ours.reason == "IMAGE_UNSUPPORTED_FORMAT"
+
+
+def fax(ours: Any, theirs: Any, data: bytes) -> bool:
+    coded = re.search(rb"\x03\x01\x03\x00\x01\x00\x00\x00[\x02-\x04]\x00", data)
+    return is_tiff(data) and theirs.read and coded is not None
+
+
+def strips_and_tiles(ours: Any, theirs: Any, data: bytes) -> bool:
+    """A directory with the offsets of both."""
+    tags = (b"\x11\x01", b"\x44\x01") if data[:1] == b"I" else (b"\x01\x11", b"\x01\x44")
+    return is_tiff(data) and theirs.read and ours.read and all(tag in data for tag in tags)
+
+
 EXCEPTIONS: dict[str, Callable[[Any, Any, bytes], bool]] = {
     "JPEGs with all of their rows and without an end marker: we read them, with a warning; Pillow"
     " wants more bytes than the last row needs, and calls them truncated": end_marker,
@@ -36,4 +72,11 @@ EXCEPTIONS: dict[str, Callable[[Any, Any, bytes], bool]] = {
     " otherwise where it smooths blocks between which coefficients are missing": smoothing,
     "JPEGs whose last bytes begin another frame header in place of the end marker: libjpeg-turbo"
     " before 3.0.4 wants all of it before it calls it wrong": second_frame,
+    "TIFF of kinds that we do not take, by name": tiff_variant,
+    "TIFF with damaged fax data: libtiff 4.5, Debian 12's, and Pillow's 4.7 go on elsewhere": fax,
+    "TIFF with a damaged directory: libtiff refuses fields that Pillow's own reader passes"
+    " over": tiff_directory_refused,
+    "TIFF with a damaged directory: Pillow's own reader stumbles over fields that libtiff passes"
+    " over": tiff_directory_read,
+    "TIFF with strips and tiles: libtiff reads the ones and Pillow the others": strips_and_tiles,
 }

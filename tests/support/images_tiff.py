@@ -146,6 +146,17 @@ def tiffs(out):
     whole = tiff_file(basic(13, 9, 8, 3, 2), [rng.bytes(13 * 9 * 3)])
     # Rows that run into what follows them are there, as Pillow sees it.
     out.ok("tiff_wrong_byte_count.tif", tiff_file(basic(13, 10, 8, 3, 2), [rng.bytes(13 * 9 * 3)]))
+    # The JPEG within is narrower than the directory says.
+    narrow = save(photo, "TIFF", compression="jpeg", quality=85)
+    width = narrow.index(struct.pack("<HHIH", 256, 3, 1, 67)) + 8
+    wide = narrow[:width] + struct.pack("<H", 900) + narrow[width + 2 :]
+    out.ok("tiff_jpeg_too_narrow.tif", wide)
+    # libtiff takes such pictures for grey ones.
+    indexed = save(photo.quantize(9), "TIFF")
+    entry = indexed.index(b"\x40\x01\x03\0")  # of the palette, which lies behind the pixels
+    out.bad("tiff_palette_missing.tif", indexed.replace(b"\x40\x01", b"\x41\x01"), UNDECODABLE)
+    far = indexed[: entry + 8] + b"\0\0\1\0" + indexed[entry + 12 :]
+    out.bad("tiff_palette_beyond_the_end.tif", far, UNDECODABLE)
     out.bad("tiff_no_directory.tif", whole[:8] + bytes(100), UNDECODABLE)
     out.bad("tiff_offset_beyond_the_end.tif", whole[:4] + b"\0\xff\xff\0" + whole[8:], UNDECODABLE)
     jpeg = save(photo, "TIFF", compression="jpeg", quality=85)

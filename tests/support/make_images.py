@@ -45,6 +45,7 @@ from image_bytes import (
     webp_with_exif,
     without,
 )
+from images_alpha import alphas
 from images_bmp import bmps
 from images_gif import gifs
 from images_tiff import tiffs
@@ -675,6 +676,7 @@ def main():
         out.sample(kind, of.sample)
     exifs(out)
     orientations(out)
+    alphas(out)
     others(out)
     out.extra("wide.jpg", wide())
     out.close()

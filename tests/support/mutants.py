@@ -10,6 +10,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -31,6 +32,7 @@ from image_bytes import (
     u24,
     webp_extended,
 )
+from more_bases import bmp_bases, gif_bases, tiff_bases
 
 Part = tuple[int, int]  # where a part of a file begins and ends
 
@@ -163,6 +165,57 @@ def webp_parts(data: bytes) -> list[Part]:
     return parts
 
 
+def gif_blocks(data: bytes, at: int) -> int:
+    """Where the blocks that begin there end."""
+    while at < len(data) and data[at] > 0:
+        at += 1 + data[at]
+    return min(at + 1, len(data))
+
+
+def gif_parts(data: bytes) -> list[Part]:
+    """The screen and its palette, then extensions, and of each frame head, palette and data."""
+
+    def palette(at: int, flags: int) -> list[Part]:
+        return [(at, at + (6 << (flags & 7)))] if flags & 0x80 else []
+
+    parts = [(6, 13), *palette(13, data[10])]
+    while (at := parts[-1][1]) < len(data) and data[at] in b"!,":
+        if data[at : at + 1] == b"!":
+            parts.append((at, gif_blocks(data, at + 2)))
+        else:
+            parts += [(at, at + 10), *palette(at + 10, data[at + 9])]
+            parts.append((parts[-1][1], gif_blocks(data, parts[-1][1] + 1)))
+    return [*parts, (at, len(data))]
+
+
+def bmp_parts(data: bytes) -> list[Part]:
+    """The head of the file, that of the picture, masks and palette, and the pixels."""
+    end = 14 + int.from_bytes(data[14:18], "little")
+    pixels = int.from_bytes(data[10:14], "little")
+    return [(0, 14), (14, end), *([(end, pixels)] if end < pixels else []), (pixels, len(data))]
+
+
+def tiff_order(data: bytes) -> Literal["little", "big"]:
+    return "little" if data[:1] == b"I" else "big"
+
+
+def tiff_parts(data: bytes) -> list[Part]:
+    """The head, the entries of the first directory, and what is before it and behind."""
+    order = tiff_order(data)
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    big = number(2, 2) == 43
+    head, count_size, size = (16, 8, 20) if big else (8, 2, 12)
+    directory = number(8, 8) if big else number(4, 4)
+    first = directory + count_size
+    entries = [first + size * i for i in range(number(directory, count_size))]
+    end = entries[-1] + size
+    parts = [(0, head), (head, directory), *((at, at + size) for at in entries), (end, len(data))]
+    return [(begin, end) for begin, end in parts if begin < end]
+
+
 def fix_png(part: bytes) -> bytes:
     """The chunk with the checksum that fits."""
     return part[:-4] + struct.pack(">I", zlib.crc32(part[4:-4])) if len(part) >= 12 else part
@@ -176,13 +229,30 @@ def changed(part: bytes, at: int, value: int) -> bytes:
     return part[:at] + bytes([value & 255]) + part[at + 1 :] if at < len(part) else part
 
 
+# Where a part says what it is, and how much of it there is.
+NAME_AND_SIZE = {
+    "jpeg": (slice(1, 2), slice(2, 4)),
+    "png": (slice(4, 8), slice(0, 4)),
+    "webp": (slice(0, 4), slice(4, 8)),
+    "gif": (slice(0, 2), slice(2, 3)),
+    "bmp": (slice(14, 20), slice(0, 4)),  # depth and compression; the size of a header
+    "tiff": (slice(0, 4), slice(4, 8)),  # tag and type
+}
+
+
+def order_of(fmt: str, data: bytes) -> Literal["little", "big"]:
+    if fmt == "tiff":
+        return tiff_order(data)
+    return "big" if fmt in ("jpeg", "png") else "little"
+
+
 def edit_part(fmt: str, data: bytes, parts: list[Part], random_: random.Random) -> bytes:
     """One part removed, repeated, moved, renamed, resized or changed."""
     n = random_.randrange(len(parts))
     begin, end = parts[n]
     part = data[begin:end]
-    name, size = {"jpeg": (1, (2, 4)), "png": (4, (0, 4)), "webp": (0, (4, 8))}[fmt]
-    order = "little" if fmt == "webp" else "big"
+    name, size = NAME_AND_SIZE[fmt]
+    order = order_of(fmt, data)
     kind = random_.randrange(9)
     other = data[slice(*parts[random_.randrange(len(parts))])]
     if kind == 0:
@@ -196,19 +266,18 @@ def edit_part(fmt: str, data: bytes, parts: list[Part], random_: random.Random) 
     elif kind == 4:
         new = random_.choice((bytes(random_.randrange(1, 40)), b"\xff", b"\xff\xff", b"\0")) + part
     elif kind == 5:
-        at = name if fmt == "jpeg" else name + random_.randrange(4)
-        code = random_.randrange(256) if random_.random() < 0.7 else part[at : at + 1][0] ^ 0x20
+        width = name.stop - name.start
+        at = min(name.start + (random_.randrange(width) if width > 1 else 0), len(part) - 1)
+        code = random_.randrange(256) if random_.random() < 0.7 else part[at] ^ 0x20
         new = changed(part, at, code)
     elif kind == 6:
-        value = int.from_bytes(part[slice(*size)], order) + random_.choice(
-            (-2, -1, 1, 2, 100, -100)
-        )
-        if fmt == "jpeg" and len(part) < 4:
+        value = int.from_bytes(part[size], order) + random_.choice((-2, -1, 1, 2, 100, -100))
+        if len(part) < size.stop:
             new = part + b"\0"
         else:
-            width = size[1] - size[0]
+            width = size.stop - size.start
             value %= 256**width
-            new = part[: size[0]] + value.to_bytes(width, order) + part[size[1] :]
+            new = part[: size.start] + value.to_bytes(width, order) + part[size.stop :]
     elif kind == 7:
         new = changed(part, random_.randrange(len(part)), random_.randrange(256))
     else:
@@ -243,8 +312,18 @@ BASES: dict[str, Callable[[], Iterator[bytes]]] = {
     "jpeg": jpeg_bases,
     "png": png_bases,
     "webp": webp_bases,
+    "gif": gif_bases,
+    "bmp": bmp_bases,
+    "tiff": tiff_bases,
 }
-PARTS = {"jpeg": jpeg_parts, "png": png_parts, "webp": webp_parts}
+PARTS = {
+    "jpeg": jpeg_parts,
+    "png": png_parts,
+    "webp": webp_parts,
+    "gif": gif_parts,
+    "bmp": bmp_parts,
+    "tiff": tiff_parts,
+}
 
 
 def repaired(fmt: str, data: bytes, base: bytes) -> bytes:
@@ -278,8 +357,14 @@ WEBP_NAMES = (
 )
 
 
-def renamed(fmt: str, part: bytes) -> Iterator[bytes]:
-    """The part under every other name: all 256 markers, or the chunks that there are."""
+# Those of pictures, and some that are read all the same.
+TIFF_TAGS = (*range(254, 300), 301, *range(315, 345), 347, 512, 513, 529, 530, 531, 532, 700, 34665)
+
+
+def renamed(fmt: str, part: bytes, order: str) -> Iterator[bytes]:
+    """The part under every other name: all 256 markers, or the chunks, fields and ways to compress
+    that there are. order: of bytes, "<" or ">".
+    """
     if fmt == "jpeg":
         if 0xD0 <= part[1] <= 0xD7:  # of many restarts a few
             yield from (changed(part, 1, code) for code in (*range(0xC0, 0xE0), 0, 1, 0xFE, 0xFF))
@@ -287,13 +372,23 @@ def renamed(fmt: str, part: bytes) -> Iterator[bytes]:
             yield from (changed(part, 1, code) for code in range(256))
     elif fmt == "png":
         yield from (fix_png(part[:4] + name + part[8:]) for name in PNG_NAMES)
-    else:
+    elif fmt == "webp":
         yield from (name + part[4:] for name in WEBP_NAMES)
+    elif fmt == "gif":
+        yield from (bytes([a, b]) + part[2:] for a in b"!,;\0\1G" for b in b"\0\1\xf9\xfe\xff\x04")
+    elif fmt == "bmp":
+        depths = [struct.pack("<H", bits) for bits in (0, 1, 2, 4, 8, 16, 24, 32, 48, 64)]
+        yield from (part[:14] + bits + part[16:] for bits in depths)
+        yield from (part[:16] + bytes([way]) + part[17:] for way in range(14))
+    else:
+        yield from (struct.pack(order + "H", tag) + part[2:] for tag in TIFF_TAGS)
+        yield from (part[:2] + struct.pack(order + "H", kind) + part[4:] for kind in range(20))
 
 
-def resized(fmt: str, part: bytes) -> Iterator[bytes]:
+def resized(fmt: str, part: bytes, order: Literal["little", "big"]) -> Iterator[bytes]:
     """The part with every length near its own, and with some extreme ones."""
-    at, width, order = {"jpeg": (2, 2, "big"), "png": (0, 4, "big"), "webp": (4, 4, "little")}[fmt]
+    place = NAME_AND_SIZE[fmt][1]
+    at, width = place.start, place.stop - place.start
     if len(part) < at + width:
         return
     size = int.from_bytes(part[at : at + width], order)
@@ -310,9 +405,11 @@ def edits(fmt: str) -> Iterator[tuple[str, bytes]]:
     """
     for b, data in enumerate(BASES[fmt]()):
         parts = PARTS[fmt](data)
+        order = order_of(fmt, data)
+        sign = "<" if order == "little" else ">"
         for n, (begin, end) in enumerate(parts):
             part, rest = data[begin:end], data[end:]
-            new = [b"", part + part, *renamed(fmt, part), *resized(fmt, part)]
+            new = [b"", part + part, *renamed(fmt, part, sign), *resized(fmt, part, order)]
             new += [
                 junk + part for junk in (b"\0", bytes(9), b"\xff", b"\xff\0", b"\xff\xd9", b"junk")
             ]

@@ -78,6 +78,7 @@ class Script:
 
     act: Callable[[str, int], Act] = lambda name, attempt: None
     space_id: str = "0" * 32
+    warnings: dict = field(default_factory=dict)  # of images, by their ids
     models: list = field(default_factory=list)  # pb.Model; the first is the default one
     attempts: Counter = field(default_factory=Counter)
     requests: list = field(default_factory=list)
@@ -148,6 +149,7 @@ class Servicer(rpc.FeatureServiceServicer):
         features = result.features
         features.height_px, features.width_px = 40, 30
         features.stage_times.backbone.nanos = 5_000_000
+        features.warnings.extend(self.script.warnings.get(image.image_id, []))
         for head in request.heads or [pb.Head(global_avg=pb.GlobalAvg())]:
             features.head_results.add(
                 head_id=head.head_id or head.WhichOneof("kind"),

@@ -144,7 +144,8 @@ class ImageResult:
     name, index: the image's name and its position among those of the call, from 0.
     error: why there are no features; None where there are. What follows is then empty.
     size, input_size: height and width in pixels of the picture, and of the network's input.
-    warnings: remarks for people on the picture: what is damaged in its file.
+    warnings: remarks for people on the picture: what is damaged in its file; colours under dropped
+        alpha that matter (`InputOptions.background`).
     """
 
     name: str

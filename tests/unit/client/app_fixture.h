@@ -94,6 +94,10 @@ class AppTest : public testing::Test {
     } else {
       *result.mutable_features() = MakeGood(0, "", {1, 2}, true).features;
     }
+    if (image.encoded() == "transparent") {
+      result.mutable_features()->add_warnings("it is transparent (--background)");
+      result.mutable_features()->add_warnings("it is damaged");
+    }
     if (image.encoded() == "malformed") {
       result.mutable_features()->mutable_head_results(0)->set_packed_values("x");
       result.mutable_features()->mutable_head_results(0)->clear_class_scores();

@@ -147,6 +147,30 @@ TEST_F(AppTest, OutputFile) {
   EXPECT_EQ(Run({"extract", "--output", "/dev/full", Picture("a.png")}), kExitInternal);
 }
 
+TEST_F(AppTest, WhatNamesAnOptionIsSaidOnce) {
+  std::vector<std::string> arguments = {"extract", Picture("a.png")};
+  for (const char* name : {"b.png", "c.png", "d.png"}) {
+    arguments.push_back(Picture(name, "transparent"));
+  }
+  const auto count = [](const std::string& text, const std::string& part) {
+    size_t found = 0;
+    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  for (const char* format : {"table", "json"}) {
+    std::vector<std::string> with_format = arguments;
+    with_format.insert(with_format.end(), {"--format", format});
+    ASSERT_EQ(Run(with_format), kExitOk);
+    EXPECT_EQ(count(err_.str(), "--background"), 1u) << err_.str();
+    EXPECT_THAT(err_.str(), HasSubstr("b.png"));
+    EXPECT_EQ(count(err_.str(), "damaged"), 0u);
+    EXPECT_EQ(count(out_.str(), "it is damaged"), 3u);
+  }
+  EXPECT_EQ(JsonLines()[1]["warnings"].size(), 2u);
+}
+
 TEST_F(AppTest, UnreadablePictureFailsAlone) {
   fs::create_symlink("nowhere", root_ + "/c.png");
   Picture("a.png");

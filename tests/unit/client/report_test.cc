@@ -57,6 +57,12 @@ TEST(ReportTest, DamageOfThePictureIsANoteOfItsOwn) {
   EXPECT_THAT(Box(outcome), HasSubstr("the PNG file is damaged"));
 }
 
+TEST(ReportTest, WhatNamesAnOptionIsForTheWholeRun) {
+  ImageOutcome outcome = MakeGood(0, "a", {1});
+  outcome.features.add_warnings("transparent (--background)");
+  EXPECT_THAT(Box(outcome), Not(HasSubstr("transparent")));
+}
+
 TEST(ReportTest, WarningsAreShownOnceAHead) {
   std::ostringstream out;
   const auto writer = NewReportWriter(out, {}, Style{});

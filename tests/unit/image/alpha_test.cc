@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <vector>
 
 namespace pixpool {
 namespace {
@@ -33,6 +35,64 @@ TEST(AlphaTest, RowsKeepTheOrderOfPixelsAndChannels) {
   FillRow(2, {7, 8, 9}, rgb);
   const uint8_t filled[7] = {7, 8, 9, 7, 8, 9, 0};
   EXPECT_TRUE(std::equal(rgb, rgb + 7, filled));
+}
+
+TEST(AlphaTest, DroppingItKeepsTheColors) {
+  for (const int width : {0, 1, 2, 3, 17}) {
+    std::vector<uint8_t> rgba;
+    std::vector<uint8_t> colors;
+    for (int i = 0; i < width * 4; ++i) {
+      rgba.push_back(static_cast<uint8_t>(i + 1));
+      if (i % 4 != 3) colors.push_back(static_cast<uint8_t>(i + 1));
+    }
+    std::vector<uint8_t> rgb(static_cast<size_t>(width) * 3 + 1, 0);  // and one that must stay
+    DropAlphaRow(rgba.data(), width, rgb.data());
+    EXPECT_EQ(rgb.back(), 0);
+    rgb.pop_back();
+    EXPECT_EQ(rgb, colors);
+    DropAlphaRow(rgba.data(), width, rgba.data());
+    rgba.resize(colors.size());
+    EXPECT_EQ(rgba, colors);
+  }
+}
+
+TEST(AlphaTest, ABackgroundMayBeMixedInWhereThePixelsAre) {
+  const std::array<uint8_t, 3> background = {7, 100, 250};
+  std::vector<uint8_t> rgba;
+  for (int i = 0; i < 64; ++i) rgba.push_back(static_cast<uint8_t>(i * 37));
+  std::vector<uint8_t> rgb(48);
+  CompositeRow(rgba.data(), 16, background, rgb.data());
+  CompositeRow(rgba.data(), 16, background, rgba.data());
+  rgba.resize(rgb.size());
+  EXPECT_EQ(rgba, rgb);
+}
+
+// Whether these pixels, among a hundred that are opaque, matter.
+bool Matter(const std::vector<uint8_t>& rgba) {
+  HiddenColors hidden;
+  hidden.LookAt(rgba.data(), static_cast<int>(rgba.size() / 4));
+  hidden.LookAt({0, 0, 0}, 0, 100);
+  return hidden.matter();
+}
+
+TEST(AlphaTest, HiddenColorsAreThoseThatWhiteWouldShowLighter) {
+  const std::vector<uint8_t> black = {0, 0, 0, 0};
+  const auto twice = [](std::vector<uint8_t> pixel) {
+    pixel.insert(pixel.end(), pixel.begin(), pixel.begin() + 4);
+    return pixel;
+  };
+  EXPECT_FALSE(Matter(black));  // 1 in 101
+  EXPECT_TRUE(Matter(twice(black)));
+  EXPECT_TRUE(Matter(twice({255, 255, 191, 127})));
+  EXPECT_FALSE(Matter(twice({192, 192, 192, 0})));
+  EXPECT_FALSE(Matter(twice({0, 0, 0, 128})));
+  EXPECT_FALSE(Matter({}));
+  HiddenColors color;
+  color.LookAt({0, 200, 200}, 2, 100);
+  EXPECT_TRUE(color.matter());
+  HiddenColors light;
+  light.LookAt({200, 200, 200}, 100, 100);
+  EXPECT_FALSE(light.matter());
 }
 
 }  // namespace

@@ -107,12 +107,12 @@ Answer ByRows(std::string_view bytes, const ImageHeader& header, const Wish& wis
                       .region = wish.region,
                       .filter = wish.filter});
   Checked checked(&resizer);
-  const absl::StatusOr<DamageList> damages = DecodeRows(bytes, header, options, &checked);
-  if (!damages.ok()) return {.status = damages.status(), .pixels = "", .damages = ""};
+  const absl::StatusOr<DecodeNotes> notes = DecodeRows(bytes, header, options, &checked);
+  if (!notes.ok()) return {.status = notes.status(), .pixels = "", .damages = ""};
   EXPECT_TRUE(checked.complete());
   EXPECT_EQ(checked.whole(), StoredSize(header, options));
   Image image = resizer.Finish();
-  image.set_damages(*damages);
+  image.set_damages(notes->damages);
   return {absl::OkStatus(),
           {reinterpret_cast<const char*>(image.data()), image.byte_size()},
           DamagesOf(image),

@@ -1,7 +1,7 @@
 // Decodes many files in one process, for comparisons with other decoders
 // (tests/support/agreement.py). On standard input files, each behind its size (4 bytes,
 // little-endian); for each a line on standard output, fields parted by tabs:
-//   ok   width  height  SHA-256 of the RGB pixels as stored (EXIF not applied)  damages
+//   ok   width  height  SHA-256 of the RGB pixels upright  damages
 //   no   reason  message
 // Each file that decodes is decoded in part as well, and with damages refused: where that does not
 // fit the first, the line begins with "wrong".
@@ -43,7 +43,7 @@ std::string Refusal(const absl::Status& status) {
 }
 
 std::string Describe(const std::string& bytes) {
-  DecodeOptions options = {.apply_exif = false};
+  DecodeOptions options;
   const absl::StatusOr<Image> whole = Decode(bytes, options);
   options.refuse_damaged = true;
   const absl::StatusOr<Image> strict = Decode(bytes, options);

@@ -66,6 +66,8 @@ void Check(const PictureTask& task, const std::string& name) {
   for (size_t i = 0; i < wanted->size(); ++i) {
     ASSERT_TRUE(Same(made->inputs[i], (*wanted)[i])) << name << ", pass " << i;
   }
+  const bool cut_out = name.find("_cutout_hidden") != std::string::npos && !task.plan.background;
+  ASSERT_TRUE(made->has_hidden_colors || !cut_out) << name;
   ASSERT_EQ(made->picture.empty(), !task.keep_picture) << name;
   if (!task.keep_picture) return;
   const absl::StatusOr<Image> whole =

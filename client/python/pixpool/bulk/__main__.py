@@ -11,7 +11,7 @@ from pixpool._channel import DEFAULT_TARGET
 from pixpool._errors import PixpoolError
 from pixpool._options import InputOptions
 from pixpool.bulk.errors import EXIT_CODE_HELP, BulkError, ExitCode, exit_code_for
-from pixpool.bulk.job import Summary
+from pixpool.bulk.job import Summary, advice_line
 from pixpool.bulk.launch import run
 
 EPILOG = """\
@@ -194,6 +194,8 @@ def main(arguments: list[str] | None = None) -> int:
     if args.quiet:  # else it has been said
         for path, why in summary.unreadable.items():
             print(f"pixpool.bulk: left out {path}: {why}", file=sys.stderr)
+        for line in summary.advice:
+            print(f"pixpool.bulk: {advice_line(line)}", file=sys.stderr)
     print(_told(summary, args.output))
     return ExitCode.SOME_FAILED if summary.failed or summary.unreadable else ExitCode.OK
 

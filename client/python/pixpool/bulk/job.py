@@ -46,6 +46,7 @@ class Summary:
     files: those with features that were written; none where every image failed and the output is
     .npy. left_out: of a folder's files, how many the search left out, by kind, such as ".txt" or
     "hidden". unreadable: folders and links in it that could not be read, by path, with the reason.
+    advice: what images had to remark on the options of the job, each once.
     """
 
     images: int
@@ -56,6 +57,7 @@ class Summary:
     files: tuple[Path, ...] = ()
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    advice: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Job:
         self.server = server
         self.part_size = 0
         self.layouts: list[HeadLayout] = []
+        self.advice: list[str] = []
 
     def run(self, part_size: int, out: TextIO | None, runner: Runner | None) -> Summary:
         if (summary := self._complete()) is not None:
@@ -108,6 +111,8 @@ class Job:
             report.say(line)
         if resumed:
             report.say(f"{resumed:,} of {len(self.source):,} images are done; going on")
+        for line in self.advice:
+            report.say(advice_line(line))
         try:
             if runner is None:
                 self._run_here(missing, report)
@@ -115,7 +120,7 @@ class Job:
                 for _, images, bad in runner(self, missing):
                     for i in range(images):
                         report.add(i < bad)
-                self._check_done(missing)
+                self._check_done(missing, report)
         finally:
             report.close()
         return self._finish(count, report.failed, resumed)
@@ -155,6 +160,7 @@ class Job:
             tuple(self.output.path.with_name(name) for name in about["files"]),
             dict(left_out.kinds),
             left_out.unreadable,
+            tuple(about.get("advice", ())),
         )
 
     def _begin(self, part_size: int) -> None:
@@ -166,12 +172,13 @@ class Job:
         _check_settings(begun["settings"], settings, self.work.folder)
         self.part_size = begun["part_size"]
 
-    def _check_done(self, numbers: list[int]) -> int:
+    def _check_done(self, numbers: list[int], report: Report | None = None) -> int:
         """Reads parts that are there; returns how many images failed in them."""
         failed = 0
         for number in numbers:
             part = self.work.read(number, rows=False)
             failed += len(part.failed)
+            self._take_advice(part, report)
             if part.layouts:
                 self._check_layouts(part.layouts)
         return failed
@@ -198,13 +205,22 @@ class Job:
                     ExitCode.INTERNAL,
                 )
 
+    def _take_advice(self, part: Part, report: Report | None) -> None:
+        for line in part.advice:
+            if line not in self.advice:
+                self.advice.append(line)
+                if report is not None:
+                    report.say(advice_line(line))
+
     def _size(self, number: int) -> int:
         return min(self.part_size, len(self.source) - number * self.part_size)
 
     def _run_here(self, missing: list[int], report: Report) -> None:
         with self.server.connect() as client:
             for number, results in self.results(client, missing, report):
-                self.work.write(number, Part.of(results, self.layouts))
+                part = Part.of(results, self.layouts)
+                self.work.write(number, part)
+                self._take_advice(part, report)
 
     def results(
         self, client: Client, numbers: list[int], report: Report
@@ -276,12 +292,18 @@ class Job:
             "model": model,
             "files": [path.name for path in self.output.files(layouts, good)],
             "left_out": self.source.left_out.to_json(),
+            "advice": self.advice,
             "settings": self._settings(),
         }
         self.output.write(self.work, count, layouts, about)
         self.work.mark_merged()
         self.work.remove()
         return self._summary(about, resumed)
+
+
+def advice_line(text: str) -> str:
+    """What a job says of advice, once."""
+    return f"of some images: {text}"
 
 
 def _check_settings(begun: dict[str, Any], now: dict[str, Any], where: Path) -> None:

@@ -32,6 +32,7 @@ class About(TypedDict):
     model: str
     files: list[str]
     left_out: dict[str, Any]
+    advice: list[str]
     settings: dict[str, Any]
 
 

@@ -99,7 +99,8 @@ class Part:
     """Consecutive images of the source.
 
     rows: an array a head, in the order of `layouts`, [number of images that succeeded, ...].
-    failed: by position within the part. layouts, model: empty where every image failed.
+    failed: by position within the part. layouts, model: empty where every image failed. advice:
+    what images have to remark on the options of the job, each once.
     """
 
     ids: list[str]
@@ -107,6 +108,7 @@ class Part:
     layouts: list[HeadLayout]
     model: str
     rows: list[NDArray[Any]]
+    advice: list[str] = dataclasses.field(default_factory=list)
 
     @staticmethod
     def of(results: list[ImageResult], layouts: list[HeadLayout]) -> Part:
@@ -122,7 +124,10 @@ class Part:
         }
         model = good[0].model if good else None
         name = f"{model.name}/{model.version}" if model else ""
-        return Part([r.name for r in results], failed, layouts if good else [], name, rows)
+        # A warning that names an option is the same for every image that it concerns.
+        warnings = (w for r in good for w in r.warnings if "--background" in w)
+        advice = list(dict.fromkeys(warnings))
+        return Part([r.name for r in results], failed, layouts if good else [], name, rows, advice)
 
 
 class Work:
@@ -187,6 +192,7 @@ class Work:
             "failed": {at: dataclasses.astuple(f) for at, f in part.failed.items()},
             "layouts": [dataclasses.asdict(layout) for layout in part.layouts],
             "model": part.model,
+            "advice": part.advice,
         }
         file = io.BytesIO()
         arrays: dict[str, Any] = {f"head_{i}": rows for i, rows in enumerate(part.rows)}
@@ -200,7 +206,7 @@ class Work:
             layouts = [HeadLayout(**{**m, "shape": tuple(m["shape"])}) for m in meta["layouts"]]
             arrays = [file[f"head_{i}"] for i in range(len(layouts))] if rows else []
         failed = {int(at): Failed(*values) for at, values in meta["failed"].items()}
-        return Part(meta["ids"], failed, layouts, meta["model"], arrays)
+        return Part(meta["ids"], failed, layouts, meta["model"], arrays, meta.get("advice", []))
 
     def read_all(self, count: int) -> Iterator[Part]:
         return (self.read(number) for number in range(count))
