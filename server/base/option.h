@@ -44,6 +44,7 @@ enum class OptionKind {
   kText,     // any text
   kAddress,  // host:port
   kChoice,   // one of `choices`
+  kChoices,  // one or several of `choices`, each once, with commas between them
   kDevice,   // auto, cpu, cuda, cuda:N
 };
 
@@ -97,6 +98,7 @@ constexpr bool Fits(const OptionSpec& spec) {
       if (std::is_same_v<T, int> && spec.max > std::numeric_limits<int>::max()) return false;
       return !kIsText<T> && !std::is_same_v<T, bool> && in_range;
     case OptionKind::kChoice:
+    case OptionKind::kChoices:
       for (const std::string_view choice : spec.choices) {
         if (choice == spec.initial.text) return kIsText<T>;
       }

@@ -1,9 +1,12 @@
 #include "server/config/config_check.h"
 
+#include <algorithm>
 #include <optional>
+#include <string_view>
 
 #include "server/base/host_port.h"
 #include "server/base/text.h"
+#include "server/image/decode.h"
 
 namespace pixpool {
 namespace {
@@ -14,6 +17,18 @@ bool IsWildcard(const std::string& host) { return host == "0.0.0.0" || host == "
 bool Collide(const HostPort& a, const HostPort& b) {
   if (a.port != b.port || a.port == 0) return false;
   return a.host == b.host || IsWildcard(a.host) || IsWildcard(b.host);
+}
+
+// Formats that are asked for by name and that this build lacks.
+void FindFormatsNotBuilt(const ImageLimits& limits, std::vector<std::string>* problems) {
+  const std::vector<std::string_view> built = FormatNames();
+  for (const std::string_view name : ImageLimits::kFormatChoices) {
+    if (name == ImageLimits::kAllFormats || !limits.Lists(name)) continue;
+    if (std::find(built.begin(), built.end(), name) != built.end()) continue;
+    problems->push_back(Concat(limits.formats.flag(), " lists ", name,
+                               ", which this server is built without: leave it out, or build with ",
+                               "its CMake option (docs/building.md)"));
+  }
 }
 
 }  // namespace
@@ -43,6 +58,7 @@ std::vector<std::string> FindContradictions(const Config& config) {
                               kBytesPerPixel, " bytes times ", pixels.flag(), " ", pixels.value(),
                               ": such an image would never fit the budget"));
   }
+  FindFormatsNotBuilt(pipeline.image, &problems);
   const auto& batch = pipeline.max_batch_size;
   const auto& requests = pipeline.admission.max_requests;
   const auto& images = pipeline.max_images_per_request;

@@ -48,8 +48,9 @@ void AppendOption(std::string* out, const OptionRow& row) {
   std::string flag = Concat(row.flag, row.value_name.empty() ? "" : " ", row.value_name);
   std::string about(row.help);
   if (row.kind == OptionKind::kSwitch) flag = Concat("--[no-]", row.name());
-  if (row.kind == OptionKind::kChoice || row.kind == OptionKind::kDevice ||
-      row.kind == OptionKind::kNumber || row.kind == OptionKind::kBytes) {
+  if (row.kind == OptionKind::kChoice || row.kind == OptionKind::kChoices ||
+      row.kind == OptionKind::kDevice || row.kind == OptionKind::kNumber ||
+      row.kind == OptionKind::kBytes) {
     about += Concat(" Range: ", RangeText(row), ".");
   }
   about += Concat(" Default: ", FormatOption(row, Config{}), ".");

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "server/base/host_port.h"
 #include "server/base/json_text.h"
 #include "server/base/option_members.h"
@@ -124,12 +125,30 @@ std::optional<std::string> SetNumber(const OptionRow& row, std::string_view text
   return std::nullopt;
 }
 
+bool IsAmong(std::span<const std::string_view> words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::optional<std::string> CheckChoices(const OptionRow& row, std::string_view text) {
+  std::vector<std::string_view> chosen;
+  for (const absl::string_view piece : absl::StrSplit(ToAbsl(text), ',')) {
+    const std::string_view word = ToStd(piece);
+    if (!IsAmong(row.choices, word)) {
+      return Concat("has \"", word, "\", which is not one of ", RangeText(row));
+    }
+    if (IsAmong(chosen, word)) return Concat("has ", word, " twice");
+    chosen.push_back(word);
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> CheckText(const OptionRow& row, std::string_view text) {
   if (text.empty() && row.may_be_empty) return std::nullopt;
   if (std::any_of(text.begin(), text.end(), absl::ascii_iscntrl)) return "has a control character";
-  const bool known = std::find(row.choices.begin(), row.choices.end(), text) != row.choices.end();
   if (text.empty()) return "must not be empty";
-  if (row.kind == kChoice && !known) return Concat("is not one of ", RangeText(row));
+  if (row.kind == kChoices) return CheckChoices(row, text);
+  if (row.kind == kChoice && !IsAmong(row.choices, text))
+    return Concat("is not one of ", RangeText(row));
   if (row.kind == kDevice && !IsDevice(text)) return Concat("is not one of ", RangeText(row));
   if (row.kind == kAddress && !ParseHostPort(text)) return Concat("is not ", RangeText(row));
   return std::nullopt;
@@ -181,6 +200,7 @@ std::string RangeText(const OptionRow& row) {
     case kAddress:
       return "host:port with a port of 0 to 65535 (IPv6 hosts in brackets)";
     case kChoice:
+    case kChoices:
       return Joined(row.choices);
     case kDevice:
       return "auto, cpu, cuda, cuda:N";

@@ -31,6 +31,11 @@ struct Codec {
                                         const DecodeOptions& options, RowSink* sink);
   // Null: always the size of the file.
   Size (*decoded_size)(const ImageHeader& header, const DecodeOptions& options) = nullptr;
+  // Of a format that a build may go without, the option of CMake that says so; read_header and
+  // decode are null in such a build.
+  std::string_view build_option = "";
+
+  bool is_built() const { return decode != nullptr; }
 };
 
 #define PIXPOOL_DECLARATION(Name) extern const Codec k##Name##Codec;
@@ -42,12 +47,12 @@ PIXPOOL_IMAGE_FORMATS(PIXPOOL_DECLARATION)
 inline constexpr const Codec* kCodecs[] = {PIXPOOL_IMAGE_FORMATS(PIXPOOL_ROW)};
 #undef PIXPOOL_ROW
 
-// The codec whose magic the bytes carry; nullptr if there is none.
+// The codec whose magic the bytes carry, built or not; nullptr if there is none.
 const Codec* FindCodec(std::string_view bytes);
 const Codec& CodecOf(ImageFormat format);
 
-// The titles of all formats, as "A, B or C".
-std::string FormatTitles();
+// The titles of the formats of this build that are taken, as "A, B or C".
+std::string FormatTitles(const ImageLimits& limits = {});
 
 // IMAGE_UNDECODABLE: "<format> image cannot be decoded: <detail>; send another copy, or save the
 // picture anew".

@@ -13,8 +13,12 @@
 namespace pixpool {
 namespace {
 
-absl::Status NotSupported(std::string_view bytes) {
-  const std::string advice = Concat("; send a ", FormatTitles(), " image");
+std::string Advice(const ImageLimits& limits) {
+  return Concat("; send a ", FormatTitles(limits), " image");
+}
+
+absl::Status NotSupported(std::string_view bytes, const ImageLimits& limits) {
+  const std::string advice = Advice(limits);
   for (const OtherFormat& other : kOtherFormats) {
     if (bytes.size() <= other.offset ||
         bytes.substr(other.offset, other.magic.size()) != other.magic) {
@@ -28,6 +32,19 @@ absl::Status NotSupported(std::string_view bytes) {
   return MakeError(
       ErrorReason::kImageUnsupportedFormat,
       Concat(bytes.empty() ? "image has no bytes" : "image format not recognised", advice));
+}
+
+// A format that the server knows, and that its build or its operator leaves out.
+absl::Status NotTaken(const Codec& codec, const ImageLimits& limits) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kImageUnsupportedFormat;
+  details.metadata = {{"format", std::string(codec.name)}};
+  if (codec.is_built()) details.metadata.emplace_back("flag", limits.formats.flag());
+  return MakeError(details, Concat(codec.title,
+                                   codec.is_built() ? " is not taken by this server ("
+                                                    : " is not supported by this server's build (",
+                                   codec.is_built() ? limits.formats.flag() : codec.build_option,
+                                   ")", Advice(limits)));
 }
 
 // LIMIT_EXCEEDED: "image is <actual> <unit>; the limit is <limit> (<flag>); <advice>".
@@ -106,7 +123,8 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
     return OverLimit(size, "bytes", limits.max_bytes, "resize or recompress it before sending");
   }
   const Codec* codec = FindCodec(bytes);
-  if (codec == nullptr) return NotSupported(bytes);
+  if (codec == nullptr) return NotSupported(bytes, limits);
+  if (!codec->is_built() || !limits.Takes(codec->name)) return NotTaken(*codec, limits);
   PIXPOOL_ASSIGN_OR_RETURN(const ImageHeader header, codec->read_header(bytes));
   PIXPOOL_RETURN_IF_ERROR(CheckSize(header, limits));
   return header;

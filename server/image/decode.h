@@ -28,6 +28,7 @@ namespace pixpool {
 
 // "jpeg": what errors and metrics call the format.
 std::string_view FormatName(ImageFormat format);
+// Those of all formats of this build.
 std::vector<std::string_view> FormatNames();
 
 // What the header says.

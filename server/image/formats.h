@@ -7,14 +7,32 @@
 #include <string_view>
 
 // F(Jpeg) stands for ImageFormat::kJpeg and kJpegCodec, which jpeg.cc defines. Bytes are of the
-// first format that takes them, and messages list the formats in this order.
-#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp) F(Gif) F(Bmp) F(Tiff)
+// first format that takes them, and messages list the formats in this order. A build may lack the
+// library of some (Codec::build_option); it refuses them by name.
+#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp) F(Gif) F(Bmp) F(Tiff) F(Avif)
 
 namespace pixpool {
 
 #define PIXPOOL_ENUMERATOR(Name) k##Name,
 enum class ImageFormat { PIXPOOL_IMAGE_FORMATS(PIXPOOL_ENUMERATOR) };
 #undef PIXPOOL_ENUMERATOR
+
+// What errors, metrics and options call each: its entry in lower case, such as kJpegName.view().
+template <size_t kSize>
+struct LowerCaseText {
+  consteval LowerCaseText(const char (&literal)[kSize]) {
+    for (size_t i = 0; i < kSize; ++i) {
+      const bool upper = literal[i] >= 'A' && literal[i] <= 'Z';
+      text[i] = static_cast<char>(upper ? literal[i] - 'A' + 'a' : literal[i]);
+    }
+  }
+  constexpr std::string_view view() const { return {text, kSize - 1}; }
+
+  char text[kSize] = {};
+};
+#define PIXPOOL_NAME(Name) inline constexpr LowerCaseText k##Name##Name(#Name);
+PIXPOOL_IMAGE_FORMATS(PIXPOOL_NAME)
+#undef PIXPOOL_NAME
 
 #define PIXPOOL_ONE(Name) +1
 inline constexpr int kImageFormatCount = 0 PIXPOOL_IMAGE_FORMATS(PIXPOOL_ONE);
@@ -27,7 +45,6 @@ struct OtherFormat {
   std::string_view title;
 };
 inline constexpr OtherFormat kOtherFormats[] = {
-    {4, "ftypavi", "AVIF"},  // avif, and avis of sequences
     {4, "ftyphei", "HEIC"},  // heic, heix, heim, heis
     {4, "ftyphev", "HEIC"},  // hevc, hevx, hevm, hevs
     {4, "ftypmif1", "HEIF"},

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "server/base/option.h"
+#include "server/image/formats.h"
 
 namespace pixpool {
 
@@ -64,6 +65,30 @@ struct ImageLimits {
       .max = int64_t{1} << 40,
   };
   Option<int64_t, kMaxMemory> max_memory;
+
+  static constexpr std::string_view kAllFormats = "all";
+#define PIXPOOL_CHOICE(Name) , k##Name##Name.view()
+  static constexpr std::string_view kFormatChoices[] = {
+      kAllFormats PIXPOOL_IMAGE_FORMATS(PIXPOOL_CHOICE)};
+#undef PIXPOOL_CHOICE
+  static constexpr OptionSpec kFormats = {
+      .group = kModelsGroup,
+      .place = 31,
+      .flag = "--formats",
+      .value_name = "LIST",
+      .help =
+          "Formats of image files that are taken, with commas between them; all stands for those "
+          "that the server is built with. Others are refused by name.",
+      .kind = OptionKind::kChoices,
+      .initial = "all",
+      .choices = kFormatChoices,
+  };
+  Option<std::string, kFormats> formats;
+
+  // Whether files of the format of this name are taken, if the server is built with it.
+  bool Takes(std::string_view format) const { return Lists(kAllFormats) || Lists(format); }
+  // Whether the option has this word.
+  bool Lists(std::string_view word) const;
 };
 
 // What becomes of damaged files, where a request does not say.

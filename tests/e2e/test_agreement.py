@@ -13,8 +13,8 @@ from mutants import BASES, edits, mutants
 
 COUNT = 3000
 # Share of the files that may differ for a reason. Two readers of TIFF directories, each with its
-# own leniency, part more often.
-MOST_EXCEPTIONS = {"tiff": 0.08}
+# own leniency, part more often; and Pillow's libavif and dav1d are years newer than Debian's.
+MOST_EXCEPTIONS = {"tiff": 0.08, "avif": 0.06}
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ MAGICS = {
     "gif": (b"GIF8",),
     "bmp": (b"BM",),
     "tiff": (b"II", b"MM"),
+    "avif": tuple(bytes((0, 0, 0, size)) + b"ftypavi" for size in range(16, 64, 4)),
 }
 
 

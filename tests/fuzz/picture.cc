@@ -15,7 +15,7 @@ namespace {
 using testing::Require;
 
 // Small, so that many files are tried; sizes beyond have the same code.
-constexpr ImageLimits kLimits = {1 << 20, 1 << 16, 2048};
+const ImageLimits kLimits = {1 << 20, 1 << 16, 2048};
 
 void RequireReason(const absl::Status& status) {
   Require(GetErrorDetails(status).has_value(), "every error has a reason");

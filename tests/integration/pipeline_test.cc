@@ -173,6 +173,23 @@ TEST_F(PipelineTest, DamagedPicturesAreReadWithAWarningOrRefused) {
               HasSubstr("pixpool_images_damaged_total{format=\"jpeg\",kind=\"data\"} 0\n"));
 }
 
+TEST_F(PipelineTest, AFormatThatIsOffIsRefusedAndItsNeighboursAreServed) {
+  PipelineOptions options;
+  options.image.formats = std::string("jpeg,webp");
+  Make(options);
+  Call call;
+  call.Add(32, 32, 1);
+  const std::string png = DamagedPicture();
+  call.request.images.push_back({.encoded = png});
+  call.request.heads.push_back({.kind = "global_avg"});
+  const std::vector<ImageFeatures>& got = Run(&call).images;
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(ReasonOf(got[0].status), ErrorReason::kImageUnsupportedFormat);
+  EXPECT_EQ(std::string(got[0].status.message()),
+            "PNG is not taken by this server (--formats); send a JPEG or WebP image");
+  EXPECT_TRUE(got[1].status.ok()) << got[1].status;  // raw pixels, which are no format
+}
+
 // The number of threads that a pass gets hangs on it.
 TEST_F(PipelineTest, ALonePictureCountsOnce) {
   Make({.decode_threads = 2}, 2);

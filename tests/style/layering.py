@@ -61,6 +61,7 @@ FOLDERS = {
     # The options of the layers, which their own headers declare.
     "server/config": [
         "server/base",
+        "server/image",
         "server/metrics",
         "server/model",
         "server/pipeline",
@@ -131,6 +132,8 @@ LIBRARIES = {
     "zlib": (r"zlib\.h$", ["server/image/png_*.cc"]),
     "libwebp": (r"webp/", ["server/image"]),
     "libtiff": (r"tiff(io)?\.h$", ["server/image/tiff*"]),
+    "libavif": (r"avif/", ["server/image/avif.cc"]),
+    "dav1d": (r"dav1d/", ["server/image/avif_dav1d.cc"]),
     "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
     "Boost": (
         r"boost/",

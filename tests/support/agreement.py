@@ -150,8 +150,13 @@ def compare(ours: Callable[[bytes], Answer], files: Iterable[tuple[str, bytes]])
 def is_compared(data: bytes) -> bool:
     """Whether a file begins as one of the formats above."""
     riff = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
-    return riff or data.startswith(
-        (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    avif = data[4:8] == b"ftyp" and b"avi" in data[8:40]
+    return (
+        riff
+        or avif
+        or data.startswith(
+            (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+        )
     )
 
 

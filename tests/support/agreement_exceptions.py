@@ -64,6 +64,29 @@ def strips_and_tiles(ours: Any, theirs: Any, data: bytes) -> bool:
     return is_tiff(data) and theirs.read and ours.read and all(tag in data for tag in tags)
 
 
+def last_rows(ours: Any, theirs: Any, data: bytes) -> bool:
+    failed = re.search("Decoding of .* failed", theirs.message)
+    return ours.read and is_avif(data) and failed is not None
+
+
+def exif_place(ours: Any, theirs: Any, data: bytes) -> bool:
+    return ours.read and is_avif(data) and "Exif" in theirs.message
+
+
+def boxes(ours: Any, theirs: Any, data: bytes) -> bool:
+    refused = re.search("cannot identify|Not implemented|division by zero", theirs.message)
+    return ours.read and is_avif(data) and refused is not None
+
+
+def contradiction(ours: Any, theirs: Any, data: bytes) -> bool:
+    other_size = "has another size" in ours.message
+    return is_avif(data) and theirs.read and (ours.read or other_size)
+
+
+def is_avif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and b"avi" in data[8:40]
+
+
 EXCEPTIONS: dict[str, Callable[[Any, Any, bytes], bool]] = {
     "JPEGs with all of their rows and without an end marker: we read them, with a warning; Pillow"
     " wants more bytes than the last row needs, and calls them truncated": end_marker,
@@ -79,4 +102,12 @@ EXCEPTIONS: dict[str, Callable[[Any, Any, bytes], bool]] = {
     "TIFF with a damaged directory: Pillow's own reader stumbles over fields that libtiff passes"
     " over": tiff_directory_read,
     "TIFF with strips and tiles: libtiff reads the ones and Pillow the others": strips_and_tiles,
+    "AVIFs whose data ends early within the last rows of a tile: dav1d before 1.4.0, such as Debian"
+    " 12's, looks only before the next 64 rows or 128": last_rows,
+    "AVIFs whose EXIF data is not where its own header says: we go by the boxes and read them;"
+    " libavif from 1.0 on calls the file invalid": exif_place,
+    "AVIFs with a wrong box that libavif before 1.0 does not look at, or animations without a unit"
+    " of time: we read the picture": boxes,
+    "AVIFs whose boxes contradict the data, about size or colours: libavif before 1.0 believes the"
+    " other side, and what is not of the header's size we refuse": contradiction,
 }

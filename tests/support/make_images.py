@@ -46,6 +46,7 @@ from image_bytes import (
     without,
 )
 from images_alpha import alphas
+from images_avif import avifs
 from images_bmp import bmps
 from images_gif import gifs
 from images_tiff import tiffs
@@ -618,6 +619,11 @@ FORMATS = {
         lambda image: save(image, "TIFF", compression="tiff_adobe_deflate"),
     ),
     "bmp": Format(bmps, "bmp_64x40.bmp", lambda image: save(image, "BMP")),
+    "avif": Format(
+        avifs,
+        "avif_420_67x45.avif",
+        lambda image: save(image, "AVIF", quality=100, subsampling="4:4:4"),
+    ),
 }
 
 # Formats that Pillow writes and the server does not decode.
@@ -640,8 +646,7 @@ def others(out):
     for kind in OTHERS:
         options = {"append_images": []} if kind == "ICNS" else {}
         out.bad("other_" + kind.lower(), save(photo, kind, **options), UNSUPPORTED)
-    out.bad("other_avif", b"\0\0\0\x1cftypavif" + bytes(60), UNSUPPORTED)
-    for brand in ("avis", "heix", "heim", "hevc", "mif1", "msf1", "crx "):
+    for brand in ("heix", "heim", "hevc", "mif1", "msf1", "crx "):
         out.bad(
             f"other_{brand.strip()}", b"\0\0\0\x1cftyp" + brand.encode() + bytes(60), UNSUPPORTED
         )

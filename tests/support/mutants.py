@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+import heif_bytes
+import images_avif
 from image_bytes import (
     GREY,
     GREY_ALPHA,
@@ -127,6 +129,31 @@ def webp_bases() -> Iterator[bytes]:
     yield riff(save(photo, "WEBP", quality=70)[12:] + riff_chunk(b"ABCD", bytes(9)))
 
 
+def avif_bases() -> Iterator[bytes]:
+    photo = Image.fromarray(picture(61, 43))
+    for subsampling in ("4:4:4", "4:2:2", "4:2:0", "4:0:0"):
+        yield save(photo, "AVIF", subsampling=subsampling, speed=9)
+    for quality in (20, 100):
+        yield save(photo, "AVIF", quality=quality, speed=9)
+    yield save(photo, "AVIF", range="limited", speed=9)
+    yield save(photo, "AVIF", exif=tiff(6), xmp=b"<x/>", icc_profile=bytes(200), speed=9)
+    yield save(photo, "AVIF", exif=tiff(5), speed=9)
+    yield save(Image.fromarray(picture(8, 8)), "AVIF", speed=9)
+    yield save(Image.fromarray(picture(17, 130)), "AVIF", quality=60, speed=9)
+    clear = Image.fromarray(picture(47, 31, 4))
+    yield save(clear, "AVIF", speed=9)
+    yield save(clear, "AVIF", alpha_premultiplied=True, subsampling="4:4:4", speed=9)
+    frames = [Image.fromarray(picture(40, 30, seed=n)) for n in range(3)]
+    animated = save(frames[0], "AVIF", save_all=True, append_images=frames[1:], speed=9)
+    yield heif_bytes.without_times(animated)
+    frames = [Image.fromarray(picture(40, 30, 4, seed=n)) for n in range(2)]
+    animated = save(frames[0], "AVIF", save_all=True, append_images=frames[1:], speed=9)
+    yield heif_bytes.without_times(animated)
+    deep = images_avif.deep()
+    for name in ("10_bit_420", "12_bit_444", "10_bit_444_alpha", "grid_3x2", "identity"):
+        yield deep[name]
+
+
 # --- The parts of a file ----------------------------------------------------------------------
 
 
@@ -237,13 +264,14 @@ NAME_AND_SIZE = {
     "gif": (slice(0, 2), slice(2, 3)),
     "bmp": (slice(14, 20), slice(0, 4)),  # depth and compression; the size of a header
     "tiff": (slice(0, 4), slice(4, 8)),  # tag and type
+    "avif": (slice(4, 8), slice(0, 4)),
 }
 
 
 def order_of(fmt: str, data: bytes) -> Literal["little", "big"]:
     if fmt == "tiff":
         return tiff_order(data)
-    return "big" if fmt in ("jpeg", "png") else "little"
+    return "big" if fmt in ("jpeg", "png", "avif") else "little"
 
 
 def edit_part(fmt: str, data: bytes, parts: list[Part], random_: random.Random) -> bytes:
@@ -285,7 +313,11 @@ def edit_part(fmt: str, data: bytes, parts: list[Part], random_: random.Random) 
     if fmt == "png" and random_.random() < 0.6:
         new = fix_png(new)
     out = data[:begin] + new + data[end:]
-    return fix_riff(out) if fmt == "webp" and random_.random() < 0.6 else out
+    if fmt == "webp" and random_.random() < 0.6:
+        return fix_riff(out)
+    if fmt == "avif" and random_.random() < 0.6:
+        return heif_bytes.replaced(data, begin, end, new)
+    return out
 
 
 def insert_marker(data: bytes, random_: random.Random) -> bytes:
@@ -315,6 +347,7 @@ BASES: dict[str, Callable[[], Iterator[bytes]]] = {
     "gif": gif_bases,
     "bmp": bmp_bases,
     "tiff": tiff_bases,
+    "avif": avif_bases,
 }
 PARTS = {
     "jpeg": jpeg_parts,
@@ -323,6 +356,7 @@ PARTS = {
     "gif": gif_parts,
     "bmp": bmp_parts,
     "tiff": tiff_parts,
+    "avif": heif_bytes.boxes,
 }
 
 
@@ -355,6 +389,10 @@ WEBP_NAMES = (
     b"ICCP",
     b"abcd",
 )
+HEIF_NAMES = (
+    b"ftyp meta hdlr pitm iloc iinf infe iprp ipco ipma ispe pixi av1C colr irot imir clap pasp"
+    b" auxC iref dimg idat mdat free moov trak tkhd stbl stsd uuid abcd"
+).split()
 
 
 # Those of pictures, and some that are read all the same.
@@ -372,6 +410,8 @@ def renamed(fmt: str, part: bytes, order: str) -> Iterator[bytes]:
             yield from (changed(part, 1, code) for code in range(256))
     elif fmt == "png":
         yield from (fix_png(part[:4] + name + part[8:]) for name in PNG_NAMES)
+    elif fmt == "avif":
+        yield from (part[:4] + name + part[8:] for name in HEIF_NAMES)
     elif fmt == "webp":
         yield from (name + part[4:] for name in WEBP_NAMES)
     elif fmt == "gif":
@@ -401,7 +441,8 @@ def resized(fmt: str, part: bytes, order: Literal["little", "big"]) -> Iterator[
 def edits(fmt: str) -> Iterator[tuple[str, bytes]]:
     """Every edit of a single part of every base: removed, repeated, swapped with the next, renamed,
     resized, cut off within and behind it, with junk in front of it, and each of its first bytes
-    changed.
+    changed; where the format has sizes around it, both with these as they were and with them
+    right.
     """
     for b, data in enumerate(BASES[fmt]()):
         parts = PARTS[fmt](data)
@@ -424,6 +465,9 @@ def edits(fmt: str) -> Iterator[tuple[str, bytes]]:
                 outs.append(data[:begin] + data[second[0] : second[1]] + part + data[second[1] :])
             if fmt == "webp":
                 outs += [fix_riff(out) for out in outs]
+            if fmt == "avif":
+                longer = [one for one in new if len(one) != len(part)]  # or shorter
+                outs += [heif_bytes.replaced(data, begin, end, one) for one in longer]
             for i, out in enumerate(outs):
                 yield f"{fmt} base {b} part {n} edit {i}", out
 

@@ -12,6 +12,7 @@ PICTURE_SIGNATURES = (
     b"BM????\x00\x00\x00\x00",
     b"II*\x00",
     b"MM\x00*",
+    b"????ftypavi",
 )
 JUNK_FOLDERS = (
     "@eaDir",

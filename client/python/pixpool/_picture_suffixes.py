@@ -14,4 +14,6 @@ PICTURE_SUFFIXES = (
     ".bmp",
     ".tif",
     ".tiff",
+    ".avif",
+    ".avifs",
 )

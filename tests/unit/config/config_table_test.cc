@@ -70,6 +70,7 @@ TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
         other = std::to_string(row.initial.number == row.max ? row.min : row.max);
         break;
       case OptionKind::kChoice:
+      case OptionKind::kChoices:
         other = row.choices.back();
         break;
       case OptionKind::kDevice:
@@ -86,6 +87,26 @@ TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
       if (FormatOption(each, config) != FormatOption(each, Config{})) changed.push_back(each.flag);
     }
     EXPECT_EQ(changed, std::vector<std::string_view>{row.flag});
+  }
+}
+
+TEST(ConfigTableTest, AListHasChoicesWithCommas) {
+  for (const char* good : {"all", "jpeg", "jpeg,png", "webp,avif,jpeg"}) {
+    EXPECT_TRUE(Accepts("formats", good)) << good;
+  }
+  Config config;
+  const OptionRow& row = Row("formats");
+  const std::map<std::string, std::string> bad = {
+      {"", "must not be empty"},
+      {"jpeg,jpeg", "has jpeg twice"},
+      {"jpg", "has \"jpg\", which is not one of all, jpeg, png"},
+      {"jpeg,", "has \"\", which is not one of all, jpeg"},
+      {"jpeg, png", "has \" png\", which is not one of all, jpeg"},
+      {"JPEG", "has \"JPEG\", which is not one of all, jpeg"}};
+  for (const auto& [text, problem] : bad) {
+    const std::optional<std::string> found = SetOption(row, text, &config);
+    ASSERT_TRUE(found.has_value()) << text;
+    EXPECT_EQ(found->substr(0, problem.size()), problem) << text;
   }
 }
 

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <string>
+
+#include "server/image/decode.h"
 
 namespace pixpool {
 namespace {
@@ -73,6 +77,23 @@ TEST_F(ConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   EXPECT_EQ(result.config.process.models_dir.value(), "m=1");
   EXPECT_EQ(result.config.pipeline.max_batch_size, 8);
   EXPECT_EQ(Parse({}, {"PIXPOOL_CONFIG=" + file}).config.pipeline.reply_threads, 2);
+}
+
+TEST_F(ConfigTest, FormatsThatTheBuildLacksAreAProblem) {
+  const std::vector<std::string_view> built = FormatNames();
+  for (const std::string_view choice : ImageLimits::kFormatChoices) {
+    const std::string name(choice);
+    const bool is_built = std::find(built.begin(), built.end(), name) != built.end();
+    if (is_built || name == ImageLimits::kAllFormats) {
+      const ConfigResult result = Parse({"--formats", name});
+      EXPECT_EQ(result.action, ConfigAction::kServe) << result.output;
+      EXPECT_EQ(result.config.pipeline.image.formats.value(), name);
+    } else {
+      EXPECT_THAT(Problems({"--formats", "png," + name}),
+                  HasSubstr("--formats lists " + name + ", which this server is built without"));
+    }
+  }
+  EXPECT_THAT(Problems({"--formats", "png,heif"}), HasSubstr("\"heif\""));
 }
 
 TEST_F(ConfigTest, EveryProblemIsListed) {

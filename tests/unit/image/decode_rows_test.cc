@@ -22,7 +22,7 @@ using testing::LoadPicture;
 using testing::RandomPart;
 using testing::ReasonOf;
 
-constexpr ImageLimits kLimits = {64 << 20, 50'000'000, 65'500};
+const ImageLimits kLimits = {64 << 20, 50'000'000, 65'500};
 
 // Hands rows on, and looks whether they come as RowSink says.
 class Checked final : public RowSink {

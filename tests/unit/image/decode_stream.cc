@@ -20,7 +20,7 @@
 namespace pixpool {
 namespace {
 
-constexpr ImageLimits kLimits = {64 << 20, 50'000'000, 65'500};
+const ImageLimits kLimits = {64 << 20, 50'000'000, 65'500};
 
 absl::StatusOr<Image> Decode(std::string_view bytes, const DecodeOptions& options) {
   const absl::StatusOr<ImageHeader> header = ReadImageHeader(bytes, kLimits);

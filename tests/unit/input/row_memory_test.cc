@@ -15,7 +15,7 @@ namespace {
 
 using testing::CountsAllocations;
 
-constexpr ImageLimits kLimits = {INT32_MAX, 1'000'000'000, 65'500};
+const ImageLimits kLimits = {INT32_MAX, 1'000'000'000, 65'500};
 
 // A JPEG of 12,000 columns with so many strips of 256 rows: those of the fixture, which begin anew
 // at each row of blocks.
