@@ -85,6 +85,12 @@ def arguments() -> argparse.Namespace:
         help="another build of pixpool-server, such as that before a change, as one more peer",
     )
     add("--server-flags", nargs="*", default=[], help="of pixpool-server, such as --instances=1")
+    add(
+        "--before-flags",
+        nargs="*",
+        metavar="FLAG",
+        help="of --before instead of these, such as --decode-isolation=off of the same build",
+    )
     add("--out", type=Path, default=models.BENCH, help="folder of bench.json and bench.svg")
     args = parser.parse_args()
     if args.peer_precision not in args.precision and args.peer_precision != "float32":
@@ -142,7 +148,8 @@ def contestants(
     graph = (models.bundle(model, args.peer_precision), args.peer_precision)
     peers: list[Contestant] = []
     if args.before:
-        flags = [f"--precision={args.peer_precision}", *args.server_flags]
+        own = args.server_flags if args.before_flags is None else args.before_flags
+        flags = [f"--precision={args.peer_precision}", *own]
         before = (folder, models.repository(model, args.peer_precision), model, flags, scaled)
         peers.append(Pixpool(*before, "pixpool before", args.before.resolve()))
     if "plain" in args.peers:

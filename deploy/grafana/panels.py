@@ -218,7 +218,12 @@ ROWS = {
             "Stages begun for images whose call was over by then; 0 is right.",
             {"{{stage}}": by("stage", rate("pixpool_wasted_work_total"))},
         ),
-        ("CPU", "short", "Cores in use.", {"{{instance}}": rate("process_cpu_seconds_total")}),
+        (
+            "CPU",
+            "short",
+            "Cores in use by the server, without the workers that decode.",
+            {"{{instance}}": rate("process_cpu_seconds_total")},
+        ),
         (
             "Threads",
             "short",
@@ -262,6 +267,23 @@ ROWS = {
             "cps",
             "full, address, rate: limit. no_preface: silent or not HTTP/2. descriptors: none left.",
             {"{{reason}}": by("reason", rate("pixpool_connections_refused_total"))},
+            {"stack": True},
+        ),
+        (
+            "Decode workers",
+            "short",
+            "Processes that decode, and those whose system calls are filtered; 0 where the server "
+            "decodes itself.",
+            {
+                "{{instance}}": now("pixpool_decode_workers"),
+                "filtered {{instance}}": now("pixpool_decode_workers_filtered"),
+            },
+        ),
+        (
+            "Decode workers replaced",
+            "ops",
+            "By cause. Any but killed and start is what a picture did, or a flaw of a decoder.",
+            {"{{cause}}": by("cause", rate("pixpool_decode_worker_failures_total"))},
             {"stack": True},
         ),
         (

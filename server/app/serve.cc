@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "grpcpp/grpcpp.h"
+#include "server/app/decode_isolation.h"
 #include "server/app/health_watch.h"
 #include "server/app/last_words.h"
 #include "server/app/loader.h"
@@ -69,7 +70,10 @@ class Process {
       : config_(config),
         cores_(AvailableCpuCount()),
         registry_(config.registry.default_model),
-        pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real()),
+        workers_(StartDecodeWorkers(config.isolation, ThreadCount(config.pipeline.decode_threads),
+                                    MemoryOf(config.pipeline.memory), &metrics_)),
+        pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real(),
+                  workers_.ok() ? workers_->get() : nullptr),
         calls_(Clock::Real(), kWatchPeriod),
         service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
         kserve_({.call = config.rpc.call,
@@ -99,6 +103,7 @@ class Process {
   absl::Status Start() {
     PIXPOOL_RETURN_IF_ERROR(
         CheckHeads(*v1::Head::descriptor()->FindOneofByName("kind"), HeadTypes()));
+    PIXPOOL_RETURN_IF_ERROR(workers_.status());
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
@@ -129,7 +134,7 @@ class Process {
         load_status_ =
             LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
                         [this](const std::string& name) { Tell(name, true); });
-        if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(ResidentBytes());
+        if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(TakenBytes());
       } catch (...) {  // no memory, no threads
         load_status_ = absl::ResourceExhaustedError(ExplainException());
       }
@@ -177,11 +182,20 @@ class Process {
   }
 
  private:
+  // Memory of the server and of its workers before the first request.
+  int64_t TakenBytes() const {
+    return ResidentBytes() + (*workers_ == nullptr ? 0 : (*workers_)->ResidentBytes());
+  }
+
   GaugeReadings Gauges() const {
     GaugeReadings readings = pipeline_.Gauges();
     const CallWatch::Unread unread = calls_.unread();
     readings.unread_answers = static_cast<double>(unread.answers);
     readings.unread_answer_bytes = static_cast<double>(unread.bytes);
+    if (*workers_ != nullptr) {
+      readings.decode_workers = (*workers_)->alive();
+      readings.decode_workers_filtered = (*workers_)->filtered() ? readings.decode_workers : 0;
+    }
     readings.connections = grpc_->connections();
     readings.connections_capacity = grpc_->connection_capacity();
     return readings;
@@ -259,6 +273,7 @@ class Process {
   HealthChecks live_;   // /livez: whether a restart would help
   HealthChecks ready_;  // /readyz and gRPC's health: whether new work should come
   ModelRegistry registry_;
+  const absl::StatusOr<std::unique_ptr<DecodeWorkers>> workers_;
   Pipeline pipeline_;
   CallWatch calls_;
   FeatureService service_;

@@ -11,4 +11,7 @@ namespace pixpool {
 // are found (tests pass a folder of their own; the affinity mask is only read for "/").
 int AvailableCpuCount(const std::string& root = "/");
 
+// What an option of threads means: their number, or for 0 the cores of this process.
+inline int ThreadCount(int count) { return count == 0 ? AvailableCpuCount() : count; }
+
 }  // namespace pixpool

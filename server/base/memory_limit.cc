@@ -47,13 +47,17 @@ struct Pages {
   int64_t of_files = 0;
 };
 
-// "SIZE RESIDENT SHARED ..." of /proc/self/statm.
-Pages PagesNow() {
-  const auto text = ReadSmallFile("/proc/self/statm");
+// "SIZE RESIDENT SHARED ..." of /proc/PID/statm.
+Pages PagesNow(absl::string_view pid = "self") {
+  const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/statm"));
   if (!text) return {};
   const std::vector<absl::string_view> columns = absl::StrSplit(*text, ' ');
   if (columns.size() < 3) return {};
   return {Number(columns[1]).value_or(0), Number(columns[2]).value_or(0)};
+}
+
+int64_t BytesOfItsOwn(const Pages& pages) {
+  return (pages.resident - pages.of_files) * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace
@@ -75,9 +79,8 @@ int64_t AvailableMemoryBytes(const std::string& root) {
 
 int64_t ResidentBytes() { return PagesNow().resident * sysconf(_SC_PAGESIZE); }
 
-int64_t ResidentBytesOfItsOwn() {
-  const Pages pages = PagesNow();
-  return (pages.resident - pages.of_files) * sysconf(_SC_PAGESIZE);
-}
+int64_t ResidentBytesOfItsOwn() { return BytesOfItsOwn(PagesNow()); }
+
+int64_t ResidentBytesOfItsOwn(int pid) { return BytesOfItsOwn(PagesNow(absl::StrCat(pid))); }
 
 }  // namespace pixpool

@@ -11,8 +11,9 @@ namespace pixpool {
 int64_t AvailableMemoryBytes(const std::string& root = "/");
 
 // Memory of this process that is in RAM now; 0 where /proc cannot be read. The second without what
-// comes from files, such as the code of libraries.
+// comes from files, such as the code of libraries; it also tells of another process.
 int64_t ResidentBytes();
 int64_t ResidentBytesOfItsOwn();
+int64_t ResidentBytesOfItsOwn(int pid);
 
 }  // namespace pixpool

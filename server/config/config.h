@@ -6,6 +6,7 @@
 
 #include "server/base/log_options.h"
 #include "server/config/process_options.h"
+#include "server/isolation/options.h"
 #include "server/metrics/options.h"
 #include "server/model/options.h"
 #include "server/pipeline/options.h"
@@ -25,6 +26,7 @@ struct Config {
   RpcOptions rpc;
   RegistryOptions registry;
   ModelOptions model;
+  IsolationOptions isolation;
   PipelineOptions pipeline;
   LogOptions log;
 };

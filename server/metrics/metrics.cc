@@ -4,18 +4,16 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
 
-#include <algorithm>
 #include <array>
 #include <map>
-#include <sstream>
-#include <tuple>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "server/metrics/buckets.h"
+#include "server/metrics/counters_by_label.h"
+#include "server/metrics/exposition.h"
 #include "server/metrics/process_metrics.h"
 
 namespace pixpool {
@@ -75,6 +73,10 @@ constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::instance_threads, kThreads, kThreadsHelp, "instance"},
     {&GaugeReadings::draw_threads, kThreads, kThreadsHelp, "draw"},
     {&GaugeReadings::reply_threads, kThreads, kThreadsHelp, "reply"},
+    {&GaugeReadings::decode_workers, "pixpool_decode_workers",
+     "Processes that decode images; 0 where the server does."},
+    {&GaugeReadings::decode_workers_filtered, "pixpool_decode_workers_filtered",
+     "Those of them whose system calls are filtered."},
     {&GaugeReadings::connections, "pixpool_connections", "Connections of the gRPC port."},
     {&GaugeReadings::connections_capacity, "pixpool_connections_limit",
      "Most connections that the gRPC port keeps."},
@@ -118,20 +120,18 @@ struct Metrics::Handles {
   Counter* images_ok;
   std::array<Counter*, kErrorReasonCount> images_failed;
   Counter* images_failed_other;
-  Family<Counter>* format_family;
-  std::map<std::string, Counter*, std::less<>> formats;  // constant once serving has begun
-  Counter* formats_other;
+  CountersByLabel formats;
   Family<Counter>* damaged_family;
-  std::map<std::pair<std::string, std::string>, Counter*> damaged;  // likewise, by format and kind
+  // By format and kind; constant once serving has begun.
+  std::map<std::pair<std::string, std::string>, Counter*> damaged;
+  CountersByLabel worker_failures;
   std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
   std::array<Counter*, kStageCount> wasted{};
   std::array<Histogram*, kStageCount> stage_seconds;
   Histogram* batch_size;
   Histogram* image_bytes;
   Histogram* image_pixels;
-  Family<Counter>* head_family;
-  std::map<std::string, Counter*, std::less<>> heads;  // constant once serving has begun
-  Counter* heads_other;
+  CountersByLabel heads;
 
   // Gauges that a scrape sets.
   struct Reading {
@@ -198,11 +198,17 @@ struct Metrics::Handles {
     }
     images_failed_other = &outcomes.Add({{"outcome", "error"}, {"reason", "OTHER"}});
 
-    format_family = &CounterFamily("pixpool_images_received_total", "Images by file format.");
-    formats_other = &format_family->Add({{"format", kOther}});
+    auto& received = CounterFamily("pixpool_images_received_total", "Images by file format.");
+    formats = {&received, "format", &received.Add({{"format", kOther}}), {}};
 
     damaged_family = &CounterFamily("pixpool_images_damaged_total",
                                     "Images read in spite of damage to their file, by its kind.");
+
+    worker_failures = {&CounterFamily("pixpool_decode_worker_failures_total",
+                                      "Processes that decode images and had to be replaced."),
+                       "cause",
+                       nullptr,
+                       {}};
 
     auto& dropped = CounterFamily(
         "pixpool_cancellations_total",
@@ -231,8 +237,8 @@ struct Metrics::Handles {
                        .Add({}, BytesBuckets());
     image_pixels = &HistogramFamily("pixpool_image_pixels", "Pixels of an image, from its header.")
                         .Add({}, PixelsBuckets());
-    head_family = &CounterFamily("pixpool_head_runs_total", "Heads computed, one per image.");
-    heads_other = &head_family->Add({{"kind", kOther}});
+    auto& runs = CounterFamily("pixpool_head_runs_total", "Heads computed, one per image.");
+    heads = {&runs, "kind", &runs.Add({{"kind", kOther}}), {}};
   }
 
   void AddGauges() {
@@ -295,8 +301,7 @@ void Metrics::StageTime(Stage stage, double seconds) {
 void Metrics::BatchSize(int images) { handles_->batch_size->Observe(images); }
 
 void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
-  const auto found = handles_->formats.find(format);
-  (found != handles_->formats.end() ? found->second : handles_->formats_other)->Increment();
+  handles_->formats.Count(format);
   handles_->image_bytes->Observe(bytes);
   handles_->image_pixels->Observe(pixels);
 }
@@ -306,16 +311,12 @@ void Metrics::ImageDamaged(std::string_view format, std::string_view kind) {
   if (found != handles_->damaged.end()) found->second->Increment();
 }
 
-void Metrics::HeadRun(std::string_view kind) {
-  const auto found = handles_->heads.find(kind);
-  (found != handles_->heads.end() ? found->second : handles_->heads_other)->Increment();
-}
+void Metrics::DecodeWorkerFailed(std::string_view cause) { handles_->worker_failures.Count(cause); }
+
+void Metrics::HeadRun(std::string_view kind) { handles_->heads.Count(kind); }
 
 void Metrics::DeclareFormats(const std::vector<std::string_view>& formats) {
-  for (const std::string_view format : formats) {
-    const std::string name(format);
-    handles_->formats[name] = &handles_->format_family->Add({{"format", name}});
-  }
+  for (const std::string_view format : formats) handles_->formats.Declare(format);
 }
 
 void Metrics::DeclareDamages(const std::vector<std::string_view>& formats,
@@ -328,10 +329,12 @@ void Metrics::DeclareDamages(const std::vector<std::string_view>& formats,
   }
 }
 
+void Metrics::DeclareDecodeWorkerFailures(const std::vector<std::string_view>& causes) {
+  for (const std::string_view cause : causes) handles_->worker_failures.Declare(cause);
+}
+
 void Metrics::DeclareHeads(const std::vector<std::string>& kinds) {
-  for (const std::string& kind : kinds) {
-    handles_->heads[kind] = &handles_->head_family->Add({{"kind", kind}});
-  }
+  for (const std::string& kind : kinds) handles_->heads.Declare(kind);
 }
 
 void Metrics::SetBuildInfo(std::string_view version, std::string_view grpc,
@@ -380,21 +383,7 @@ std::string Metrics::Scrape() {
   for (prometheus::MetricFamily& family : CollectProcessMetrics()) {
     families.push_back(std::move(family));
   }
-  // The registry's order is that of hash tables; a fixed one is easier to read and to compare.
-  std::sort(families.begin(), families.end(),
-            [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (prometheus::MetricFamily& family : families) {
-    std::sort(family.metric.begin(), family.metric.end(), [](const auto& a, const auto& b) {
-      return std::lexicographical_compare(a.label.begin(), a.label.end(), b.label.begin(),
-                                          b.label.end(), [](const auto& x, const auto& y) {
-                                            return std::tie(x.name, x.value) <
-                                                   std::tie(y.name, y.value);
-                                          });
-    });
-  }
-  std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, families);
-  return out.str();
+  return Exposition(std::move(families));
 }
 
 }  // namespace pixpool

@@ -139,6 +139,8 @@ struct GaugeReadings {
   double instance_threads = 0;
   double draw_threads = 0;
   double reply_threads = 0;
+  double decode_workers = 0;           // processes that decode; 0: the server does
+  double decode_workers_filtered = 0;  // of them, those whose system calls are filtered
   double connections = 0;
   double connections_capacity = 0;
   double oldest_pass_seconds = 0;  // what the oldest backbone pass under way has taken
@@ -170,12 +172,16 @@ class Metrics {
   void HeadRun(std::string_view kind);
   // A picture that was read in spite of damage. Counts only for declared formats and kinds.
   void ImageDamaged(std::string_view format, std::string_view kind);
+  // A decode worker that was replaced. Counts only for declared causes.
+  void DecodeWorkerFailed(std::string_view cause);
 
   // Declares the formats that ImageSeen may see. Call before serving.
   void DeclareFormats(const std::vector<std::string_view>& formats);
   // Declares the formats and kinds that ImageDamaged may see. Call before serving.
   void DeclareDamages(const std::vector<std::string_view>& formats,
                       const std::vector<std::string_view>& kinds);
+  // Declares the causes that DecodeWorkerFailed may see. Call before serving.
+  void DeclareDecodeWorkerFailures(const std::vector<std::string_view>& causes);
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);
   void SetBuildInfo(std::string_view version, std::string_view grpc, std::string_view torch);

@@ -25,15 +25,19 @@ HeadOutput SumOutputs(const HeadSpec& head, const std::vector<ImageFeatures>& pa
 
 }  // namespace
 
-PictureTask PictureTaskOf(const ImageWork& image) {
+absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* workers,
+                                         const Clock& clock) {
   const RequestWork& work = *image.work;
   const ImageInput& source = *image.state().source;
-  return {.bytes = source.is_raw ? source.raw : source.encoded,
-          .header = image.state().header,
-          .is_raw = source.is_raw,
-          .plan = work.plan,
-          .refuse_damaged = work.refuse_damaged,
-          .keep_picture = work.keeps_pictures};
+  const PictureTask task = {.bytes = source.is_raw ? source.raw : source.encoded,
+                            .header = image.state().header,
+                            .is_raw = source.is_raw,
+                            .plan = work.plan,
+                            .refuse_damaged = work.refuse_damaged,
+                            .keep_picture = work.keeps_pictures};
+  // Pixels need no decoder.
+  if (workers == nullptr || source.is_raw) return MakeInputs(task, clock);
+  return workers->MakeInputs(task, clock);
 }
 
 std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inputs) {

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "server/input/picture_inputs.h"
+#include "server/isolation/decode_workers.h"
 #include "server/pipeline/work.h"
 
 namespace pixpool {
 
-// What is to be made of an image's bytes.
-PictureTask PictureTaskOf(const ImageWork& image);
+// What the network gets of an image: files are decoded in `workers`, unless that is null.
+absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* workers,
+                                         const Clock& clock);
 
 // The passes of an image with their network inputs, which are in the order of PassesOf.
 std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inputs);

@@ -39,7 +39,7 @@ constexpr char kImageFailed[] = "the image could not be processed";
 
 // The options with what the process decides for 0.
 PipelineOptions Resolved(PipelineOptions options) {
-  if (options.decode_threads == 0) options.decode_threads = AvailableCpuCount();
+  options.decode_threads = ThreadCount(options.decode_threads);
   return options;
 }
 
@@ -47,8 +47,10 @@ PipelineOptions Resolved(PipelineOptions options) {
 
 class Pipeline::Impl {
  public:
-  Impl(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock)
+  Impl(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock,
+       DecodeWorkers* workers)
       : options_(Resolved(std::move(options))),
+        workers_(workers),
         registry_(registry),
         metrics_(metrics),
         clock_(clock),
@@ -274,13 +276,12 @@ class Pipeline::Impl {
   }
 
   absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
-    ImageState& state = image.state();
-    PIXPOOL_ASSIGN_OR_RETURN(PictureInputs made, MakeInputs(PictureTaskOf(image), *clock_));
+    PIXPOOL_ASSIGN_OR_RETURN(PictureInputs made, MakeInputs(image, workers_, *clock_));
     RecordStage(image, Stage::kDecode, made.decode_time);
     RecordStage(image, Stage::kPreprocess, made.preprocess_time);
     NoteRemarks(image, made, metrics_);
-    state.picture = std::move(made.picture);
-    times_.Observe(&kDecoding, Area(state.features.picture),
+    image.state().picture = std::move(made.picture);
+    times_.Observe(&kDecoding, Area(image.state().features.picture),
                    ToSeconds(made.decode_time + made.preprocess_time));
     *passes = MakePasses(image, std::move(made.inputs));
     return absl::OkStatus();
@@ -356,6 +357,7 @@ class Pipeline::Impl {
 
   // Constant after construction.
   const PipelineOptions options_;
+  DecodeWorkers* const workers_;  // null: none
   ModelRegistry* const registry_;
   Metrics* const metrics_;
   const Clock* const clock_;
@@ -378,8 +380,8 @@ class Pipeline::Impl {
 };
 
 Pipeline::Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics,
-                   const Clock* clock)
-    : impl_(std::make_unique<Impl>(std::move(options), registry, metrics, clock)) {}
+                   const Clock* clock, DecodeWorkers* workers)
+    : impl_(std::make_unique<Impl>(std::move(options), registry, metrics, clock, workers)) {}
 Pipeline::~Pipeline() = default;
 
 void Pipeline::Extract(ExtractRequest request, ExtractDone done) {

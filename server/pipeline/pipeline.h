@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "server/base/clock.h"
+#include "server/isolation/decode_workers.h"
 #include "server/metrics/metrics.h"
 #include "server/pipeline/model_registry.h"
 #include "server/pipeline/options.h"
@@ -22,7 +23,9 @@ namespace pixpool {
 // nothing be in flight.
 class Pipeline {
  public:
-  Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock);
+  // Files are decoded in `workers`, or where that is null in this process.
+  Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics, const Clock* clock,
+           DecodeWorkers* workers = nullptr);
   ~Pipeline();
 
   void Extract(ExtractRequest request, ExtractDone done);

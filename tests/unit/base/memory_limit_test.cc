@@ -1,6 +1,7 @@
 #include "server/base/memory_limit.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -75,6 +76,8 @@ TEST_F(MemoryLimitTest, WhatIsTouchedIsResident) {
   std::memset(block.get(), 1, kBlock);
   EXPECT_GE(ResidentBytes(), before + static_cast<int64_t>(kBlock) / 2);
   EXPECT_GE(ResidentBytesOfItsOwn(), own + static_cast<int64_t>(kBlock) / 2);
+  EXPECT_GE(ResidentBytesOfItsOwn(getpid()), own + static_cast<int64_t>(kBlock) / 2);
+  EXPECT_EQ(ResidentBytesOfItsOwn(0), 0) << "there is no such process";
   EXPECT_EQ(block[kBlock - 1], 1);
 }
 

@@ -27,6 +27,7 @@ std::unique_ptr<Metrics> Filled() {
   auto metrics = std::make_unique<Metrics>();
   metrics->DeclareFormats({"png", "raw"});
   metrics->DeclareDamages({"png"}, {"data", "no_end"});
+  metrics->DeclareDecodeWorkerFailures({"crash", "time"});
   metrics->DeclareHeads({"gem", "global_avg"});
   metrics->SetBuildInfo("0.1.0", "1.51", "2.13");
   metrics->SetModel("net", "1", "torchscript", "cpu", "float32", true, 1.5);
@@ -92,6 +93,17 @@ TEST(MetricsTest, NamesTypesAndLabelsAreThoseOfTheGoldenFile) {
   EXPECT_EQ(golden.str(), now)
       << "dashboards and alerts use these names. To take the new ones over:\n"
          "PIXPOOL_UPDATE_GOLDEN=1 ctest --test-dir build/release -R metrics_metrics_test";
+}
+
+TEST(MetricsTest, ReplacedWorkersCountByDeclaredCause) {
+  const auto metrics = Filled();
+  metrics->DecodeWorkerFailed("time");
+  metrics->DecodeWorkerFailed("time");
+  metrics->DecodeWorkerFailed("no such cause");
+  const std::string text = metrics->Scrape();
+  EXPECT_EQ(Value(text, "pixpool_decode_worker_failures_total{cause=\"time\"}"), 2);
+  EXPECT_EQ(Value(text, "pixpool_decode_worker_failures_total{cause=\"crash\"}"), 0);
+  EXPECT_THAT(text, Not(HasSubstr("no such cause")));
 }
 
 TEST(MetricsTest, PromtoolFindsNothingToComplainAbout) {
