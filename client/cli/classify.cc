@@ -28,7 +28,7 @@ int RunClassify(const Console& console, const ClassifyFlags& flags) {
                                              ? NewJsonWriter(console.out)
                                              : NewLabelWriter(console.out, console.style);
   return RunAndReport(console, flags.connection, flags.input, *std::move(config),
-                      *std::move(pictures), *writer, /*list_failures=*/false);
+                      *std::move(pictures), *writer, NamedFailures::kNone);
 }
 
 }  // namespace

@@ -15,11 +15,17 @@ Command AddModels(CLI::App& root, const Console& console);
 Command AddHealth(CLI::App& root, const Console& console);
 Command AddBench(CLI::App& root, const Console& console);
 
+// Which failed pictures are named on the error output, with the reason.
+enum class NamedFailures {
+  kNone,   // the output shows them where the user looks
+  kFirst,  // the first ten: the output has them all, in a file
+  kAll     // the output cannot show any
+};
+
 // What extract, classify and heatmap share: connects, runs the job, reports on `console.err`,
-// returns the exit code. With `list_failures`, names each failed picture there, for formats that do
-// not show them.
+// returns the exit code.
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
-                 v1::StreamConfig config, Pictures pictures, Writer& writer, bool list_failures);
+                 v1::StreamConfig config, Pictures pictures, Writer& writer, NamedFailures named);
 
 // Says on `console.err` what a search for pictures left out.
 void ReportLeftOut(const Console& console, const LeftOut& left_out);

@@ -1,5 +1,6 @@
 #include <cerrno>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <ostream>
 #include <set>
@@ -37,13 +38,17 @@ struct ExtractFlags {
   std::string output;
 };
 
-// Names failed pictures on the error output, then passes everything on. Leaves out the error that
-// ends the run, which is reported anyway.
+constexpr size_t kFirstFailures = 10;
+
+// Names up to `most` failed pictures on the error output, and passes everything on. Leaves out the
+// error that ends the run, which is reported anyway.
 class FailureLister final : public Writer {
  public:
-  FailureLister(std::ostream& err, Writer& next) : err_(err), next_(next) {}
+  FailureLister(std::ostream& err, Writer& next, size_t most)
+      : err_(err), next_(next), left_(most) {}
   absl::Status Add(const ImageOutcome& outcome) override {
-    if (!outcome.status.ok() && !EndsRun(outcome)) {
+    if (!outcome.status.ok() && !EndsRun(outcome) && left_ > 0) {
+      --left_;
       err_ << "pixpool: " << Printable(outcome.path) << ": "
            << Printable(client::Describe(outcome.status)) << "\n";
     }
@@ -54,6 +59,7 @@ class FailureLister final : public Writer {
  private:
   std::ostream& err_;
   Writer& next_;
+  size_t left_;
 };
 
 // Says on the error output, once each, what pictures have to remark on the options of the run; then
@@ -77,6 +83,18 @@ class OptionAdviser final : public Writer {
   Writer& next_;
   std::set<std::string> shown_;
 };
+
+size_t MostNamed(NamedFailures named) {
+  switch (named) {
+    case NamedFailures::kNone:
+      return 0;
+    case NamedFailures::kFirst:
+      return kFirstFailures;
+    case NamedFailures::kAll:
+      return std::numeric_limits<size_t>::max();
+  }
+  return 0;
+}
 
 int RunExtract(const Console& console, const ExtractFlags& flags) {
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config(flags.heads);
@@ -103,7 +121,9 @@ int RunExtract(const Console& console, const ExtractFlags& flags) {
   }
   const std::string name = flags.output.empty() ? "standard output" : flags.output;
   std::unique_ptr<Writer> writer;
+  NamedFailures named = flags.output.empty() ? NamedFailures::kNone : NamedFailures::kFirst;
   if (flags.format == "npy") {
+    named = NamedFailures::kAll;
     writer = NewNpyWriter(flags.output);
   } else if (flags.format == "json") {
     writer = NewJsonWriter(*out, name);
@@ -111,7 +131,7 @@ int RunExtract(const Console& console, const ExtractFlags& flags) {
     writer = NewReportWriter(*out, {config->heads().begin(), config->heads().end()}, style, name);
   }
   const int code = RunAndReport(console, flags.connection, flags.input, *std::move(config),
-                                *std::move(pictures), *writer, flags.format == "npy");
+                                *std::move(pictures), *writer, named);
   if (file.is_open()) {
     file.close();
     if (!file && flags.format == "json") KeepWholeLines(flags.output);
@@ -122,7 +142,7 @@ int RunExtract(const Console& console, const ExtractFlags& flags) {
 }  // namespace
 
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
-                 v1::StreamConfig config, Pictures pictures, Writer& writer, bool list_failures) {
+                 v1::StreamConfig config, Pictures pictures, Writer& writer, NamedFailures named) {
   const auto client = connection.Connect(console);
   if (!client.ok()) return ReportUsageError(console, client.status());
   Job job;
@@ -135,8 +155,8 @@ int RunAndReport(const Console& console, const ConnectionFlags& connection, cons
 
   Progress progress(console.err, console.err_is_terminal && job.paths.size() > 1, job.paths.size(),
                     console.timer);
-  FailureLister lister(console.err, writer);
-  OptionAdviser adviser(console.err, list_failures ? static_cast<Writer&>(lister) : writer);
+  FailureLister lister(console.err, writer, MostNamed(named));
+  OptionAdviser adviser(console.err, lister);
   Summary summary = Run(**client, job, adviser, progress);
 
   if (!summary.output.ok()) {

@@ -143,7 +143,7 @@ int RunHeatmap(const Console& console, const HeatmapFlags& flags) {
   }
   HeatmapWriter writer(console.out, console.style, *std::move(outputs));
   return RunAndReport(console, flags.connection, flags.input, *std::move(config),
-                      *std::move(pictures), writer, /*list_failures=*/true);
+                      *std::move(pictures), writer, NamedFailures::kAll);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "server/app/signals.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/health_checks.h"
+#include "server/base/host_port.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/memory_limit.h"
@@ -116,15 +117,18 @@ class Process {
         std::make_unique<HealthWatch>(&live_, [first = true](const absl::Status& now) mutable {
           if (!std::exchange(first, false)) LogHealth("live", now);
         });
-    const std::string& http_listen = config_.http.listen;
+    std::string http_listen = config_.http.listen.value();
     if (!http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
                             .live = [this] { return live_.Run(); },
                             .ready = [this] { return ready_.Run(); }};
       PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(http_listen, std::move(handlers)));
+      http_listen = WithPort(http_listen, http_->port());
     }
     Log(LogLevel::kInfo, "listening",
-        {{"grpc", config_.rpc.listen.value()}, {"http", http_listen}, {"cores", cores_}});
+        {{"grpc", WithPort(config_.rpc.listen.value(), grpc_->port())},
+         {"http", http_listen},
+         {"cores", cores_}});
     watch_ = std::make_unique<HealthWatch>(
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
     watch_->Look();

@@ -26,4 +26,8 @@ std::optional<HostPort> ParseHostPort(std::string_view address) {
   return result;
 }
 
+std::string WithPort(std::string_view address, int port) {
+  return Concat(address.substr(0, address.rfind(':') + 1), port);
+}
+
 }  // namespace pixpool

@@ -51,6 +51,8 @@ std::vector<std::string> FindContradictions(const Config& config) {
           "images would expire while they wait for a batch");
   at_most(call.max_stream_in_flight, pipeline.admission.max_requests,
           "one stream would fill the server");
+  at_most(config.rpc.connections.max_per_address, config.rpc.connections.max,
+          "one address could never have so many");
   const auto& image_memory = pipeline.image.max_memory;
   const auto& pixels = pipeline.admission.max_pixels;
   if (image_memory > kBytesPerPixel * pixels) {

@@ -11,7 +11,7 @@ namespace {
 constexpr TimeDuration kSliceTime = std::chrono::milliseconds(250);
 // What a longer pause does is seen a pause later.
 constexpr double kNewest = 0.1;
-constexpr double kSpread = 0.25;
+constexpr double kSpread = 0.2;
 constexpr double kGoldenRatio = 0.6180339887498949;
 
 }  // namespace
@@ -20,7 +20,6 @@ TimeDuration RetryAdvice::Refused(TimePoint now, int answered) {
   const int64_t slice = now.time_since_epoch() / kSliceTime;
   if (slice > slice_) Begin(slice, answered);
   ++refused_[static_cast<size_t>(slice_ % kSlices)];
-  if (pause_ <= ToSeconds(usual_)) return usual_;
   // Multiples of the golden ratio fill the unit interval evenly.
   const double place = std::fmod(++told_ * kGoldenRatio, 1.0);
   const double pause = pause_ * (1 + kSpread * (2 * place - 1));

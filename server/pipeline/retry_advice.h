@@ -11,7 +11,7 @@ namespace pixpool {
 // A refusal costs processor time too, and a thousand callers who come back five times a second take
 // more of it for their refusals than is left for answers. So the more of them come back, the later
 // they are told to: at most twice as many refusals a second as answers, as long as that needs no
-// more than kMost times the usual pause. A few refused callers are told the usual pause.
+// more than kMost times the usual pause. A few refused callers are told the usual pause, or about.
 //
 // Not thread-safe: Admission's lock guards it. Time is a parameter.
 class RetryAdvice {
@@ -20,8 +20,8 @@ class RetryAdvice {
   explicit RetryAdvice(TimeDuration usual) : usual_(usual), pause_(ToSeconds(usual)) {}
 
   // A call is refused: the pause that it is told. `answered` images in the last second. Pauses are
-  // spread by a quarter to both sides where they are longer than usual, so that callers who came
-  // together do not come back together.
+  // spread by a fifth to both sides, so that callers who were refused together do not come back
+  // together: gRPC's own retries wait exactly as long as they are told.
   TimeDuration Refused(TimePoint now, int answered);
 
   static constexpr double kMost = 10;

@@ -8,6 +8,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/rpc/enum_values.h"
 #include "server/rpc/head_convert.h"
 #include "server/rpc/head_fields.h"
 #include "server/rpc/status.h"
@@ -30,7 +31,7 @@ absl::StatusOr<std::optional<ResizeMode>> ResizeFromProto(v1::ResizeMode mode) {
     case v1::RESIZE_MODE_NONE:
       return ResizeMode::kNone;
     default:
-      return Invalid("resize", Concat("resize has the unknown value ", mode));
+      return Invalid("resize", UnknownValue("resize", *v1::ResizeMode_descriptor(), mode));
   }
 }
 
@@ -43,7 +44,7 @@ absl::StatusOr<std::optional<CropMode>> CropFromProto(v1::CropMode mode) {
     case v1::CROP_MODE_NONE:
       return CropMode::kNone;
     default:
-      return Invalid("crop", Concat("crop has the unknown value ", mode));
+      return Invalid("crop", UnknownValue("crop", *v1::CropMode_descriptor(), mode));
   }
 }
 
@@ -95,10 +96,12 @@ google::protobuf::Duration DurationToProto(TimeDuration d) {
 
 absl::StatusOr<InputOptions> InputOptionsFromProto(const v1::InputOptions& options) {
   if (!v1::DecodeMode_IsValid(options.decode())) {
-    return Invalid("decode", Concat("decode has the unknown value ", options.decode()));
+    return Invalid("decode",
+                   UnknownValue("decode", *v1::DecodeMode_descriptor(), options.decode()));
   }
   if (!v1::DamagedMode_IsValid(options.damaged())) {
-    return Invalid("damaged", Concat("damaged has the unknown value ", options.damaged()));
+    return Invalid("damaged",
+                   UnknownValue("damaged", *v1::DamagedMode_descriptor(), options.damaged()));
   }
   InputOptions out;
   if (options.damaged() != v1::DAMAGED_MODE_UNSPECIFIED) {

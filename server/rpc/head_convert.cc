@@ -9,6 +9,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/heads/head_params.h"
+#include "server/rpc/enum_values.h"
 #include "server/rpc/head_fields.h"
 
 namespace pixpool {
@@ -30,7 +31,7 @@ absl::StatusOr<Encoding> EncodingFromProto(v1::Encoding encoding) {
       return Encoding::kBinary;
     default:
       return MakeError({.reason = ErrorReason::kHeadInvalid, .field = "encoding"},
-                       Concat("encoding has the unknown value ", encoding));
+                       UnknownValue("encoding", *v1::Encoding_descriptor(), encoding));
   }
 }
 

@@ -14,6 +14,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/rpc/enum_values.h"
 
 namespace pixpool {
 namespace {
@@ -44,7 +45,7 @@ absl::StatusOr<ParamValue> EnumParam(const Message& params, const FieldDescripto
     return MakeError({.reason = ErrorReason::kHeadInvalid,
                       .field = field.name(),
                       .metadata = {{"actual", Concat(number)}}},
-                     Concat(field.name(), " has the unknown value ", number));
+                     UnknownValue(field.name(), *field.enum_type(), number));
   }
   return ParamValue(EnumValueName(*field.enum_type(), *value));
 }

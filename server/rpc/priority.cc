@@ -5,6 +5,7 @@
 
 #include "server/base/error.h"
 #include "server/base/text.h"
+#include "server/rpc/enum_values.h"
 
 namespace pixpool {
 namespace {
@@ -25,12 +26,16 @@ absl::StatusOr<Priority> PriorityFromMetadata(const grpc::ServerContextBase& con
                                               Priority fallback) {
   const auto [begin, end] = context.client_metadata().equal_range(kPriorityMetadata);
   if (begin == end) return fallback;
+  const auto complaint = [](std::string_view what) {
+    return Invalid(kPriorityMetadata, Concat("the metadata entry ", kPriorityMetadata, " is ", what,
+                                             "interactive or bulk"));
+  };
+  if (const auto count = std::distance(begin, end); count > 1) {
+    return complaint(Concat("given ", count, " times; give it once, "));
+  }
   const std::string_view text(begin->second.data(), begin->second.size());
-  const std::optional<Priority> priority = PriorityFromText(text);
-  if (priority.has_value() && std::next(begin) == end) return *priority;
-  return Invalid(kPriorityMetadata,
-                 Concat("the metadata entry ", kPriorityMetadata, " is \"", text.substr(0, 64),
-                        "\"; it must be one of interactive and bulk, once"));
+  if (const std::optional<Priority> priority = PriorityFromText(text)) return *priority;
+  return complaint(Concat("\"", text.substr(0, 64), "\"; it must be "));
 }
 
 absl::StatusOr<Priority> PriorityFromProto(v1::Priority priority, Priority fallback) {
@@ -42,8 +47,7 @@ absl::StatusOr<Priority> PriorityFromProto(v1::Priority priority, Priority fallb
     case v1::PRIORITY_BULK:
       return Priority::kBulk;
     default:
-      return Invalid("priority",
-                     Concat("priority has the unknown value ", static_cast<int>(priority)));
+      return Invalid("priority", UnknownValue("priority", *v1::Priority_descriptor(), priority));
   }
 }
 

@@ -167,6 +167,16 @@ def test_priorities_that_are_none_are_refused(client, small) -> None:
         client.stub.ExtractFeatures(pb.ExtractFeaturesRequest(images=[small], priority=77))
     assert reason(error.value) == "REQUEST_INVALID"
     assert field_paths(error.value) == ["priority"]
+    for metadata, complaint in [
+        (["urgent"], '"urgent"; it must be interactive or bulk'),
+        (["bulk", "bulk"], "given 2 times; give it once, interactive or bulk"),
+    ]:
+        with pytest.raises(grpc.RpcError, match=complaint) as error:
+            client.stub.ExtractFeatures(
+                pb.ExtractFeaturesRequest(images=[small]),
+                metadata=[("pixpool-priority", value) for value in metadata],
+            )
+        assert field_paths(error.value) == ["pixpool-priority"]
     with pytest.raises(grpc.RpcError) as error:
         client.stub.GetModel(pb.GetModelRequest(model="no"), metadata=[("pixpool-priority", "?")])
     assert reason(error.value) == "MODEL_NOT_FOUND"

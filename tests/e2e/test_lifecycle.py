@@ -57,6 +57,14 @@ def test_health_check_of_an_unknown_service_is_not_found(server):
     assert error.value.code() == grpc.StatusCode.NOT_FOUND
 
 
+def test_the_log_names_the_port_that_port_0_became(start_server):
+    server = start_server(target="127.0.0.1:0")
+    (line,) = server.lines("listening")
+    assert line["grpc"] != server.target
+    assert health(line["grpc"]) == SERVING
+    assert line["http"] == server.http
+
+
 def test_health_watch_sees_start_and_drain(start_server):
     server = start_server(wait=False)
     seen = []

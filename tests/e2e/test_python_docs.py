@@ -1,4 +1,4 @@
-"""The Python of docs/python.md and README.md, run as it is written against the real server."""
+"""The Python of the documentation, run as it is written against the real server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ def blocks(name: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["docs/python.md", "README.md"])
-def test_examples_run(name, api, server, photos, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("name", "comments_wanted"), [("docs/python.md", 4), ("docs/kserve.md", 2), ("README.md", 1)]
+)
+def test_examples_run(
+    name, comments_wanted, api, server, photos, tmp_path, monkeypatch, capsys
+) -> None:
     for path in photos.values():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "photo.jpg").write_bytes(photos["rocket.jpg"].read_bytes())
+    for other, photo in [
+        ("photo.jpg", "rocket.jpg"),
+        ("a.jpg", "rocket.jpg"),
+        ("b.png", "cat.png"),
+    ]:
+        (tmp_path / other).write_bytes(photos[photo].read_bytes())
+    config = ROOT / "deploy" / "client" / "service_config.json"
+    (tmp_path / config.name).write_bytes(config.read_bytes())
     monkeypatch.chdir(tmp_path)
     found = [b for b in blocks(name) if "protoc" not in b]
     assert found
@@ -36,4 +47,4 @@ def test_examples_run(name, api, server, photos, tmp_path, monkeypatch, capsys):
         for comment in comments:
             assert comment in printed, (comment, printed)
         said += len(comments)
-    assert said >= (4 if name.startswith("docs") else 1)
+    assert said >= comments_wanted

@@ -87,7 +87,7 @@ def test_the_shipped_config_is_what_grpc_understands():
     assert retry["retryableStatusCodes"] == ["UNAVAILABLE"], (
         "what else failed may fail again, or has cost work"
     )
-    assert retry["maxAttempts"] <= 5  # gRPC cuts more to five
+    assert retry["maxAttempts"] == 5  # gRPC cuts more to five
 
 
 @pytest.fixture

@@ -50,3 +50,32 @@ def test_no_variable_of_others_is_left_over():
     for name in sorted(others()):
         assert re.search(rf"\b{name}\b", text), name
     assert not others() & server_options.variables()
+
+
+PAGE_FOR_CLIENTS = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
+UNITS = {"s": 1000, "minutes": 60, "MiB": 1 << 20, "images": 1}  # in those of the option
+FIGURE = re.compile(r"([\d.]+)\s+(s|minutes|MiB|images)\b([^().|`]{0,50})\(`(--[a-z-]+)`\)")
+
+
+def defaults():
+    """Flag -> default, of the options that are numbers."""
+    specifications = "".join(server_options.sources().values()).split(".flag = ")[1:]
+    found = [re.match(r'"(--[a-z-]+)",[^}]*?\.initial = ([^,]+),', text) for text in specifications]
+    return {
+        match[1]: eval(match[2].replace("'", ""))
+        for match in found
+        if match and re.fullmatch(r"[\d' <*]+", match[2])
+    }
+
+
+def test_the_page_for_clients_states_the_defaults():
+    figures = FIGURE.findall(PAGE_FOR_CLIENTS)
+    assert len({flag for *_, flag in figures}) >= 6
+    for number, unit, _, flag in figures:
+        assert round(float(number) * UNITS[unit]) == defaults()[flag], flag
+
+
+def test_the_page_for_clients_names_options_that_exist():
+    code = re.findall(r"`(--[a-z-]+)`", PAGE_FOR_CLIENTS)
+    assert len(code) > 6
+    assert set(code) <= set(server_options.declared_flags())

@@ -119,6 +119,20 @@ def test_the_docs_say_which_service_config_is_whose():
             assert config.name in text, f"{path.name} does not name {config.name}"
 
 
+def test_the_page_for_clients_states_the_limits_of_the_edge():
+    edge = (DEPLOY / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    for setting, said in [
+        (r"stream_idle_timeout: (\d+)s", r"nothing moves for ([\d,]+) s is cut"),
+        (r"tokens_per_fill: (\d+)", r"takes ([\d,]+) calls a second"),
+        (r"max_tokens: (\d+)", r"([\d,]+) at once\."),
+        (r"max_request_headers_kb: (\d+)", r"Headers of a call have (\d+) KiB"),
+        (r"max_headers_count: (\d+)", r"KiB and (\d+) entries\s+behind the edge"),
+    ]:
+        (found,) = re.findall(said, page)
+        assert found.replace(",", "") == re.search(setting, edge)[1], said
+
+
 # Compose.
 
 

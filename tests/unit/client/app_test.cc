@@ -136,6 +136,20 @@ TEST_F(AppTest, NpyFilesAndFailureList) {
   EXPECT_FALSE(fs::exists(output));
 }
 
+TEST_F(AppTest, FailuresInAFileAreNamedToo) {
+  std::vector<std::string> arguments = {"extract", "--format", "json", "--output",
+                                        root_ + "/out.json"};
+  for (int i = 10; i < 22; ++i) arguments.push_back(Picture(std::to_string(i) + ".png", "bad"));
+  EXPECT_EQ(Run(arguments), kExitSomeFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("10.png: INVALID_ARGUMENT (IMAGE_UNDECODABLE)"));
+  EXPECT_THAT(err_.str(), HasSubstr("19.png: "));
+  EXPECT_THAT(err_.str(), testing::Not(HasSubstr("20.png"))) << "the first ten, the file has all";
+  EXPECT_THAT(err_.str(), HasSubstr("12 of 12 pictures failed"));
+  // Where the output shows it, it is said once.
+  EXPECT_EQ(Run({"extract", Picture("a.png", "bad")}), kExitSomeFailed);
+  EXPECT_THAT(err_.str(), testing::Not(HasSubstr("a.png")));
+}
+
 TEST_F(AppTest, OutputFile) {
   EXPECT_EQ(Run({"extract", "--format", "json", "--output", root_ + "/out.json", Picture("a.png")}),
             kExitOk);

@@ -220,6 +220,8 @@ TEST(ConfigTableTest, Addresses) {
   EXPECT_TRUE(Accepts("http-listen", "")) << "turns the endpoint off";
   EXPECT_EQ(ParseHostPort("[::1]:80")->host, "::1");
   EXPECT_EQ(ParseHostPort("[::1]:80")->port, 80);
+  EXPECT_EQ(WithPort("[::1]:0", 4711), "[::1]:4711");
+  EXPECT_EQ(WithPort("localhost:8080", 8080), "localhost:8080");
 }
 
 TEST(ConfigTableTest, TextsMustBePrintable) {

@@ -154,6 +154,8 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
   EXPECT_THAT(Problems({"--max-batch-delay-ms=500", "--default-deadline-ms=400"}),
               HasSubstr("--max-batch-delay-ms 500"));
   EXPECT_THAT(Problems({"--max-stream-in-flight=300"}), HasSubstr("one stream would fill"));
+  EXPECT_THAT(Problems({"--max-connections-per-address=101", "--max-connections=100"}),
+              HasSubstr("--max-connections-per-address 101 is over --max-connections 100"));
   EXPECT_THAT(Problems({"--max-batch-size=64", "--max-in-flight-requests=32",
                         "--max-images-per-request=1"}),
               HasSubstr("could never fill"));

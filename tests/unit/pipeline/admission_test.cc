@@ -38,7 +38,8 @@ void ExpectOverloaded(const absl::StatusOr<Permit>& permit, const char* flag) {
   const auto details = GetErrorDetails(permit.status());
   ASSERT_TRUE(details.has_value());
   EXPECT_EQ(details->reason, ErrorReason::kOverloaded);
-  EXPECT_EQ(details->retry_after, absl::Milliseconds(70));
+  EXPECT_GE(details->retry_after, absl::Milliseconds(56));
+  EXPECT_LE(details->retry_after, absl::Milliseconds(84));
 }
 
 void ExpectFull(const absl::StatusOr<Permit>& permit, const std::string& text) {

@@ -75,6 +75,9 @@ TEST(ExtractConvertTest, UnknownEnumValuesAreRefusedByName) {
   v1::ExtractFeaturesRequest request;
   request.mutable_input_options()->set_resize(static_cast<v1::ResizeMode>(42));
   EXPECT_EQ(FieldOf(ExtractRequestFromProto(request).status()), "input_options.resize");
+  EXPECT_EQ(ExtractRequestFromProto(request).status().message(),
+            "resize has the unknown value 42; set RESIZE_MODE_SHORTER_SIDE (1), RESIZE_MODE_EXACT "
+            "(2) or RESIZE_MODE_NONE (3), or leave it out");
   request.mutable_input_options()->set_resize(v1::RESIZE_MODE_UNSPECIFIED);
   request.mutable_input_options()->set_crop(static_cast<v1::CropMode>(42));
   EXPECT_EQ(FieldOf(ExtractRequestFromProto(request).status()), "input_options.crop");

@@ -26,6 +26,9 @@ TEST(PriorityTest, AnUnknownValueIsNamed) {
   ASSERT_TRUE(GetErrorDetails(status).has_value());
   EXPECT_EQ(GetErrorDetails(status)->reason, ErrorReason::kRequestInvalid);
   EXPECT_EQ(GetErrorDetails(status)->field, "priority");
+  EXPECT_EQ(status.message(),
+            "priority has the unknown value 77; set PRIORITY_INTERACTIVE (1) or PRIORITY_BULK (2), "
+            "or leave it out");
 }
 
 }  // namespace
