@@ -20,7 +20,7 @@ enum class Priority { kInteractive, kBulk };
 class CallContext {
  public:
   // `caller` names those who share what the server gives to one: an address without its port, or an
-  // identity. It is compared, never shown.
+  // identity.
   explicit CallContext(TimePoint deadline, Priority priority = Priority::kInteractive,
                        std::string caller = "")
       : deadline_(deadline), caller_(std::move(caller)), priority_(priority) {}

@@ -38,14 +38,15 @@ inline constexpr OptionGroup kLifeGroup = {6, "Life cycle and log"};
 inline constexpr OptionGroup kConnectionsGroup = {7, "Connections to the gRPC port"};
 
 enum class OptionKind {
-  kSwitch,   // true or false
-  kNumber,   // whole number
-  kBytes,    // whole number, or one with KiB, MiB or GiB
-  kText,     // any text
-  kAddress,  // host:port
-  kChoice,   // one of `choices`
-  kChoices,  // one or several of `choices`, each once, with commas between them
-  kDevice,   // auto, cpu, cuda, cuda:N
+  kSwitch,    // true or false
+  kNumber,    // whole number
+  kBytes,     // whole number, or one with KiB, MiB or GiB
+  kText,      // any text
+  kAddress,   // host:port
+  kChoice,    // one of `choices`
+  kChoices,   // one or several of `choices`, each once, with commas between them
+  kDevice,    // auto, cpu, cuda, cuda:N
+  kMetadata,  // the name of a text entry of gRPC metadata
 };
 
 // A default: a number (of milliseconds, of bytes; 1 and 0 for true and false) or a text.
@@ -106,6 +107,7 @@ constexpr bool Fits(const OptionSpec& spec) {
     case OptionKind::kText:
     case OptionKind::kAddress:
     case OptionKind::kDevice:
+    case OptionKind::kMetadata:
       return kIsText<T> && (spec.may_be_empty || !spec.initial.text.empty());
   }
   return false;

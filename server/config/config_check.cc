@@ -70,6 +70,13 @@ std::vector<std::string> FindContradictions(const Config& config) {
                               requests.flag(), " times ", images.flag(),
                               ": such a batch could never fill"));
   }
+  const auto& caller = config.rpc.caller_header;
+  for (const std::string_view other : {kPriorityMetadata, kTraceMetadata}) {
+    if (caller.value() != other) continue;
+    problems.push_back(Concat(caller.flag(), " ", other, ": that entry says ",
+                              other == kPriorityMetadata ? "how urgent a call is" : "its trace",
+                              " and not whose it is; choose another"));
+  }
   const auto& listen = config.rpc.listen;
   const auto& http_listen = config.http.listen;
   const std::optional<HostPort> grpc = ParseHostPort(listen.value());

@@ -52,6 +52,11 @@ struct Suffix {
 constexpr std::array<Suffix, 3> kSuffixes = {
     {{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}}};
 
+// Of names of gRPC metadata.
+constexpr std::string_view kMetadataLetters = "a to z, 0 to 9, \"-\", \"_\" and \".\"";
+// Headers that gRPC does not hand on, or that say nothing of a caller.
+constexpr std::array<std::string_view, 4> kOfGrpc = {"connection", "content-type", "host", "te"};
+
 bool IsDigits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
 }
@@ -105,6 +110,24 @@ bool IsDevice(std::string_view text) {
   return IsDigits(text) && text.size() <= 3;
 }
 
+// What is wrong with the name of a metadata entry that is to hold text.
+std::optional<std::string> CheckMetadataName(std::string_view name) {
+  const std::string lower = absl::AsciiStrToLower(ToAbsl(name));
+  if (lower != name) {
+    return Concat("is not in lower case, as names of gRPC metadata are; write ", lower);
+  }
+  const bool legal = std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-' || c == '_' || c == '.';
+  });
+  if (!legal) return Concat("is no name of gRPC metadata, which has ", kMetadataLetters, " alone");
+  if (name.ends_with("-bin")) {
+    return "names bytes, as all names that end in -bin do; the entry must be a text";
+  }
+  if (name.starts_with("grpc-") || std::count(kOfGrpc.begin(), kOfGrpc.end(), name) > 0)
+    return "is a name that gRPC and HTTP/2 keep for themselves; choose another";
+  return std::nullopt;
+}
+
 std::optional<std::string> SetNumber(const OptionRow& row, std::string_view text, Config* config) {
   const std::optional<int64_t> value = row.kind == kBytes ? ParseBytes(text) : ParseWhole(text);
   if (!value) {
@@ -150,6 +173,7 @@ std::optional<std::string> CheckText(const OptionRow& row, std::string_view text
   if (row.kind == kChoice && !IsAmong(row.choices, text))
     return Concat("is not one of ", RangeText(row));
   if (row.kind == kDevice && !IsDevice(text)) return Concat("is not one of ", RangeText(row));
+  if (row.kind == kMetadata) return CheckMetadataName(text);
   if (row.kind == kAddress && !ParseHostPort(text)) return Concat("is not ", RangeText(row));
   return std::nullopt;
 }
@@ -204,6 +228,8 @@ std::string RangeText(const OptionRow& row) {
       return Joined(row.choices);
     case kDevice:
       return "auto, cpu, cuda, cuda:N";
+    case kMetadata:
+      return Concat("a name in ", kMetadataLetters, ", which does not end in -bin");
   }
   return "";
 }

@@ -112,6 +112,7 @@ void UnaryInfer::Run() {
   const TimePoint start = deps().clock->Now();
   auto request = RequestOf(*request_, deps(), call_);
   if (!request.ok()) return End(request.status());
+  SetPriority(call_->priority());  // which its parameters may have said
   if (!request_->id().empty()) record_.Note("request_id", request_->id());
   record_.Note("images", request->images.size());
   record_.Note("heads", request->heads.size());

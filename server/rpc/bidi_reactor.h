@@ -61,7 +61,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         context_(context),
         handle_(context),
         caller_(CallerOf(*context, *deps.caller_header)),
-        record_(options.method, OriginOf(*context), deps.metrics, deps.clock) {}
+        record_(options.method, OriginOf(*context, caller_), deps.metrics, deps.clock) {}
 
   void Start() noexcept {
     self_ = this->shared_from_this();
@@ -71,6 +71,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       absl::MutexLock lock(&mu_);
       if (!priority.ok()) return FailLocked(priority.status());
       priority_ = *priority;
+      record_.SetPriority(priority_);
       StartReadLocked();
     });
   }
@@ -153,7 +154,10 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed) {
     absl::MutexLock lock(&mu_);
     failed_count_ += failed ? 1 : 0;
-    active_.erase(index);
+    if (const auto done = active_.find(index); done != active_.end()) {
+      record_.SetPriority(done->second->priority());  // which the message may have said
+      active_.erase(done);
+    }
     if (!over_) QueueLocked(index, {.bytes = std::move(bytes), .permit = std::move(permit)});
     WriteLocked();
     FinishIfOverLocked();

@@ -7,6 +7,7 @@
 
 #include "server/base/text.h"
 #include "server/rpc/guard.h"
+#include "server/rpc/priority.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {
@@ -27,9 +28,9 @@ TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
   return now + std::min<TimeDuration>(left, options.max_deadline.value());
 }
 
-CallOrigin OriginOf(const grpc::ServerContextBase& context) {
-  CallOrigin origin{.peer = context.peer(), .trace = std::nullopt};
-  const auto [begin, end] = context.client_metadata().equal_range("traceparent");
+CallOrigin OriginOf(const grpc::ServerContextBase& context, std::string caller) {
+  CallOrigin origin{.peer = context.peer(), .caller = std::move(caller), .trace = std::nullopt};
+  const auto [begin, end] = context.client_metadata().equal_range(kTraceMetadata);
   // Two would be two callers; neither can be trusted to be the right one.
   if (begin != end && std::next(begin) == end) {
     origin.trace = ParseTraceParent(std::string_view(begin->second.data(), begin->second.size()));
@@ -59,6 +60,7 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metr
     : method_(method), metrics_(metrics), clock_(clock), start_(clock->Now()) {
   Note("method", RpcMethodName(method));
   Note("peer", origin.peer);
+  Note("caller", origin.caller);
   if (origin.trace) {
     // Names of OpenTelemetry's "Trace Context in non-OTLP Log Formats", so that its tools link line
     // and trace. The server makes no span of its own: the span is the caller's.
@@ -72,6 +74,7 @@ void CallRecord::End(const absl::Status& status) noexcept {
   const double seconds = ToSeconds(clock_->Now() - start_);
   metrics_->RequestDone(method_, status.code(), seconds);
   const absl::Status thrown = Guard([&] {
+    if (priority_) Note("priority", PriorityText(*priority_));
     Note("code", absl::StatusCodeToString(status.code()));
     if (!status.ok()) {
       Note("reason", ReasonText(status));

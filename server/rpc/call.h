@@ -27,10 +27,11 @@ TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
 // Where a call comes from, as its log line says it.
 struct CallOrigin {
   std::string peer;                   // gRPC's name of the other end: "ipv4:10.0.0.7:52100"
+  std::string caller;                 // see CallerOf
   std::optional<TraceContext> trace;  // of a single valid `traceparent` header
 };
 
-CallOrigin OriginOf(const grpc::ServerContextBase& context);
+CallOrigin OriginOf(const grpc::ServerContextBase& context, std::string caller);
 
 class CallWatch;
 class Pipeline;
@@ -62,6 +63,9 @@ class CallRecord {
     fields_.emplace_back(key, value);
   }
 
+  // Of a call for work; the last one given is in the line.
+  void SetPriority(Priority priority) { priority_ = priority; }
+
   // Counts the call under the status that was sent and writes its line. Throws nothing: without
   // memory there is no line.
   void End(const absl::Status& status) noexcept;
@@ -71,6 +75,7 @@ class CallRecord {
   Metrics* const metrics_;
   const Clock* const clock_;
   const TimePoint start_;
+  std::optional<Priority> priority_;
   std::vector<LogField> fields_;
 };
 

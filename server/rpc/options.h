@@ -9,6 +9,11 @@
 
 namespace pixpool {
 
+// The metadata entry that sets a call's priority.
+inline constexpr char kPriorityMetadata[] = "pixpool-priority";
+// The metadata entry that names the span that a call belongs to.
+inline constexpr char kTraceMetadata[] = "traceparent";
+
 inline constexpr int64_t kDayMs = 24 * 60 * 60 * 1000;
 
 // What every call keeps to.
@@ -111,8 +116,8 @@ struct RpcOptions {
       .value_name = "NAME",
       .help =
           "Metadata entry, in lower case, whose value says whose a call is; without one its "
-          "address does. Callers share the server fairly.",
-      .kind = OptionKind::kText,
+          "address does. Callers share the server fairly. Clients must not be able to set it.",
+      .kind = OptionKind::kMetadata,
       .initial = "",
       .may_be_empty = true,
   };

@@ -16,9 +16,14 @@ absl::Status Invalid(const char* field, std::string_view message) {
 
 }  // namespace
 
+std::string_view PriorityText(Priority priority) {
+  return priority == Priority::kInteractive ? "interactive" : "bulk";
+}
+
 std::optional<Priority> PriorityFromText(std::string_view text) {
-  if (text == "interactive") return Priority::kInteractive;
-  if (text == "bulk") return Priority::kBulk;
+  for (const Priority priority : {Priority::kInteractive, Priority::kBulk}) {
+    if (text == PriorityText(priority)) return priority;
+  }
   return std::nullopt;
 }
 

@@ -8,13 +8,12 @@
 #include "grpcpp/server_context.h"
 #include "pixpool/v1/feature_service.pb.h"
 #include "server/base/call_context.h"
+#include "server/rpc/options.h"
 
 namespace pixpool {
 
-// The metadata entry that sets a call's priority.
-inline constexpr char kPriorityMetadata[] = "pixpool-priority";
-
 // "interactive" or "bulk".
+std::string_view PriorityText(Priority priority);
 std::optional<Priority> PriorityFromText(std::string_view text);
 
 // What the call's metadata says, `fallback` where they say nothing. REQUEST_INVALID naming

@@ -37,7 +37,7 @@ RawUnaryReactor::RawUnaryReactor(RpcMethod method, const CallDeps& deps,
     : context_(context),
       call_(NewCallContext(*context, deps, CallerOf(*context, *deps.caller_header),
                            Priority::kInteractive)),
-      record_(method, OriginOf(*context), deps.metrics, deps.clock),
+      record_(method, OriginOf(*context, call_->caller()), deps.metrics, deps.clock),
       deps_(deps),
       handle_(context) {}
 

@@ -43,6 +43,12 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   // Does the work. Ends with End or Answer, once, now or later and on any thread.
   virtual void Run() = 0;
 
+  // How urgent the call is, before it is handed to the pipeline.
+  void SetPriority(Priority priority) {
+    call_->set_priority(priority);
+    record_.SetPriority(priority);
+  }
+
   // Each ends the call; only the first of them has an effect.
   void End(const absl::Status& status) noexcept;
   void Answer(grpc::ByteBuffer message, Permit permit) noexcept;

@@ -16,7 +16,7 @@ void UnaryExtract::Run() {
   if (!request.ok()) return End(request.status());
   const auto priority = PriorityFromProto(request_->priority(), call_->priority());
   if (!priority.ok()) return End(priority.status());
-  call_->set_priority(*priority);
+  SetPriority(*priority);
   request->context = call_;
   deps().pipeline->Extract(*std::move(request), [this, keep = Keep(this)](ExtractResult result) {
     Guarded([&] { Reply(std::move(result)); });

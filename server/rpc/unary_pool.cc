@@ -38,7 +38,7 @@ void UnaryPool::Run() {
   if (!request.ok()) return End(request.status());
   const auto priority = PriorityFromProto(request_->priority(), call_->priority());
   if (!priority.ok()) return End(priority.status());
-  call_->set_priority(*priority);
+  SetPriority(*priority);
   request->context = call_;
   deps().pipeline->Pool(*std::move(request), [this, keep = Keep(this)](PoolResult result) {
     Guarded([&] { Reply(std::move(result)); });

@@ -66,7 +66,7 @@ class WorkReactor : public UnaryReactor<Request, Response> {
   absl::Status MayStart() final {
     PIXPOOL_ASSIGN_OR_RETURN(const Priority priority,
                              PriorityFromMetadata(*this->context_, Priority::kInteractive));
-    this->call_->set_priority(priority);
+    this->SetPriority(priority);
     return this->deps().pipeline->MayArrive(*this->call_);
   }
 };

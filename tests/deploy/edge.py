@@ -23,6 +23,7 @@ class Edge:
         transport_socket: dict | None = None,
         tracing: dict | None = None,
         collector: str = "",
+        http_filters: list[dict] | None = None,
     ) -> None:
         self.target = f"localhost:{free_port()}"
         self.metrics = f"127.0.0.1:{free_port()}"
@@ -33,6 +34,10 @@ class Edge:
         _set_port(metrics["address"], self.metrics)
         if transport_socket:
             listener["filter_chains"][0].update(transport_socket)
+        if http_filters:
+            filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+            (mutation,) = (i for i, each in enumerate(filters) if "header_mutation" in each["name"])
+            filters[mutation + 1 : mutation + 1] = http_filters
         pixpool, to_admin = config["static_resources"]["clusters"]
         if tracing:
             manager = listener["filter_chains"][0]["filters"][0]["typed_config"]

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -167,6 +168,54 @@ def test_a_bin_header_that_is_not_base64_does_not_reach_the_server(edge, server)
         )
     assert listed(server) == before + 3
     connection.close()
+
+
+# Whose a call is.
+
+CALLER = load(DEPLOY / "compose" / "compose.yaml")["services"]["pixpool"]["environment"][
+    "PIXPOOL_CALLER_HEADER"
+]
+
+
+@pytest.fixture(scope="module")
+def telling(start_server):
+    """A server that goes by the edge's word for whose a call is, and logs it."""
+    return start_server("--caller-header", CALLER)
+
+
+def callers(server, edge, *calls) -> list[str]:
+    """Whose calls with these headers are to the server."""
+    before = len(server.lines("request"))
+    connection = Connection(edge.target)
+    for headers in calls:
+        assert connection.wait_for_end(connection.call(LIST_MODELS, *headers))
+    connection.close()
+    end = time.monotonic() + 5
+    while len(rows := server.lines("request")[before:]) < len(calls) and time.monotonic() < end:
+        time.sleep(0.05)
+    return [row["caller"] for row in rows]
+
+
+def test_the_edge_says_whose_a_call_is_and_clients_cannot(start_edge, telling):
+    forged = [[(CALLER, "somebody")], [(CALLER, "one"), (CALLER, "two")]]
+    assert callers(telling, start_edge(telling), [], *forged) == ["@127.0.0.1"] * 3
+
+
+def test_api_keys_tell_callers_apart_and_stay_at_the_edge(start_edge, telling):
+    filters = load(FOLDER / "api_keys.yaml")["http_filters"]
+    edge = start_edge(telling, http_filters=filters)
+    (auth,) = filters
+    keys = {row["key"]: row["client"] for row in auth["typed_config"]["credentials"]}
+    assert len(keys) > 1
+    calls = [[("x-api-key", key), (CALLER, "somebody")] for key in keys]
+    assert callers(telling, edge, *calls) == [f"@{client}" for client in keys.values()]
+    assert not any(key in telling.log() for key in keys)
+    before = listed(telling)
+    for headers in ([], [("x-api-key", "unknown")], [(CALLER, "search")]):
+        connection = Connection(edge.target)
+        connection.wait_for_end(connection.call(LIST_MODELS, *headers))
+        connection.close()
+    assert listed(telling) == before
 
 
 def test_rapid_resets_end_the_connection_and_cost_the_server_nothing(edge, server, api, jpeg):

@@ -192,3 +192,43 @@ def test_long_names_in_errors_fit_into_the_trailers(client, small) -> None:
         assert error.value.code() == grpc.StatusCode.NOT_FOUND
         assert reason(error.value) == "LAYER_NOT_FOUND"
         assert field_paths(error.value) == ["heads[0].layer"]
+
+
+# What the log says of a call.
+
+
+def test_the_log_says_whose_a_call_was_and_how_urgent(start_server, api, small) -> None:
+    server = start_server("--caller-header", "x-team")
+    client = api.client(server.target)
+    pb = client.pb
+    request = pb.ExtractFeaturesRequest(images=[small])
+    bulk = pb.ExtractFeaturesRequest(images=[small], priority=pb.PRIORITY_BULK)
+    red = [("x-team", "red")]
+
+    def stream(priority) -> list:
+        config = pb.StreamConfig(priority=priority)
+        return list(
+            client.stub.StreamFeatures(
+                iter([pb.StreamFeaturesRequest(config=config, image=small)]), timeout=20
+            )
+        )
+
+    client.stub.ExtractFeatures(request, timeout=20, metadata=red)
+    client.stub.ExtractFeatures(bulk, timeout=20)
+    with pytest.raises(grpc.RpcError):
+        client.stub.ExtractFeatures(
+            pb.ExtractFeaturesRequest(), timeout=20, metadata=[("pixpool-priority", "bulk"), *red]
+        )
+    stream(pb.PRIORITY_UNSPECIFIED)
+    stream(pb.PRIORITY_INTERACTIVE)
+    client.stub.ListModels(pb.ListModelsRequest(), timeout=20, metadata=red)
+    wait_for(lambda: len(server.lines("request")) >= 6)
+    rows = [(row["caller"], row.get("priority")) for row in server.lines("request")]
+    assert rows == [
+        ("@red", "interactive"),
+        ("127.0.0.1", "bulk"),
+        ("@red", "bulk"),
+        ("127.0.0.1", "bulk"),
+        ("127.0.0.1", "interactive"),
+        ("@red", None),
+    ]

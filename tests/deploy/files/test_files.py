@@ -150,6 +150,17 @@ def test_compose_mounts_what_is_there_and_opens_loopback_only():
     )
 
 
+def test_the_server_behind_the_edge_goes_by_the_header_that_the_edge_sets():
+    compose = load(DEPLOY / "compose" / "compose.yaml")
+    header = compose["services"]["pixpool"]["environment"]["PIXPOOL_CALLER_HEADER"]
+    edge = (DEPLOY / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
+    assert re.search(rf"remove: {header}\n\s+- append:\n\s+header: {{key: {header},", edge), (
+        "what clients send goes before the edge's own word comes"
+    )
+    (keys,) = load(DEPLOY / "envoy" / "api_keys.yaml")["http_filters"]
+    assert keys["typed_config"]["forwarding"]["header"] == header
+
+
 # KServe.
 
 

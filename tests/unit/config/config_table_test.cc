@@ -76,6 +76,9 @@ TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
       case OptionKind::kDevice:
         other = "cuda:7";
         break;
+      case OptionKind::kMetadata:
+        other = "x-caller";
+        break;
       case OptionKind::kText:
       case OptionKind::kAddress:
         other = "other:1";

@@ -164,6 +164,27 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
   EXPECT_THAT(Problems({"--models-dir="}), HasSubstr("--models-dir: \"\" must not be empty"));
 }
 
+TEST_F(ConfigTest, AMetadataEntryThatNoCallCouldHaveIsRefusedWithWhatToWrite) {
+  const auto problem = [](const std::string& name) {
+    return Problems({"--caller-header=" + name});
+  };
+  EXPECT_THAT(problem("X-Api-Key"),
+              AllOf(HasSubstr("--caller-header: \"X-Api-Key\" is not in lower case"),
+                    HasSubstr("write x-api-key\n")));
+  EXPECT_THAT(problem("x y"), HasSubstr("is no name of gRPC metadata, which has a to z, 0 to 9"));
+  EXPECT_THAT(problem(":authority"), HasSubstr("is no name of gRPC metadata"));
+  EXPECT_THAT(problem("x-\xc3\xa4"), HasSubstr("is no name of gRPC metadata"));
+  EXPECT_THAT(problem("x-id-bin"), HasSubstr("names bytes"));
+  for (const char* name : {"grpc-timeout", "te", "content-type", "host"}) {
+    EXPECT_THAT(problem(name), HasSubstr("gRPC and HTTP/2 keep for themselves")) << name;
+  }
+  EXPECT_THAT(problem("pixpool-priority"), HasSubstr("says how urgent a call is"));
+  EXPECT_THAT(problem("traceparent"), HasSubstr("says its trace"));
+  for (const char* name : {"", "pixpool-caller", "x-api-key-id", "x_id.2", "user-agent"}) {
+    EXPECT_EQ(Parse({std::string("--caller-header=") + name}).action, ConfigAction::kServe) << name;
+  }
+}
+
 TEST_F(ConfigTest, PortsThatDoNotCollide) {
   for (const auto& args :
        std::vector<std::vector<std::string>>{{"--listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"},
