@@ -84,7 +84,7 @@ int Main(const std::map<std::string, std::string>& args) {
   const auto model = OrDie(LoadModel(
       bundle,
       {.device = "cpu", .engine = arg("engine", "auto"), .precision = arg("precision", "auto")},
-      cores));
+      {.cores = cores}));
   std::ifstream file(arg("image", ""), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
   const std::vector<HeadSpec> heads = OrDie(ValidateHeads({}, model->info().Scope()));

@@ -68,7 +68,7 @@ int Main(const std::map<std::string, std::string>& args) {
   const auto model = OrDie(LoadModel(
       bundle,
       {.device = "cpu", .engine = arg("engine", "auto"), .precision = arg("precision", "auto")},
-      cores));
+      {.cores = cores}));
   const std::vector<LayerInfo>& layers = model->info().layers;
   const std::string kind = arg("head", "gem");
   const int most_side = std::stoi(arg("most-side", "2048"));

@@ -14,9 +14,10 @@ namespace pixpool {
 namespace {
 
 absl::StatusOr<std::unique_ptr<Model>> LoadOne(const BundleLocation& location,
-                                               const ModelOptions& options, int cores) {
+                                               const ModelOptions& options,
+                                               const Machine& machine) {
   PIXPOOL_ASSIGN_OR_RETURN(Bundle bundle, OpenBundle(location.dir));
-  return LoadModel(bundle, options, cores);
+  return LoadModel(bundle, options, machine);
 }
 
 }  // namespace
@@ -34,8 +35,8 @@ absl::Status RegisterBundles(const std::string& models_dir, ModelRegistry* regis
   return absl::OkStatus();
 }
 
-absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options, int cores,
-                         ModelRegistry* registry, Metrics* metrics,
+absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options,
+                         const Machine& machine, ModelRegistry* registry, Metrics* metrics,
                          const std::function<void(const std::string& name)>& ready) {
   PIXPOOL_ASSIGN_OR_RETURN(std::vector<BundleLocation> locations, FindBundles(models_dir));
   for (const BundleLocation& l : locations) {
@@ -44,7 +45,7 @@ absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& opti
   absl::Status first_failure;
   for (const BundleLocation& location : locations) {
     const TimePoint start = Clock::Real()->Now();
-    auto model = LoadOne(location, options, cores);
+    auto model = LoadOne(location, options, machine);
     const double seconds = ToSeconds(Clock::Real()->Now() - start);
     if (!model.ok()) {
       Log(LogLevel::kError, "model_failed",

@@ -18,8 +18,8 @@ absl::Status RegisterBundles(const std::string& models_dir, ModelRegistry* regis
 // Loads what is registered, one model after the other, each with its digests and golden picture
 // checked; `ready` is called for each that serves. Goes on after a failure, so that all are
 // reported. Blocks for seconds.
-absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options, int cores,
-                         ModelRegistry* registry, Metrics* metrics,
+absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options,
+                         const Machine& machine, ModelRegistry* registry, Metrics* metrics,
                          const std::function<void(const std::string& name)>& ready);
 
 }  // namespace pixpool

@@ -26,6 +26,7 @@
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/memory_limit.h"
+#include "server/base/memory_room.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
@@ -136,8 +137,9 @@ class Process {
       try {
         CheckThreads();
         load_status_ =
-            LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
-                        [this](const std::string& name) { Tell(name, true); });
+            LoadBundles(config_.process.models_dir, config_.model,
+                        {.cores = cores_, .memory = MemoryOf(config_.pipeline.memory)}, &registry_,
+                        &metrics_, [this](const std::string& name) { Tell(name, true); });
         if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(TakenBytes());
       } catch (...) {  // no memory, no threads
         load_status_ = absl::ResourceExhaustedError(ExplainException());

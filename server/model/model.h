@@ -107,11 +107,17 @@ class Model {
   virtual void AgeHeld() {}
 };
 
+// What this process may use.
+struct Machine {
+  int cores = 1;
+  int64_t memory = 0;  // bytes in all; 0: nobody says
+};
+
 // Loads a bundle, warms it up and checks its golden picture through the whole path (decode,
-// preprocess, backbone, head) on the `cores` that this process may use. FAILED_PRECONDITION names
-// what differs. Blocks for seconds.
+// preprocess, backbone, head). FAILED_PRECONDITION names what differs, or what memory is missing:
+// that is asked before each pass over more pixels than the last. Blocks for seconds.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options,
-                                                 int cores = 1);
+                                                 const Machine& machine = {});
 
 // Space id of a head under an input plan: hash of weights, recipe's normalisation, plan, head,
 // engine precision.

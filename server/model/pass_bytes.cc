@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "server/base/memory.h"
+#include "server/base/memory_room.h"
 #include "server/base/status_macros.h"
 
 namespace pixpool {
@@ -22,8 +23,10 @@ constexpr double kFreedFactor = 2.75;
 constexpr double kMachineCode = 12 << 20;
 // Pixels, in recipe sizes, from which on a pass counts as large.
 constexpr int64_t kLargeFrom = 4;
-// The measured input, in recipe sides.
+// The measured input, in recipe sides; and where memory is short. The more it differs from the
+// recipe, the less what differs from pass to pass counts.
 constexpr double kMeasuredScale = 1.7;
+constexpr double kSmallScale = 0.6;
 // Copies of an output that a pass holds for its own sake.
 constexpr double kOutputCopies = 1.25;
 // Copies of the maps that they read which the hungriest heads hold at a time.
@@ -133,8 +136,21 @@ absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& in
   return Measure(backbone, {.images = Grey(info, 1), .layers = AllLayers(info)});
 }
 
+int64_t LoadingPassBytes(const ModelInfo& info, int64_t first_pass, int64_t pixels) {
+  if (first_pass == 0) return 0;
+  const auto n = static_cast<double>(pixels);
+  double largest_map = 0;
+  for (const LayerInfo& layer : info.layers) {
+    largest_map =
+        std::max(largest_map, sizeof(float) * n * layer.channels / layer.stride / layer.stride);
+  }
+  const double passes = n / static_cast<double>(Pixels(RecipeSize(info)));
+  return static_cast<int64_t>(passes * static_cast<double>(first_pass) + kMachineCode +
+                              kHeadCopies * largest_map);
+}
+
 absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& info,
-                                         int64_t first_pass) {
+                                         int64_t first_pass, int64_t memory) {
   if (info.device != "cpu") return PassPrices();
   const std::vector<int> all_layers = AllLayers(info);
   const bool picks = backbone.picks_layers();
@@ -146,6 +162,11 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
     others += kOutputCopies * sizeof(float) * l.channels / l.stride / l.stride;
   }
   BackbonePass pass = {.images = Grey(info, kMeasuredScale), .layers = {default_layer}};
+  if (!MemoryHas(memory, LoadingPassBytes(info, first_pass, pass.images.numel() / 3))) {
+    const at::Tensor small = Grey(info, kSmallScale);
+    // Not where the recipe's size is the least that the model takes.
+    if (small.numel() < Grey(info, 1).numel()) pass.images = small;
+  }
   pass.large = true;
   if (!picks) pass.layers = all_layers;
   PIXPOOL_ASSIGN_OR_RETURN(const int64_t bytes, Measure(backbone, pass));
@@ -160,7 +181,7 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
   const double first_pixels = static_cast<double>(Grey(info, 1).numel()) / 3;
   const double first = static_cast<double>(first_pass) - others * first_pixels;
   PassPrice usual;
-  usual.per_pixel = std::max(0.0, total - first) / (pixels - first_pixels);
+  usual.per_pixel = std::max(0.0, (total - first) / (pixels - first_pixels));
   usual.network =
       static_cast<int64_t>(kMachineCode + std::max(0.0, total - usual.per_pixel * pixels));
   PassPrice all = usual;

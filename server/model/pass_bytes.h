@@ -63,10 +63,15 @@ class PassPrices {
 // layers. No other pass may run, here and below.
 absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& info);
 
-// Runs one more pass, on a larger picture, and looks at the process's memory. `first_pass` as of
-// MeasureFirstPass, which has to come before any other pass. Both cost nothing off the CPU, where
-// passes have no price.
+// The most that a pass over all layers of so many pixels takes while the model loads, with a
+// network of its own and the look at its maps. 0 where the first pass took nothing.
+int64_t LoadingPassBytes(const ModelInfo& info, int64_t first_pass, int64_t pixels);
+
+// Runs one more pass, on a larger picture, and looks at the process's memory; on a smaller picture
+// where the larger might not fit into `memory`, what the process may use (0: nobody says).
+// `first_pass` as of MeasureFirstPass, which has to come before any other pass. Both cost nothing
+// off the CPU, where passes have no price.
 absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& info,
-                                         int64_t first_pass);
+                                         int64_t first_pass, int64_t memory = 0);
 
 }  // namespace pixpool

@@ -16,6 +16,8 @@
 #include "server/base/error.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
+#include "server/base/memory_limit.h"
+#include "server/base/memory_room.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/bundle/bundle_data.h"
@@ -98,16 +100,16 @@ class TorchModel final : public Model {
   void AgeHeld() override { backbone_->AgeHeld(); }
 
   // Lets go what only loading needed, and finds out what passes cost.
-  absl::Status EndWarmUp() {
+  absl::Status EndWarmUp(int64_t memory) {
     backbone_->EndWarmUp();
-    PIXPOOL_ASSIGN_OR_RETURN(prices_, MeasurePasses(*backbone_, info_, first_pass_));
+    PIXPOOL_ASSIGN_OR_RETURN(prices_, MeasurePasses(*backbone_, info_, first_pass_, memory));
     backbone_->EndWarmUp();
     return absl::OkStatus();
   }
 
   // Runs pictures of the recipe's size and of an odd one, and checks what comes out against the
   // manifest.
-  absl::Status WarmUp() {
+  absl::Status WarmUp(int64_t memory) {
     PIXPOOL_ASSIGN_OR_RETURN(first_pass_, MeasureFirstPass(*backbone_, info_));
     std::vector<int> layers(info_.layers.size());
     std::iota(layers.begin(), layers.end(), 0);
@@ -118,6 +120,7 @@ class TorchModel final : public Model {
       const ModelTask task{&picture, {}};
       for (const std::vector<ModelTask>& tasks : {std::vector(1, task), std::vector(2, task)}) {
         PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
+        PIXPOOL_RETURN_IF_ERROR(MakeRoom(memory, inputs));
         absl::StatusOr<std::vector<at::Tensor>> maps =
             backbone_->Run({.images = inputs, .layers = layers});
         backbone_->EndPass(0);
@@ -134,6 +137,20 @@ class TorchModel final : public Model {
   }
 
  private:
+  // Sees to it that there is memory for a pass over all layers, by what the first of them took.
+  absl::Status MakeRoom(int64_t memory, const at::Tensor& inputs) {
+    const int64_t bytes = LoadingPassBytes(info_, first_pass_, inputs.numel() / 3);
+    if (MemoryHas(memory, bytes)) return absl::OkStatus();
+    backbone_->EndWarmUp();  // what passes before it have left
+    ReturnFreeMemory();
+    if (MemoryHas(memory, bytes)) return absl::OkStatus();
+    // What is kept for the usual pass of each instance is less than what the first pass took.
+    const int64_t models = ResidentBytes();
+    const int64_t later = options_.instances * first_pass_ / 4 * 3 + kLeastForRequests;
+    return MemoryTooLittle(memory, models, "passes that check them", bytes,
+                           models + std::max(bytes, later));
+  }
+
   absl::Status Run(const BatchPlace& place, absl::Span<const ModelTask> tasks,
                    absl::Span<ModelResult> results, ModelRunTimes* times) {
     const c10::InferenceMode inference;
@@ -334,7 +351,7 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOptions& options,
-                                            int cores) {
+                                            const Machine& machine) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(options.device));
   PIXPOOL_ASSIGN_OR_RETURN(const EngineChoice choice,
                            ChooseEngine(bundle.manifest, options, device));
@@ -342,18 +359,18 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
   PIXPOOL_ASSIGN_OR_RETURN(info.projections, ReadProjections(bundle));
   PIXPOOL_ASSIGN_OR_RETURN(ModelTensors tensors, LoadModelTensors(bundle, device));
   const BackboneOptions backbone_options =
-      BackboneOptionsFrom(bundle, choice, options, device, cores);
+      BackboneOptionsFrom(bundle, choice, options, device, machine.cores);
   PIXPOOL_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            choice.engine->load(backbone_options));
   auto model = std::make_unique<TorchModel>(std::move(info), backbone_options, std::move(backbone),
                                             std::move(tensors));
   model->EnterInstanceThread(0);
-  if (absl::Status status = model->WarmUp(); !status.ok()) {
+  if (absl::Status status = model->WarmUp(machine.memory); !status.ok()) {
     return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));
   }
   PIXPOOL_RETURN_IF_ERROR(CheckGolden(
       bundle, *model, choice.file->golden_min_cosine.value_or(bundle.manifest.golden.min_cosine)));
-  if (absl::Status status = model->EndWarmUp(); !status.ok()) {
+  if (absl::Status status = model->EndWarmUp(machine.memory); !status.ok()) {
     return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));
   }
   return model;
@@ -362,9 +379,9 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options,
-                                                 int cores) {
+                                                 const Machine& machine) {
   try {
-    return Load(bundle, options, cores);
+    return Load(bundle, options, machine);
   } catch (const std::exception& e) {
     return absl::FailedPreconditionError(
         Concat("bundle ", bundle.dir, " cannot be loaded: ", FirstLine(e.what())));

@@ -4,27 +4,24 @@
 #include <vector>
 
 #include "server/base/log.h"
-#include "server/base/memory_limit.h"
+#include "server/base/memory_room.h"
 #include "server/base/status_macros.h"
-#include "server/base/text.h"
 
 namespace pixpool {
 namespace {
 
-void LogMemoryPlan(int64_t memory, const MemoryPlan& plan) {
+void LogMemoryPlan(int64_t memory, int64_t models, int64_t largest_pass, const MemoryPlan& plan) {
   Log(plan.lowered ? LogLevel::kWarning : LogLevel::kInfo, "memory",
       {{"bytes", memory},
+       {"models", models},
        {"network", plan.network},
+       {"largest_pass", largest_pass},
        {"max_in_flight_bytes", plan.max_bytes},
        {"max_in_flight_pixels", plan.max_pixels},
        {"lowered", plan.lowered}});
 }
 
 }  // namespace
-
-int64_t MemoryOf(const MemoryLimit& limit) {
-  return limit.max_memory > 0 ? limit.max_memory.value() : AvailableMemoryBytes();
-}
 
 ModelsMemory MemoryOfModels(const ModelRegistry& registry, int max_input_side) {
   ModelsMemory memory;
@@ -44,10 +41,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t la
                                       const AdmissionLimits& limits) {
   const int64_t rest = memory - models;
   if (rest < kLeastForRequests) {
-    return absl::FailedPreconditionError(
-        Concat("the models take ", models, " bytes of memory and requests need ", kLeastForRequests,
-               " more, but there are only ", memory, " (", MemoryLimit::kMaxMemory.flag,
-               ", or the limit of the container or machine)"));
+    return MemoryTooLittle(memory, models, "requests", kLeastForRequests,
+                           models + kLeastForRequests);
   }
   const int64_t wanted = limits.max_bytes + kBytesPerPixel * limits.max_pixels;
   const int64_t in_flight = std::min(wanted, rest - std::min(largest_pass, rest / 3 * 2));
@@ -66,12 +61,12 @@ absl::Status ShareMemory(int64_t resident, const PipelineOptions& options,
   const int64_t memory = MemoryOf(options.memory);
   if (memory == 0) return absl::OkStatus();
   const ModelsMemory models = MemoryOfModels(registry, options.input.max_side);
-  PIXPOOL_ASSIGN_OR_RETURN(
-      const MemoryPlan plan,
-      PlanMemory(memory, resident + models.usual_passes, models.largest_pass, options.admission));
+  const int64_t taken = resident + models.usual_passes;
+  PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                           PlanMemory(memory, taken, models.largest_pass, options.admission));
   budget->SetCapacity(plan.network);
   admission->Lower(plan.max_bytes, plan.max_pixels);
-  LogMemoryPlan(memory, plan);
+  LogMemoryPlan(memory, taken, models.largest_pass, plan);
   return absl::OkStatus();
 }
 

@@ -11,9 +11,6 @@
 
 namespace pixpool {
 
-// Bytes that the process may use; 0 where nobody says.
-int64_t MemoryOf(const MemoryLimit& limit);
-
 // What the models that are ready take besides what is resident after loading.
 struct ModelsMemory {
   int64_t usual_passes = 0;  // of all instances
@@ -28,9 +25,6 @@ struct MemoryPlan {
   int64_t max_pixels = 0;
   bool lowered = false;  // whether a ceiling is below its option
 };
-
-// What requests need at the least, in all.
-inline constexpr int64_t kLeastForRequests = 64 << 20;
 
 // Of `memory` bytes in all, `models` are taken before the first request. The rest is for what is in
 // flight, up to the ceilings of the options, and for passes. Where it is too little for both the

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "server/base/memory_room.h"
 #include "server/base/option.h"
 #include "server/image/options.h"
 #include "server/input/options.h"
@@ -72,24 +73,6 @@ struct AdmissionLimits {
       .max = 60'000,
   };
   Option<std::chrono::milliseconds, kRetryAfter> retry_after;
-};
-
-struct MemoryLimit {
-  // MemoryOf resolves 0.
-  static constexpr OptionSpec kMaxMemory = {
-      .group = kAdmissionGroup,
-      .place = 6,
-      .flag = "--max-memory",
-      .value_name = "BYTES",
-      .help =
-          "Memory of the process, which bounds network passes and what is in flight; 0 takes the "
-          "limit of the container, else that of the machine.",
-      .kind = OptionKind::kBytes,
-      .initial = 0,
-      .min = 0,
-      .max = 64 * kTera,
-  };
-  Option<int64_t, kMaxMemory> max_memory;
 };
 
 struct RegistryOptions {

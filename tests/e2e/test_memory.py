@@ -122,7 +122,7 @@ def test_the_figures_of_the_sizing_guide_are_those_of_the_server(start_server, a
     assert models == pytest.approx(idle, rel=0.15)
 
     guide = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
-    low, high = re.search(r"idle and warm \| (\d+) to (\d+) \|", guide).groups()
+    low, high = re.search(r"idle and warm are (\d+) to (\d+) MiB", guide).groups()
     assert int(low) * 0.9 <= idle / MIB <= int(high) * 1.1
     rows = re.findall(r"^\| (\d+) x \1 \| ([\d,]+) \| ([\d,]+) \|$", guide, re.MULTILINE)
     assert [side for side, *_ in rows] == ["768", "1024", "2048"]
@@ -131,6 +131,27 @@ def test_the_figures_of_the_sizing_guide_are_those_of_the_server(start_server, a
             expected = int(figure.replace(",", ""))
             got = priced(client, *heads, side=int(side)) / MIB
             assert got == pytest.approx(expected, rel=0.1), f"{side}, {heads}"
+
+
+def test_models_take_what_the_sizing_guide_adds_up(start_server):
+    """Its first example, and what each instance adds to it."""
+    guide = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+
+    def figures(row: str) -> list[int]:
+        (cells,) = re.findall(rf"^\| {row}[^|]* \|(.*) \|$", guide, re.MULTILINE)
+        return [int(cell.replace(",", "")) for cell in re.findall(r"([\d,]+)(?= \||$)", cells)]
+
+    (base, _), (usual, _) = figures("base"), figures("usual pass")
+    for instances, memory in ((2, "1GiB"), (8, "4GiB")):
+        server = start_server("--instances", str(instances), "--max-memory", memory)
+        (plan,) = server.lines("memory")
+        assert plan["models"] / MIB == pytest.approx(base + instances * usual, rel=0.15)
+        assert plan["largest_pass"] / MIB == pytest.approx(figures("`largest_pass`")[0], rel=0.1)
+        spent = plan["network"] + plan["max_in_flight_bytes"] + 3 * plan["max_in_flight_pixels"]
+        assert plan["models"] + spent == pytest.approx(plan["bytes"], abs=MIB)
+        assert plan["lowered"] == (instances == 2)
+        most = figures("the most that the start takes")[0]
+        assert status_bytes(server.process.pid, "VmHWM") / MIB == pytest.approx(most, rel=0.15)
 
 
 def test_memory_of_other_layers_is_given_up_for_a_large_input(start_server, api):
@@ -164,17 +185,30 @@ def test_a_pass_that_never_fits_is_refused_and_smaller_ones_are_not(start_server
     assert small.WhichOneof("outcome") == "features"
 
 
-def test_memory_too_little_for_the_models_ends_the_start(bin_dir, models_dir):
+def refusal_to_start(bin_dir, models_dir, mebibytes: int) -> str:
+    """The last words of a server that has too little memory."""
     server = subprocess.run(
-        [bin_dir / "pixpool-server", "--models-dir", models_dir, "--max-memory", "200MiB"]
-        + ["--listen", "127.0.0.1:0", "--http-listen", ""],
+        [bin_dir / "pixpool-server", "--models-dir", models_dir]
+        + ["--max-memory", f"{mebibytes}MiB", "--listen", "127.0.0.1:0", "--http-listen", ""],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert server.returncode == 1
     (line,) = [row for row in server.stderr.splitlines() if row.startswith("pixpool-server:")]
+    return line
+
+
+def test_memory_too_little_for_the_models_ends_the_start_and_says_what_would_do(
+    bin_dir, models_dir, start_server, api
+):
+    line = refusal_to_start(bin_dir, models_dir, 200)
     assert "--max-memory" in line and "models take" in line
+    least = int(re.search(r"; (\d+) MiB would do", line)[1])
+    server = start_server("--max-memory", f"{least}MiB")
+    assert extract(api.client(server.target)).results
+    assert status_bytes(server.process.pid, "VmHWM") <= least * MIB, "nor does the start take more"
+    assert "would do" in refusal_to_start(bin_dir, models_dir, int(least * 0.85))
 
 
 def test_memory_levels_over_many_input_sizes(start_server, api):

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/base/memory.h"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -16,11 +18,12 @@ using ::testing::Not;
 class LoaderTest : public ::testing::Test {
  protected:
   absl::Status Load() {
-    return LoadBundles(models_.path().string(), {.device = "cpu"}, 1, &registry_, &metrics_,
+    return LoadBundles(models_.path().string(), {.device = "cpu"}, machine_, &registry_, &metrics_,
                        [this](const std::string& name) { ready_.push_back(name); });
   }
 
   TempDir models_;
+  Machine machine_;
   ModelRegistry registry_{""};
   Metrics metrics_;
   std::vector<std::string> ready_;
@@ -42,6 +45,19 @@ TEST_F(LoaderTest, BundlesAreLoadingUntilTheyAreReady) {
   EXPECT_TRUE(registry_.AllReady());
   EXPECT_THAT(ready_, ElementsAre("tiny"));
   EXPECT_THAT(metrics_.Scrape(), HasSubstr("pixpool_model_ready{model=\"tiny\",version=\"1\"} 1"));
+}
+
+TEST_F(LoaderTest, MemoryThatIsMissingIsSaidBeforeItIsTaken) {
+  if (HeapBytesInUse() == 0) GTEST_SKIP() << "this C library does not say what is in use";
+  CopyTinyBundle(models_.path());
+  ASSERT_TRUE(RegisterBundles(models_.path().string(), &registry_).ok());
+  machine_.memory = 1 << 20;
+  const absl::Status status = Load();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("model tiny version 1"), HasSubstr("passes that check them need"),
+                    HasSubstr("but there are only 1 MiB (--max-memory"), HasSubstr("would do")));
+  EXPECT_TRUE(ready_.empty());
 }
 
 TEST_F(LoaderTest, ADamagedBundleIsReportedAndItsPathIsKeptFromClients) {

@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -36,6 +37,7 @@ class Hungry final : public Backbone {
 
   absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) override {
     ++passes;
+    most_side = std::max(most_side, pass.images.size(1));
     if (fails) return absl::InternalError("no");
     const auto pixels = pass.images.size(1) * pass.images.size(2);
     if (keeps_ && networks_.insert({pass.layers, pass.large}).second) Take(network_);
@@ -46,6 +48,7 @@ class Hungry final : public Backbone {
   }
 
   int passes = 0;
+  int64_t most_side = 0;
   bool fails = false;
 
  private:
@@ -62,9 +65,9 @@ class Hungry final : public Backbone {
   std::vector<std::unique_ptr<char[]>> blocks_;
 };
 
-PassPrices PricesOf(Hungry& backbone) {
+PassPrices PricesOf(Hungry& backbone, int64_t memory = 0) {
   const auto first = MeasureFirstPass(backbone, Info());
-  const auto prices = MeasurePasses(backbone, Info(), *first);
+  const auto prices = MeasurePasses(backbone, Info(), *first, memory);
   EXPECT_TRUE(prices.ok()) << prices.status();
   return *prices;
 }
@@ -85,6 +88,20 @@ TEST(PassBytes, WhatAnEngineKeepsIsFoundWithItsNetwork) {
   const PassParts other = prices.Of({2048, 2048}, {0, 1}, layers);
   EXPECT_GE(other.maps - large.maps, int64_t{32} * 2048 * 2048);
   EXPECT_LE(other.maps - large.maps, int64_t{48} * 2048 * 2048);
+}
+
+TEST(PassBytes, WhereMemoryIsShortNoPassIsLargerThanTheRecipesAndThePriceIsTheSame) {
+  if (HeapBytesInUse() == 0) GTEST_SKIP() << "this C library does not say what is in use";
+  Hungry ample(true, 200, 20 * kMiB);
+  PricesOf(ample, /*memory=*/int64_t{1} << 50);
+  EXPECT_GT(ample.most_side, 224);
+  Hungry backbone(true, 200, 20 * kMiB);
+  const PassPrices prices = PricesOf(backbone, /*memory=*/1);
+  EXPECT_EQ(backbone.most_side, 224);
+  const PassParts large = prices.Of({2048, 2048}, {1}, Info().layers);
+  EXPECT_NEAR(Ratio(large.maps, int64_t{200} * 2048 * 2048), 1, 0.1);
+  EXPECT_GE(large.network, 20 * kMiB);
+  EXPECT_LE(large.network, 36 * kMiB);
 }
 
 TEST(PassBytes, WhatAnEngineFreesIsSeenWhileItRuns) {
@@ -108,6 +125,13 @@ TEST(PassBytes, TheUsualPassIsFree) {
   const PassPrices any(price, price, {224, 224}, 1, /*keeps_usual=*/false);
   EXPECT_EQ(any.Of({192, 192}, {0, 1}, layers).total(), 0);
   EXPECT_GT(any.Of({225, 224}, {1}, layers).total(), 0);
+}
+
+TEST(PassBytes, APassOfTheLoadIsReckonedWithWhatTheFirstOneDidNotShow) {
+  const int64_t two = 2 * 224 * 224;
+  EXPECT_EQ(LoadingPassBytes(Info(), 0, two), 0);
+  const int64_t stem = int64_t{4} * 32 * 2 * 112 * 112;
+  EXPECT_EQ(LoadingPassBytes(Info(), 30 * kMiB, two), 60 * kMiB + 12 * kMiB + 2 * stem);
 }
 
 TEST(PassBytes, LargeIsMoreThanFourTimesTheRecipe) {
