@@ -172,7 +172,8 @@ ROWS = {
         (
             "Budgets used",
             "percentunit",
-            "Requests, bytes and pixels in flight, of what is allowed. At 100 % calls are refused.",
+            "Requests, bytes and pixels in flight, of what is allowed at the most: at 100 % "
+            "nothing more gets in. A server that is overloaded refuses long before (Overloaded).",
             {
                 "requests {{instance}}": now("pixpool_in_flight_requests")
                 + " / "
@@ -189,8 +190,12 @@ ROWS = {
         (
             "Refused",
             "reqps",
-            "OVERLOADED: no room. DRAINING, MODEL_LOADING: a rollout.",
-            {"{{reason}}": by("reason", rate("pixpool_requests_shed_total"))},
+            "Calls, and images of streams. OVERLOADED: no room, or none in time. DRAINING, "
+            "MODEL_LOADING: a rollout. Beside them those that were let in.",
+            {
+                "{{reason}}": by("reason", rate("pixpool_requests_shed_total")),
+                "let in": f"sum({rate('pixpool_requests_admitted_total')})",
+            },
             {"stack": True},
         ),
         (
@@ -235,7 +240,15 @@ ROWS = {
         ),
     ],
     "Memory and process": [
-        ("Memory", "bytes", "Resident.", {"{{instance}}": now("process_resident_memory_bytes")}),
+        (
+            "Memory",
+            "bytes",
+            "Resident, and what the process may use.",
+            {
+                "{{instance}}": now("process_resident_memory_bytes"),
+                "limit of {{instance}}": now("pixpool_memory_limit_bytes"),
+            },
+        ),
         (
             "Network memory",
             "percentunit",

@@ -202,6 +202,7 @@ class Process {
       readings.decode_workers = (*workers_)->alive();
       readings.decode_workers_filtered = (*workers_)->filtered() ? readings.decode_workers : 0;
     }
+    readings.memory_limit = static_cast<double>(MemoryOf(config_.pipeline.memory));
     readings.connections = grpc_->connections();
     readings.connections_capacity = grpc_->connection_capacity();
     return readings;

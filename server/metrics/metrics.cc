@@ -14,6 +14,7 @@
 #include "server/metrics/buckets.h"
 #include "server/metrics/counters_by_label.h"
 #include "server/metrics/exposition.h"
+#include "server/metrics/gauge_rows.h"
 #include "server/metrics/process_metrics.h"
 
 namespace pixpool {
@@ -32,59 +33,6 @@ constexpr std::array<ErrorReason, 2> kCancelReasons = {ErrorReason::kCancelled,
 // gRPC's codes are 0 (OK) to 16 (UNAUTHENTICATED).
 constexpr int kCodeCount = 17;
 constexpr char kOther[] = "other";
-
-// The gauges that a scrape reads.
-struct GaugeRow {
-  double GaugeReadings::*value;
-  const char* name;
-  const char* help;
-  const char* pool = nullptr;  // label `pool`, where several rows share a name
-};
-constexpr char kThreads[] = "pixpool_threads";
-constexpr char kThreadsHelp[] = "Threads by pool.";
-constexpr GaugeRow kGauges[] = {
-    {&GaugeReadings::queue_depth, "pixpool_queue_depth",
-     "Images admitted that wait for a decode thread or a batch."},
-    {&GaugeReadings::queue_capacity, "pixpool_queue_capacity",
-     "Most requests that may be in flight."},
-    {&GaugeReadings::overloaded, "pixpool_overloaded",
-     "1 while only as many interactive images are taken as can be answered at once."},
-    {&GaugeReadings::image_limit, "pixpool_image_limit",
-     "Interactive images that are taken at a time while overloaded; found by measuring."},
-    {&GaugeReadings::requests_in_flight, "pixpool_in_flight_requests", "Requests in flight."},
-    {&GaugeReadings::bytes_in_flight, "pixpool_in_flight_bytes",
-     "Bytes of images and of answers in flight."},
-    {&GaugeReadings::bytes_capacity, "pixpool_in_flight_bytes_limit",
-     "Most bytes of images and answers that may be in flight."},
-    {&GaugeReadings::pixels_in_flight, "pixpool_in_flight_pixels", "Pixels in flight."},
-    {&GaugeReadings::pixels_capacity, "pixpool_in_flight_pixels_limit",
-     "Most pixels that may be in flight."},
-    {&GaugeReadings::unread_answers, "pixpool_unread_answers",
-     "Answers that are being written: ready, but not yet taken by their clients."},
-    {&GaugeReadings::unread_answer_bytes, "pixpool_unread_answer_bytes",
-     "Bytes of the answers that are being written."},
-    {&GaugeReadings::network_memory, "pixpool_network_memory_bytes",
-     "Memory of network passes and of what models keep between them, beyond what loading took."},
-    {&GaugeReadings::network_memory_capacity, "pixpool_network_memory_capacity_bytes",
-     "Most memory that network passes may take."},
-    {&GaugeReadings::passes_waiting, "pixpool_passes_waiting_for_memory",
-     "Network passes that wait until their memory fits."},
-    {&GaugeReadings::decode_threads, kThreads, kThreadsHelp, "decode"},
-    {&GaugeReadings::instance_threads, kThreads, kThreadsHelp, "instance"},
-    {&GaugeReadings::draw_threads, kThreads, kThreadsHelp, "draw"},
-    {&GaugeReadings::reply_threads, kThreads, kThreadsHelp, "reply"},
-    {&GaugeReadings::decode_workers, "pixpool_decode_workers",
-     "Processes that decode images; 0 where the server does."},
-    {&GaugeReadings::decode_workers_filtered, "pixpool_decode_workers_filtered",
-     "Those of them whose system calls are filtered."},
-    {&GaugeReadings::connections, "pixpool_connections", "Connections of the gRPC port."},
-    {&GaugeReadings::connections_capacity, "pixpool_connections_limit",
-     "Most connections that the gRPC port keeps."},
-    {&GaugeReadings::oldest_pass_seconds, "pixpool_oldest_pass_seconds",
-     "Time that the oldest backbone pass under way has taken, 0 where there is none."},
-};
-static_assert(std::size(kGauges) * sizeof(double) == sizeof(GaugeReadings),
-              "every member of GaugeReadings is a double and has its row");
 
 template <typename Enum>
 size_t Index(Enum value) {
@@ -113,6 +61,7 @@ struct Metrics::Handles {
   std::array<std::array<Counter*, kCodeCount>, kRpcMethodCount> requests;
   std::array<Histogram*, kRpcMethodCount> request_seconds;
   std::array<Counter*, kErrorReasonCount> shed;
+  Counter* admitted;
   Counter* answers_dropped;
   std::array<Counter*, kConnectionRefusalCount> connections_refused;
 
@@ -170,11 +119,16 @@ struct Metrics::Handles {
       request_seconds[m] = &seconds.Add({{"method", method}}, SecondsBuckets());
     }
     auto& shed_family = CounterFamily("pixpool_requests_shed_total",
-                                      "Requests refused at once because there was no room.");
+                                      "Requests refused at once, calls or images of streams: "
+                                      "OVERLOADED for want of room or time, DRAINING and "
+                                      "MODEL_LOADING while the server stops or starts.");
     shed.fill(&shed_family.Add({{"reason", "OTHER"}}));
     for (const ErrorReason reason : kShedReasons) {
       shed[Index(reason)] = &shed_family.Add({{"reason", Reason(reason)}});
     }
+    admitted = &CounterFamily("pixpool_requests_admitted_total",
+                              "Requests let in: calls, and each image of a stream.")
+                    .Add({});
     answers_dropped = &CounterFamily("pixpool_unread_answers_dropped_total",
                                      "Calls and streams ended because their client did not read.")
                            .Add({});
@@ -265,6 +219,8 @@ void Metrics::RequestDone(RpcMethod method, absl::StatusCode code, double second
   handles_->requests[Index(method)][index]->Increment();
   handles_->request_seconds[Index(method)]->Observe(seconds);
 }
+
+void Metrics::Admitted() { handles_->admitted->Increment(); }
 
 void Metrics::Shed(ErrorReason reason) { handles_->shed[Index(reason)]->Increment(); }
 

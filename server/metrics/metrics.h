@@ -1,7 +1,7 @@
-// Every metric of the server: names and labels are in metrics.cc, buckets in buckets.h, values of
-// labels that are enumerators here, and nowhere else. Callers say what happened; handles are
-// resolved once, so nothing on the request path looks a label up. Label values come from fixed
-// sets: a client cannot make a series.
+// Every metric of the server: names and labels are in metrics.cc and gauge_rows.h, buckets in
+// buckets.h, values of labels that are enumerators here, and nowhere else. Callers say what
+// happened; handles are resolved once, so nothing on the request path looks a label up. Label
+// values come from fixed sets: a client cannot make a series.
 #pragma once
 
 #include <functional>
@@ -119,9 +119,9 @@ constexpr std::string_view ConnectionRefusalName(ConnectionRefusal refusal) {
 }
 inline constexpr int kConnectionRefusalCount = NamedCount(ConnectionRefusalName);
 
-// Gauges read at scrape time; each has its row in metrics.cc.
+// Gauges read at scrape time; each has its row in gauge_rows.h.
 struct GaugeReadings {
-  double queue_depth = 0;     // images admitted that wait for a decode thread or a batch
+  double queue_depth = 0;     // images admitted that wait for a decode thread, memory or a batch
   double queue_capacity = 0;  // most requests that may be in flight
   double overloaded = 0;      // 1 while interactive images are refused beyond image_limit
   double image_limit = 0;
@@ -135,6 +135,7 @@ struct GaugeReadings {
   double network_memory = 0;  // bytes of passes, and of what models keep between them
   double network_memory_capacity = 0;
   double passes_waiting = 0;  // for memory
+  double memory_limit = 0;    // bytes that the process may use; 0: nobody says
   double decode_threads = 0;
   double instance_threads = 0;
   double draw_threads = 0;
@@ -154,7 +155,8 @@ class Metrics {
 
   // Counts a finished call once, at its end. `code` is the gRPC status code.
   void RequestDone(RpcMethod method, absl::StatusCode code, double seconds);
-  // A request refused by Admission, by its reason.
+  // A request that Admission let in, or refused, by its reason: a call or an image of a stream.
+  void Admitted();
   void Shed(ErrorReason reason);
   // A call or stream ended because its client did not read.
   void AnswerDropped();

@@ -94,6 +94,7 @@ absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
                                      const AdmissionCost& cost, const CallContext& call) {
   auto permit = admission->Acquire(cost, call);
   if (!permit.ok()) return CountRefusal(permit.status(), metrics);
+  metrics->Admitted();
   return permit;
 }
 

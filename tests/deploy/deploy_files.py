@@ -78,7 +78,7 @@ def metric_table() -> dict[str, tuple[str, set[str]]]:
     table = {}
     for line in (ROOT / "tests" / "golden" / "metric_names.txt").read_text().splitlines():
         if line and not line.startswith("#"):
-            name, kind, labels = line.split()
+            name, kind, labels, _ = line.split(maxsplit=3)
             table[name] = (kind, set() if labels == "-" else set(labels.split(",")))
     return table
 

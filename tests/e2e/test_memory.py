@@ -150,6 +150,7 @@ def test_models_take_what_the_sizing_guide_adds_up(start_server):
         spent = plan["network"] + plan["max_in_flight_bytes"] + 3 * plan["max_in_flight_pixels"]
         assert plan["models"] + spent == pytest.approx(plan["bytes"], abs=MIB)
         assert plan["lowered"] == (instances == 2)
+        assert gauge(server, "pixpool_memory_limit_bytes") == plan["bytes"]
         most = figures("the most that the start takes")[0]
         assert status_bytes(server.process.pid, "VmHWM") / MIB == pytest.approx(most, rel=0.15)
 

@@ -54,9 +54,13 @@ std::vector<std::string> Split(const std::string& text, char at) {
 // "name type label,label" of every family, sorted; "-" where there is no label.
 std::vector<std::string> Families(const std::string& text) {
   std::map<std::string, std::string> types;
+  std::map<std::string, std::string> helps;
   std::map<std::string, std::set<std::string>> labels;
   for (const std::string& line : Split(text, '\n')) {
     const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words[0] == "#" && words[1] == "HELP") {
+      helps[words[2]] = absl::StrJoin(words.begin() + 3, words.end(), " ");
+    }
     if (words[0] == "#" && words[1] == "TYPE") types[words[2]] = words[3];
     if (words[0] == "#") continue;
     const size_t brace = line.find('{');
@@ -76,23 +80,25 @@ std::vector<std::string> Families(const std::string& text) {
   std::vector<std::string> families;
   for (const auto& [name, type] : types) {
     const std::string joined = absl::StrJoin(labels[name], ",");
-    families.push_back(absl::StrCat(name, " ", type, " ", joined.empty() ? "-" : joined));
+    families.push_back(
+        absl::StrCat(name, " ", type, " ", joined.empty() ? "-" : joined, " ", helps[name]));
   }
   return families;
 }
 
 // With PIXPOOL_UPDATE_GOLDEN=1 the file takes over what the server has.
-TEST(MetricsTest, NamesTypesAndLabelsAreThoseOfTheGoldenFile) {
+TEST(MetricsTest, WhatMetricsAreIsInTheGoldenFile) {
   const std::string path = PIXPOOL_GOLDEN_DIR "/metric_names.txt";
   const std::string now =
-      "# Name, type and labels of every metric; dashboards and alerts depend on them.\n" +
+      "# Name, type, labels and help of every metric; dashboards and alerts depend on them.\n" +
       absl::StrJoin(Families(Filled()->Scrape()), "\n") + "\n";
   if (std::getenv("PIXPOOL_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << now;
   std::stringstream golden;
   golden << std::ifstream(path).rdbuf();
   EXPECT_EQ(golden.str(), now)
-      << "dashboards and alerts use these names. To take the new ones over:\n"
-         "PIXPOOL_UPDATE_GOLDEN=1 ctest --test-dir build/release -R metrics_metrics_test";
+      << "dashboards, alerts and docs/metrics.md use these. To take the new ones over:\n"
+         "PIXPOOL_UPDATE_GOLDEN=1 ctest --test-dir build/release -R metrics_metrics_test\n"
+         "scripts/py scripts/make_metrics.py";
 }
 
 TEST(MetricsTest, ReplacedWorkersCountByDeclaredCause) {
@@ -172,6 +178,7 @@ TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
   metrics.HeadRun("gem");
   metrics.HeadRun("never-declared");
   metrics.Cancelled(Stage::kBatchWait, ErrorReason::kDeadlineInQueue);
+  metrics.Admitted();
   metrics.Shed(ErrorReason::kOverloaded);
   metrics.Shed(ErrorReason::kHeadInvalid);
   const std::string text = metrics.Scrape();
@@ -183,6 +190,7 @@ TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
   EXPECT_EQ(
       Value(text, R"(pixpool_cancellations_total{reason="DEADLINE_IN_QUEUE",stage="batch_wait"})"),
       1);
+  EXPECT_EQ(Value(text, "pixpool_requests_admitted_total"), 1);
   EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OVERLOADED"})"), 1);
   EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OTHER"})"), 1);
 }
