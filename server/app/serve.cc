@@ -104,6 +104,7 @@ class Process {
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
     CheckThreads();
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
+    grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
     for (HealthChecks* checks : {&live_, &ready_}) {
       checks->Add("port", [this] { return grpc_->Answers(); });
     }
@@ -130,6 +131,7 @@ class Process {
             LoadBundles(config_.process.models_dir, config_.model, cores_, &registry_, &metrics_,
                         [this](const std::string& name) { Tell(name, true); });
         if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(ResidentBytes());
+        grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
       } catch (...) {  // no memory, no threads
         load_status_ = absl::ResourceExhaustedError(ExplainException());
       }

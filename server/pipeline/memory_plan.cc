@@ -49,7 +49,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t la
                " more, but there are only ", memory, " (", MemoryLimit::kMaxMemory.flag,
                ", or the limit of the container or machine)"));
   }
-  const int64_t wanted = limits.max_bytes + kBytesPerPixel * limits.max_pixels;
+  const int64_t wanted = kByteShares * limits.max_bytes + kBytesPerPixel * limits.max_pixels;
   const int64_t in_flight = std::min(wanted, rest - std::min(largest_pass, rest / 3 * 2));
   const double share = static_cast<double>(in_flight) / static_cast<double>(wanted);
   MemoryPlan plan;

@@ -14,6 +14,10 @@ namespace pixpool {
 // Bytes that a decoded pixel takes.
 inline constexpr int64_t kBytesPerPixel = 3;
 
+// How often bytes in flight count: received and not whole yet, read or kept for a client
+// (Admission::HoldMessage, HoldKept), and in flight.
+inline constexpr int64_t kByteShares = 3;
+
 // Bytes that the process may use; 0 where nobody says.
 int64_t MemoryOf(const MemoryLimit& limit);
 
