@@ -111,6 +111,7 @@ class Process {
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
     CheckThreads();
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
+    grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
     for (HealthChecks* checks : {&live_, &ready_}) {
       checks->Add("port", [this] { return grpc_->Answers(); });
     }
@@ -141,6 +142,7 @@ class Process {
                         {.cores = cores_, .memory = MemoryOf(config_.pipeline.memory)}, &registry_,
                         &metrics_, [this](const std::string& name) { Tell(name, true); });
         if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(TakenBytes());
+        grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
       } catch (...) {  // no memory, no threads
         load_status_ = absl::ResourceExhaustedError(ExplainException());
       }

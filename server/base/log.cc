@@ -30,8 +30,9 @@
 namespace pixpool {
 namespace {
 
-constexpr size_t kQueueLines = 8192;
-// A text of a field is cut here, so that the queue bounds memory too.
+constexpr int64_t kQueueLines = 8192;
+constexpr int64_t kQueueBytes = 8 << 20;
+// A text of a field is cut here.
 constexpr size_t kMaxTextBytes = 4096;
 // How long StopLog waits for a reader that has stalled.
 constexpr auto kStopPatience = std::chrono::seconds(1);
@@ -67,6 +68,16 @@ class StderrSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
  public:
   explicit StderrSink(std::atomic<int64_t>* dropped) : dropped_(dropped) {}
 
+  // Whether there is room for a line in the queue, which then counts it until it is written.
+  bool Admit(size_t bytes) {
+    const auto size = static_cast<int64_t>(bytes);
+    const bool fits = queued_bytes_.fetch_add(size) + size <= kQueueBytes;
+    if (queued_lines_.fetch_add(1) < kQueueLines && fits) return true;
+    Leave(size);
+    dropped_->fetch_add(1);
+    return false;
+  }
+
   void BeginStop() {
     stop_at_.store((std::chrono::steady_clock::now() + kStopPatience).time_since_epoch().count());
   }
@@ -79,12 +90,20 @@ class StderrSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
     };
     const std::string_view line(message.payload.data(), message.payload.size());
     if (!WriteToStderr(line, patient)) dropped_->fetch_add(1);
+    Leave(static_cast<int64_t>(line.size()));
   }
 
   void flush_() override {}
 
  private:
+  void Leave(int64_t bytes) {
+    queued_bytes_.fetch_sub(bytes);
+    queued_lines_.fetch_sub(1);
+  }
+
   std::atomic<int64_t>* const dropped_;
+  std::atomic<int64_t> queued_lines_{0};
+  std::atomic<int64_t> queued_bytes_{0};
   std::atomic<std::chrono::steady_clock::rep> stop_at_{0};  // 0: not stopping
 };
 
@@ -159,8 +178,8 @@ void StartLog(LogLevel level) {
   if (state.backend) return;
   auto backend = std::make_shared<Backend>();
   backend->sink = std::make_shared<StderrSink>(&state.written_off);
-  backend->pool =
-      std::make_shared<spdlog::details::thread_pool>(kQueueLines, size_t{1}, &PrepareThread);
+  backend->pool = std::make_shared<spdlog::details::thread_pool>(size_t{kQueueLines}, size_t{1},
+                                                                 &PrepareThread);
   backend->logger = std::make_shared<spdlog::async_logger>(
       "pixpool", backend->sink, backend->pool, spdlog::async_overflow_policy::overrun_oldest);
   backend->logger->set_level(spdlog::level::trace);
@@ -201,6 +220,7 @@ void Log(LogLevel level, std::string_view event, const std::vector<LogField>& fi
   AppendJsonString(&line, event);
   for (const LogField& field : fields) absl::StrAppend(&line, ",", field.json);
   line += "}\n";
+  if (!backend->sink->Admit(line.size())) return;
   backend->logger->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
 }
 

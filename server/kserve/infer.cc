@@ -62,7 +62,9 @@ class StreamInfer final : public BidiReactor<ModelInferRequest, NoSettings> {
         statistics_(statistics) {}
 
  private:
-  bool Takes(const ModelInferRequest&, NoSettings*) override { return true; }
+  absl::StatusOr<bool> Takes(ModelInferRequest*, std::shared_ptr<const NoSettings>*) override {
+    return true;
+  }
 
   void Submit(Item item) override {
     const TimePoint start = deps().clock->Now();
@@ -94,7 +96,7 @@ class StreamInfer final : public BidiReactor<ModelInferRequest, NoSettings> {
       status = WriteAnswer(deps(), statistics_, start, *request, std::move(result),
                            response.mutable_infer_response());
       if (!status.ok()) {
-        response.set_error_message(Concat(ReasonText(status), ": ", ToStd(status.message())));
+        response.set_error_message(Concat(ReasonText(status), ": ", ToRpcStatus(status).message()));
         response.mutable_infer_response()->set_id(request->id());
       }
       bytes = SerializeMessage(response);

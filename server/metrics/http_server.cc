@@ -12,13 +12,16 @@
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <exception>
+#include <list>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "absl/synchronization/mutex.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
 #include "server/metrics/options.h"
@@ -33,7 +36,9 @@ using boost::system::error_code;
 using tcp = boost::asio::ip::tcp;
 
 constexpr int kThreads = 2;
-constexpr int kMaxConnections = 64;
+// Beyond this, the connection that has waited longest for its client gives way to a new one: those
+// who send nothing cannot keep probes out.
+constexpr int kMaxConnections = 256;
 constexpr uint32_t kMaxHeaderBytes = 8 << 10;
 constexpr auto kRequestTime = std::chrono::seconds(5);
 constexpr auto kIdleTime = std::chrono::seconds(5);
@@ -73,20 +78,71 @@ Reply Route(const HttpHandlers& handlers, http::verb method, std::string_view ta
   }
 }
 
+class Session;
+
+// The connections that wait for their client's request, the longest first.
+class Waiting {
+ public:
+  struct Place {
+    std::list<std::weak_ptr<Session>>::iterator at;
+    std::atomic<bool> waits{false};
+  };
+
+  void Add(Place* place, std::weak_ptr<Session> session) {
+    absl::MutexLock lock(&mu_);
+    if (place->waits) return;
+    place->at = sessions_.insert(sessions_.end(), std::move(session));
+    place->waits = true;
+  }
+
+  void Remove(Place* place) {
+    absl::MutexLock lock(&mu_);
+    if (place->waits.exchange(false)) sessions_.erase(place->at);
+  }
+
+  // The one that has waited longest, which then is the one that has waited least: asked to go once
+  // for each newcomer.
+  std::shared_ptr<Session> Longest() {
+    absl::MutexLock lock(&mu_);
+    if (sessions_.empty()) return nullptr;
+    sessions_.splice(sessions_.end(), sessions_, sessions_.begin());
+    return sessions_.back().lock();
+  }
+
+  std::atomic<int> open{0};  // connections, these and those that are being answered
+
+ private:
+  absl::Mutex mu_;
+  std::list<std::weak_ptr<Session>> sessions_ ABSL_GUARDED_BY(mu_);
+};
+
 // One connection: reads a header, answers, and again. Kept alive by the operations that it has
 // started, of which there is one at a time; all run on its strand.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(tcp::socket socket, const HttpHandlers* handlers, std::atomic<int>* open)
-      : stream_(std::move(socket)), handlers_(handlers), open_(open) {}
-  ~Session() { open_->fetch_sub(1); }
+  Session(tcp::socket socket, const HttpHandlers* handlers, Waiting* waiting)
+      : stream_(std::move(socket)), handlers_(handlers), waiting_(waiting) {
+    waiting_->open.fetch_add(1);
+  }
+  ~Session() {
+    waiting_->Remove(&place_);
+    waiting_->open.fetch_sub(1);
+  }
 
   void Start() {
     asio::dispatch(stream_.get_executor(), [self = shared_from_this()] { self->WaitForRequest(); });
   }
 
+  // From any thread.
+  void GiveWay() {
+    asio::dispatch(stream_.get_executor(), [self = shared_from_this()] {
+      if (self->place_.waits) self->stream_.close();
+    });
+  }
+
  private:
   void WaitForRequest() {
+    waiting_->Add(&place_, weak_from_this());
     if (buffer_.size() > 0) return ReadHeader();
     stream_.expires_after(kIdleTime);
     stream_.async_read_some(buffer_.prepare(kMaxHeaderBytes),
@@ -108,14 +164,17 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void OnHeader(error_code error) {
     if (error == http::error::header_limit) {
+      waiting_->Remove(&place_);
       return Send({http::status::request_header_fields_too_large, "header over 8 KiB\n"}, false,
                   false);
     }
     if (error == http::error::end_of_stream || error == http::error::partial_message) return;
     if (error.category() == http::make_error_code(http::error::bad_method).category()) {
+      waiting_->Remove(&place_);
       return Send({http::status::bad_request, "malformed request\n"}, false, false);
     }
     if (error) return;
+    waiting_->Remove(&place_);
     const auto& request = parser_->get();
     const auto target = request.target();
     Reply reply =
@@ -163,7 +222,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   beast::tcp_stream stream_;
   const HttpHandlers* const handlers_;
-  std::atomic<int>* const open_;
+  Waiting* const waiting_;
+  Waiting::Place place_;
   beast::flat_buffer buffer_{2 * kMaxHeaderBytes};
   std::optional<http::request_parser<http::empty_body>> parser_;
   http::response<http::string_body> response_;
@@ -190,7 +250,7 @@ class BeastServer final : public HttpServer {
   void Accept();
 
   const HttpHandlers handlers_;
-  std::atomic<int> open_{0};  // connections
+  Waiting waiting_;  // before io_, whose end is that of the last connections
   asio::io_context io_{kThreads};
   tcp::acceptor acceptor_;    // used by one handler at a time
   asio::steady_timer retry_;  // likewise
@@ -267,13 +327,15 @@ void BeastServer::Accept() {
       });
       return;
     }
-    if (open_.fetch_add(1) >= kMaxConnections) {
-      open_.fetch_sub(1);
+    const int open = waiting_.open.load();
+    const auto longest = open >= kMaxConnections ? waiting_.Longest() : nullptr;
+    if (longest != nullptr) longest->GiveWay();
+    // Those that give way take a moment to be gone.
+    if (open < kMaxConnections || (longest != nullptr && open < 2 * kMaxConnections)) {
+      std::make_shared<Session>(std::move(socket), &handlers_, &waiting_)->Start();
+    } else {
       error_code ignored;
       socket.close(ignored);
-    } else {
-      const auto session = std::make_shared<Session>(std::move(socket), &handlers_, &open_);
-      session->Start();
     }
     Accept();
   });

@@ -138,6 +138,21 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext&
   return Permit(this, cost, call.priority(), std::move(caller));
 }
 
+absl::StatusOr<ByteHold> Admission::Hold(HeldBytes* held, int64_t bytes, std::string_view what) {
+  ByteHold hold;
+  if (held->Take(bytes, &hold)) return hold;
+  absl::MutexLock lock(&mu_);
+  return AtCeiling(what, limits_.max_bytes);
+}
+
+absl::StatusOr<ByteHold> Admission::HoldMessage(int64_t bytes) {
+  return Hold(&reading_, bytes, "bytes of messages that are being read");
+}
+
+absl::StatusOr<ByteHold> Admission::HoldKept(int64_t bytes) {
+  return Hold(&kept_, bytes, "bytes of settings and unread answers");
+}
+
 void Admission::Done(const CallContext& call, double seconds, bool worked, int waiting) {
   absl::MutexLock lock(&mu_);
   overload_.Done(clock_->Now(), call.priority(), call.caller(), seconds, worked, waiting);
@@ -147,6 +162,8 @@ void Admission::Lower(int64_t max_bytes, int64_t max_pixels) {
   absl::MutexLock lock(&mu_);
   limits_.max_bytes = std::min(limits_.max_bytes.value(), max_bytes);
   limits_.max_pixels = std::min(limits_.max_pixels.value(), max_pixels);
+  reading_.SetMost(ReadingPart(limits_.max_bytes));
+  kept_.SetMost(KeptPart(limits_.max_bytes));
 }
 
 AdmissionLimits Admission::limits() const {

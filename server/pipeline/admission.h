@@ -14,6 +14,7 @@
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/base/error.h"
+#include "server/pipeline/held_bytes.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/overload_control.h"
 #include "server/pipeline/retry_advice.h"
@@ -43,6 +44,7 @@ class Permit {
   Permit& operator=(Permit&& other) noexcept;
   ~Permit() { Release(); }
   void Release();
+  bool is_out() const { return owner_ != nullptr; }
 
  private:
   friend class Admission;
@@ -68,6 +70,8 @@ class Admission {
   // `threads` work on pictures at once. The clock must outlive this.
   Admission(AdmissionLimits limits, int threads, const Clock* clock)
       : clock_(clock),
+        reading_(ReadingPart(limits.max_bytes)),
+        kept_(KeptPart(limits.max_bytes)),
         limits_(std::move(limits)),
         overload_(threads),
         advice_(limits_.retry_after.value()) {}
@@ -77,6 +81,13 @@ class Admission {
 
   // Errors: OVERLOADED with retry_after; DRAINING after Close.
   absl::StatusOr<Permit> Acquire(AdmissionCost cost, const CallContext& call);
+
+  // Counts a message while it is read, `bytes` of which it takes at most, and what is kept for a
+  // client beside its requests in flight: settings of streams, answers that took no permit. The two
+  // are bounded apart, with three quarters and one of as many bytes as may be in flight. Errors:
+  // OVERLOADED with retry_after.
+  absl::StatusOr<ByteHold> HoldMessage(int64_t bytes);
+  absl::StatusOr<ByteHold> HoldKept(int64_t bytes);
 
   // One image that was admitted has left the pipeline, though its permit is still out; `seconds` as
   // predicted. `worked`: not dropped. `waiting` images have not been begun.
@@ -98,6 +109,7 @@ class Admission {
   };
   Usage usage() const;
   AdmissionLimits limits() const;
+  int64_t held_bytes() const { return reading_.bytes() + kept_.bytes(); }
 
   // Whether only so many interactive images are taken as can be answered at once, and how many
   // those are.
@@ -109,6 +121,10 @@ class Admission {
  private:
   friend class Permit;
   void Return(const Permit& permit);
+
+  static int64_t KeptPart(int64_t max_bytes) { return max_bytes / 4; }
+  static int64_t ReadingPart(int64_t max_bytes) { return max_bytes - KeptPart(max_bytes); }
+  absl::StatusOr<ByteHold> Hold(HeldBytes* held, int64_t bytes, std::string_view what);
 
   // OVERLOADED, with the time after which the caller is to try again.
   absl::Status Overloaded(ErrorDetails details, std::string_view why)
@@ -124,6 +140,8 @@ class Admission {
   absl::Status Judge(const OverloadControl::Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock* const clock_;
+  HeldBytes reading_;
+  HeldBytes kept_;
   mutable absl::Mutex mu_;
   AdmissionLimits limits_ ABSL_GUARDED_BY(mu_);
   Usage usage_ ABSL_GUARDED_BY(mu_);

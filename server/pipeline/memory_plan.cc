@@ -44,7 +44,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(int64_t memory, int64_t models, int64_t la
     return MemoryTooLittle(memory, models, "requests", kLeastForRequests,
                            models + kLeastForRequests);
   }
-  const int64_t wanted = limits.max_bytes + kBytesPerPixel * limits.max_pixels;
+  const int64_t wanted = kByteShares * limits.max_bytes + kBytesPerPixel * limits.max_pixels;
   const int64_t in_flight = std::min(wanted, rest - std::min(largest_pass, rest / 3 * 2));
   const double share = static_cast<double>(in_flight) / static_cast<double>(wanted);
   MemoryPlan plan;

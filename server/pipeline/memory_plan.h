@@ -11,6 +11,10 @@
 
 namespace pixpool {
 
+// How often bytes in flight count: received and not whole yet, read or kept for a client
+// (Admission::HoldMessage, HoldKept), and in flight.
+inline constexpr int64_t kByteShares = 3;
+
 // What the models that are ready take besides what is resident after loading.
 struct ModelsMemory {
   int64_t usual_passes = 0;  // of all instances

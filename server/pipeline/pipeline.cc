@@ -121,6 +121,7 @@ class Pipeline::Impl {
     return ShareMemory(resident, options_, *registry_, &memory_, &admission_);
   }
 
+  Admission* admission() { return &admission_; }
   const PipelineOptions& options() const { return options_; }
 
   GaugeReadings Gauges() const {
@@ -129,7 +130,7 @@ class Pipeline::Impl {
     const AdmissionLimits limits = admission_.limits();
     g.queue_capacity = static_cast<double>(limits.max_requests);
     g.requests_in_flight = static_cast<double>(usage.requests);
-    g.bytes_in_flight = static_cast<double>(usage.bytes);
+    g.bytes_in_flight = static_cast<double>(usage.bytes + admission_.held_bytes());
     g.bytes_capacity = static_cast<double>(limits.max_bytes);
     g.pixels_in_flight = static_cast<double>(usage.pixels);
     g.pixels_capacity = static_cast<double>(limits.max_pixels);
@@ -393,6 +394,7 @@ void Pipeline::Pool(PoolRequest request, PoolDone done) {
 absl::Status Pipeline::MayArrive(const CallContext& call) { return impl_->MayArrive(call); }
 absl::Status Pipeline::Progress(double times) const { return impl_->Progress(times); }
 absl::Status Pipeline::BoundMemory(int64_t resident) { return impl_->BoundMemory(resident); }
+Admission* Pipeline::admission() { return impl_->admission(); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }

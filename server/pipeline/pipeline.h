@@ -8,6 +8,7 @@
 #include "server/base/clock.h"
 #include "server/isolation/decode_workers.h"
 #include "server/metrics/metrics.h"
+#include "server/pipeline/admission.h"
 #include "server/pipeline/model_registry.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/request.h"
@@ -35,6 +36,9 @@ class Pipeline {
   // then costs next to nothing. OK promises nothing. Errors: OVERLOADED, DRAINING,
   // DEADLINE_EXCEEDED, CANCELLED; a refusal is counted as shed.
   absl::Status MayArrive(const CallContext& call);
+
+  // What bounds requests, messages and what is kept for clients.
+  Admission* admission();
 
   // Shares out the memory of the process, of which `resident` bytes are taken now that the models
   // are loaded: what passes may take at a time, and lower ceilings of admission where it is short.

@@ -23,10 +23,13 @@
 #include "server/rpc/message_bytes.h"
 #include "server/rpc/priority.h"
 #include "server/rpc/read_end.h"
+#include "server/rpc/receive.h"
 #include "server/rpc/status.h"
-#include "server/rpc/unary_reactor.h"
 
 namespace pixpool {
+
+// By how many the messages of a stream that only change its settings may outnumber the others.
+inline constexpr int64_t kMostPassedOver = 100;
 
 struct BidiOptions {
   RpcMethod method = RpcMethod::kStreamFeatures;
@@ -137,14 +140,15 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   // One message on its way to the pipeline.
   struct Item {
     std::shared_ptr<Request> message;
-    Settings settings;  // those in force
-    int64_t index = 0;  // among the messages that have a reply
+    std::shared_ptr<const Settings> settings;  // those in force
+    int64_t index = 0;                         // among the messages that have a reply
     std::shared_ptr<CallContext> call;
   };
 
   // Whether a message is to be answered; notes the settings in it. Called under the lock, in the
-  // order of the messages.
-  virtual bool Takes(const Request& message, Settings* settings) = 0;
+  // order of the messages. An error ends the stream.
+  virtual absl::StatusOr<bool> Takes(Request* message,
+                                     std::shared_ptr<const Settings>* settings) = 0;
 
   // Hands one message to the pipeline and sees to it that Reply is called once, within Guarded. No
   // lock is held: the pipeline may answer at once, on this thread.
@@ -152,13 +156,24 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
 
   // Takes over what the reply costs until it is written.
   void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed) {
+    ByteHold hold;
+    absl::Status status;
+    if (!permit.is_out()) {
+      auto kept = HoldKept(deps_, static_cast<int64_t>(bytes.Length()));
+      status = kept.status();
+      if (kept.ok()) hold = *std::move(kept);
+    }
     absl::MutexLock lock(&mu_);
     failed_count_ += failed ? 1 : 0;
     if (const auto done = active_.find(index); done != active_.end()) {
       record_.SetPriority(done->second->priority());  // which the message may have said
       active_.erase(done);
     }
-    if (!over_) QueueLocked(index, {.bytes = std::move(bytes), .permit = std::move(permit)});
+    if (!status.ok()) return FailLocked(std::move(status));
+    if (!over_) {
+      QueueLocked(
+          index, {.bytes = std::move(bytes), .permit = std::move(permit), .hold = std::move(hold)});
+    }
     WriteLocked();
     FinishIfOverLocked();
   }
@@ -182,6 +197,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   struct Answer {
     grpc::ByteBuffer bytes;
     Permit permit;
+    ByteHold hold;  // where there is no permit
   };
 
   std::shared_ptr<Watched> Keep() final { return this->shared_from_this(); }
@@ -189,7 +205,8 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   void Read(bool ok) {
     auto message = std::make_shared<Request>();
     // gRPC's until now; the next read starts below.
-    const bool good = ok && ParseMessage(&incoming_, message.get());
+    absl::StatusOr<ByteHold> hold;
+    if (ok) hold = ReceiveMessage(deps_, &incoming_, message.get());
     Item item;
     {
       absl::MutexLock lock(&mu_);
@@ -200,8 +217,10 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         if (broke_) EndWorkLocked();
         return FinishIfOverLocked();
       }
-      if (!good) return FailLocked(NoSuchMessage<Request>());
-      if (!Takes(*message, &settings_)) return StartReadLocked();
+      if (!hold.ok()) return FailLocked(hold.status());
+      const absl::StatusOr<bool> takes = Takes(message.get(), &settings_);
+      if (!takes.ok()) return FailLocked(takes.status());
+      if (!*takes) return PassOverLocked();
       item.message = std::move(message);
       // Here, and not when it is handed over: by then the next message may have come in on another
       // thread.
@@ -211,6 +230,18 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     Guarded([&] { Submit(std::move(item)); }, index);
     absl::MutexLock lock(&mu_);
     StartReadLocked();
+  }
+
+  // For a message that only changes settings. Others cost an answer; without a bound these would
+  // keep a core busy for nothing.
+  void PassOverLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (++passed_over_ <= kMostPassedOver + count_) return StartReadLocked();
+    FailLocked(MakeError(
+        ErrorReason::kRequestInvalid,
+        Concat("the stream had ", passed_over_, " messages that hold no work, and ", count_,
+               " others; it may have ", kMostPassedOver,
+               " more of the former than of the latter. Send settings with the first message that "
+               "they are for")));
   }
 
   // Gives the message its place in the stream, the settings in force, and its own allowance of time
@@ -315,7 +346,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   absl::Status OverStatus() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (!thrown_.ok()) return thrown_;
     if (!failure_.ok()) return failure_;
-    if (std::chrono::system_clock::now() >= context_->deadline()) {
+    if (std::chrono::system_clock::now() >= WallDeadline(context_->raw_deadline())) {
       return MakeError(ErrorReason::kDeadlineInQueue, "the stream's deadline passed");
     }
     if (broke_ || !read_closed_) {
@@ -339,7 +370,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
 
   absl::Mutex mu_;
   CallRecord record_ ABSL_GUARDED_BY(mu_);
-  Settings settings_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const Settings> settings_ ABSL_GUARDED_BY(mu_) = std::make_shared<Settings>();
   Priority priority_ ABSL_GUARDED_BY(mu_) = Priority::kBulk;
   std::map<int64_t, std::shared_ptr<CallContext>> active_ ABSL_GUARDED_BY(mu_);
   std::map<int64_t, Answer> held_ ABSL_GUARDED_BY(mu_);  // wait for their turn
@@ -347,6 +378,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   int64_t reply_bytes_ ABSL_GUARDED_BY(mu_) = 0;         // of both
   TimePoint unread_until_ ABSL_GUARDED_BY(mu_);
   int64_t count_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t passed_over_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t failed_count_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t next_ ABSL_GUARDED_BY(mu_) = 0;      // index of the next reply, where they go in order
   absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of ours; OK: none

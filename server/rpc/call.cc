@@ -18,6 +18,18 @@ constexpr auto kClockJump = std::chrono::milliseconds(100);
 
 }  // namespace
 
+std::chrono::system_clock::time_point WallDeadline(gpr_timespec deadline) {
+  using Clock = std::chrono::system_clock;
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
+    return Clock::time_point::max();
+  }
+  // gRPC's own conversion overflows there: such a call would be over before it began.
+  const auto last = Clock::time_point::max() - std::chrono::hours(1);
+  if (deadline.tv_sec >= Clock::to_time_t(last)) return last;
+  return Clock::from_time_t(deadline.tv_sec) +
+         std::chrono::duration_cast<Clock::duration>(std::chrono::nanoseconds(deadline.tv_nsec));
+}
+
 TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
                        std::chrono::system_clock::time_point wall_now, TimePoint now,
                        const CallOptions& options) {
@@ -46,7 +58,7 @@ std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& conte
   for (;;) {
     const auto wall = std::chrono::system_clock::now();
     const auto steady = std::chrono::steady_clock::now();
-    const auto wall_deadline = context.deadline();
+    const auto wall_deadline = WallDeadline(context.raw_deadline());
     const TimePoint deadline = CallDeadline(wall_deadline, wall, deps.clock->Now(), *deps.options);
     const auto jump =
         std::chrono::system_clock::now() - wall - (std::chrono::steady_clock::now() - steady);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "grpc/support/time.h"
 #include "grpcpp/server_context.h"
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
@@ -17,6 +18,10 @@
 #include "server/rpc/trace_context.h"
 
 namespace pixpool {
+
+// What gRPC says of a call's deadline, by the wall clock. time_point::max(): none; what is further
+// than the type reaches is its last hour.
+std::chrono::system_clock::time_point WallDeadline(gpr_timespec deadline);
 
 // The steady-clock deadline of a call, given its deadline by the wall clock (time_point::max():
 // none) and the time by both clocks: its own if it has one, cut to the maximum, else the default.

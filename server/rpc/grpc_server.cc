@@ -1,6 +1,8 @@
 #include "server/rpc/grpc_server.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
+#include "grpcpp/resource_quota.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
@@ -70,6 +73,16 @@ void SetChannelArguments(grpc::ServerBuilder* builder, const RpcOptions& options
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10 * kSecond);
 }
 
+// Reflection is gRPC's own, and the only service that takes a thread for each stream: from here on
+// its streams are refused. A few more wait for calls.
+constexpr int kReflectionThreads = 16;
+
+// What a message may take beside its own bytes before gRPC is short of memory.
+constexpr int64_t kReceiveRoom = 8 << 20;
+
+// What a connection takes in gRPC's own reckoning (docs/sizing.md).
+constexpr int64_t kConnectionBytes = 20'000;
+
 // How many connections there may be, by the options and by the descriptors that the process may
 // have.
 absl::StatusOr<ConnectionLimits::Numbers> Limits(const ConnectionOptions& options) {
@@ -111,6 +124,9 @@ class GrpcServerImpl final : public GrpcServer {
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
         grpc::InsecureServerCredentials());
     SetChannelArguments(&builder, options);
+    least_received_ = options.max_message_bytes + kReceiveRoom;
+    quota_.SetMaxThreads(kReflectionThreads);
+    builder.SetResourceQuota(quota_);
     if (options.reflection) {
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     } else {
@@ -138,6 +154,11 @@ class GrpcServerImpl final : public GrpcServer {
   int connection_capacity() const override { return limits_.total; }
   absl::Status Answers() const override { return watch_->Check(); }
 
+  void BoundReceived(int64_t bytes) override {
+    received_ = std::max(bytes, least_received_);
+    ResizeQuota();
+  }
+
   void SetServing(const std::string& name, bool serving) override {
     server_->GetHealthCheckService()->SetServingStatus(name, serving);
   }
@@ -156,9 +177,20 @@ class GrpcServerImpl final : public GrpcServer {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.fd = fd;
     connections_->HandleNewConnection(&connection);
+    ResizeQuota();
+  }
+
+  // Connections are bounded by their number, so they must not eat into the messages' part.
+  void ResizeQuota() {
+    const int64_t received = received_;
+    if (received == 0) return;
+    quota_.Resize(static_cast<size_t>(received + kConnectionBytes * connections()));
   }
 
   int port_ = 0;
+  grpc::ResourceQuota quota_{"pixpool"};
+  int64_t least_received_ = 0;
+  std::atomic<int64_t> received_{0};  // 0: not bounded yet
   UnknownCalls unknown_;
   ConnectionLimits::Numbers limits_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;

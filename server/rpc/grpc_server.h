@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,11 @@ class GrpcServer {
 
   // Not OK while the port does not answer (net/port_watch.h).
   virtual absl::Status Answers() const = 0;
+
+  // How many bytes of messages gRPC may hold that have not come in whole, or that nobody has read
+  // yet: at least the largest message. Beyond that it ends calls with RESOURCE_EXHAUSTED. Before
+  // this is called nothing bounds them.
+  virtual void BoundReceived(int64_t bytes) = 0;
 
   // Health of "", of the service ("pixpool.v1.FeatureService") or of a model by its name.
   virtual void SetServing(const std::string& name, bool serving) = 0;

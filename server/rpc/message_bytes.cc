@@ -4,6 +4,8 @@
 
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "grpcpp/support/proto_buffer_reader.h"
+#include "server/base/error.h"
+#include "server/base/text.h"
 
 namespace pixpool {
 
@@ -11,6 +13,11 @@ using google::protobuf::MessageLite;
 
 bool ParseMessage(grpc::ByteBuffer* bytes, MessageLite* out) {
   return grpc::GenericDeserialize<grpc::ProtoBufferReader, MessageLite>(bytes, out).ok();
+}
+
+absl::Status NoSuchMessage(const google::protobuf::Descriptor& type) {
+  return MakeError(ErrorReason::kRequestInvalid, Concat("the bytes are no message of the type ",
+                                                        type.full_name(), ", or end too early"));
 }
 
 grpc::ByteBuffer SerializeMessage(const MessageLite& message) {

@@ -72,7 +72,8 @@ void RawUnaryReactor::Read(bool ok) {
     call_->Cancel();
     return End(call_->Check(now, "admission"));
   }
-  if (absl::Status status = Parse(&incoming_); !status.ok()) return End(status);
+  const absl::StatusOr<ByteHold> hold = Parse(&incoming_);
+  if (!hold.ok()) return End(hold.status());
   StartRead(&incoming_);
   Run();
 }
@@ -103,11 +104,12 @@ void RawUnaryReactor::EndWithoutMessage() {
   Finish(std::move(sent));
 }
 
-void RawUnaryReactor::Answer(grpc::ByteBuffer message, Permit permit) noexcept {
+void RawUnaryReactor::Answer(grpc::ByteBuffer message, Permit permit, ByteHold hold) noexcept {
   if (too_many_.load()) return End(absl::OkStatus());
   if (phase_.exchange(Phase::kEnded) == Phase::kEnded) return;
   answer_.Swap(&message);
   permit_ = std::move(permit);
+  hold_ = std::move(hold);
   record_.End(absl::OkStatus());
   deps_.watch->AwaitReader(
       this, std::max<TimePoint>(call_->deadline(), deps_.clock->Now() + kLeastTimeToRead), 1,
@@ -132,6 +134,7 @@ void RawUnaryReactor::OnDone() {
     if (!thrown.ok()) record_.End(thrown);
   }
   permit_.Release();
+  hold_.Release();
   self_.reset();
 }
 

@@ -37,8 +37,8 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   // Whether the call may come in, before its message is read.
   virtual absl::Status MayStart() = 0;
 
-  // Takes the message. Errors: bytes that are none.
-  virtual absl::Status Parse(grpc::ByteBuffer* bytes) = 0;
+  // Takes the message, and counts it until the end of Run. Errors: those of ReceiveMessage.
+  virtual absl::StatusOr<ByteHold> Parse(grpc::ByteBuffer* bytes) = 0;
 
   // Does the work. Ends with End or Answer, once, now or later and on any thread.
   virtual void Run() = 0;
@@ -51,7 +51,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
 
   // Each ends the call; only the first of them has an effect.
   void End(const absl::Status& status) noexcept;
-  void Answer(grpc::ByteBuffer message, Permit permit) noexcept;
+  void Answer(grpc::ByteBuffer message, Permit permit, ByteHold hold) noexcept;
 
   // Runs `body`, which ends the call; so does what it throws.
   template <typename Body>
@@ -86,6 +86,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   grpc::ByteBuffer incoming_;              // gRPC's between StartRead and OnReadDone
   grpc::ByteBuffer answer_;
   Permit permit_;
+  ByteHold hold_;
   std::atomic<Phase> phase_{Phase::kArriving};
   std::atomic<bool> too_many_{false};  // messages
   bool without_message_ = false;       // written before Finish, read in OnDone

@@ -12,15 +12,28 @@
 namespace pixpool {
 namespace {
 
-class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, v1::StreamConfig> {
+// A stream holds its settings for as long as it lives, at work or idle, so they are counted.
+struct StreamSettings {
+  v1::StreamConfig config;
+  ByteHold hold;
+};
+
+class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, StreamSettings> {
  public:
   StreamReactor(const CallDeps& deps, grpc::CallbackServerContext* context)
       : BidiReactor({.method = RpcMethod::kStreamFeatures, .unit = "images"}, deps, context) {}
 
  private:
-  bool Takes(const v1::StreamFeaturesRequest& message, v1::StreamConfig* config) override {
-    if (message.has_config()) *config = message.config();
-    return message.has_image();
+  absl::StatusOr<bool> Takes(v1::StreamFeaturesRequest* message,
+                             std::shared_ptr<const StreamSettings>* settings) override {
+    if (message->has_config()) {
+      auto taken = std::make_shared<StreamSettings>();
+      taken->config.Swap(message->mutable_config());
+      PIXPOOL_ASSIGN_OR_RETURN(
+          taken->hold, HoldKept(deps(), static_cast<int64_t>(taken->config.SpaceUsedLong())));
+      *settings = std::move(taken);
+    }
+    return message->has_image();
   }
 
   void Submit(Item item) override {
@@ -39,9 +52,10 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, v1::St
 
   static absl::StatusOr<ExtractRequest> RequestOf(const Item& item) {
     PIXPOOL_ASSIGN_OR_RETURN(ExtractRequest request,
-                             StreamRequestFromProto(item.settings, item.message->image()));
-    PIXPOOL_ASSIGN_OR_RETURN(const Priority priority,
-                             PriorityFromProto(item.settings.priority(), item.call->priority()));
+                             StreamRequestFromProto(item.settings->config, item.message->image()));
+    PIXPOOL_ASSIGN_OR_RETURN(
+        const Priority priority,
+        PriorityFromProto(item.settings->config.priority(), item.call->priority()));
     item.call->set_priority(priority);
     request.owner = item.message;
     request.context = item.call;

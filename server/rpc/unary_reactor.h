@@ -5,23 +5,14 @@
 #include <memory>
 #include <utility>
 
-#include "server/base/error.h"
 #include "server/base/status_macros.h"
-#include "server/base/text.h"
 #include "server/pipeline/pipeline.h"
 #include "server/rpc/message_bytes.h"
 #include "server/rpc/priority.h"
 #include "server/rpc/raw_unary_reactor.h"
+#include "server/rpc/receive.h"
 
 namespace pixpool {
-
-// The status of bytes that are no `Message`.
-template <typename Message>
-absl::Status NoSuchMessage() {
-  return MakeError(ErrorReason::kRequestInvalid,
-                   Concat("the bytes are no message of the type ",
-                          Message::descriptor()->full_name(), ", or end too early"));
-}
 
 template <typename Request, typename Response>
 class UnaryReactor : public RawUnaryReactor {
@@ -29,9 +20,11 @@ class UnaryReactor : public RawUnaryReactor {
   using RawUnaryReactor::RawUnaryReactor;
 
  protected:
-  absl::Status Parse(grpc::ByteBuffer* bytes) final {
+  absl::StatusOr<ByteHold> Parse(grpc::ByteBuffer* bytes) final {
     request_ = std::make_unique<Request>();
-    return ParseMessage(bytes, request_.get()) ? absl::OkStatus() : NoSuchMessage<Request>();
+    auto hold = ReceiveMessage(deps(), bytes, request_.get());
+    if (!hold.ok()) request_.reset();
+    return hold;
   }
 
   // Ends the call with the reply that `convert` makes of the request and what it holds, timed.
@@ -50,7 +43,13 @@ class UnaryReactor : public RawUnaryReactor {
     request_.reset();
     deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
     if (!status.ok()) return End(status);
-    Answer(std::move(bytes), std::move(permit));
+    ByteHold hold;
+    if (!permit.is_out()) {
+      auto kept = HoldKept(deps(), static_cast<int64_t>(bytes.Length()));
+      if (!kept.ok()) return End(kept.status());
+      hold = *std::move(kept);
+    }
+    Answer(std::move(bytes), std::move(permit), std::move(hold));
   }
 
   std::unique_ptr<Request> request_;  // from Run to the reply

@@ -115,7 +115,7 @@ def test_the_figures_of_the_sizing_guide_are_those_of_the_server(start_server, a
     client = api.client(server.target)
     (plan,) = server.lines("memory")
     idle = status_bytes(server.process.pid, "VmRSS")
-    in_flight = plan["max_in_flight_bytes"] + 3 * plan["max_in_flight_pixels"]
+    in_flight = 3 * plan["max_in_flight_bytes"] + 3 * plan["max_in_flight_pixels"]
     assert plan["lowered"]
     # What is left are the models, and the usual pass of each instance.
     models = plan["bytes"] - plan["network"] - in_flight

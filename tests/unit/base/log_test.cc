@@ -177,6 +177,26 @@ TEST(LogTest, AStalledReaderCostsLinesNotTime) {
   EXPECT_LE(written + dropped, kLines + 1);
 }
 
+TEST(LogTest, TheQueueIsBoundedByBytesToo) {
+  const int64_t dropped_before = LogDroppedCount();
+  StderrPipe pipe;
+  StartLog(LogLevel::kDebug);
+  const std::string text(4000, 'x');
+  // 20 KB a line: far fewer lines than the queue has places.
+  for (int i = 0; i < 1000; ++i) {
+    Log(LogLevel::kInfo, "x", {{"a", text}, {"b", text}, {"c", text}, {"d", text}, {"e", text}});
+  }
+  EXPECT_GT(LogDroppedCount() - dropped_before, 500);
+  StopLog();
+  // What was queued is given back: a later log takes as much again.
+  StderrPipe second;
+  StartLog(LogLevel::kDebug);
+  const int64_t dropped_then = LogDroppedCount();
+  for (int i = 0; i < 100; ++i) Log(LogLevel::kInfo, "x", {{"a", text}});
+  StopLog();
+  EXPECT_LE(LogDroppedCount() - dropped_then, 100);
+}
+
 TEST(LogTest, AClosedReaderIsNoEndOfTheProcess) {
   const int64_t dropped_before = LogDroppedCount();
   StderrPipe pipe;

@@ -236,24 +236,42 @@ TEST_F(HttpServerTest, AClientThatNeverReadsIsCutOff) {
 }
 
 TEST_F(HttpServerTest, ConnectionsAreBounded) {
-  constexpr int kAsked = 101;
+  constexpr int kMost = 256;
+  constexpr int kAsked = 300;
   std::vector<Client> clients;
   for (int i = 0; i < kAsked; ++i) {
     clients.emplace_back(server_->port());
     ASSERT_TRUE(clients.back().connected());
   }
+  // The first to come give way, long before their time is over.
+  const auto start = steady_clock::now();
+  for (int i = 0; i < kAsked - kMost; ++i) EXPECT_EQ(clients[i].ReadAll(), "") << i;
+  EXPECT_LT(steady_clock::now() - start, seconds(4));
   int served = 0;
   for (Client& client : clients) {
     client.Send("GET /livez HTTP/1.1\r\n\r\n");
     if (client.ReadUntil("ok\n").starts_with("HTTP/1.1 200")) ++served;
   }
-  EXPECT_EQ(served, 64);
+  EXPECT_EQ(served, kMost);
   clients.clear();
   // The server notices the closed connections on its own time.
   const auto limit = steady_clock::now() + seconds(10);
   std::string reply;
   while (reply.empty() && steady_clock::now() < limit) reply = Get("/livez");
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 200")) << "there is room again";
+}
+
+TEST_F(HttpServerTest, TheSilentDoNotKeepProbesOut) {
+  std::vector<Client> silent;
+  for (int i = 0; i < 400; ++i) {
+    silent.emplace_back(server_->port());
+    ASSERT_TRUE(silent.back().connected());
+    // Half of them in the middle of a request.
+    if (i % 2 == 1) silent.back().Send("GET /metrics HTTP/1.1\r\nHost: x\r\n");
+    if (i >= 250) {
+      EXPECT_THAT(Get("/livez"), StartsWith("HTTP/1.1 200")) << i;
+    }
+  }
 }
 
 TEST_F(HttpServerTest, StopsAtOnceWithConnectionsOpen) {

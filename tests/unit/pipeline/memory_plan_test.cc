@@ -18,7 +18,7 @@ constexpr int64_t kMiB = 1 << 20;
 
 // What is promised to fit, all in all.
 int64_t Total(const MemoryPlan& plan) {
-  return plan.network + plan.max_bytes + kBytesPerPixel * plan.max_pixels;
+  return plan.network + kByteShares * plan.max_bytes + kBytesPerPixel * plan.max_pixels;
 }
 
 TEST(MemoryPlan, WithMemoryEnoughTheOptionsHoldAndPassesHaveTheRest) {

@@ -23,6 +23,22 @@ TEST(CallDeadlineTest, OwnDeadlineCutToTheMaximumElseTheDefault) {
   EXPECT_EQ(CallDeadline(wall - seconds(1), wall, now, kOptions), now - seconds(1));
 }
 
+TEST(CallDeadlineTest, NoneIsNoneAndWhatTheClockDoesNotReachIsCutToTheMaximum) {
+  const TimePoint now = FakeClock().Now();
+  const WallTime wall = WallTime(std::chrono::hours(500'000));
+  const auto deadline_after = [&](int64_t hours) {
+    const gpr_timespec raw{(500'000 + hours) * 3600, 5, GPR_CLOCK_REALTIME};
+    return CallDeadline(WallDeadline(raw), wall, now, kOptions);
+  };
+  EXPECT_EQ(WallDeadline(gpr_inf_future(GPR_CLOCK_REALTIME)), WallTime::max());
+  EXPECT_EQ(WallDeadline({1'800'000'000, 5, GPR_CLOCK_REALTIME}),
+            WallTime(seconds(1'800'000'000)) + std::chrono::nanoseconds(5));
+  // The type ends in the year 2262; gRPC takes eight digits of hours.
+  for (const int64_t hours : {1, 2'000'000, 2'062'000, 2'063'000, 3'000'000, 99'999'999}) {
+    EXPECT_EQ(deadline_after(hours), now + seconds(60)) << hours;
+  }
+}
+
 TEST(CallRecordTest, CountsUnderTheStatusThatWasSent) {
   FakeClock clock;
   Metrics metrics;
