@@ -20,6 +20,8 @@ constexpr auto kClockJump = std::chrono::milliseconds(100);
 
 std::chrono::system_clock::time_point WallDeadline(gpr_timespec deadline) {
   using Clock = std::chrono::system_clock;
+  // gRPC keeps it by its monotonic clock.
+  deadline = gpr_convert_clock_type(deadline, GPR_CLOCK_REALTIME);
   if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
     return Clock::time_point::max();
   }

@@ -28,7 +28,11 @@ MAX_TEXT = 4096
 @pytest.fixture(scope="module")
 def tight(start_server):
     """A server whose callers can make it hold little."""
-    return start_server("--max-in-flight-bytes", str(BUDGET), "--max-message-bytes", str(LARGEST))
+    return start_server(
+        *("--max-in-flight-bytes", str(BUDGET)),
+        *("--max-message-bytes", str(LARGEST)),
+        *("--max-image-bytes", str(LARGEST)),
+    )
 
 
 @pytest.fixture

@@ -33,6 +33,11 @@ TEST(CallDeadlineTest, NoneIsNoneAndWhatTheClockDoesNotReachIsCutToTheMaximum) {
   EXPECT_EQ(WallDeadline(gpr_inf_future(GPR_CLOCK_REALTIME)), WallTime::max());
   EXPECT_EQ(WallDeadline({1'800'000'000, 5, GPR_CLOCK_REALTIME}),
             WallTime(seconds(1'800'000'000)) + std::chrono::nanoseconds(5));
+  // As gRPC has it in a call: by another clock.
+  const gpr_timespec soon = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), {20, 0, GPR_TIMESPAN});
+  const auto left = WallDeadline(soon) - std::chrono::system_clock::now();
+  EXPECT_GT(left, seconds(15));
+  EXPECT_LT(left, seconds(25));
   // The type ends in the year 2262; gRPC takes eight digits of hours.
   for (const int64_t hours : {1, 2'000'000, 2'062'000, 2'063'000, 3'000'000, 99'999'999}) {
     EXPECT_EQ(deadline_after(hours), now + seconds(60)) << hours;
