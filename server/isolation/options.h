@@ -11,7 +11,7 @@ struct IsolationOptions {
   static constexpr std::string_view kChoices[] = {"auto", "on", "off"};
   static constexpr OptionSpec kDecodeIsolation = {
       .group = kModelsGroup,
-      .place = 31,
+      .place = 32,
       .flag = "--decode-isolation",
       .value_name = "MODE",
       .help =

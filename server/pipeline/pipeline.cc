@@ -3,8 +3,7 @@
 //   decode pool:                decode -> preprocess -> batcher
 //   instance threads:           backbone -> heads (model_runner.cc) -> the sum of several passes
 //   draw pool:                  box and picture of class activation maps, where asked for
-//   reply pool:                 done
-// Pool goes the short way of tensor_pooler.cc.
+//   reply pool:                 done; Pool goes the short way of tensor_pooler.cc
 #include "server/pipeline/pipeline.h"
 
 #include <algorithm>
@@ -363,8 +362,7 @@ class Pipeline::Impl {
   Metrics* const metrics_;
   const Clock* const clock_;
 
-  // Own synchronisation. The pools outlive what feeds them.
-  Admission admission_;
+  Admission admission_;  // from here on: own synchronisation; the pools outlive what feeds them
   ServiceTimes times_;
   WorkQueue queue_;
   std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded

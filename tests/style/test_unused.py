@@ -69,6 +69,6 @@ def test_every_metric_is_counted(method):
     re.findall(r"^  double (\w+) = 0;", METRICS[METRICS.index("struct GaugeReadings") :], re.M),
 )
 def test_every_gauge_is_filled_in(member):
-    assert uses(rf"\.{member} \+?= ", outside=("server/metrics/",)), (
+    assert uses(rf"(\.|->){member} \+?= ", outside=("server/metrics/",)), (
         f"nothing sets GaugeReadings::{member}"
     )

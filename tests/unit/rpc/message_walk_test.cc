@@ -62,7 +62,7 @@ v1::ExtractFeaturesRequest Usual() {
     image->set_image_id("album/" + std::to_string(i));
     image->set_encoded(std::string(100'000, 'p'));
     v1::Head* head = request.add_heads();
-    head->set_head_id("h" + std::to_string(i));
+    head->set_head_id(std::to_string(i));
     head->mutable_max_pool()->add_kernel_size(3);
   }
   request.mutable_input_options()->add_scales(1.5F);
