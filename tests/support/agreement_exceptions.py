@@ -37,7 +37,7 @@ DIRECTORY = re.compile(
     r"Incompatible type|Incorrect (count|value)|Sanity check on size|IO error during reading"
     r"|Failed to read directory|missing required|Bad value|Invalid (strip|tile) byte count"
     r"|Cannot handle zero|Not enough data for scanline|Read error on strip|it has no palette"
-    r"|out of range|it is truncated|truncated"
+    r"|out of range|it is truncated|truncated|Not a TIFF file|Cannot handle different values"
 )
 
 

@@ -52,8 +52,9 @@ def bmp_bases() -> Iterator[bytes]:
     yield bmp(13, 9, 8, rng.bytes(16 * 9), palette=rng.bytes(160), colors=40)
     masks = struct.pack("<III", 0xF800, 0x7E0, 0x1F)
     yield bmp(13, 9, 16, rng.bytes(28 * 9), 3, masks=masks)
-    for header_size, alpha in ((56, 0xFF000000), (124, 0)):
-        masks = struct.pack("<IIII", 0xFF, 0xFF00, 0xFF0000, alpha)
+    with_alpha, without = (0xFF, 0xFF00, 0xFF0000, 0xFF000000), (0xFF0000, 0xFF00, 0xFF, 0)
+    for header_size, of_samples in ((56, with_alpha), (124, without)):
+        masks = struct.pack("<IIII", *of_samples)
         data = rng.bytes(52 * 9)
         yield bmp(13, 9, 32, data, 3, header_size=header_size, masks=masks)
     palette = rng.bytes(1024)
