@@ -55,20 +55,20 @@ extern "C" {
 
 // Before 1.0 libavif leaves dav1d its logger, which writes what is wrong with a picture to standard
 // error, between the lines of our log.
-__attribute__((visibility("default"))) void dav1d_default_settings(Dav1dSettings* settings) {
+__attribute__((visibility("default"))) void dav1d_default_settings(Dav1dSettings* s) {
   static const auto original = Original<void(Dav1dSettings*)>("dav1d_default_settings");
   if (original == nullptr) return;
-  original(settings);
-  settings->logger.callback = nullptr;
+  original(s);
+  s->logger.callback = nullptr;
 }
 
-__attribute__((visibility("default"))) int dav1d_send_data(Dav1dContext* context, Dav1dData* data) {
+__attribute__((visibility("default"))) int dav1d_send_data(Dav1dContext* c, Dav1dData* in) {
   static const auto original = Original<int(Dav1dContext*, Dav1dData*)>("dav1d_send_data");
   if (original == nullptr) return DAV1D_ERR(ENOSYS);
-  if (data->data != nullptr && CountFrames(data->data, data->sz) > kMostFrames) {
+  if (in->data != nullptr && CountFrames(in->data, in->sz) > kMostFrames) {
     return DAV1D_ERR(EINVAL);
   }
-  return original(context, data);
+  return original(c, in);
 }
 
 }  // extern "C"

@@ -112,7 +112,7 @@ void RowResizer::Take(const PixelRows& rows) {
   for (; first < end; first += kAtOnce) TakeAcross(rows, first, std::min(end, first + kAtOnce));
 }
 
-const uint8_t* RowResizer::Begin(const PixelRows& rows, int y) const {
+const uint8_t* RowResizer::BeginOf(const PixelRows& rows, int y) const {
   return rows.row(y) + Bytes(needed_.left - rows.part.left);
 }
 
@@ -123,7 +123,7 @@ void RowResizer::TakeAcross(const PixelRows& rows, int first, int end) {
   uint8_t* outs[kAtOnce];
   for (int i = 0; i < count; ++i) {
     const int y = first + i;
-    from[i] = Begin(rows, y);
+    from[i] = BeginOf(rows, y);
     outs[i] = down_ ? ring_.row(y) : out_.row(y - needed_.top);
     if (!across_) {
       std::memcpy(outs[i], from[i], size);
@@ -145,7 +145,7 @@ void RowResizer::TakeDown(const PixelRows& rows, int first, int end) {
   for (; next_ < out_.height() && window().end() <= end; ++next_) {
     for (int k = 0; k < window().count; ++k) {
       const int y = window().first + k;
-      taps_[static_cast<size_t>(k)] = y < first ? ring_.row(y) : Begin(rows, y);
+      taps_[static_cast<size_t>(k)] = y < first ? ring_.row(y) : BeginOf(rows, y);
     }
     if (across_ && next_ - tall_begin_ == kTall) FinishTall();
     MakeRow(across_ ? tall_.row(next_) : out_.row(next_));
@@ -154,7 +154,7 @@ void RowResizer::TakeDown(const PixelRows& rows, int first, int end) {
   // The next row of the result wants some of these as well; it wants more than there are.
   for (int y = std::max(first, window().first); y < end; ++y) {
     if (ring_.empty()) ring_.Reset(Bytes(needed_.width), axis_.most());
-    std::memcpy(ring_.row(y), Begin(rows, y), Bytes(needed_.width));
+    std::memcpy(ring_.row(y), BeginOf(rows, y), Bytes(needed_.width));
   }
 }
 

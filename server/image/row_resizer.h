@@ -65,7 +65,7 @@ class RowResizer final : public RowSink {
   void MakeRow(uint8_t* out);
   void FinishTall();
   // Where the needed columns of a row begin.
-  const uint8_t* Begin(const PixelRows& rows, int y) const;
+  const uint8_t* BeginOf(const PixelRows& rows, int y) const;
 
   const ResizeJob job_;
   // Everything below is along the axes of the stored picture.
