@@ -20,7 +20,6 @@ using testing::Fixture;
 using testing::LoadFixtures;
 using testing::LoadPicture;
 using testing::RandomPart;
-using testing::ReasonOf;
 
 const ImageLimits kLimits = {64 << 20, 50'000'000, 65'500};
 

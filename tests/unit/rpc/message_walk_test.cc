@@ -101,11 +101,14 @@ TEST(MessageWalkTest, ReckonsNoLessThanWhatTheParserTakes) {
   ASSERT_TRUE(pool.ParseFromString(indices));
   EXPECT_GE(Walk<v1::PoolTensorRequest>(indices)->bytes,
             static_cast<int64_t>(pool.SpaceUsedLong()));
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+  // protobuf's own reckoning of maps crashes in these builds.
   const std::string inputs = Repeated(Field(5, ""), 50'000) + Repeated(Field(4, Field(1, "k")), 1);
   inference::ModelInferRequest infer;
   ASSERT_TRUE(infer.ParseFromString(inputs));
   EXPECT_GE(Walk<inference::ModelInferRequest>(inputs)->bytes,
             static_cast<int64_t>(infer.SpaceUsedLong()));
+#endif
 }
 
 TEST(MessageWalkTest, PartsAreBounded) {
