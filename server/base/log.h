@@ -1,6 +1,6 @@
-// The log: one JSON object per line on standard error. Asynchronous and bounded, by 8,192
-// lines and by 8 MiB: when the reader of the pipe stalls, lines are dropped and counted, requests
-// are not held up.
+// The log: one JSON object per line on standard error. Asynchronous and bounded, by 8,192 lines and
+// by 8 MiB: when the reader of the pipe stalls, lines are dropped and counted, requests are not
+// held up.
 #pragma once
 
 #include <cstdint>

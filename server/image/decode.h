@@ -92,10 +92,9 @@ int OrientationOf(const ImageHeader& header, const DecodeOptions& options);
 
 // Decodes the picture whose header was read from the same bytes, and gives its rows to `sink` as
 // they are stored; `options` mean the upright picture all the same. Only when it returns without an
-// error is there a picture. Errors:
-// IMAGE_UNDECODABLE, IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless or arithmetic JPEG), OVERLOADED
-// where memory runs out, in the sink too. Thread-safe; holds no state between calls, so that the
-// same bytes and options always give the same answer.
+// error is there a picture. Errors: IMAGE_UNDECODABLE, IMAGE_UNSUPPORTED_FORMAT (12-bit, lossless
+// or arithmetic JPEG), OVERLOADED where memory runs out, in the sink too. Thread-safe; holds no
+// state between calls, so that the same bytes and options always give the same answer.
 absl::StatusOr<DecodeNotes> DecodeRows(std::string_view bytes, const ImageHeader& header,
                                        const DecodeOptions& options, RowSink* sink);
 

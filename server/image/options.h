@@ -57,8 +57,7 @@ struct ImageLimits {
       .value_name = "BYTES",
       .help =
           "Most memory that decoding an image may take. What comes by rows takes little: JPEGs "
-          "that "
-          "are not progressive, PNGs that are not interlaced.",
+          "that are not progressive, PNGs that are not interlaced.",
       .kind = OptionKind::kBytes,
       .initial = 512 << 20,
       .min = 1 << 20,
