@@ -94,11 +94,7 @@ class RowResizerTest : public ::testing::Test {
 
 TEST_F(RowResizerTest, EveryOrientationSizeRegionAndFilter) {
   int turned_first = 0;
-#ifdef __SANITIZE_THREAD__
-  constexpr int kJobs = 200;  // there is one thread, and it takes fifty times as long
-#else
   constexpr int kJobs = 6000;
-#endif
   for (int n = 0; n < kJobs; ++n) {
     ResizeJob job;
     job.stored = {Draw(1, Draw(0, 9) == 0 ? 700 : 90), Draw(1, Draw(0, 9) == 0 ? 700 : 90)};

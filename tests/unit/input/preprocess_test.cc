@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <vector>
 
 #include "tests/unit/image/parts.h"
 #include "tests/unit/model/fixtures.h"
@@ -70,15 +71,21 @@ Image Coordinates(int width, int height) {
 }
 
 void CheckCrop(const Image& out, int width, int height, const json& x_case, const json& y_case) {
-  const auto source = [](const json& c, int position, int side) {
-    const int from = position - c["target"].get<int>() + c["source"].get<int>();
-    return position >= c["target"] && from < side ? from : -1;
+  // For each position in the crop where it comes from in the picture; -1 outside.
+  const auto sources = [](const json& c, int positions, int side) {
+    const int target = c["target"];
+    const int shift = c["source"].get<int>() - target;
+    std::vector<int> from(positions, -1);
+    for (int i = std::max(target, 0); i < positions && i + shift < side; ++i) from[i] = i + shift;
+    return from;
   };
+  const std::vector<int> columns = sources(x_case, out.width(), width);
+  const std::vector<int> rows = sources(y_case, out.height(), height);
   for (int y = 0; y < out.height(); ++y) {
+    const int sy = rows[y];
     for (int x = 0; x < out.width(); ++x) {
       const uint8_t* pixel = out.row(y) + x * 3;
-      const int sx = source(x_case, x, width);
-      const int sy = source(y_case, y, height);
+      const int sx = columns[x];
       const bool inside = sx >= 0 && sy >= 0;
       ASSERT_EQ(pixel[0], inside ? uint8_t(sx) : 0) << x << ", " << y;
       ASSERT_EQ(pixel[1], inside ? uint8_t(sy) : 0) << x << ", " << y;
