@@ -6,6 +6,7 @@
 #include <random>
 #include <string_view>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cpp/error.h"
 
@@ -16,7 +17,15 @@ namespace {
 constexpr std::array<std::string_view, 4> kRetryableReasons = {"", "OVERLOADED", "MODEL_LOADING",
                                                                "DRAINING"};
 
+// Whether the server has reset the call because messages that have not come in whole take all of
+// their memory: ENHANCE_YOUR_CALM (RFC 9113, 7). gRPC gives it a message over its limit's code.
+bool WasToldToBeCalm(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) &&
+         absl::StrContains(status.message(), "RST_STREAM with error code 11");
+}
+
 bool IsRetryable(const absl::Status& status, const ErrorDetails& details) {
+  if (details.reason.empty() && WasToldToBeCalm(status)) return true;
   return absl::IsUnavailable(status) && !details.retry_forbidden &&
          std::find(kRetryableReasons.begin(), kRetryableReasons.end(), details.reason) !=
              kRetryableReasons.end();

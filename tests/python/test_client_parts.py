@@ -18,7 +18,7 @@ from pixpool._call import Readiness
 from pixpool._channel import service_config
 from pixpool._decode import features_from_proto
 from pixpool._errors import FieldViolation
-from pixpool._retry import RetrySchedule
+from pixpool._retry import RetrySchedule, is_retryable
 from pixpool._values import decode_values
 from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
@@ -40,6 +40,14 @@ def test_waits_grow_to_their_limit_and_are_spread():
     schedule = RetrySchedule(RetryPolicy())
     assert schedule.next(unavailable(), 60, 0.0) == pytest.approx(0.08)
     assert schedule.next(unavailable(), 60, 1.0) == pytest.approx(0.24)
+
+
+def test_a_call_that_was_reset_for_want_of_room_is_tried_again():
+    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reset = "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))"
+    assert is_retryable(PixpoolError(exhausted, reset))
+    assert not is_retryable(PixpoolError(exhausted, "Sent message larger than max (9 vs. 4)"))
+    assert not is_retryable(PixpoolError(grpc.StatusCode.INTERNAL, reset))
 
 
 def test_what_the_server_states_is_only_ever_lengthened():

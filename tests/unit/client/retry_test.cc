@@ -25,6 +25,8 @@ TEST(RetryTest, ByReason) {
   EXPECT_FALSE(IsRetryable(Error(StatusCode::DEADLINE_EXCEEDED, "DEADLINE_IN_QUEUE")));
   EXPECT_FALSE(IsRetryable(Error(StatusCode::INTERNAL, "INFERENCE_FAILED")));
   EXPECT_FALSE(IsRetryable(absl::ResourceExhaustedError("message too large")));
+  EXPECT_TRUE(IsRetryable(absl::ResourceExhaustedError(
+      "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))")));
   // The reason does not make another code retryable.
   EXPECT_FALSE(IsRetryable(Error(StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED")));
   EXPECT_FALSE(IsRetryable(absl::OkStatus()));
