@@ -90,7 +90,7 @@ class Runner {
 absl::StatusOr<std::vector<std::string>> ReadPictures(const Console& console,
                                                       const InputFlags& input,
                                                       bench::Report& report) {
-  const absl::StatusOr<Pictures> found = ExpandPaths(input.paths, input.search);
+  const absl::StatusOr<Pictures> found = input.FindPictures();
   if (!found.ok()) return found.status();
   ReportLeftOut(console, found->left_out);
   std::vector<std::string> pictures;

@@ -22,7 +22,7 @@ int RunClassify(const Console& console, const ClassifyFlags& flags) {
   absl::StatusOr<v1::StreamConfig> config =
       flags.input.Config({absl::StrCat("class_scores:top_k=", flags.top)});
   if (!config.ok()) return ReportUsageError(console, config.status());
-  absl::StatusOr<Pictures> pictures = ExpandPaths(flags.input.paths, flags.input.search);
+  absl::StatusOr<Pictures> pictures = flags.input.FindPictures();
   if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   const std::unique_ptr<Writer> writer = flags.format == "json"
                                              ? NewJsonWriter(console.out)

@@ -99,7 +99,7 @@ size_t MostNamed(NamedFailures named) {
 int RunExtract(const Console& console, const ExtractFlags& flags) {
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config(flags.heads);
   if (!config.ok()) return ReportUsageError(console, config.status());
-  absl::StatusOr<Pictures> pictures = ExpandPaths(flags.input.paths, flags.input.search);
+  absl::StatusOr<Pictures> pictures = flags.input.FindPictures();
   if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   if (flags.format == "npy" && flags.output.empty()) {
     return ReportUsageError(console,

@@ -120,8 +120,11 @@ void InputFlags::AddPictures(CLI::App& app) {
                  "Pictures, folders (with all below), quoted patterns such as 'in/*.jpg'. Of "
                  "folders, hidden files and what programs keep beside pictures (@eaDir, __MACOSX) "
                  "are left out")
-      ->required()
       ->type_name("");
+  app.add_option("--files-from", files_from,
+                 "Read more paths from a text file, one a line; - is the standard input")
+      ->type_name("FILE")
+      ->group("Input");
   app.add_flag("--follow-links", search.follow_links, "Follow links to folders, but not in circles")
       ->group("Input");
   app.add_option("--exclude", search.exclude,
@@ -189,6 +192,18 @@ void InputFlags::AddPasses(CLI::App& app) {
       ->group("Input");
   app.add_flag("--flip", flip, "Look at each picture mirrored, too, and sum the vectors")
       ->group("Input");
+}
+
+absl::StatusOr<Pictures> InputFlags::FindPictures() const {
+  std::vector<std::string> listed;
+  if (!files_from.empty()) {
+    absl::StatusOr<std::vector<std::string>> read = ReadPathList(files_from);
+    if (!read.ok()) return read.status();
+    listed = *std::move(read);
+  } else if (paths.empty()) {
+    return absl::InvalidArgumentError("no pictures: name files or folders, or --files-from FILE");
+  }
+  return ExpandPaths(paths, listed, search);
 }
 
 absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::string>& heads) const {

@@ -10,6 +10,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "client/cli/folder.h"
+#include "client/cli/paths.h"
 #include "client/cli/text.h"
 #include "client/cpp/client.h"
 #include "pixpool/v1/feature_service.pb.h"
@@ -46,6 +47,7 @@ struct ConnectionFlags {
 
 struct InputFlags {
   std::vector<std::string> paths;
+  std::string files_from;
   SearchRules search;  // for the pictures in folders
   std::string model, model_version;
   bool no_exif = false;
@@ -61,6 +63,8 @@ struct InputFlags {
   void AddPictures(CLI::App& app);
   // --scales and --flip: several looks at a picture, which only vectors can be summed from.
   void AddPasses(CLI::App& app);
+  // The pictures of PATH and --files-from. INVALID_ARGUMENT or NOT_FOUND as in paths.h.
+  absl::StatusOr<Pictures> FindPictures() const;
   // Model, heads and input options. INVALID_ARGUMENT for text that cannot be read.
   absl::StatusOr<v1::StreamConfig> Config(const std::vector<std::string>& heads) const;
 };

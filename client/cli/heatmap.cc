@@ -130,7 +130,7 @@ int RunHeatmap(const Console& console, const HeatmapFlags& flags) {
   if (flags.class_index >= 0) absl::StrAppend(&head, ",class_index=", flags.class_index);
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config({head});
   if (!config.ok()) return ReportUsageError(console, config.status());
-  absl::StatusOr<Pictures> pictures = ExpandPaths(flags.input.paths, flags.input.search);
+  absl::StatusOr<Pictures> pictures = flags.input.FindPictures();
   if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   absl::StatusOr<std::vector<std::string>> outputs = OutputPaths(pictures->paths, flags.output);
   if (!outputs.ok()) return ReportUsageError(console, outputs.status());

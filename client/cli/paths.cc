@@ -3,12 +3,18 @@
 #include <glob.h>
 
 #include <filesystem>
+#include <iostream>
+#include <iterator>
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/cli/picture_files.h"
+#include "client/cpp/read_file.h"
 
 namespace pixpool::cli {
 namespace {
@@ -53,18 +59,21 @@ bool Exists(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<Pictures> ExpandPaths(const std::vector<std::string>& arguments,
+                                     const std::vector<std::string>& listed,
                                      const SearchRules& rules) {
   Pictures found;
-  for (const std::string& argument : arguments) {
-    absl::Status status;
-    if (Exists(argument)) {
-      status = AddExisting(argument, rules, found);
-    } else if (argument.find_first_of("*?[") != std::string::npos) {
-      status = AddPattern(argument, rules, found);
-    } else {
-      status = absl::NotFoundError(absl::StrCat("no such file or folder: ", argument));
+  const auto add = [&](const std::string& path, bool may_be_pattern) {
+    if (Exists(path)) return AddExisting(path, rules, found);
+    if (may_be_pattern && path.find_first_of("*?[") != std::string::npos) {
+      return AddPattern(path, rules, found);
     }
-    if (!status.ok()) return status;
+    return absl::Status(absl::NotFoundError(absl::StrCat("no such file or folder: ", path)));
+  };
+  for (const std::string& argument : arguments) {
+    if (absl::Status status = add(argument, true); !status.ok()) return status;
+  }
+  for (const std::string& path : listed) {
+    if (absl::Status status = add(path, false); !status.ok()) return status;
   }
   if (found.paths.empty()) {
     std::vector<std::string> lines = {
@@ -76,6 +85,31 @@ absl::StatusOr<Pictures> ExpandPaths(const std::vector<std::string>& arguments,
     return absl::NotFoundError(absl::StrJoin(lines, ". "));
   }
   return found;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadPathList(const std::string& path) {
+  const std::string name = path == "-" ? "standard input" : path;
+  std::string text;
+  if (path == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    absl::StatusOr<std::string> read = client::ReadFile(path);
+    if (!read.ok()) return read.status();
+    text = *std::move(read);
+  }
+  if (absl::StartsWith(text, "\xff\xfe") || absl::StartsWith(text, "\xfe\xff")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--files-from: ", name, " is in UTF-16; save it as UTF-8"));
+  }
+  std::vector<std::string> paths;
+  for (absl::string_view line : absl::StrSplit(absl::StripPrefix(text, "\xef\xbb\xbf"), '\n')) {
+    line = absl::StripSuffix(line, "\r");
+    if (!line.empty()) paths.emplace_back(line);
+  }
+  if (paths.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--files-from: ", name, " names no picture"));
+  }
+  return paths;
 }
 
 }  // namespace pixpool::cli

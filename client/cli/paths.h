@@ -20,7 +20,15 @@ struct Pictures {
 //
 // NOT_FOUND for a path that does not exist, a pattern that matches nothing, or where there is no
 // picture at all.
+//
+// `listed` are paths that are never patterns, and come behind the arguments.
 absl::StatusOr<Pictures> ExpandPaths(const std::vector<std::string>& arguments,
+                                     const std::vector<std::string>& listed,
                                      const SearchRules& rules);
+
+// The paths of a text file, one per line, in UTF-8 with or without a byte order mark; "-" is the
+// standard input. Empty lines do not count; a pattern is taken as it stands, as a name.
+// INVALID_ARGUMENT where it cannot be read, is in UTF-16 or names nothing.
+absl::StatusOr<std::vector<std::string>> ReadPathList(const std::string& path);
 
 }  // namespace pixpool::cli

@@ -34,7 +34,7 @@ class PathsTest : public testing::Test {
   std::vector<std::string> Expand(const std::vector<std::string>& names) {
     std::vector<std::string> arguments;
     for (const std::string& name : names) arguments.push_back(root_ + "/" + name);
-    const auto found = ExpandPaths(arguments, {});
+    const auto found = ExpandPaths(arguments, {}, {});
     if (!found.ok()) return {std::string(found.status().message())};
     left_out_ = found->left_out;
     std::vector<std::string> result;
@@ -82,6 +82,39 @@ TEST_F(PathsTest, LinkThatLeadsNowhereIsAFileThatFailsByItself) {
   fs::create_symlink("nowhere", root_ + "/gone.jpg");
   fs::create_symlink("self.jpg", root_ + "/self.jpg");
   EXPECT_THAT(Expand({"gone.jpg", "self.jpg"}), ElementsAre("gone.jpg", "self.jpg"));
+}
+
+TEST_F(PathsTest, ListsAreRead) {
+  const std::string list = root_ + "/list.txt";
+  const auto read = [&](const std::string& text) {
+    std::ofstream(list, std::ios::trunc) << text;
+    return ReadPathList(list);
+  };
+  for (const char* text : {"a\nb c\n",
+                           "\xef\xbb\xbf"
+                           "a\r\n\r\nb c",
+                           "\na\nb c\n\n"}) {
+    const auto paths = read(text);
+    ASSERT_TRUE(paths.ok()) << paths.status();
+    EXPECT_THAT(*paths, ElementsAre("a", "b c")) << text;
+  }
+  EXPECT_THAT(std::string(read("\n\r\n").status().message()), HasSubstr("names no picture"));
+  EXPECT_THAT(std::string(read("\xff\xfe"
+                               "a")
+                              .status()
+                              .message()),
+              HasSubstr("save it as UTF-8"));
+  EXPECT_FALSE(ReadPathList(root_ + "/gone.txt").ok());
+  EXPECT_FALSE(ReadPathList(root_).ok());
+}
+
+TEST_F(PathsTest, WhatAListNamesIsNoPattern) {
+  const std::string name = root_ + "/x[1].jpg";
+  auto found = ExpandPaths({root_ + "/b.jpg"}, {name, root_ + "/sub"}, {});
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_THAT(found->paths, ElementsAre(root_ + "/b.jpg", name, root_ + "/sub/deep/c.webp"));
+  found = ExpandPaths({}, {root_ + "/*.jpg"}, {});
+  EXPECT_THAT(std::string(found.status().message()), HasSubstr("no such file or folder"));
 }
 
 }  // namespace
