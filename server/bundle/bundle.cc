@@ -13,6 +13,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/bundle/manifest.h"
+#include "server/bundle/stump.h"
 
 namespace pixpool {
 namespace {
@@ -137,7 +138,9 @@ absl::StatusOr<Bundle> OpenBundle(const std::string& dir) {
   if (!problems.empty()) {
     return InBundle(dir, absl::Status(code, absl::StrJoin(problems, "; ")));
   }
-  return Bundle{folder.string(), *std::move(manifest)};
+  Bundle bundle{folder.string(), *std::move(manifest)};
+  if (const absl::Status status = RefuseStump(bundle); !status.ok()) return InBundle(dir, status);
+  return bundle;
 }
 
 absl::StatusOr<std::vector<BundleLocation>> FindBundles(const std::string& root) {

@@ -78,6 +78,7 @@ class ManifestReader {
     ReadFiles();
     ReadLayers();
     ReadEngines();
+    m_.states_parameters = root_.Has("parameters");
     if (root_.Has("classifier")) ReadClassifier(root_.Object("classifier"));
     if (root_.Has("projections")) ReadProjections();
     if (root_.Has("filters")) ReadFilters();

@@ -123,6 +123,8 @@ struct Manifest {
   std::vector<LayerInfo> layers;
   std::string default_layer;
   std::vector<EngineFile> engines;
+  // Whether it says what part of the model's parameters the bundle holds; older ones do not.
+  bool states_parameters = false;
   bool has_classifier = false;
   ClassifierInfo classifier;
   std::vector<ProjectionInfo> projections;

@@ -106,6 +106,23 @@ TEST_F(BundleTest, NameAndVersionAreThoseOfTheFolders) {
   EXPECT_THAT(error, HasSubstr("$.version is '4', the folder is '3'"));
 }
 
+TEST_F(BundleTest, PartsOfAModelAreRefused) {
+  manifest_["layers"] = {
+      {{"name", "features"}, {"channels", 8}, {"stride", 16}, {"non_negative", false}}};
+  manifest_["default_layer"] = "features";
+  for (const char* part : {"classifier", "golden"}) manifest_.erase(part);
+  const std::string graph = R"(<layer type="Convolution">)";
+  WriteFile(dir_ / "net.xml", graph);
+  manifest_["files"].push_back({{"path", "net.xml"}, {"sha256", Sha256Hex(graph)}});
+  manifest_["engines"].push_back(
+      {{"engine", "openvino"}, {"precision", "float32"}, {"path", "net.xml"}});
+  Save();
+  EXPECT_THAT(OpenError(), HasSubstr("net/3: layer 'features' is one convolution"));
+  manifest_["parameters"] = {{"held", 100}, {"left_out", 0}};
+  Save();
+  EXPECT_EQ(OpenError(), "no error");
+}
+
 TEST_F(BundleTest, MissingBundleSaysSo) {
   EXPECT_EQ(OpenBundle((temp_.path() / "nothing").string()).status().code(),
             absl::StatusCode::kNotFound);

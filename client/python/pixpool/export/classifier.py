@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ class Classifier:
     layer: str
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    parameters: Sequence[str] = ()  # the model's names for them
 
     @property
     def class_count(self) -> int:
@@ -32,6 +33,7 @@ class FullRun:
 
     output: Tensor | None  # logits [N, classes]; None: something else
     head: nn.Linear | None
+    parameters: Sequence[str] = ()  # the model's names for the head's
 
 
 @torch.no_grad()
@@ -52,7 +54,11 @@ def run_full_model(model: nn.Module, images: Tensor) -> FullRun:
         return FullRun(None, None)
     head, logits = calls[-1]
     # The same values, or the model does more after its last linear layer (a softmax).
-    return FullRun(output, head) if torch.equal(output, logits) else FullRun(output, None)
+    if not torch.equal(output, logits):
+        return FullRun(output, None)
+    own = {id(parameter) for parameter in head.parameters()}
+    names = [name for name, parameter in model.named_parameters() if id(parameter) in own]
+    return FullRun(output, head, names)
 
 
 def find_classifier(
@@ -77,7 +83,8 @@ def find_classifier(
         difference = (logits - run.output).abs().max().item()
         scale = run.output.abs().max().item() or 1.0
         if difference <= _TOLERANCE * scale:
-            found = Classifier(name, weight.numpy().copy(), bias.numpy().copy())
+            weights = (weight.numpy().copy(), bias.numpy().copy())
+            found = Classifier(name, *weights, run.parameters)
             return found, f"classifier of {found.class_count} classes on layer '{name}'"
         # Layers run backwards, so the one to report is the first: the last map.
         worst = worst or (

@@ -58,6 +58,14 @@ class ClassifierEntry(TypedDict):
     labels: NotRequired[str]
 
 
+class ParametersEntry(TypedDict):
+    """Of the parameters that the model's own output depends on, how many values the bundle's layers
+    and classifier hold, and how many come after them."""
+
+    held: int
+    left_out: int
+
+
 class GoldenEntry(TypedDict):
     image: str
     layer: str
@@ -98,6 +106,7 @@ class OptionalParts(TypedDict, total=False):
     """Keys that are there only where the bundle has such files."""
 
     classifier: ClassifierEntry
+    parameters: ParametersEntry
     projections: list[ProjectionEntry]
     filters: list[FilterEntry]
 

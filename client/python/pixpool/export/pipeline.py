@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from pathlib import Path
 
 import torch
@@ -28,13 +27,13 @@ from pixpool.export.probes import (
     describe_layer,
     describe_layers,
     lowest_values,
-    pictures,
     report,
     smallest_side,
 )
 from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
 from pixpool.export.sign import non_negative_outputs
 from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names
+from pixpool.export.unchanged import Unchanged
 
 
 def build_contents(
@@ -57,14 +56,19 @@ def build_contents(
 
     trunk = Trunk(model, layers, recipe)
     trunk.prepare(golden)
+    unchanged = Unchanged(Trunk(original, layers, recipe), layers, source.recipe)
+    dependence = unchanged.dependence()
+    if not options.layers:
+        dependence.refuse_stump()
     classifier, remark = _take_classifier(trunk, golden, layers)
     progress(remark)
+    parameters = dependence.entry(classifier, progress)
 
     job = EngineJob(trunk, golden, layers, folder, options, progress)
     engines = engine_module(FIRST).write(job)
     graph = verify.load_graph(folder / engines[0]["path"])  # what is checked is what was written
     checks, lowest = _check_and_look(graph, job)
-    checks.append(_check_original(graph, original, layers, source.recipe, recipe))
+    checks += unchanged.checks(graph)
     for check in checks:
         report("", check, progress)
     for name in NAMES:
@@ -90,6 +94,7 @@ def build_contents(
         "layers": entries,
         "default_layer": default_layer,
         "engines": engines,
+        "parameters": parameters,
         **found,
         "golden": {
             "image": "golden.png",
@@ -129,18 +134,3 @@ def _check_and_look(
     graph: torch.jit.ScriptModule, job: EngineJob
 ) -> tuple[list[verify.Check], list[float]]:
     return job.compare(graph, batches(job.golden)), lowest_values(graph, job.golden)
-
-
-def _check_original(
-    graph: torch.jit.ScriptModule,
-    original: torch.nn.Module,
-    layers: list[LayerRef],
-    own: Recipe,
-    recipe: Recipe,
-) -> verify.Check:
-    """Against the model before any change, at the size it was made for."""
-    images = pictures(1, own.height, own.width)
-    reference = Trunk(original, layers, recipe)
-    reference.prepare(images)
-    check = verify.compare(graph, reference, images, [layer.name for layer in layers])
-    return dataclasses.replace(check, images=check.images + " against the unchanged model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +113,39 @@ class Trunk(nn.Module):
         """What the model itself takes: float32 [N, 3, H, W], in channels-last memory."""
         return (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
 
+    @torch.no_grad()
+    def own_output(
+        self,
+        images: Tensor,
+        at_layer: Callable[[int, Tensor], Tensor | None] = lambda _at, _map: None,
+        at_input: Callable[[Tensor], None] = lambda _values: None,
+    ) -> tuple[Tensor, ...]:
+        """What the whole model returns for pictures: its float tensors. Of a prepared trunk.
+
+        `at_input` gets what the model takes, `at_layer` the position and the map of each layer; a
+        tensor that it returns takes the map's place."""
+        counts = dict.fromkeys(self._modules_by_path, 0)
+
+        def pass_on(path: str, output: Tensor) -> Tensor:
+            call, counts[path] = counts[path], counts[path] + 1
+            for at, layer in enumerate(self._layers):
+                if layer.path == path and call == layer.call % self._calls[path]:
+                    taken = at_layer(at, output)
+                    output = output if taken is None else taken
+            return output
+
+        handles = [
+            module.register_forward_hook(lambda _m, _i, out, path=path: pass_on(path, out))
+            for path, module in self._modules_by_path.items()
+        ]
+        try:
+            values = self.normalize(images)
+            at_input(values)
+            return tuple(_float_tensors(self.model(values)))
+        finally:
+            for handle in handles:
+                handle.remove()
+
     def _run(self, images: Tensor, watch: bool) -> dict[str, list[tuple[Tensor, int]]]:
         seen: dict[str, list[tuple[Tensor, int]]] = {path: [] for path in self._modules_by_path}
         missing = 0 if watch else sum(self._calls.values())
@@ -149,6 +183,20 @@ def trace(trunk: Trunk, images: Tensor) -> torch.jit.ScriptModule:
             trunk, images, check_trace=False
         )
     return traced
+
+
+def _float_tensors(returned: object) -> list[Tensor]:
+    """The float tensors of what a forward returned: one, or several in lists, dicts or objects."""
+    if isinstance(returned, Tensor):
+        return [returned] if returned.is_floating_point() else []
+    parts: list[object] = []
+    if isinstance(returned, Mapping):
+        parts = list(returned.values())
+    elif isinstance(returned, (list, tuple)):
+        parts = list(returned)
+    elif dataclasses.is_dataclass(returned):
+        parts = list(vars(returned).values())
+    return [tensor for part in parts for tensor in _float_tensors(part)]
 
 
 def _unknown_module(layer: LayerRef, modules: dict[str, nn.Module]) -> str:

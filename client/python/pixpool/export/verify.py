@@ -31,6 +31,7 @@ class Check:
 class Wording:
     """How the refusals name the two sides, and what most likely is the matter."""
 
+    thing: str = "layer"
     graph: str = "the traced graph"
     reference: str = "PyTorch"
     open_sizes: str = "load the model without a fixed input size"
@@ -85,15 +86,15 @@ def compare(
     for name, a, b in zip(names, got, wanted, strict=True):
         if a.shape != b.shape:
             raise ExportError(
-                f"layer '{name}' at {size}: {wording.graph} gives {list(a.shape)},"
+                f"{wording.thing} '{name}' at {size}: {wording.graph} gives {list(a.shape)},"
                 f" {wording.reference} {list(b.shape)}. {wording.other_shape}"
             )
         cosine, difference = _distance(a, b)
         if not (cosine >= MIN_COSINE and difference <= MAX_DIFFERENCE):
             raise ExportError(
-                f"layer '{name}' at {size}: {wording.graph} differs from {wording.reference}"
-                f" (cosine {cosine:.6f}, largest difference {difference:.2g} of the largest value)."
-                f" {wording.other_values}"
+                f"{wording.thing} '{name}' at {size}: {wording.graph} differs from"
+                f" {wording.reference} (cosine {cosine:.6f}, largest difference {difference:.2g} of"
+                f" the largest value). {wording.other_values}"
             )
         worst_cosine = min(worst_cosine, cosine)
         worst_difference = max(worst_difference, difference)

@@ -1,0 +1,57 @@
+"""The model as it came, before any change: what the bundle's graph is held to at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from pixpool.export import verify
+from pixpool.export.dependence import Dependence, find_dependence
+from pixpool.export.probes import Run, pictures
+from pixpool.export.recipe import Recipe
+from pixpool.export.trunk import LayerRef, Trunk
+
+_OWN_OUTPUT = verify.Wording(
+    thing="value",
+    graph="the rest of the model on the graph's maps",
+    reference="the model itself",
+    fails="The model does not take the graph's maps in place of its own",
+    other_shape="The graph's maps are not those that the model goes on with",
+    other_values="The graph's maps are not those that the model goes on with",
+)
+
+
+class Unchanged:
+    """`trunk` is over the model as it came, which nothing else may change; `own` is the recipe that
+    the model was made for."""
+
+    def __init__(self, trunk: Trunk, layers: Sequence[LayerRef], own: Recipe) -> None:
+        self._trunk = trunk
+        self._layers = list(layers)
+        self._size = own.height, own.width
+        trunk.prepare(pictures(1, *self._size))
+
+    def dependence(self) -> Dependence:
+        return find_dependence(self._trunk, pictures(2, *self._size), self._layers)
+
+    def checks(self, graph: Run) -> list[verify.Check]:
+        """The graph's layers against the model's, and the model's own output against what the rest
+        of the model makes of the graph's maps."""
+        images = pictures(1, *self._size)
+        names = [layer.name for layer in self._layers]
+        maps = verify.compare(graph, self._trunk, images, names)
+        maps = dataclasses.replace(maps, images=f"{maps.images} against the unchanged model")
+        count = len(self._trunk.own_output(images))
+        if count == 0:
+            return [maps]
+
+        def go_on(taken: Tensor) -> tuple[Tensor, ...]:
+            made = graph(taken)
+            return self._trunk.own_output(taken, lambda at, _own: made[at].clone())
+
+        names = [f"output {at}" for at in range(count)]
+        own = verify.compare(go_on, self._trunk.own_output, images, names, _OWN_OUTPUT)
+        own = dataclasses.replace(own, images=f"{own.images} of the model's own output")
+        return [maps, own]
