@@ -37,7 +37,8 @@ std::string RecipeText(const v1::InputRecipe& r) {
     steps.push_back(absl::StrCat("shorter side to ", r.resize_size_px(), " px (",
                                  Printable(r.interpolation()), ")"));
   } else if (r.resize() == v1::RESIZE_MODE_EXACT) {
-    steps.push_back(absl::StrCat("resize (", Printable(r.interpolation()), ")"));
+    steps.push_back(absl::StrCat("resize to ", r.resize_height_px(), " x ", r.resize_width_px(),
+                                 " px (", Printable(r.interpolation()), ")"));
   }
   if (r.crop() == v1::CROP_MODE_CENTER) steps.push_back("centre crop");
   steps.push_back(absl::StrCat("input ", r.input_height_px(), " x ", r.input_width_px(), " px"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_join.h"
@@ -98,6 +99,10 @@ class ManifestReader {
     r.crop = static_cast<CropMode>(input.Choice("crop", {"center", "none"}));
     r.height = static_cast<int>(input.Int("height", 1, kMaxSide));
     r.width = static_cast<int>(input.Int("width", 1, kMaxSide));
+    for (const auto& [key, side] :
+         {std::pair("resize_height", &r.exact_height), std::pair("resize_width", &r.exact_width)}) {
+      if (input.Has(key)) *side = static_cast<int>(input.Int(key, 1, kMaxSide));
+    }
     r.mean = input.Triple("mean", -1e6);
     r.std = input.Triple("std", 1e-6);
   }

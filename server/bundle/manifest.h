@@ -31,6 +31,9 @@ struct InputRecipe {
   CropMode crop = CropMode::kCenter;
   int height = 224;
   int width = 224;
+  // Both sides after kExact; 0: those of the input. Larger ones leave something to crop.
+  int exact_height = 0;
+  int exact_width = 0;
   // Smallest input side that a request may ask for; the chosen engine's.
   int min_side = kMinInputSide;
   // Applied inside the graph, on the 0 to 255 scale; here for information and for the space id.

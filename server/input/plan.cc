@@ -47,6 +47,17 @@ absl::Status TooLarge(Size size, int limit) {
                                    "); resize or crop the picture"));
 }
 
+// What both sides become under kExact.
+Size ExactSize(const InputPlan& plan) {
+  return {plan.exact_width > 0 ? plan.exact_width : plan.width,
+          plan.exact_height > 0 ? plan.exact_height : plan.height};
+}
+
+// A length that goes with `recipe_side` of the recipe's input, for an input with `side`.
+int Following(int64_t length, int side, int recipe_side) {
+  return static_cast<int>(std::max<int64_t>(1, length * side / recipe_side));
+}
+
 int ScaledSide(int side, double scale) {
   return static_cast<int>(std::max(1L, std::lround(side * scale)));
 }
@@ -73,7 +84,10 @@ absl::StatusOr<std::vector<double>> CheckScales(const InputOptions& options, con
       return ScalesError(field, Concat("scale ", scale, " is given twice"));
     }
     if (plan.crop == CropMode::kNone && plan.resize != ResizeMode::kExact) continue;
-    for (const int side : {plan.height, plan.width}) {
+    const Size exact = ExactSize(plan);
+    const bool cropped = plan.crop == CropMode::kCenter;
+    for (const int side :
+         {cropped ? plan.height : exact.height, cropped ? plan.width : exact.width}) {
       PIXPOOL_RETURN_IF_ERROR(
           CheckSide(field, ScaledSide(side, scale), plan.min_side, max_input_side));
     }
@@ -94,7 +108,10 @@ int64_t LongSide(int64_t target, int64_t short_side, int64_t long_side) {
 std::string InputPlan::Canonical() const {
   std::string text = Concat("resize=", ResizeModeName(resize));
   if (resize == ResizeMode::kShorterSide) text += Concat(":", resize_size);
-  if (resize == ResizeMode::kExact) text += Concat(":", height, "x", width);
+  if (resize == ResizeMode::kExact) {
+    const Size exact = ExactSize(*this);
+    text += Concat(":", exact.height, "x", exact.width);
+  }
   if (resize != ResizeMode::kNone) text += Concat(":", InterpolationName(interpolation));
   text += Concat(";crop=", CropModeName(crop));
   if (crop == CropMode::kCenter) text += Concat(":", height, "x", width);
@@ -131,6 +148,8 @@ InputPlan ScaledPlan(const InputPlan& plan, double scale) {
   scaled.height = times(plan.height);
   scaled.width = times(plan.width);
   scaled.resize_size = times(plan.resize_size);
+  if (plan.exact_height > 0) scaled.exact_height = times(plan.exact_height);
+  if (plan.exact_width > 0) scaled.exact_width = times(plan.exact_width);
   scaled.scale = scale;
   return scaled;
 }
@@ -159,9 +178,14 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
   if (options.resize_size) {
     plan.resize_size = *options.resize_size;
   } else {
-    const int64_t base = recipe.resize_size;
-    plan.resize_size = static_cast<int>(std::max<int64_t>(
-        {1, base * plan.height / recipe.height, base * plan.width / recipe.width}));
+    plan.resize_size = std::max(Following(recipe.resize_size, plan.height, recipe.height),
+                                Following(recipe.resize_size, plan.width, recipe.width));
+  }
+  if (!options.resize && recipe.exact_height > 0) {
+    plan.exact_height = Following(recipe.exact_height, plan.height, recipe.height);
+  }
+  if (!options.resize && recipe.exact_width > 0) {
+    plan.exact_width = Following(recipe.exact_width, plan.width, recipe.width);
   }
   plan.flip = options.flip;
   plan.min_side = recipe.min_side;
@@ -185,7 +209,7 @@ Size ResizedSize(const InputPlan& plan, Size picture) {
       if (plan.scale == 1) return picture;
       return {ScaledSide(picture.width, plan.scale), ScaledSide(picture.height, plan.scale)};
     case ResizeMode::kExact:
-      return {plan.width, plan.height};
+      return ExactSize(plan);
     case ResizeMode::kShorterSide:
       break;
   }

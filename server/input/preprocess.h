@@ -39,6 +39,9 @@ struct InputPlan {
   CropMode crop = CropMode::kCenter;
   int height = 224;
   int width = 224;
+  // Both sides after kExact; 0: height and width.
+  int exact_height = 0;
+  int exact_width = 0;
   bool apply_exif = true;
   bool scaled_decode = false;  // only where it can make a difference
   std::optional<std::array<uint8_t, 3>> background;
@@ -71,8 +74,10 @@ InputPlan ScaledPlan(const InputPlan& plan, double scale);
 
 // Applies options to a recipe. One of height and width alone sets both. Without resize_size, the
 // recipe's is scaled by the larger of height / recipe.height and width / recipe.width, rounded
-// down, at least 1. Errors: REQUEST_INVALID with the field ("input_height_px", "input_width_px",
-// "resize_size_px", "scales"), LIMIT_EXCEEDED over max_input_side (InputLimits).
+// down, at least 1. The sides of the recipe's exact resize follow height and width likewise, each
+// its own; kExact as an option resizes to height and width themselves. Errors: REQUEST_INVALID with
+// the field ("input_height_px", "input_width_px", "resize_size_px", "scales"), LIMIT_EXCEEDED over
+// max_input_side (InputLimits).
 absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
                                         int max_input_side);
 

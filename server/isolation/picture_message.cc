@@ -31,10 +31,10 @@ void Fields(Archive& archive, uint64_t& size, Task& task) {
   auto& [format, width, height, orientation, decode_bytes] = header;
   archive(size, is_raw, refuse_damaged, keep_picture, format, width, height, orientation,
           decode_bytes);
-  auto& [resize, resize_size, interpolation, crop, plan_height, plan_width, apply_exif,
-         scaled_decode, background, scales, flip, min_side, scale] = plan;
-  archive(resize, resize_size, interpolation, crop, plan_height, plan_width, apply_exif,
-          scaled_decode, scales, flip, min_side, scale);
+  auto& [resize, resize_size, interpolation, crop, plan_height, plan_width, exact_height,
+         exact_width, apply_exif, scaled_decode, background, scales, flip, min_side, scale] = plan;
+  archive(resize, resize_size, interpolation, crop, plan_height, plan_width, exact_height,
+          exact_width, apply_exif, scaled_decode, scales, flip, min_side, scale);
   bool has_background = background.has_value();
   archive(has_background);
   if (!has_background) return;

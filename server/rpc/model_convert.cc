@@ -35,6 +35,10 @@ v1::ResizeMode ResizeToProto(ResizeMode mode) {
 void RecipeToProto(const InputRecipe& recipe, v1::InputRecipe* out) {
   out->set_resize(ResizeToProto(recipe.resize));
   out->set_resize_size_px(recipe.resize_size);
+  if (recipe.resize == ResizeMode::kExact) {
+    out->set_resize_height_px(recipe.exact_height > 0 ? recipe.exact_height : recipe.height);
+    out->set_resize_width_px(recipe.exact_width > 0 ? recipe.exact_width : recipe.width);
+  }
   out->set_interpolation(std::string(InterpolationName(recipe.interpolation)));
   out->set_crop(recipe.crop == CropMode::kCenter ? v1::CROP_MODE_CENTER : v1::CROP_MODE_NONE);
   out->set_input_height_px(recipe.height);

@@ -19,7 +19,8 @@ _Info = TypeVar("_Info")
 class InputRecipe:
     """How pictures become network input.
 
-    resize: "shorter_side", "exact" or "none"; resize_size_px: length in pixels of the shorter side.
+    resize: "shorter_side", "exact" or "none"; resize_size_px: length in pixels of the shorter side;
+    resize_height_px, resize_width_px: size in pixels after "exact", before the crop, else 0.
     interpolation: filter of the resize, always antialiased: "bilinear" or "bicubic".
     crop: "center" or "none".
     input_height_px, input_width_px: size of the input in pixels.
@@ -35,6 +36,8 @@ class InputRecipe:
     input_width_px: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize_height_px: int = 0
+    resize_width_px: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

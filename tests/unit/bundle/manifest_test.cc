@@ -95,6 +95,18 @@ TEST(Manifest, AnEngineMaySayWhatItsFilesAreCompiledFor) {
   EXPECT_EQ(m->engines[0].aligned_path, "");
 }
 
+TEST(Manifest, ExactResizeMayGoBeyondTheInput) {
+  json document = GoodManifest();
+  EXPECT_EQ(ParseManifest(document.dump())->input.exact_height, 0);
+  document["input"]["resize"] = "exact";
+  document["input"]["resize_height"] = 248;
+  document["input"]["resize_width"] = 213;
+  const absl::StatusOr<Manifest> m = ParseManifest(document.dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->input.exact_height, 248);
+  EXPECT_EQ(m->input.exact_width, 213);
+}
+
 TEST(Manifest, OptionalPartsMayBeAbsent) {
   json document = GoodManifest();
   document.erase("classifier");
@@ -177,6 +189,8 @@ TEST(Manifest, ValuesOutOfRangeAreRefused) {
       {"/input/resize", "stretch"},
       {"/input/resize_size", 0},
       {"/input/height", 0},
+      {"/input/resize_height", 0},
+      {"/input/resize_width", "wide"},
       {"/input/width", 224.0},
       {"/input/mean", json::array({1, 2})},
       {"/input/mean", json::array({1, 2, "3"})},

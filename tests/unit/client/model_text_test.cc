@@ -54,6 +54,15 @@ TEST(ModelTextTest, ShowsLayersHeadsRecipeAndLimits) {
   EXPECT_THAT(text, HasSubstr("1000, from layer last"));
 }
 
+TEST(ModelTextTest, ShowsWhatAnExactResizeIsTo) {
+  v1::Model m = Sample();
+  m.mutable_input_recipe()->set_resize(v1::RESIZE_MODE_EXACT);
+  m.mutable_input_recipe()->set_resize_height_px(240);
+  m.mutable_input_recipe()->set_resize_width_px(248);
+  EXPECT_THAT(ModelText(m, Style{}),
+              HasSubstr("resize to 240 x 248 px (bicubic), centre crop, input 224 x 224 px"));
+}
+
 TEST(ModelTextTest, ShowsProjectionsFiltersAndRemarks) {
   v1::Model m = Sample();
   EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("projection")));

@@ -40,6 +40,34 @@ TEST(MakeInputPlan, OneSideSetsBothAndScalesTheResize) {
   EXPECT_EQ(plan.resize_size, 460);
 }
 
+// timm's "squash" with a crop_pct below 1: both sides are resized beyond the input, then cropped.
+TEST(MakeInputPlan, ExactResizeBeyondTheInputFollowsIt) {
+  InputRecipe recipe = {.resize = ResizeMode::kExact, .height = 200, .width = 300};
+  recipe.exact_height = 222;
+  recipe.exact_width = 333;
+  const auto plan_of = [&](const InputOptions& options) {
+    const auto plan = MakeInputPlan(recipe, options, kMaxSide);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    return *plan;
+  };
+  EXPECT_EQ(plan_of({}).Canonical(),
+            "resize=exact:222x333:bicubic;crop=center:200x300;exif=true;background=none");
+  EXPECT_EQ(ResizedSize(plan_of({}), {50, 70}), (Size{333, 222}));
+  EXPECT_EQ(*NetworkInputSize(plan_of({}), {50, 70}, kMaxSide), (Size{300, 200}));
+  // Each side by itself, rounded down.
+  EXPECT_EQ(ResizedSize(plan_of({.height = 101, .width = 600}), {50, 70}), (Size{666, 112}));
+  const InputPlan whole = plan_of({.crop = CropMode::kNone});
+  EXPECT_EQ(*NetworkInputSize(whole, {50, 70}, kMaxSide), (Size{333, 222}));
+  EXPECT_EQ(ResizedSize(ScaledPlan(plan_of({}), 0.5), {50, 70}), (Size{167, 111}));
+  // A request that names the mode gets what the mode says.
+  EXPECT_EQ(plan_of({.resize = ResizeMode::kExact}).Canonical(),
+            "resize=exact:200x300:bicubic;crop=center:200x300;exif=true;background=none");
+  // The scale that makes the resized picture too large is found where nothing is cropped.
+  EXPECT_TRUE(MakeInputPlan(recipe, {.scales = {4}}, 1200).ok());
+  const auto large = MakeInputPlan(recipe, {.crop = CropMode::kNone, .scales = {4}}, 1200);
+  EXPECT_EQ(DetailsOf(large.status()).field, "scales[0]");
+}
+
 TEST(MakeInputPlan, TinyRecipeScaledDownStaysPositive) {
   InputRecipe recipe = Recipe();
   recipe.resize_size = 1;

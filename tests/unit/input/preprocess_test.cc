@@ -176,6 +176,20 @@ TEST(PreprocessCopy, LeavesThePictureAndGivesTheSame) {
   }
 }
 
+TEST(Preprocess, CropsWhatAnExactResizeLeavesOver) {
+  const Image picture = NoisePicture(301, 199, 4);
+  InputPlan plan = ExactPlan(48, 64, Interpolation::kBicubic);
+  plan.exact_height = 53;
+  plan.exact_width = 72;
+  plan.crop = CropMode::kCenter;
+  const Image got = PreprocessCopy(picture, plan);
+  const Image whole = PreprocessCopy(picture, ExactPlan(53, 72, Interpolation::kBicubic));
+  ASSERT_EQ(got.whole(), (Size{64, 48}));
+  for (int row = 0; row < 48; ++row) {  // 2.5 rows, half to even, and 4 columns are cut off
+    EXPECT_EQ(std::memcmp(got.row(row), whole.row(row + 2) + 4 * 3, size_t{64} * 3), 0) << row;
+  }
+}
+
 TEST(NeededRegion, IsEnoughForEveryScaleOfAPlan) {
   InputPlan plan;  // shorter side 256, crop 224
   InputPlan as_it_is = plan;
@@ -183,9 +197,13 @@ TEST(NeededRegion, IsEnoughForEveryScaleOfAPlan) {
   InputPlan squashed = plan;
   squashed.resize = ResizeMode::kExact;
   squashed.crop = CropMode::kNone;
+  InputPlan squashed_and_cropped = plan;
+  squashed_and_cropped.resize = ResizeMode::kExact;
+  squashed_and_cropped.exact_height = 248;
+  squashed_and_cropped.exact_width = 260;
   InputPlan several = plan;
   several.scales = {0.5, 1, 1.5};
-  for (const InputPlan& p : {plan, as_it_is, squashed, several}) {
+  for (const InputPlan& p : {plan, as_it_is, squashed, squashed_and_cropped, several}) {
     // A picture in full, one that was decoded at half its size, and one smaller than the crop.
     for (const auto& [decoded, full] :
          {std::pair(Size{700, 430}, Size{700, 430}), std::pair(Size{350, 520}, Size{700, 1040}),

@@ -45,6 +45,8 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   task.plan.crop = CropMode::kNone;
   task.plan.height = 17;
   task.plan.width = 18;
+  task.plan.exact_height = 21;
+  task.plan.exact_width = 22;
   task.plan.apply_exif = false;
   task.plan.scaled_decode = true;
   task.plan.background = {1, 2, 255};

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from torch import nn
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.names import DEFAULT_MODEL, default_name
 from pixpool.export.recipe import Recipe
+from pixpool.export.timm_recipe import scaled, timm_recipe
 from pixpool.export.trunk import LayerRef
 from pixpool.export.weights import load_weights
 
@@ -102,31 +103,16 @@ def _load_timm(name: str, pretrained: bool) -> SourceModel:
         model = timm.create_model(name, pretrained=pretrained)
     except Exception as error:
         raise ExportError(f"timm cannot make '{name}': {brief(error)}{_HINT}") from error
-    config = model.pretrained_cfg
-    _, height, width = config["input_size"]
-    crop = config.get("crop_mode") or "center"
-    if crop not in ("center", "squash"):
-        raise ExportError(
-            f"timm's crop mode '{crop}' of '{name}' is not among the server's recipes"
-        )
-    recipe = Recipe(
-        resize="exact" if crop == "squash" else "shorter_side",
-        crop="none" if crop == "squash" else "center",
-        resize_size=int(min(height, width) / config.get("crop_pct", 0.875)),
-        interpolation=config.get("interpolation", "bicubic"),
-        height=height,
-        width=width,
-        mean=_scaled(config["mean"]),
-        std=_scaled(config["std"]),
-    )
+    config = timm.data.resolve_model_data_config(model)
+    own = model.pretrained_cfg
     info = getattr(model, "feature_info", None)
     info = getattr(info, "info", info) or []
     return SourceModel(
         module=model,
         name=name,
         origin=_version("timm") + f" {name}",
-        recipe=recipe,
-        license=config.get("license") or "unknown",
+        recipe=timm_recipe(config, name),
+        license=own.get("license") or "unknown",
         layer_hints=[entry["module"] for entry in info if "module" in entry],
         imagenet=True,
     )
@@ -150,8 +136,8 @@ def _load_torchvision(name: str, pretrained: bool) -> SourceModel:
             interpolation=preset.interpolation.value,
             height=side,
             width=side,
-            mean=_scaled(preset.mean),
-            std=_scaled(preset.std),
+            mean=scaled(preset.mean),
+            std=scaled(preset.std),
         )
         source.labels = default.meta.get("categories")
     return source
@@ -190,10 +176,3 @@ def _import(module: str, package: str | None, wanted_for: str) -> ModuleType:
 
 def _version(package: str) -> str:
     return f"{package} {metadata.version(package)}"
-
-
-def _scaled(values: Iterable[float]) -> tuple[float, float, float]:
-    """From timm's and torchvision's 0..1 scale to 0..255."""
-    # Through float32's 7 digits: 0.485 * 255 is 123.675, not 123.67499999999998.
-    red, green, blue = (float(f"{255.0 * v:.7g}") for v in values)
-    return red, green, blue

@@ -61,7 +61,7 @@ def preprocess(image: Image.Image, recipe: Recipe) -> NDArray[np.uint8]:
     if recipe.resize == "shorter_side":
         size = resized_size(image.width, image.height, recipe.resize_size)
     elif recipe.resize == "exact":
-        size = (recipe.width, recipe.height)
+        size = (recipe.resize_width or recipe.width, recipe.resize_height or recipe.height)
     if size != image.size:
         image = image.resize(size, _FILTERS[recipe.interpolation])
     if recipe.crop == "center":

@@ -29,6 +29,9 @@ class Recipe:
     width: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    # Both sides after the resize "exact"; None: those of the input. Larger ones are for a crop.
+    resize_height: int | None = None
+    resize_width: int | None = None
 
     def validate(self) -> None:
         """Refuses what the server does not know. Not done at once, since the user may replace
@@ -41,7 +44,9 @@ class Recipe:
             self.interpolation,
             "|".join(INTERPOLATIONS) + " (the server knows no other)",
         )
-        _require(self.resize_size >= 1, "resize_size", self.resize_size, "at least 1")
+        for field in ("resize_size", "resize_height", "resize_width"):
+            length = getattr(self, field)
+            _require(length is None or length >= 1, field, length, "at least 1")
         for field in ("height", "width"):
             side = getattr(self, field)
             _require(side >= MIN_SIDE, f"input {field}", side, f"at least {MIN_SIDE}")
@@ -60,13 +65,22 @@ class Recipe:
         return Recipe(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
 
     def to_json(self) -> dict[str, Any]:
-        recipe = dataclasses.asdict(self)
+        recipe = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
         return {**recipe, "mean": list(self.mean), "std": list(self.std)}
 
 
 def apply_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with the user's changes. A new input size alone scales resize_size with it."""
+    """The recipe with the user's changes. A new input size alone scales what it is resized to with
+    it; a resize that is asked for by name has no sizes of its own."""
     changed = dataclasses.replace(recipe, **changes)
+    if "resize" in changes:
+        changed = dataclasses.replace(changed, resize_height=None, resize_width=None)
+    if changed.resize_height is not None:
+        length = max(changed.resize_height * changed.height // recipe.height, 1)
+        changed = dataclasses.replace(changed, resize_height=length)
+    if changed.resize_width is not None:
+        length = max(changed.resize_width * changed.width // recipe.width, 1)
+        changed = dataclasses.replace(changed, resize_width=length)
     if "resize_size" not in changes:
         scale = max(changed.height / recipe.height, changed.width / recipe.width)
         changed = dataclasses.replace(changed, resize_size=max(int(recipe.resize_size * scale), 1))
