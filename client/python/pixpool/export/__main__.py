@@ -5,6 +5,7 @@ measured.
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import sys
 import time
@@ -104,6 +105,8 @@ def _export(args: argparse.Namespace) -> int:
         written = extend_bundle(base, options, _say)
     else:
         if args.model.startswith(ONNX_KIND + ":"):
+            if args.model_args:
+                raise ExportError("--model-args are for models that PyTorch code makes")
             source: SourceModel | OnnxModel = load_onnx(
                 args.model, args.weights, args.random_weights
             )
@@ -112,7 +115,13 @@ def _export(args: argparse.Namespace) -> int:
                 "--bgr is for ONNX files; a module of your own can turn channels itself"
             )
         else:
-            source = load_model(args.model, args.weights, args.random_weights)
+            source = load_model(
+                args.model,
+                args.weights,
+                args.random_weights,
+                model_args=dict(args.model_args),
+                weights_key=args.weights_key,
+            )
         _say(f"model: {source.origin}")
         written = write_bundle(source, options, _say)
     size = sum(path.stat().st_size for path in written.iterdir()) / 1e6
@@ -158,6 +167,7 @@ def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
     fixed = (
         args.weights,
         args.random_weights,
+        args.model_args,
         args.layers,
         args.labels,
         args.license,
@@ -205,6 +215,15 @@ def _parser() -> argparse.ArgumentParser:
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument("--weights", type=Path, metavar="FILE", help="state dict to load")
     weights.add_argument("--random-weights", action="store_true", help="leave weights untrained")
+    add("--weights-key", metavar="NAME", help="the state dict of a checkpoint with several")
+    add(
+        "--model-args",
+        nargs="+",
+        type=_argument,
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the model is made with, in Python's form: img_size=(224,160)",
+    )
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
     add("--engines", metavar="NAME,...", help=f"{', '.join(ENGINES)} (default: what can be had)")
     add(
@@ -244,6 +263,19 @@ def _size(text: str) -> tuple[int, int]:
             f"'{text}' is no size; write 224 or 160x288 (height first)"
         )
     return int(match[1]), int(match[2] or match[1])
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """An argument of the model's constructor; what is no Python literal is a text."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"'{text}' is no argument; write NAME=VALUE")
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def _triple(text: str) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pixpool.export.errors import ExportError, brief
+from pixpool.export.errors import ExportError, brief, refuse_channels
 from pixpool.export.trunk import LayerRef
 
 _GROWTH = 256  # pixels between the two probing sizes
@@ -93,6 +93,7 @@ def _record_once(model: nn.Module, images: Tensor) -> dict[tuple[str, int], tupl
     try:
         model(images)
     except Exception as error:
+        refuse_channels(error)
         size = f"{images.shape[2]} x {images.shape[3]}"
         raise ExportError(
             f"the model does not take an input of {size} pixels: {brief(error)}. A bundle must"

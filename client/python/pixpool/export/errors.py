@@ -1,8 +1,24 @@
 """The one exception that the exporter raises on purpose."""
 
+from __future__ import annotations
+
+import re
+
 
 class ExportError(Exception):
     """A bundle cannot be made; the message says why and what to do."""
+
+
+def refuse_channels(error: BaseException) -> None:
+    """Refuses (ExportError) a model that fails because it takes other pictures than those of three
+    channels; whatever else is the matter is left to the caller."""
+    wants = re.search(r"to have (\d+) channels?, but got 3 channels", str(error))
+    if wants is None:
+        return
+    raise ExportError(
+        f"the model takes pictures of {wants[1]} channel{'s' * (wants[1] != '1')}; a bundle's"
+        " network takes three: red, green and blue"
+    ) from error
 
 
 def brief(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.manifest import FilterEntry, LayerEntry
 from pixpool.export.specs import MAX_WINDOW, FilterSpec
-from pixpool.export.weights import read_state_dict
+from pixpool.export.weights import read_weights
 
 
 @dataclasses.dataclass
@@ -93,5 +93,5 @@ def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     return {
         # Through float32, since NumPy lacks bfloat16; integers stay what they are, to be refused.
         name: (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
-        for name, tensor in read_state_dict(path).items()
+        for name, tensor in read_weights(path).state.items()
     }

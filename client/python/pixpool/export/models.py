@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
+import inspect
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +19,13 @@ from pixpool.export.names import DEFAULT_MODEL, default_name
 from pixpool.export.recipe import Recipe
 from pixpool.export.timm_recipe import scaled, timm_recipe
 from pixpool.export.trunk import LayerRef
-from pixpool.export.weights import load_weights
+from pixpool.export.weights import (
+    WeightsFile,
+    fit_weights,
+    load_fitting,
+    load_weights,
+    read_weights,
+)
 
 
 @dataclasses.dataclass
@@ -32,41 +41,95 @@ class SourceModel:
     layer_hints: list[str] = dataclasses.field(default_factory=list)
     labels: list[str] | None = None
     imagenet: bool = False  # whether 1000 classes are ImageNet's
+    takes_class_count: bool = False  # whether it can be made with the argument num_classes
 
 
-def load_model(spec: str, weights: Path | None = None, random_weights: bool = False) -> SourceModel:
+def load_model(
+    spec: str,
+    weights: Path | None = None,
+    random_weights: bool = False,
+    *,
+    model_args: dict[str, Any] | None = None,
+    weights_key: str | None = None,
+) -> SourceModel:
     """`efficientnet-lite0`, `timm:NAME`, `torchvision:NAME` or `module:package.module:factory`.
 
     Weights are the pretrained ones unless a file is given or random ones are asked for; a factory
-    of the user's own brings its weights itself if no file is given.
+    of the user's own brings its weights itself if no file is given. The number of classes is the
+    file's. `model_args` go to the package's or the user's own call that makes the model;
+    `weights_key` names the state dict of a checkpoint that holds several.
     """
     if weights is not None and random_weights:
         raise ExportError("--weights and --random-weights contradict each other; give one of them")
-    kind, _, rest = spec.partition(":")
-    if spec == DEFAULT_MODEL:
-        load: Callable[[bool], SourceModel] = _load_efficientnet_lite0
-    elif kind == "timm" and rest:
-        load = lambda pretrained: _load_timm(rest, pretrained)  # noqa: E731
-    elif kind == "torchvision" and rest:
-        load = lambda pretrained: _load_torchvision(rest, pretrained)  # noqa: E731
-    elif kind == "module" and rest.count(":") == 1:
-        load = lambda _pretrained: _load_module(*rest.split(":"))  # noqa: E731
-    else:
-        raise ExportError(
-            f"model '{spec}' is not known; give {DEFAULT_MODEL}, timm:NAME, torchvision:NAME,"
-            " module:package.module:factory or onnx:FILE"
-        )
-    source = load(weights is None and not random_weights)
-    source.name = default_name(spec)
-    if weights is not None:
-        load_weights(source.module, weights)
-        source.origin += f", weights of {weights.name}"
+    if weights_key is not None and weights is None:
+        raise ExportError("--weights-key names a part of the file of --weights; give both")
+    # Before the model is made, which takes longer than to find that there is no file.
+    file = None if weights is None else read_weights(weights, weights_key)
+    load = _loader(spec)
+    given = model_args or {}
+    if given and spec == DEFAULT_MODEL:
+        raise ExportError(f"--model-args: {DEFAULT_MODEL} is made in one way alone")
+    source = load(weights is None and not random_weights, given)
+    if file is not None:
+        source = _with_weights(source, file, load, given)
     elif random_weights:
         source.origin += ", random weights"
-    if weights is not None or random_weights:
+    source.name = default_name(spec)
+    if file is not None or random_weights:
         source.license = "unknown"
     source.module.eval().requires_grad_(False)
     return source
+
+
+# Makes the model: whether with its own weights, and with which arguments.
+_Loader = Callable[[bool, dict[str, Any]], SourceModel]
+
+
+def _loader(spec: str) -> _Loader:
+    kind, _, rest = spec.partition(":")
+    if spec == DEFAULT_MODEL:
+        return lambda pretrained, _args: _load_efficientnet_lite0(pretrained)
+    if kind == "timm" and rest:
+        return lambda pretrained, args: _load_timm(rest, pretrained, args)
+    if kind == "torchvision" and rest:
+        return lambda pretrained, args: _load_torchvision(rest, pretrained, args)
+    if kind == "module" and rest.count(":") == 1:
+        module_name, _, factory_name = rest.partition(":")
+        return lambda _pretrained, args: _load_module(module_name, factory_name, args)
+    raise ExportError(
+        f"model '{spec}' is not known; give {DEFAULT_MODEL}, timm:NAME, torchvision:NAME,"
+        " module:package.module:factory or onnx:FILE"
+    )
+
+
+def _with_weights(
+    source: SourceModel, file: WeightsFile, load: _Loader, given: dict[str, Any]
+) -> SourceModel:
+    """The model with the file's weights, made with as many classes as the file has."""
+    classes = fit_weights(source.module, file).class_count(_classifier_names(source.module))
+    if classes is not None and "num_classes" not in given and source.takes_class_count:
+        source = load(False, {**given, "num_classes": classes})
+        source.origin += f", {classes} classes"
+    fit = load_fitting(source.module, file)
+    source.origin += f", weights of {file.path.name}"
+    notes = [file.remark] if file.remark else []
+    if fit.prefix:
+        notes.append(f"names without '{fit.prefix}'")
+    if fit.others:
+        notes.append(f"{len(fit.others)} others left out, such as {fit.others[0]}")
+    source.origin += f" ({'; '.join(notes)})" if notes else ""
+    return source
+
+
+def _classifier_names(model: nn.Module) -> set[str]:
+    """The parameters of what timm calls a model's classifier; none of other models."""
+    get = getattr(model, "get_classifier", None)
+    if not callable(get):
+        return set()
+    parts: object = get()
+    parts = parts if isinstance(parts, (tuple, list)) else [parts]
+    own = {id(p) for part in parts if isinstance(part, nn.Module) for p in part.parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
 def _load_efficientnet_lite0(pretrained: bool) -> SourceModel:
@@ -97,12 +160,15 @@ def _load_efficientnet_lite0(pretrained: bool) -> SourceModel:
     )
 
 
-def _load_timm(name: str, pretrained: bool) -> SourceModel:
+def _load_timm(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel:
     timm = _import("timm", "timm", f"timm:{name}")
+    # A hub's name is not in timm's list.
+    if ":" not in name and not timm.is_model(name.partition(".")[0]):
+        raise _unknown("timm", name, timm.list_models())
     try:
-        model = timm.create_model(name, pretrained=pretrained)
+        model = timm.create_model(name, pretrained=pretrained, **args)
     except Exception as error:
-        raise ExportError(f"timm cannot make '{name}': {brief(error)}{_HINT}") from error
+        raise _cannot_make("timm", name, pretrained, args, error) from error
     config = timm.data.resolve_model_data_config(model)
     own = model.pretrained_cfg
     info = getattr(model, "feature_info", None)
@@ -115,18 +181,31 @@ def _load_timm(name: str, pretrained: bool) -> SourceModel:
         license=own.get("license") or "unknown",
         layer_hints=[entry["module"] for entry in info if "module" in entry],
         imagenet=True,
+        takes_class_count=True,
     )
 
 
-def _load_torchvision(name: str, pretrained: bool) -> SourceModel:
+def _load_torchvision(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel:
     models = _import("torchvision.models", "torchvision", f"torchvision:{name}")
+    if name not in models.list_models():
+        raise _unknown("torchvision", name, models.list_models())
+    takes = inspect.signature(models.get_model_builder(name)).parameters
+    # Networks over a backbone would fetch that one's weights by default.
+    own = {} if pretrained or "weights_backbone" not in takes else {"weights_backbone": None}
     try:
         enum = models.get_model_weights(name)
         default = getattr(enum, "DEFAULT", None)
-        model = models.get_model(name, weights=default if pretrained else None)
+        weights = default if pretrained else None
+        model = models.get_model(name, **{"weights": weights, **own, **args})
     except Exception as error:
-        raise ExportError(f"torchvision cannot make '{name}': {brief(error)}{_HINT}") from error
-    source = SourceModel(model, name, _version("torchvision") + f" {name}", imagenet=True)
+        raise _cannot_make("torchvision", name, pretrained, args, error) from error
+    source = SourceModel(
+        model,
+        name,
+        _version("torchvision") + f" {name}",
+        imagenet=True,
+        takes_class_count=True,
+    )
     # Weights from elsewhere were most likely trained with the classic recipe, the default here.
     if pretrained and default is not None:
         preset = default.transforms()
@@ -143,28 +222,59 @@ def _load_torchvision(name: str, pretrained: bool) -> SourceModel:
     return source
 
 
-def _load_module(module_name: str, factory_name: str) -> SourceModel:
+def _load_module(module_name: str, factory_name: str, args: dict[str, Any]) -> SourceModel:
     module = _import(module_name, None, f"module:{module_name}:{factory_name}")
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise ExportError(f"module '{module_name}' has no callable '{factory_name}'")
-    model = factory()
+    try:
+        model = factory(**args)
+    except Exception as error:
+        call = f"{factory_name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
+        raise ExportError(f"{module_name}: {call} fails: {brief(error)}") from error
     if not isinstance(model, nn.Module):
         raise ExportError(
             f"{module_name}:{factory_name}() gives {type(model).__name__}, not a torch.nn.Module"
         )
-    return SourceModel(model, factory_name, f"{module_name}:{factory_name}")
+    return SourceModel(
+        model,
+        factory_name,
+        f"{module_name}:{factory_name}",
+        takes_class_count="num_classes" in inspect.signature(factory).parameters,
+    )
 
 
-_HINT = ". Is the name right? Without network give --weights FILE or --random-weights"
+def _unknown(package: str, name: str, known: list[str]) -> ExportError:
+    close = difflib.get_close_matches(name.partition(".")[0], known, n=4)
+    near = f"; near it are {', '.join(close)}" if close else ""
+    return ExportError(f"{_version(package)} has no model '{name}'{near}. Is the name right?")
+
+
+def _cannot_make(
+    package: str, name: str, pretrained: bool, args: dict[str, Any], error: Exception
+) -> ExportError:
+    """The name is known, so it is the weights' download or the arguments."""
+    if pretrained and not isinstance(error, TypeError):
+        advice = "Without network give --weights FILE or --random-weights"
+    elif args:
+        advice = "Are the --model-args right?"
+    else:
+        advice = "Its code or a package that it needs is at fault"
+    return ExportError(f"{package} cannot make '{name}': {brief(error)}. {advice}")
 
 
 def _import(module: str, package: str | None, wanted_for: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:  # torchvision fails with RuntimeError beside a torch it does not fit
-        if not isinstance(error, ModuleNotFoundError):
+        # A package may lack one that it needs itself: timm lacks torchvision.
+        lacks = error.name if isinstance(error, ModuleNotFoundError) else None
+        if lacks is None:
             fix = "The package is there but does not fit the others, torch above all"
+        elif lacks.partition(".")[0] != module.partition(".")[0]:
+            fix = (
+                f"It needs '{lacks}', which is not installed: pip install {lacks.partition('.')[0]}"
+            )
         elif package:
             fix = f"Install it: pip install {package}"
         else:

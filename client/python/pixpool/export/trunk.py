@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from pixpool.export.errors import ExportError, brief
+from pixpool.export.errors import ExportError, brief, refuse_channels
 from pixpool.export.quiet import quiet_jit
 from pixpool.export.recipe import Recipe
 
@@ -81,6 +81,7 @@ class Trunk(nn.Module):
         try:
             seen = self._run(images, watch=True)
         except Exception as error:
+            refuse_channels(error)
             size = f"{images.shape[1]} x {images.shape[2]}"
             raise ExportError(
                 f"the model fails on an input of {size} pixels: {brief(error)}. --input-size sets"

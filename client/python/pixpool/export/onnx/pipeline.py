@@ -65,7 +65,7 @@ def build_contents(
     graph = OpenVinoGraph(path, torch.get_num_threads())  # what is checked is what was written
     reference = Reference(source, [layer.path for layer in layers], recipe)
     progress(f"reference: {reference_name()}")
-    wording = _wording()
+    wording = _wording(source)
     for images in batches(golden):
         report("openvino ", verify.compare(graph, reference, images, names, wording), progress)
     classifier, remark = _check_as_it_is(source, graph, layers, recipe, wording, progress)
@@ -126,14 +126,18 @@ def _choose_layers(source: OnnxModel, options: BundleOptions, recipe: Recipe) ->
     return layers
 
 
-def _wording() -> verify.Wording:
+def _wording(source: OnnxModel) -> verify.Wording:
+    half = source.half_node()
     return verify.Wording(
         graph="the bundle's graph",
         reference=reference_name(),
         open_sizes=_OPEN,
         fails=f"The file holds for its own size only: {_OPEN}",
         other_shape=f"The file holds a size that depends on the input: {_OPEN}",
-        other_values="OpenVINO computes the file otherwise, or it is not deterministic",
+        other_values="OpenVINO computes the file otherwise, or it is not deterministic"
+        if half is None
+        else f"The file computes in float16 (node '{half}'), which rounds otherwise in each"
+        " program; export it in float32",
     )
 
 

@@ -41,6 +41,14 @@ class OnnxModel:
         """The network's own input for pictures of a size; -1 for one that is open."""
         return [count, 3, height, width] if self.channels_first else [count, height, width, 3]
 
+    def half_node(self) -> str | None:
+        """The first node that gives float16, if there is one."""
+        for node in self.model.get_ordered_ops():
+            for output in node.outputs():
+                if output.get_element_type().get_type_name() == "f16":
+                    return str(node.get_friendly_name())
+        return None
+
     def digest(self, layers: list[LayerRef]) -> str:
         """`weights_sha256` over the file's named constants (its initialisers) and the layers."""
         import torch
