@@ -42,6 +42,15 @@ std::string RecipeText(const v1::InputRecipe& r) {
   }
   if (r.crop() == v1::CROP_MODE_CENTER) steps.push_back("centre crop");
   steps.push_back(absl::StrCat("input ", r.input_height_px(), " x ", r.input_width_px(), " px"));
+  std::vector<std::string> sizes;
+  for (const v1::InputSize& size : r.sizes()) {
+    sizes.push_back(absl::StrCat(size.height_px(), " x ", size.width_px()));
+  }
+  if (!sizes.empty()) {
+    steps.push_back(absl::StrCat("takes ", absl::StrJoin(sizes, ", "), " px alone"));
+  } else if (r.size_multiple_px() > 1) {
+    steps.push_back(absl::StrCat("takes multiples of ", r.size_multiple_px(), " px"));
+  }
   std::string text = absl::StrJoin(steps, ", ");
   absl::StrAppend(&text, "\nmean ", absl::StrJoin(r.mean(), " "), "; std ",
                   absl::StrJoin(r.std(), " "));

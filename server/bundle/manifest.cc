@@ -103,8 +103,26 @@ class ManifestReader {
          {std::pair("resize_height", &r.exact_height), std::pair("resize_width", &r.exact_width)}) {
       if (input.Has(key)) *side = static_cast<int>(input.Int(key, 1, kMaxSide));
     }
+    if (input.Has("sizes")) ReadSizes(input.Object("sizes"));
     r.mean = input.Triple("mean", -1e6);
     r.std = input.Triple("std", 1e-6);
+  }
+
+  void ReadSizes(const JsonObject& object) {
+    InputRecipe& r = m_.input;
+    if (object.Has("only")) {
+      for (const JsonObject& entry : object.Objects("only")) {
+        const auto height = static_cast<int>(entry.Int("height", 1, kMaxSide));
+        const auto width = static_cast<int>(entry.Int("width", 1, kMaxSide));
+        r.sizes.only.emplace_back(height, width);
+      }
+    } else {
+      r.sizes.multiple = static_cast<int>(object.Int("multiple", 1, kMaxSide));
+    }
+    if (!r.sizes.Takes(r.height, r.width)) {
+      object.Problem(r.sizes.only.empty() ? "multiple" : "only",
+                     Concat("must take the recipe's own size, ", r.height, " x ", r.width));
+    }
   }
 
   void ReadFiles() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/bundle/input_sizes.h"
 
 namespace pixpool {
 
@@ -34,6 +35,8 @@ struct InputRecipe {
   // Both sides after kExact; 0: those of the input. Larger ones leave something to crop.
   int exact_height = 0;
   int exact_width = 0;
+  // Those that a request may ask for; height and width are among them.
+  InputSizes sizes;
   // Smallest input side that a request may ask for; the chosen engine's.
   int min_side = kMinInputSide;
   // Applied inside the graph, on the 0 to 255 scale; here for information and for the space id.

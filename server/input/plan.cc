@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "server/base/error.h"
@@ -66,6 +67,27 @@ absl::Status ScalesError(std::string_view field, std::string_view message) {
   return MakeError({.reason = ErrorReason::kRequestInvalid, .field = std::string(field)}, message);
 }
 
+// The network's input where it is the same for every picture.
+std::optional<Size> InputForAll(const InputPlan& plan) {
+  if (plan.crop == CropMode::kCenter) return Size{plan.width, plan.height};
+  if (plan.resize == ResizeMode::kExact) return ExactSize(plan);
+  return std::nullopt;
+}
+
+absl::Status CheckTaken(std::string_view field, const InputSizes& sizes, Size size,
+                        std::string_view advice) {
+  if (sizes.Takes(size.height, size.width)) return absl::OkStatus();
+  ErrorDetails details;
+  details.reason = ErrorReason::kRequestInvalid;
+  details.field = std::string(field);
+  details.metadata = {
+      {"height", Concat(size.height)}, {"width", Concat(size.width)}, {"sizes", sizes.Text()}};
+  return MakeError(
+      details,
+      Concat(field, field.empty() ? "" : ": ", "the network's input would be ", size.height, " x ",
+             size.width, " pixels (height first); it takes ", sizes.Text(), "; ", advice));
+}
+
 // The scales of a request, rising. Checks the input's size at each.
 absl::StatusOr<std::vector<double>> CheckScales(const InputOptions& options, const InputPlan& plan,
                                                 int max_input_side) {
@@ -84,13 +106,11 @@ absl::StatusOr<std::vector<double>> CheckScales(const InputOptions& options, con
       return ScalesError(field, Concat("scale ", scale, " is given twice"));
     }
     if (plan.crop == CropMode::kNone && plan.resize != ResizeMode::kExact) continue;
-    const Size exact = ExactSize(plan);
-    const bool cropped = plan.crop == CropMode::kCenter;
-    for (const int side :
-         {cropped ? plan.height : exact.height, cropped ? plan.width : exact.width}) {
-      PIXPOOL_RETURN_IF_ERROR(
-          CheckSide(field, ScaledSide(side, scale), plan.min_side, max_input_side));
+    const Size input = *InputForAll(ScaledPlan(plan, scale));
+    for (const int side : {input.height, input.width}) {
+      PIXPOOL_RETURN_IF_ERROR(CheckSide(field, side, plan.min_side, max_input_side));
     }
+    PIXPOOL_RETURN_IF_ERROR(CheckTaken(field, plan.sizes, input, "leave the scale out"));
   }
   std::vector<double> scales = options.scales;
   if (scales.empty()) scales = {1};
@@ -189,6 +209,14 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
   }
   plan.flip = options.flip;
   plan.min_side = recipe.min_side;
+  plan.sizes = recipe.sizes;
+  if (const auto input = InputForAll(plan)) {
+    const std::string_view field = options.height  ? "input_height_px"
+                                   : options.width ? "input_width_px"
+                                                   : "crop";
+    PIXPOOL_RETURN_IF_ERROR(CheckTaken(
+        field, plan.sizes, *input, Concat("the default is ", recipe.height, " x ", recipe.width)));
+  }
   PIXPOOL_ASSIGN_OR_RETURN(plan.scales, CheckScales(options, plan, max_input_side));
   // Where the picture is not shrunk to half, no scaled decode leaves twice what is wanted.
   const bool can_shrink = plan.resize != ResizeMode::kNone || plan.scales.back() < 0.5;
@@ -241,6 +269,7 @@ absl::StatusOr<Size> NetworkInputSize(const InputPlan& plan, Size picture, int m
                                      resized.height, " pixels; both sides must be at least ",
                                      plan.min_side, "; resize or crop the picture"));
   }
+  PIXPOOL_RETURN_IF_ERROR(CheckTaken("", plan.sizes, resized, "resize or crop the picture"));
   return resized;
 }
 

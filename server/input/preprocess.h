@@ -48,6 +48,7 @@ struct InputPlan {
   std::vector<double> scales = {1};  // rising
   bool flip = false;
   int min_side = kMinInputSide;  // of the network's input
+  InputSizes sizes;              // that the network takes
   // The scale that this plan was brought to with ScaledPlan, which the sizes above follow already.
   double scale = 1;
 
@@ -76,14 +77,15 @@ InputPlan ScaledPlan(const InputPlan& plan, double scale);
 // recipe's is scaled by the larger of height / recipe.height and width / recipe.width, rounded
 // down, at least 1. The sides of the recipe's exact resize follow height and width likewise, each
 // its own; kExact as an option resizes to height and width themselves. Errors: REQUEST_INVALID with
-// the field ("input_height_px", "input_width_px", "resize_size_px", "scales"), LIMIT_EXCEEDED over
+// the field ("input_height_px", "input_width_px", "resize_size_px", "crop", "scales"), for sizes
+// that the recipe does not take too where they do not depend on the picture; LIMIT_EXCEEDED over
 // max_input_side (InputLimits).
 absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOptions& options,
                                         int max_input_side);
 
 // Size of the network's input for a picture of this size (after orientation). LIMIT_EXCEEDED where
 // a side is over max_input_side (only possible without a crop or resize), REQUEST_INVALID where a
-// side is below the plan's min_side.
+// side is below the plan's min_side or the network does not take the size.
 absl::StatusOr<Size> NetworkInputSize(const InputPlan& plan, Size picture, int max_input_side);
 
 // Size after the resize, before the crop: torchvision's rule, the long side truncated.

@@ -34,11 +34,27 @@ constexpr double kHeadCopies = 2;
 
 int64_t Pixels(Size size) { return int64_t{size.width} * size.height; }
 
-// A grey square of the recipe's shorter side times `scale`.
+// A square of the recipe's shorter side times `scale`, or what of the sizes that the network takes
+// is nearest to it.
+Size SizeAt(const InputRecipe& recipe, double scale) {
+  const int shorter = std::min(recipe.height, recipe.width);
+  int side = std::max(recipe.min_side, static_cast<int>(std::lround(scale * shorter)));
+  side = (side + recipe.sizes.multiple - 1) / recipe.sizes.multiple * recipe.sizes.multiple;
+  Size nearest = {side, side};
+  int64_t least = INT64_MAX;
+  for (const auto& [height, width] : recipe.sizes.only) {
+    const int64_t difference = std::abs(int64_t{height} * width - int64_t{side} * side);
+    if (difference >= least) continue;
+    least = difference;
+    nearest = {width, height};
+  }
+  return nearest;
+}
+
+// A grey picture of that size.
 at::Tensor Grey(const ModelInfo& info, double scale) {
-  const int shorter = std::min(info.input.height, info.input.width);
-  const auto side = std::max<int64_t>(info.input.min_side, std::lround(scale * shorter));
-  return at::full({1, side, side, 3}, 127, at::TensorOptions(at::kByte));
+  const Size size = SizeAt(info.input, scale);
+  return at::full({1, size.height, size.width, 3}, 127, at::TensorOptions(at::kByte));
 }
 
 // The most that is on the heap while it lives, beyond what was there before. Looks every
@@ -181,6 +197,11 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
   const double first_pixels = static_cast<double>(Grey(info, 1).numel()) / 3;
   const double first = static_cast<double>(first_pass) - others * first_pixels;
   PassPrice usual;
+  if (pixels == first_pixels) {  // a network of one size: all of a pass is taken for its maps
+    const PassPrice any = {.network = static_cast<int64_t>(kMachineCode),
+                           .per_pixel = std::max(total, first) / pixels};
+    return PassPrices(any, any, RecipeSize(info), default_layer, true);
+  }
   usual.per_pixel = std::max(0.0, (total - first) / (pixels - first_pixels));
   usual.network =
       static_cast<int64_t>(kMachineCode + std::max(0.0, total - usual.per_pixel * pixels));

@@ -39,6 +39,12 @@ void RecipeToProto(const InputRecipe& recipe, v1::InputRecipe* out) {
     out->set_resize_height_px(recipe.exact_height > 0 ? recipe.exact_height : recipe.height);
     out->set_resize_width_px(recipe.exact_width > 0 ? recipe.exact_width : recipe.width);
   }
+  for (const auto& [height, width] : recipe.sizes.only) {
+    v1::InputSize* size = out->add_sizes();
+    size->set_height_px(height);
+    size->set_width_px(width);
+  }
+  out->set_size_multiple_px(recipe.sizes.multiple);
   out->set_interpolation(std::string(InterpolationName(recipe.interpolation)));
   out->set_crop(recipe.crop == CropMode::kCenter ? v1::CROP_MODE_CENTER : v1::CROP_MODE_NONE);
   out->set_input_height_px(recipe.height);

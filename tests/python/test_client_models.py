@@ -17,6 +17,7 @@ from pixpool.v1 import feature_service_pb2 as pb
 CLASSES = {
     "Model": pixpool.ModelInfo,
     "InputRecipe": pixpool.InputRecipe,
+    "InputSize": pixpool.InputSize,
     "Layer": pixpool.Layer,
     "HeadType": pixpool.HeadType,
     "HeadParameter": pixpool.HeadParameter,

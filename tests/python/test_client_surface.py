@@ -41,6 +41,7 @@ NAMES = [
     "ImageSource",
     "InputOptions",
     "InputRecipe",
+    "InputSize",
     "Layer",
     "Limits",
     "ModelInfo",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pixpool._models import HeadParameter as HeadParameter
     from pixpool._models import HeadType as HeadType
     from pixpool._models import InputRecipe as InputRecipe
+    from pixpool._models import InputSize as InputSize
     from pixpool._models import Layer as Layer
     from pixpool._models import Limits as Limits
     from pixpool._models import ModelInfo as ModelInfo
@@ -78,6 +79,7 @@ _HOMES = {
     "ImageSource": "_images",
     "InputOptions": "_options",
     "InputRecipe": "_models",
+    "InputSize": "_models",
     "Layer": "_models",
     "Limits": "_models",
     "ModelInfo": "_models",

@@ -16,6 +16,14 @@ _Info = TypeVar("_Info")
 
 
 @dataclasses.dataclass(frozen=True)
+class InputSize:
+    """A size of a network's input, in pixels."""
+
+    height_px: int
+    width_px: int
+
+
+@dataclasses.dataclass(frozen=True)
 class InputRecipe:
     """How pictures become network input.
 
@@ -24,6 +32,8 @@ class InputRecipe:
     interpolation: filter of the resize, always antialiased: "bilinear" or "bicubic".
     crop: "center" or "none".
     input_height_px, input_width_px: size of the input in pixels.
+    sizes: all sizes of its input that the network takes; empty where it is not bound to a list.
+    size_multiple_px: both sides of the input are multiples of this many pixels.
     mean, std: what is subtracted from a value and what it is then divided by, inside the network's
         graph; a number per channel in RGB order, on the 0 to 255 scale.
     """
@@ -38,6 +48,8 @@ class InputRecipe:
     std: tuple[float, ...]
     resize_height_px: int = 0
     resize_width_px: int = 0
+    sizes: tuple[InputSize, ...] = ()
+    size_multiple_px: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +235,7 @@ def model_from_proto(message: pb.Model) -> ModelInfo:
             recipe,
             resize=enum_name(pb.ResizeMode.DESCRIPTOR, recipe.resize),
             crop=enum_name(pb.CropMode.DESCRIPTOR, recipe.crop),
+            sizes=_all(InputSize, recipe.sizes),
         ),
         layers=_all(Layer, message.layers),
         head_types=tuple(

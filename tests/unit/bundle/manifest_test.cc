@@ -107,6 +107,27 @@ TEST(Manifest, ExactResizeMayGoBeyondTheInput) {
   EXPECT_EQ(m->input.exact_width, 213);
 }
 
+TEST(Manifest, SizesThatTheNetworkTakes) {
+  json document = GoodManifest();  // of 224 x 192
+  EXPECT_FALSE(ParseManifest(document.dump())->input.sizes.bound());
+  const json own = {{"height", 224}, {"width", 192}};
+  const json other = {{"height", 384}, {"width", 384}};
+  document["input"]["sizes"] = {{"only", json::array({own, other})}};
+  const absl::StatusOr<Manifest> m = ParseManifest(document.dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->input.sizes.Text(), "224 x 192 or 384 x 384 pixels");
+  document["input"]["sizes"] = {{"multiple", 32}};
+  EXPECT_EQ(ParseManifest(document.dump())->input.sizes.multiple, 32);
+
+  document["input"]["sizes"] = {{"multiple", 14}};
+  EXPECT_THAT(ErrorOf(document),
+              HasSubstr("$.input.sizes.multiple: must take the recipe's own size, 224 x 192"));
+  document["input"]["sizes"] = {{"only", json::array({other})}};
+  EXPECT_THAT(ErrorOf(document), HasSubstr("$.input.sizes.only: must take the recipe's own size"));
+  document["input"]["sizes"] = json::object();
+  EXPECT_THAT(ErrorOf(document), HasSubstr("$.input.sizes.multiple: is missing"));
+}
+
 TEST(Manifest, OptionalPartsMayBeAbsent) {
   json document = GoodManifest();
   document.erase("classifier");

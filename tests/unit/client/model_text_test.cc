@@ -63,6 +63,17 @@ TEST(ModelTextTest, ShowsWhatAnExactResizeIsTo) {
               HasSubstr("resize to 240 x 248 px (bicubic), centre crop, input 224 x 224 px"));
 }
 
+TEST(ModelTextTest, ShowsTheSizesThatTheNetworkTakes) {
+  v1::Model m = Sample();
+  EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("takes")));
+  m.mutable_input_recipe()->set_size_multiple_px(32);
+  EXPECT_THAT(ModelText(m, Style{}), HasSubstr("input 224 x 224 px, takes multiples of 32 px"));
+  v1::InputSize& size = *m.mutable_input_recipe()->add_sizes();
+  size.set_height_px(224);
+  size.set_width_px(160);
+  EXPECT_THAT(ModelText(m, Style{}), HasSubstr("takes 224 x 160 px alone"));
+}
+
 TEST(ModelTextTest, ShowsProjectionsFiltersAndRemarks) {
   v1::Model m = Sample();
   EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("projection")));

@@ -68,6 +68,64 @@ TEST(MakeInputPlan, ExactResizeBeyondTheInputFollowsIt) {
   EXPECT_EQ(DetailsOf(large.status()).field, "scales[0]");
 }
 
+TEST(MakeInputPlan, SizesThatTheNetworkDoesNotTakeNameFieldAndRange) {
+  struct Case {
+    InputSizes sizes;
+    InputOptions options;
+    std::string field;  // empty: taken
+  };
+  const InputSizes one = {.only = {{224, 224}}};
+  const InputSizes two = {.only = {{224, 224}, {448, 320}}};
+  const InputSizes multiples = {.multiple = 32};
+  const std::vector<Case> cases = {
+      {one, {}, ""},
+      {one, {.height = 224}, ""},
+      {one, {.height = 256}, "input_height_px"},
+      {one, {.width = 256}, "input_width_px"},
+      {one, {.scales = {1}}, ""},
+      {one, {.scales = {1, 0.5}}, "scales[1]"},
+      {one, {.resize = ResizeMode::kExact, .crop = CropMode::kNone}, ""},
+      {two, {.height = 448, .width = 320}, ""},
+      {two, {.scales = {2}}, "scales[0]"},
+      {two, {.height = 320, .width = 448}, "input_height_px"},
+      {multiples, {.height = 96, .width = 320}, ""},
+      {multiples, {.height = 96, .width = 321}, "input_height_px"},
+      {multiples, {.scales = {1, 2}}, ""},
+      {multiples, {.scales = {1.1}}, "scales[0]"},
+  };
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const Case& c = cases[i];
+    InputRecipe recipe = Recipe();
+    recipe.sizes = c.sizes;
+    const absl::Status status = MakeInputPlan(recipe, c.options, kMaxSide).status();
+    EXPECT_EQ(status.ok(), c.field.empty()) << i << status;
+    if (status.ok() || c.field.empty()) continue;
+    const ErrorDetails details = DetailsOf(status);
+    EXPECT_EQ(details.field, c.field) << i;
+    EXPECT_EQ(details.reason, ErrorReason::kRequestInvalid);
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("it takes " + c.sizes.Text()));
+  }
+  InputRecipe recipe = Recipe();
+  recipe.sizes = one;
+  EXPECT_EQ(MakeInputPlan(recipe, {.height = 256}, kMaxSide).status().message(),
+            "input_height_px: the network's input would be 256 x 256 pixels (height first); it "
+            "takes 224 x 224 pixels alone; the default is 224 x 224");
+}
+
+TEST(NetworkInputSize, RefusesWhatTheNetworkDoesNotTake) {
+  InputRecipe recipe = Recipe();
+  recipe.sizes = {.multiple = 32};
+  const auto plan =
+      MakeInputPlan(recipe, {.resize = ResizeMode::kNone, .crop = CropMode::kNone}, kMaxSide);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_TRUE(NetworkInputSize(*plan, {320, 64}, kMaxSide).ok());
+  const absl::Status status = NetworkInputSize(*plan, {320, 65}, kMaxSide).status();
+  EXPECT_EQ(DetailsOf(status).reason, ErrorReason::kRequestInvalid);
+  EXPECT_EQ(status.message(),
+            "the network's input would be 65 x 320 pixels (height first); it takes multiples of 32 "
+            "pixels a side; resize or crop the picture");
+}
+
 TEST(MakeInputPlan, TinyRecipeScaledDownStaysPositive) {
   InputRecipe recipe = Recipe();
   recipe.resize_size = 1;

@@ -53,6 +53,7 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   task.plan.scales = {0.5, 1, 2};
   task.plan.flip = true;
   task.plan.min_side = 12;
+  task.plan.sizes = {.only = {{17, 18}, {34, 36}}, .multiple = 1};
   task.plan.scale = 0.25;
   const auto read =
       ReadTask(WriteTask(task), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
@@ -68,6 +69,7 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   EXPECT_TRUE(read->keep_picture);
   EXPECT_EQ(read->plan.Canonical(), task.plan.Canonical());
   EXPECT_EQ(read->plan.min_side, 12);
+  EXPECT_EQ(read->plan.sizes, task.plan.sizes);
   EXPECT_EQ(read->plan.scale, 0.25);
 
   task.plan.background.reset();

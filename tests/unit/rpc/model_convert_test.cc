@@ -17,6 +17,8 @@ TEST(ModelConvertTest, ReadyModelIsDescribedInFull) {
   EXPECT_EQ(model.engine(), "fake");
   EXPECT_EQ(model.input_recipe().resize(), v1::RESIZE_MODE_NONE);
   EXPECT_EQ(model.input_recipe().interpolation(), "bicubic");
+  EXPECT_EQ(model.input_recipe().sizes_size(), 0);
+  EXPECT_EQ(model.input_recipe().size_multiple_px(), 1);
   EXPECT_EQ(model.layers(0).name(), "early");
   EXPECT_FALSE(model.layers(0).non_negative());
   EXPECT_EQ(model.classifier_layer(), "last");

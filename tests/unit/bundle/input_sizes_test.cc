@@ -1,0 +1,38 @@
+#include "server/bundle/input_sizes.h"
+
+#include <gtest/gtest.h>
+
+namespace pixpool {
+namespace {
+
+TEST(InputSizes, WithoutBoundsEverySizeIsTaken) {
+  const InputSizes sizes;
+  EXPECT_TRUE(sizes.Takes(1, 997));
+  EXPECT_FALSE(sizes.bound());
+  EXPECT_EQ(sizes.Text(), "any size");
+}
+
+TEST(InputSizes, OneSizeOrAListHeightFirst) {
+  InputSizes sizes = {.only = {{224, 160}}};
+  EXPECT_TRUE(sizes.bound());
+  EXPECT_TRUE(sizes.Takes(224, 160));
+  EXPECT_FALSE(sizes.Takes(160, 224));
+  EXPECT_EQ(sizes.Text(), "224 x 160 pixels alone");
+  sizes.only.emplace_back(384, 384);
+  EXPECT_TRUE(sizes.Takes(384, 384));
+  EXPECT_EQ(sizes.Text(), "224 x 160 or 384 x 384 pixels");
+  sizes.only.emplace_back(512, 512);
+  EXPECT_EQ(sizes.Text(), "224 x 160, 384 x 384 or 512 x 512 pixels");
+}
+
+TEST(InputSizes, Multiples) {
+  const InputSizes sizes = {.multiple = 32};
+  EXPECT_TRUE(sizes.bound());
+  EXPECT_TRUE(sizes.Takes(32, 320));
+  EXPECT_FALSE(sizes.Takes(32, 321));
+  EXPECT_FALSE(sizes.Takes(33, 320));
+  EXPECT_EQ(sizes.Text(), "multiples of 32 pixels a side");
+}
+
+}  // namespace
+}  // namespace pixpool
