@@ -66,7 +66,8 @@ struct AdmissionLimits {
       .flag = "--retry-after-ms",
       .value_name = "MS",
       .help =
-          "When refused clients are told to try again; up to ten times that where many come back.",
+          "When refused clients are told to try again; up to twelve times that where many come "
+          "back.",
       .kind = OptionKind::kNumber,
       .initial = 200,
       .min = 0,

@@ -24,7 +24,7 @@ class RetryAdvice {
   // together: gRPC's own retries wait exactly as long as they are told.
   TimeDuration Refused(TimePoint now, int answered);
 
-  static constexpr double kMost = 10;
+  static constexpr double kMost = 12;
   static constexpr double kRefusalsPerAnswer = 2;
   // What any server can afford a second.
   static constexpr double kLeast = 50;
