@@ -63,22 +63,24 @@ absl::Status Admission::AtCeiling(std::string_view what, FlagNumber limit) {
 
 absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallContext& call) {
   if (usage_.requests == 0) return absl::OkStatus();
-  const auto own = callers_.find(call.caller());
-  const int64_t own_requests = own == callers_.end() ? 0 : own->second;
+  const auto found = callers_.find(call.caller());
+  const Usage own = found == callers_.end() ? Usage{} : found->second;
   const bool is_bulk = call.priority() == Priority::kBulk;
-  // Differences, so that no sum can overflow.
-  if (usage_.requests >= limits_.max_requests || own_requests >= CallerPart(limits_.max_requests) ||
-      (is_bulk && bulk_.requests >= BulkPart(limits_.max_requests))) {
+  const auto is_over = [&](int64_t Usage::*part, int64_t more,
+                           int64_t ceiling) ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    // Differences, so that no sum can overflow.
+    return more > ceiling - usage_.*part ||
+           (own.requests > 0 && more > CallerPart(ceiling) - own.*part) ||
+           (is_bulk && bulk_.requests > 0 && more > BulkPart(ceiling) - bulk_.*part);
+  };
+  if (is_over(&Usage::requests, 1, limits_.max_requests)) {
     if (!is_bulk) overload_.MetCeiling(clock_->Now());
     return AtCeiling("requests", limits_.max_requests);
   }
-  if (cost.bytes > limits_.max_bytes - usage_.bytes ||
-      (is_bulk && bulk_.requests > 0 && cost.bytes > BulkPart(limits_.max_bytes) - bulk_.bytes)) {
+  if (is_over(&Usage::bytes, cost.bytes, limits_.max_bytes)) {
     return AtCeiling("bytes of images and answers", limits_.max_bytes);
   }
-  if (cost.pixels > limits_.max_pixels - usage_.pixels ||
-      (is_bulk && bulk_.requests > 0 &&
-       cost.pixels > BulkPart(limits_.max_pixels) - bulk_.pixels)) {
+  if (is_over(&Usage::pixels, cost.pixels, limits_.max_pixels)) {
     return AtCeiling("pixels", limits_.max_pixels);
   }
   return absl::OkStatus();
@@ -92,7 +94,7 @@ absl::Status Admission::Refusal(OverloadControl::Verdict verdict,
                              overload_.limit(), " at a time"));
   }
   return Overloaded({}, Concat("the answer would come too late: there is work for ",
-                               absl::FormatDuration(Rounded(overload_.ExpectedWait(call.priority))),
+                               absl::FormatDuration(Rounded(overload_.ExpectedWait(call))),
                                " before it, and the deadline is in ",
                                absl::FormatDuration(Rounded(ToSeconds(call.left)))));
 }
@@ -124,12 +126,14 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext&
   const OverloadControl::Call judged = MakeCall(call, now, cost);
   PIXPOOL_RETURN_IF_ERROR(Judge(judged));
   PIXPOOL_RETURN_IF_ERROR(CheckCeilings(cost, call));
+  // One that is over a ceiling by itself leaves others their sixteenth as well.
+  cost.bytes = std::min(cost.bytes, CallerPart(limits_.max_bytes));
+  cost.pixels = std::min(cost.pixels, CallerPart(limits_.max_pixels));
   // What may find no memory comes before what is counted.
-  int64_t& own = callers_[call.caller()];
+  Usage& own = callers_[call.caller()];
   std::string caller = call.caller();
   overload_.Taken(now, judged);
-  own += 1;
-  for (Usage* usage : {&usage_, call.priority() == Priority::kBulk ? &bulk_ : nullptr}) {
+  for (Usage* usage : {&usage_, &own, call.priority() == Priority::kBulk ? &bulk_ : nullptr}) {
     if (usage == nullptr) continue;
     usage->requests += 1;
     usage->bytes += cost.bytes;
@@ -209,14 +213,15 @@ int Admission::image_limit() const {
 
 void Admission::Return(const Permit& permit) {
   absl::MutexLock lock(&mu_);
-  for (Usage* usage : {&usage_, permit.priority_ == Priority::kBulk ? &bulk_ : nullptr}) {
+  const auto own = callers_.find(permit.caller_);
+  for (Usage* usage : {&usage_, own == callers_.end() ? nullptr : &own->second,
+                       permit.priority_ == Priority::kBulk ? &bulk_ : nullptr}) {
     if (usage == nullptr) continue;
     usage->requests -= 1;
     usage->bytes -= permit.cost_.bytes;
     usage->pixels -= permit.cost_.pixels;
   }
-  const auto own = callers_.find(permit.caller_);
-  if (own != callers_.end() && --own->second == 0) callers_.erase(own);
+  if (own != callers_.end() && own->second.requests == 0) callers_.erase(own);
 }
 
 }  // namespace pixpool

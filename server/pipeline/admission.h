@@ -62,7 +62,7 @@ class Permit {
 // admitted when nothing else is in flight: the limits of one request are checked elsewhere.
 //
 // Of each ceiling, bulk requests leave a quarter to interactive ones, and one caller a sixteenth to
-// the others.
+// the others; so no request counts for more than that.
 //
 // Thread-safe, never blocks but in WaitUntilIdle.
 class Admission {
@@ -146,8 +146,8 @@ class Admission {
   AdmissionLimits limits_ ABSL_GUARDED_BY(mu_);
   Usage usage_ ABSL_GUARDED_BY(mu_);
   Usage bulk_ ABSL_GUARDED_BY(mu_);  // the part of it that is bulk
-  // Their requests. absl's tables do not survive a failed allocation.
-  std::map<std::string, int64_t> callers_ ABSL_GUARDED_BY(mu_);
+  // The part of each caller. absl's tables do not survive a failed allocation.
+  std::map<std::string, Usage> callers_ ABSL_GUARDED_BY(mu_);
   OverloadControl overload_ ABSL_GUARDED_BY(mu_);
   RetryAdvice advice_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

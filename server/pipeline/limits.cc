@@ -57,6 +57,17 @@ void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_
   operations += times * HeadOperations(head, c, h, w);
 }
 
+double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const LayerInfo> layers,
+                         Size input) {
+  double operations = 0;
+  for (const HeadSpec& head : heads) {
+    const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
+    operations += HeadOperations(head, layer.channels, input.height / layer.stride + 1,
+                                 input.width / layer.stride + 1);
+  }
+  return operations;
+}
+
 absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost) {
   if (cost.response_bytes > static_cast<double>(options.max_response_bytes)) {
     return OverLimit("heads", "estimated bytes of the response", Rounded(cost.response_bytes),

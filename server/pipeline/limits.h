@@ -6,7 +6,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "server/heads/heads.h"
+#include "server/image/image.h"
 #include "server/pipeline/options.h"
 
 namespace pixpool {
@@ -25,6 +27,10 @@ struct HeadCost {
   // Adds one head on `maps` maps [c, h, w].
   void Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps);
 };
+
+// Map values that heads read in one pass over an input of this size, roughly.
+double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const LayerInfo> layers,
+                         Size input);
 
 absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost);
 

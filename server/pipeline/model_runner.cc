@@ -8,6 +8,7 @@
 #include "server/base/guarded.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
+#include "server/pipeline/limits.h"
 
 namespace pixpool {
 namespace {
@@ -20,14 +21,9 @@ constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 PassWork WorkOf(const std::vector<ImageWork>& batch, const std::vector<LayerInfo>& layers) {
   PassWork work;
   for (const ImageWork& image : batch) {
-    const int64_t height = image.input.height();
-    const int64_t width = image.input.width();
-    work.pixels += height * width;
-    for (const HeadSpec& head : *image.work->result.heads) {
-      const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
-      work.head_operations +=
-          HeadOperations(head, layer.channels, height / layer.stride + 1, width / layer.stride + 1);
-    }
+    const Size input = image.input_size();
+    work.pixels += int64_t{input.height} * input.width;
+    work.head_operations += OperationsOnInput(*image.work->result.heads, layers, input);
   }
   return work;
 }
@@ -212,6 +208,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   for (size_t i = 0; i < batch.size(); ++i) {
     if (leases.size() < leases.capacity()) leases.push_back(std::move(batch[i].memory));
     batch[i].memory.Release();
+    batch[i].batch_size = count;
     ImageFeatures& slot = batch[i].slot();
     slot.status = status;
     if (status.ok()) slot.status = std::move(results[i].status);

@@ -34,14 +34,28 @@ int OverloadControl::limit() const {
   return static_cast<int>(std::ceil(in_service_ + 2 + std::sqrt(in_service_)));
 }
 
-double OverloadControl::ExpectedWait(Priority priority) const {
-  const double ahead = backlog_[Index(Priority::kInteractive)] +
-                       (priority == Priority::kBulk ? backlog_[Index(Priority::kBulk)] : 0);
-  const double by_seconds = ahead / drain_rate_;
-  int images = images_[Index(Priority::kInteractive)];
-  if (priority == Priority::kBulk) images += images_[Index(Priority::kBulk)];
+OverloadControl::InFlight OverloadControl::Ahead(const Call& call) const {
+  const auto& callers = callers_[Index(call.priority)];
+  const auto found = callers.find(call.caller);
+  const InFlight own = found == callers.end() ? InFlight{} : found->second;
+  InFlight ahead = own;
+  for (const auto& [caller, other] : callers) {
+    if (caller == call.caller) continue;
+    ahead.images += std::min(other.images, own.images + call.images);
+    ahead.seconds += std::min(other.seconds, own.seconds + call.seconds);
+  }
+  if (call.priority == Priority::kBulk) {
+    ahead.images += all_[Index(Priority::kInteractive)].images;
+    ahead.seconds += all_[Index(Priority::kInteractive)].seconds;
+  }
+  return ahead;
+}
+
+double OverloadControl::ExpectedWait(const Call& call) const {
+  const InFlight ahead = Ahead(call);
+  const double by_seconds = ahead.seconds / drain_rate_;
   const int rate = worked_in_last_second();
-  return rate > 0 ? std::min(by_seconds, static_cast<double>(images) / rate) : by_seconds;
+  return rate > 0 ? std::min(by_seconds, static_cast<double>(ahead.images) / rate) : by_seconds;
 }
 
 int OverloadControl::worked_in_last_second() const {
@@ -53,32 +67,23 @@ int OverloadControl::worked_in_last_second() const {
   return worked;
 }
 
-bool OverloadControl::BelowShare(const std::string& caller) const {
-  const auto own = callers_.find(caller);
-  const int in_flight = own == callers_.end() ? 0 : own->second;
-  const auto sharers = static_cast<int>(callers_.size()) + (in_flight == 0 ? 1 : 0);
-  const int share = limit() / sharers;
-  // Somebody must have more than that, or many small callers would double what is in flight.
-  return in_flight < share && std::any_of(callers_.begin(), callers_.end(),
-                                          [&](const auto& other) { return other.second > share; });
-}
-
 OverloadControl::Verdict OverloadControl::Judge(TimePoint now, const Call& call) const {
-  const double ahead = ExpectedWait(call.priority);
+  const double wait = ExpectedWait(call);
   // Where nothing is ahead, the attempt is all there is.
-  if (ahead > 0 && kMargin * (ahead + call.seconds / drain_rate_) > ToSeconds(call.left)) {
+  if (wait > 0 && kMargin * (wait + call.seconds / drain_rate_) > ToSeconds(call.left)) {
     return Verdict::kLate;
   }
   if (call.priority == Priority::kBulk || !overloaded(now)) return Verdict::kTake;
-  const int taken = images_[Index(Priority::kInteractive)];
-  if (taken < limit()) return Verdict::kTake;
-  return BelowShare(call.caller) ? Verdict::kTake : Verdict::kFull;
+  return Ahead(call).images < limit() ? Verdict::kTake : Verdict::kFull;
 }
 
 void OverloadControl::Taken(TimePoint now, const Call& call) {
-  if (call.priority == Priority::kInteractive) callers_[call.caller] += call.images;
-  images_[Index(call.priority)] += call.images;
-  backlog_[Index(call.priority)] += call.seconds;
+  if (call.images == 0) return;  // nothing will be done
+  const size_t p = Index(call.priority);
+  for (InFlight* in_flight : {&callers_[p][call.caller], &all_[p]}) {
+    in_flight->images += call.images;
+    in_flight->seconds += call.seconds;
+  }
   Slice& slice = SliceAt(now);
   if (call.priority == Priority::kInteractive) slice.come += call.images;
 }
@@ -97,18 +102,20 @@ void OverloadControl::MetCeiling(TimePoint now) { overloaded_until_ = now + kCal
 void OverloadControl::Done(TimePoint now, Priority priority, const std::string& caller,
                            double seconds, bool worked, int waiting) {
   const size_t p = Index(priority);
-  const int in_service = images_[0] + images_[1] - waiting;
-  images_[p] -= 1;
-  backlog_[p] = images_[p] == 0 ? 0 : std::max(0.0, backlog_[p] - seconds);
-  Slice& slice = SliceAt(now);
-  if (priority == Priority::kInteractive) {
-    slice.done += 1;
-    const auto own = callers_.find(caller);
-    if (own != callers_.end() && --own->second <= 0) callers_.erase(own);
+  const int in_service = all_[0].images + all_[1].images - waiting;
+  const auto own = callers_[p].find(caller);
+  for (InFlight* in_flight : {&all_[p], own == callers_[p].end() ? nullptr : &own->second}) {
+    if (in_flight == nullptr) continue;
+    in_flight->images -= 1;
+    in_flight->seconds = in_flight->images == 0 ? 0 : std::max(0.0, in_flight->seconds - seconds);
   }
+  if (own != callers_[p].end() && own->second.images <= 0) callers_[p].erase(own);
+  Slice& slice = SliceAt(now);
+  if (priority == Priority::kInteractive) slice.done += 1;
   if (!worked) return;
-  slice.seconds += seconds;
   slice.worked += 1;
+  slice.seconds += seconds;
+  slice.longest = std::max(slice.longest, seconds);
   if (waiting == 0) {
     slice.saturated = false;
   } else {
@@ -131,7 +138,8 @@ OverloadControl::Slice& OverloadControl::SliceAt(TimePoint now) {
 }
 
 void OverloadControl::Closed(const Slice& slice) {
-  if (!slice.saturated || slice.seconds <= 0) return;
+  // What took longer than a slice was not done in this one.
+  if (!slice.saturated || slice.seconds <= 0 || slice.longest > kSliceSeconds) return;
   drain_rate_ += kNewestSlice * (slice.seconds / kSliceSeconds - drain_rate_);
 }
 
@@ -150,7 +158,7 @@ bool OverloadControl::Grows(int64_t current) const {
     done[second] += slice.done;
   }
   const auto grew = [&](size_t second) { return come[second] > kGrowth * done[second]; };
-  return grew(0) && grew(1) && images_[Index(Priority::kInteractive)] > 2 * limit();
+  return grew(0) && grew(1) && all_[Index(Priority::kInteractive)].images > 2 * limit();
 }
 
 }  // namespace pixpool

@@ -25,7 +25,9 @@ namespace pixpool {
 // Whatever the state, a call whose deadline comes before the work that is ahead of it can be done
 // is refused on arrival.
 //
-// Callers share: while others are refused, one that has less than its share is taken.
+// What is ahead of a call is what WorkQueue puts there: all that its caller has in flight in its
+// class, and of each other caller no more than what the caller has then. Both rules go by that, so
+// a caller's backlog keeps nobody else away.
 //
 // Not thread-safe: Admission's lock guards it. Time is a parameter.
 class OverloadControl {
@@ -67,7 +69,7 @@ class OverloadControl {
   // ahead or by its number and the last second's rate: the shorter, since a prediction may be off
   // for kinds of pictures that were not seen yet, and refusing on a guess is worse than a late
   // answer.
-  double ExpectedWait(Priority priority) const;
+  double ExpectedWait(const Call& call) const;
   // Images of all classes that were worked on.
   int worked_in_last_second() const;
 
@@ -79,6 +81,7 @@ class OverloadControl {
     int done = 0;
     int worked = 0;         // images of all classes
     double seconds = 0;     // of work, of all classes
+    double longest = 0;     // of an image
     bool saturated = true;  // something waited at each end of work
   };
   static constexpr int kSlices = 9;  // one of them under way
@@ -86,15 +89,21 @@ class OverloadControl {
   Slice& SliceAt(TimePoint now);
   void Closed(const Slice& slice);
   bool Grows(int64_t current) const;
-  bool BelowShare(const std::string& caller) const;
+
+  // What a caller has in flight in one class.
+  struct InFlight {
+    int images = 0;
+    double seconds = 0;
+  };
+  // What goes before a call.
+  InFlight Ahead(const Call& call) const;
 
   std::array<Slice, kSlices> slices_;
   int64_t current_ = -1;  // number of the slice under way
 
-  std::array<int, 2> images_{};  // in flight, by priority
-  std::array<double, 2> backlog_{};
-  // Their interactive images in flight. absl's tables do not survive a failed allocation.
-  std::map<std::string, int> callers_;
+  std::array<InFlight, 2> all_;  // by priority
+  // Those who have images in flight. absl's tables do not survive a failed allocation.
+  std::array<std::map<std::string, InFlight>, 2> callers_;
   double in_service_;  // images that threads work on while others wait, averaged
   double drain_rate_;  // seconds of work done in a second while others wait
   TimePoint overloaded_until_{};

@@ -1,6 +1,6 @@
 // The order of the stages, and nothing else:
 //   Extract (caller's thread):  model -> plan -> admit -> queue (work_queue.h: whose turn it is)
-//   decode pool:                decode -> preprocess -> batcher
+//   decode pool:                decode -> preprocess -> batcher; further passes -> queue
 //   instance threads:           backbone -> heads (model_runner.cc) -> the sum of several passes
 //   draw pool:                  box and picture of class activation maps, where asked for
 //   reply pool:                 done; Pool goes the short way of tensor_pooler.cc
@@ -8,12 +8,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/synchronization/mutex.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/guarded.h"
 #include "server/base/status_macros.h"
@@ -21,13 +19,13 @@
 #include "server/base/thread_pool.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/memory_plan.h"
-#include "server/pipeline/model_runner.h"
+#include "server/pipeline/model_runners.h"
 #include "server/pipeline/passes.h"
 #include "server/pipeline/plan_request.h"
-#include "server/pipeline/service_times.h"
 #include "server/pipeline/tensor_pooler.h"
 #include "server/pipeline/work.h"
 #include "server/pipeline/work_queue.h"
+#include "server/pipeline/work_times.h"
 
 namespace pixpool {
 namespace {
@@ -57,6 +55,8 @@ class Pipeline::Impl {
         queue_([this](int depth) { return admission_.has_backlog(depth); }),
         reply_pool_("reply", options_.reply_threads),
         draw_pool_("draw", options_.decode_threads),
+        runners_(options_, &preparing_, &memory_, metrics_, clock_,
+                 [this](ImageWork image) { PassDone(std::move(image)); }),
         decode_pool_(std::make_unique<ThreadPool>("decode", options_.decode_threads)),
         pooler_(options_, &admission_, &queue_, &times_, metrics_, clock_) {
     DeclarePictures(metrics_);
@@ -69,8 +69,7 @@ class Pipeline::Impl {
     // Upstream first: decoding submits to runners, runners draw and reply.
     queue_.Close();
     decode_pool_.reset();
-    absl::MutexLock lock(&mu_);
-    runners_.clear();
+    runners_.Stop();
   }
 
   void Extract(ExtractRequest request, ExtractDone done) {
@@ -104,17 +103,7 @@ class Pipeline::Impl {
     return admission_.WaitUntilIdle(timeout);
   }
 
-  absl::Status Progress(double times) const {
-    const TimePoint now = clock_->Now();
-    absl::MutexLock lock(&mu_);
-    for (const auto& [model, runner] : runners_) {
-      if (runner->watch().TimeUsed(now) <= times) continue;
-      const double seconds = ToSeconds(runner->watch().Oldest(now));
-      return absl::UnavailableError(Concat("a pass of model ", model->info().name, " has taken ",
-                                           static_cast<int64_t>(seconds), " s"));
-    }
-    return absl::OkStatus();
-  }
+  absl::Status Progress(double times) const { return runners_.Progress(times); }
 
   absl::Status BoundMemory(int64_t resident) {
     return ShareMemory(resident, options_, *registry_, &memory_, &admission_);
@@ -144,15 +133,7 @@ class Pipeline::Impl {
     g.network_memory_capacity = static_cast<double>(memory.capacity);
     g.passes_waiting = static_cast<double>(memory.waiting);
     g.queue_depth += static_cast<double>(memory.waiting);
-    const TimePoint now = clock_->Now();
-    TimeDuration oldest{};
-    absl::MutexLock lock(&mu_);
-    for (const auto& [model, runner] : runners_) {
-      g.queue_depth += runner->depth();
-      g.instance_threads += runner->thread_count();
-      oldest = std::max(oldest, runner->watch().Oldest(now));
-    }
-    g.oldest_pass_seconds = ToSeconds(oldest);
+    runners_.AddTo(&g);
     return g;
   }
 
@@ -169,20 +150,13 @@ class Pipeline::Impl {
     for (ImageState& image : work->images) {
       if (!image.features.status.ok()) continue;
       cost->images += 1;
-      cost->seconds += image.predicted_seconds = PredictSeconds(*work, image);
+      times_.Predict(*work, &image);
+      cost->seconds += image.predicted_seconds;
     }
     PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
                              AcquirePermit(&admission_, metrics_, *cost, *request.context));
     work->admitted = clock_->Now();
     return absl::OkStatus();
-  }
-
-  static int64_t Area(Size size) { return static_cast<int64_t>(size.width) * size.height; }
-
-  double PredictSeconds(const RequestWork& work, const ImageState& image) const {
-    return times_.Predict(&kDecoding, Area(image.features.picture)) +
-           static_cast<double>(work.passes.size()) *
-               times_.Predict(work.result.model.get(), Area(image.features.input));
   }
 
   void Queue(const std::shared_ptr<RequestWork>& work) {
@@ -206,28 +180,71 @@ class Pipeline::Impl {
   }
 
   absl::Status Push(const std::shared_ptr<RequestWork>& work, int index) {
-    const CallContext& call = work->context();
-    queue_.Push({.lane = work->result.model.get(),
-                 .window = WindowOf(*work->result.model),
-                 .priority = call.priority(),
-                 .caller = call.caller(),
-                 .work = [this, work, index](WorkQueue::Turn turn) {
-                   Prepare({.work = work,
-                            .index = index,
-                            .pass = 0,
-                            .input = {},
-                            .ready = {},
-                            .urgent = turn.urgent,
-                            .place = std::move(turn.place)});
-                 }});
+    const ImageState& image = work->images[static_cast<size_t>(index)];
+    WorkQueue::Entry entry = EntryOf(work, image.decode_seconds, image.pass_seconds);
+    if (entry.crew.key == nullptr && image.decode_seconds >= kLongSeconds) {
+      entry.crew = {&queue_, options_.decode_threads};
+    }
+    entry.work = [this, work, index](WorkQueue::Turn turn) {
+      Prepare(WithTurn({.work = work, .index = index}, std::move(turn)));
+    };
+    queue_.Push(std::move(entry));
     return absl::OkStatus();
   }
 
+  // One more pass over an image waits for a turn of its own, so that other callers' work goes
+  // between.
+  void QueuePass(ImageWork pass) {
+    std::shared_ptr<ImageWork> kept;
+    preparing_.fetch_add(1);
+    const absl::Status queued = Guarded("queue_failed", kImageFailed, [&] {
+      kept = std::make_shared<ImageWork>(std::move(pass));
+      WorkQueue::Entry entry =
+          EntryOf(kept->work, 0, times_.PredictPass(*kept->work, kept->input_size()));
+      entry.begun = true;
+      entry.work = [this, kept](WorkQueue::Turn turn) {
+        preparing_.fetch_sub(1);
+        runners_.Submit(WithTurn(std::move(*kept), std::move(turn)));
+      };
+      queue_.Push(std::move(entry));
+      return absl::OkStatus();
+    });
+    if (queued.ok()) return;
+    preparing_.fetch_sub(1);
+    if (kept != nullptr) pass = std::move(*kept);
+    pass.slot().status = queued;
+    PassDone(std::move(pass));
+  }
+
+  // An entry for decoding and a pass of so many seconds, without its work.
+  WorkQueue::Entry EntryOf(const std::shared_ptr<RequestWork>& work, double decode, double pass) {
+    const CallContext& call = work->context();
+    const LoadedModel& model = *work->result.model;
+    WorkQueue::Entry entry = {.lane = &model,
+                              .window = WindowOf(model, decode, pass),
+                              .priority = call.priority(),
+                              .caller = call.caller(),
+                              .seconds = decode + pass};
+    if (pass >= kLongSeconds) entry.crew = {&model, model.model->instance_count()};
+    entry.over = [this, work] { return work->context().Over(clock_->Now()); };
+    return entry;
+  }
+
+  static ImageWork WithTurn(ImageWork image, WorkQueue::Turn turn) {
+    image.urgent = turn.urgent;
+    image.place = std::move(turn.place);
+    image.hold = std::move(turn.hold);
+    return image;
+  }
+
   // How many pictures may be between the queue and a model's backbone: what its instances take at
-  // once, or what can be decoded meanwhile, and one more, so that none waits for the next.
-  int WindowOf(const LoadedModel& model) const {
+  // once, or what can be decoded meanwhile, and one more, so that none waits for the next. Half of
+  // them will do where passes are heavy and decoding is not: others wait for what is ahead.
+  int WindowOf(const LoadedModel& model, double decode, double pass) const {
     const int batch = std::min(options_.max_batch_size.value(), model.model->useful_batch_size());
-    return std::max(options_.decode_threads.value(), model.model->instance_count() * batch) + 1;
+    const int at_once = model.model->instance_count() * batch;
+    if (pass >= kHeavySeconds && pass >= 4 * decode) return std::max(1, at_once / 2);
+    return std::max(options_.decode_threads.value(), at_once) + 1;
   }
 
   // Decodes and preprocesses one image, then hands its passes to the batcher.
@@ -244,12 +261,8 @@ class Pipeline::Impl {
     }
     if (over) metrics_->WastedWork(Stage::kDecode);
     std::vector<ImageWork> passes;
-    ModelRunner* runner = nullptr;
-    status = Guarded("prepare_failed", kImageFailed, [&] {
-      PIXPOOL_RETURN_IF_ERROR(DecodeAndPreprocess(image, &passes));
-      runner = Runner(image.work->result.model);
-      return absl::OkStatus();
-    });
+    status = Guarded("prepare_failed", kImageFailed,
+                     [&] { return DecodeAndPreprocess(image, &passes); });
     if (!status.ok()) {
       image.slot().status = Guarded("prepare_failed", kImageFailed, [&] {
         return PrependField(status, Concat("images[", image.index, "]"));
@@ -259,10 +272,11 @@ class Pipeline::Impl {
     // Before the instance thread wakes, which may put this one to sleep: it would count the picture
     // twice and leave it a share of the cores only.
     std::move(prepared).Invoke();
-    for (ImageWork& pass : passes) {
-      pass.ready = clock_->Now();
-      runner->Submit(std::move(pass));
-    }
+    ImageWork& first = passes.front();
+    first.place = std::move(image.place);
+    if (image.state().pass_seconds >= kLongSeconds) first.hold = std::move(image.hold);
+    for (size_t p = passes.size(); p > 1; --p) QueuePass(std::move(passes[p - 1]));
+    runners_.Submit(std::move(first));
   }
 
   // Ends an image that never became passes; its status is in the first one's slot.
@@ -281,8 +295,7 @@ class Pipeline::Impl {
     RecordStage(image, Stage::kPreprocess, made.preprocess_time);
     NoteRemarks(image, made, metrics_);
     image.state().picture = std::move(made.picture);
-    times_.Observe(&kDecoding, Area(image.state().features.picture),
-                   ToSeconds(made.decode_time + made.preprocess_time));
+    times_.Decoded(image.state(), made.decode_time + made.preprocess_time);
     *passes = MakePasses(image, std::move(made.inputs));
     return absl::OkStatus();
   }
@@ -292,25 +305,12 @@ class Pipeline::Impl {
     metrics_->StageTime(stage, ToSeconds(d));
   }
 
-  ModelRunner* Runner(const std::shared_ptr<const LoadedModel>& model) {
-    absl::MutexLock lock(&mu_);
-    const auto found = runners_.find(model.get());
-    if (found != runners_.end()) return found->second.get();
-    auto runner =
-        std::make_unique<ModelRunner>(model, options_, &preparing_, &memory_, metrics_, clock_,
-                                      [this](ImageWork image) { PassDone(std::move(image)); });
-    return runners_.emplace(model.get(), std::move(runner)).first->second.get();
-  }
-
   // One pass over an image has come to its end; the last one goes on with the image. On an instance
   // thread.
   void PassDone(ImageWork image) {
-    const ImageFeatures& pass = image.slot();
-    if (pass.status.ok()) {
+    if (image.slot().status.ok()) {
       Guarded("observe_failed", kImageFailed, [&] {
-        times_.Observe(image.work->result.model.get(), Area(image.input_size()),
-                       ToSeconds(pass.times[static_cast<size_t>(Stage::kBackbone)] +
-                                 pass.times[static_cast<size_t>(Stage::kHeads)]));
+        times_.PassEnded(image);
         return absl::OkStatus();
       }).IgnoreError();
     }
@@ -339,7 +339,7 @@ class Pipeline::Impl {
   void Complete(const ImageWork& image) {
     const ImageState& state = image.state();
     const bool worked = !WasDropped(state.features.status);
-    admission_.Done(image.work->context(), state.predicted_seconds, worked, queue_.depth());
+    admission_.Done(image.work->context(), state.predicted_seconds, worked, queue_.images());
     FinishOne(image.work);
   }
 
@@ -353,8 +353,6 @@ class Pipeline::Impl {
     if (!queued.ok()) FinishRequest(work.get(), metrics_);  // on this thread
   }
 
-  static constexpr char kDecoding = 0;  // a kind of ServiceTimes, by its address
-
   // Constant after construction.
   const PipelineOptions options_;
   DecodeWorkers* const workers_;  // null: none
@@ -363,17 +361,13 @@ class Pipeline::Impl {
   const Clock* const clock_;
 
   Admission admission_;  // from here on: own synchronisation; the pools outlive what feeds them
-  ServiceTimes times_;
+  WorkTimes times_;
   WorkQueue queue_;
   std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded
   ThreadPool reply_pool_;
   ThreadPool draw_pool_;
   MemoryBudget memory_;
-
-  mutable absl::Mutex mu_;
-  // absl's tables do not survive a failed allocation.
-  std::map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_ ABSL_GUARDED_BY(mu_);
-
+  ModelRunners runners_;
   std::unique_ptr<ThreadPool> decode_pool_;
   TensorPooler pooler_;
 };

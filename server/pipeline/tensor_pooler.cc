@@ -33,6 +33,7 @@ struct TensorPooler::Work {
   PoolResult result;
   TimePoint admitted;
   AdmissionCost cost;
+  double values = 0;  // that come, go and are read
 };
 
 void TensorPooler::Pool(PoolRequest request, PoolDone done) {
@@ -50,13 +51,16 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
   work->done = std::move(done);
   const absl::Status queued = Guarded("pool_failed", kFailed, [&] {
     const CallContext& call = *work->request.context;
-    queue_->Push({.lane = this,
-                  .priority = call.priority(),
-                  .caller = call.caller(),
-                  .work = [this, work](const WorkQueue::Turn&) {
-                    Finish(work.get(),
-                           Guarded("pool_failed", kFailed, [&] { return Compute(work.get()); }));
-                  }});
+    WorkQueue::Entry entry = {.lane = this,
+                              .priority = call.priority(),
+                              .caller = call.caller(),
+                              .seconds = work->cost.seconds};
+    if (entry.seconds >= kLongSeconds) entry.crew = {queue_, options_.decode_threads};
+    entry.over = [this, work] { return work->request.context->Over(clock_->Now()); };
+    entry.work = [this, work](const WorkQueue::Turn&) {
+      Finish(work.get(), Guarded("pool_failed", kFailed, [&] { return Compute(work.get()); }));
+    };
+    queue_->Push(std::move(entry));
     return absl::OkStatus();
   });
   if (!queued.ok()) Finish(work.get(), queued);
@@ -64,7 +68,7 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
 
 void TensorPooler::Finish(Work* work, absl::Status status) {
   admission_->Done(*work->request.context, work->cost.seconds, !WasDropped(status),
-                   queue_->depth());
+                   queue_->images());
   if (!status.ok()) work->result.maps.clear();
   work->result.status = std::move(status);
   // Here and not on the reply pool: handing the work to another thread costs as much as either half
@@ -79,7 +83,13 @@ absl::Status TensorPooler::Admit(Work* work) {
   PIXPOOL_RETURN_IF_ERROR(work->request.context->Check(clock_->Now(), "admission"));
   AdmissionCost& cost = work->cost;
   PIXPOOL_ASSIGN_OR_RETURN(work->result.heads, PlanTensor(options_, work->request, &cost));
-  cost.seconds = times_->Predict(this, cost.bytes);
+  const std::vector<int64_t>& shape = work->request.shape;
+  work->values = static_cast<double>(cost.bytes) / sizeof(float);
+  for (const HeadSpec& head : work->result.heads) {
+    work->values +=
+        static_cast<double>(shape[0]) * HeadOperations(head, shape[1], shape[2], shape[3]);
+  }
+  cost.seconds = times_->PredictPooling(work->values);
   PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
                            AcquirePermit(admission_, metrics_, cost, *work->request.context));
   work->admitted = clock_->Now();
@@ -97,7 +107,7 @@ absl::Status TensorPooler::Compute(Work* work) {
   PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
   const double seconds = ToSeconds(clock_->Now() - start);
   metrics_->StageTime(Stage::kHeads, seconds);
-  times_->Observe(this, work->cost.bytes, seconds);
+  times_->Pooled(work->values, seconds);
   for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());
   return absl::OkStatus();
 }

@@ -8,8 +8,8 @@
 #include "server/pipeline/admission.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/request.h"
-#include "server/pipeline/service_times.h"
 #include "server/pipeline/work_queue.h"
+#include "server/pipeline/work_times.h"
 
 namespace pixpool {
 
@@ -18,7 +18,7 @@ namespace pixpool {
 class TensorPooler {
  public:
   TensorPooler(const PipelineOptions& options, Admission* admission, WorkQueue* queue,
-               ServiceTimes* times, Metrics* metrics, const Clock* clock)
+               WorkTimes* times, Metrics* metrics, const Clock* clock)
       : options_(options),
         admission_(admission),
         queue_(queue),
@@ -43,7 +43,7 @@ class TensorPooler {
   const PipelineOptions& options_;
   Admission* const admission_;
   WorkQueue* const queue_;
-  ServiceTimes* const times_;
+  WorkTimes* const times_;
   Metrics* const metrics_;
   const Clock* const clock_;
 };

@@ -30,6 +30,8 @@ struct ImageState {
   std::unique_ptr<PassGroup> passes;   // null where there is one pass
   Image picture;                       // kept where a head draws on it
   double predicted_seconds = 0;        // of its work, as admission counted it
+  double decode_seconds = 0;           // of that, its decoding
+  double pass_seconds = 0;             // and its largest pass
   ImageFeatures features;
 };
 
@@ -61,9 +63,11 @@ struct ImageWork {
   bool urgent = false;
   // Among the images between decoding and backbone; given up when the pass begins.
   std::shared_ptr<void> place;
-  MemoryLease memory;  // of the pass, from the batcher to its end
+  std::shared_ptr<void> hold;  // of a long pass (work_queue.h), until its end
+  MemoryLease memory;          // of the pass, from the batcher to its end
+  int batch_size = 1;          // images that the pass was over
 
-  // Another pass over the same image.
+  // Another pass over the same image, without a place.
   ImageWork Pass(int number) const {
     return {.work = work,
             .index = index,
@@ -71,8 +75,10 @@ struct ImageWork {
             .input = {},
             .ready = {},
             .urgent = urgent,
-            .place = place,
-            .memory = {}};
+            .place = {},
+            .hold = {},
+            .memory = {},
+            .batch_size = 1};
   }
   ImageState& state() const { return work->images[static_cast<size_t>(index)]; }
   Size input_size() const { return {input.width(), input.height()}; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "server/base/guarded.h"
@@ -15,61 +16,129 @@ constexpr size_t kBulk = static_cast<size_t>(Priority::kBulk);
 
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 
+// What a turn costs at the least, so that pieces whose time is not known yet take turns as well.
+constexpr double kLeastSeconds = 0.001;
+
+// Seconds of interactive work to one of bulk work that waits.
+constexpr double kBulkRatio = 15;
+
+// After so many long pieces without short work between them, there is none to leave a thread to.
+constexpr int kLongAlone = 2;
+
 size_t Index(Priority priority) { return static_cast<size_t>(priority); }
+
+double CostOf(double seconds) { return std::max(seconds, kLeastSeconds); }
 
 }  // namespace
 
 WorkQueue::WorkQueue(std::function<bool(int depth)> newest_first)
-    : newest_first_(std::move(newest_first)) {}
+    : newest_first_(std::move(newest_first)), long_turns_(kLongAlone), bulk_piece_(kLeastSeconds) {}
+
+WorkQueue::Kind* WorkQueue::KindOf(const Entry& entry) {
+  Lane& lane = lanes_[entry.lane];
+  LongWork* crew = nullptr;
+  if (entry.crew.key != nullptr) {
+    crew = &crews_[entry.crew.key];
+    crew->threads = entry.crew.threads;
+  }
+  Kind& kind = kinds_[{&lane, crew, entry.window}];
+  kind.lane = &lane;
+  kind.crew = crew;
+  kind.window = entry.window;
+  return &kind;
+}
 
 void WorkQueue::Push(Entry entry) {
   absl::MutexLock lock(&mu_);
-  Lane& lane = lanes_[entry.lane];
-  lane.window = entry.window;
-  Class& in = lane.classes[Index(entry.priority)];
-  // Where memory has run out nothing must be left half done.
-  std::list<std::string> turn = {entry.caller};
-  const auto [own, first] = in.work.try_emplace(entry.caller);
-  try {
-    own->second.push_back(std::move(entry.work));
-  } catch (...) {
-    if (first) in.work.erase(own);
-    throw;
+  Kind* const kind = KindOf(entry);
+  Class& in = classes_[Index(entry.priority)];
+  // Where memory runs out no more stays behind than a caller without work.
+  Caller& caller = in.callers[entry.caller];
+  Line& line = caller.lines[kind];
+  Piece piece = {.number = last_ + 1,
+                 .seconds = entry.seconds,
+                 .begun = entry.begun,
+                 .over = std::move(entry.over),
+                 .work = std::move(entry.work)};
+  if (entry.begun) {
+    line.push_front(std::move(piece));
+  } else {
+    line.push_back(std::move(piece));
   }
-  if (first) in.turns.splice(in.turns.end(), turn);
+  ++last_;
+  if (caller.waiting == 0) {
+    caller.served = std::max(caller.served, in.served);
+    caller.last = last_;
+  }
+  ++caller.waiting;
+  ++in.waiting;
+  ++kind->waiting[Index(entry.priority)];
   ++depth_;
+  begun_ += entry.begun;
+  if (kind->crew == nullptr && entry.priority == Priority::kInteractive) long_turns_ = 0;
 }
 
 std::optional<WorkQueue::Ready> WorkQueue::Next() {
   const auto may_go_or_closed = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
     return AnyMayGo() || (closed_ && depth_ == 0);
   };
-  auto place = std::make_shared<Place>(this);  // before anything is taken
+  // Before anything is taken.
+  auto place = std::make_shared<Token>(this);
+  auto hold = std::make_shared<Token>(this);
   absl::MutexLock lock(&mu_, absl::Condition(&may_go_or_closed));
   if (depth_ == 0) return std::nullopt;
   const bool due = BulkIsDue();
   Priority priority = due ? Priority::kBulk : Priority::kInteractive;
-  Lane* lane = LaneFor(priority);
-  if (lane == nullptr) {
+  Choice choice = Choose(priority);
+  if (choice.caller == nullptr) {
     priority = due ? Priority::kInteractive : Priority::kBulk;
-    lane = LaneFor(priority);
+    choice = Choose(priority);
   }
   Ready ready;
   ready.turn.urgent = due || priority == Priority::kInteractive;
-  if (lane->window > 0) {
-    place->ahead = &lane->ahead[Index(priority)];
-    ++*place->ahead;
+  const Kind& kind = *choice.kind;
+  if (kind.window > 0) {
+    place->count = &kind.lane->ahead[Index(priority)];
+    ++*place->count;
     ready.turn.place = std::move(place);
   }
-  const bool newest = priority == Priority::kInteractive && newest_first_ && newest_first_(depth_);
-  ready.work = Take(&lane->classes[Index(priority)], newest);
-  --depth_;
-  lane->served = ++turns_;
-  const bool bulk_waits = std::any_of(lanes_.begin(), lanes_.end(), [](const auto& entry) {
-    return !entry.second.classes[kBulk].turns.empty();
-  });
-  turns_without_bulk_ = priority == Priority::kBulk || !bulk_waits ? 0 : turns_without_bulk_ + 1;
+  Piece piece = Take(choice, priority);
+  const bool over = piece.over && piece.over();
+  if (kind.crew != nullptr && !over) {
+    hold->count = &kind.crew->out;
+    ++*hold->count;
+    ready.turn.hold = std::move(hold);
+    ++long_turns_;
+  }
+  Charge(choice.caller, priority, over ? 0 : CostOf(piece.seconds));
+  ready.work = std::move(piece.work);
   return ready;
+}
+
+WorkQueue::Piece WorkQueue::Take(const Choice& choice, Priority priority) {
+  Line& line = choice.caller->lines.find(choice.kind)->second;
+  Piece piece = std::move(choice.back ? line.back() : line.front());
+  choice.back ? line.pop_back() : line.pop_front();
+  --choice.caller->waiting;
+  --classes_[Index(priority)].waiting;
+  --choice.kind->waiting[Index(priority)];
+  --depth_;
+  begun_ -= piece.begun;
+  return piece;
+}
+
+void WorkQueue::Charge(Caller* caller, Priority priority, double seconds) {
+  Class& in = classes_[Index(priority)];
+  in.served = caller->served;
+  caller->served += seconds;
+  caller->last = ++last_;
+  // Who has no work and has had no more than others is as good as new.
+  std::erase_if(in.callers, [&](const auto& entry) {
+    return entry.second.waiting == 0 && (in.waiting == 0 || entry.second.served <= in.served);
+  });
+  if (priority == Priority::kBulk && seconds > 0) bulk_piece_ = seconds;
+  const bool bulk_waits = priority == Priority::kInteractive && classes_[kBulk].waiting > 0;
+  without_bulk_ = bulk_waits ? without_bulk_ + seconds : 0;
 }
 
 void WorkQueue::Serve() {
@@ -99,46 +168,79 @@ int WorkQueue::depth() const {
   return depth_;
 }
 
-bool WorkQueue::MayGo(const Lane& lane, Priority priority) const {
-  if (lane.classes[Index(priority)].turns.empty()) return false;
-  if (lane.window == 0 || closed_) return true;
-  if (priority == Priority::kInteractive) return lane.ahead[kInteractive] < lane.window;
-  return BulkIsDue() || lane.ahead[kInteractive] + lane.ahead[kBulk] < lane.window;
+int WorkQueue::images() const {
+  absl::MutexLock lock(&mu_);
+  return depth_ - begun_;
+}
+
+bool WorkQueue::ready() const {
+  absl::MutexLock lock(&mu_);
+  return AnyMayGo();
+}
+
+bool WorkQueue::BulkIsDue() const {
+  // The sum of many parts is not quite the whole.
+  return classes_[kBulk].waiting > 0 && without_bulk_ * (1 + 1e-9) >= kBulkRatio * bulk_piece_;
+}
+
+bool WorkQueue::MayGo(const Kind& kind, Priority priority) const {
+  if (kind.waiting[Index(priority)] == 0) return false;
+  if (closed_) return true;
+  if (kind.crew != nullptr) {
+    const int kept = long_turns_ < kLongAlone ? 1 : 0;
+    if (kind.crew->out >= std::max(1, kind.crew->threads - kept)) return false;
+  }
+  if (kind.window == 0) return true;
+  const std::array<int, 2>& ahead = kind.lane->ahead;
+  if (priority == Priority::kInteractive) return ahead[kInteractive] < kind.window;
+  return BulkIsDue() || ahead[kInteractive] + ahead[kBulk] < kind.window;
 }
 
 bool WorkQueue::AnyMayGo() const {
   return std::any_of(
-      lanes_.begin(), lanes_.end(), [this](const auto& entry) ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+      kinds_.begin(), kinds_.end(), [this](const auto& entry) ABSL_SHARED_LOCKS_REQUIRED(mu_) {
         return MayGo(entry.second, Priority::kInteractive) || MayGo(entry.second, Priority::kBulk);
       });
 }
 
-WorkQueue::Lane* WorkQueue::LaneFor(Priority priority) {
-  Lane* best = nullptr;
-  for (auto& [key, lane] : lanes_) {
-    if (MayGo(lane, priority) && (best == nullptr || lane.served < best->served)) best = &lane;
+WorkQueue::Choice WorkQueue::ChooseOf(Caller* caller, Priority priority, bool newest) const {
+  Choice best;
+  const Piece* first = nullptr;
+  const auto before = [newest](const Piece& a, const Piece& b) {
+    if (a.begun != b.begun) return a.begun;
+    return newest ? a.number > b.number : a.number < b.number;
+  };
+  for (auto& [kind, line] : caller->lines) {
+    if (line.empty() || !MayGo(*kind, priority)) continue;
+    const bool back = newest && !line.front().begun;
+    const Piece& piece = back ? line.back() : line.front();
+    if (first != nullptr && !before(piece, *first)) continue;
+    first = &piece;
+    best = {caller, kind, back};
   }
   return best;
 }
 
-WorkQueue::Work WorkQueue::Take(Class* from, bool newest) {
-  const auto own = from->work.find(from->turns.front());
-  std::deque<Work>& all = own->second;
-  Work work = std::move(newest ? all.back() : all.front());
-  newest ? all.pop_back() : all.pop_front();
-  if (all.empty()) {
-    from->work.erase(own);
-    from->turns.pop_front();
-  } else {
-    from->turns.splice(from->turns.end(), from->turns, from->turns.begin());
+WorkQueue::Choice WorkQueue::Choose(Priority priority) {
+  const bool newest =
+      priority == Priority::kInteractive && newest_first_ && newest_first_(depth_ - begun_);
+  Choice best;
+  for (auto& [name, caller] : classes_[Index(priority)].callers) {
+    if (caller.waiting == 0) continue;
+    const auto before = [](const Caller& a, const Caller& b) {
+      return std::tie(a.served, a.last) < std::tie(b.served, b.last);
+    };
+    if (best.caller != nullptr && !before(caller, *best.caller)) continue;
+    const Choice choice = ChooseOf(&caller, priority, newest);
+    if (choice.caller != nullptr) best = choice;
   }
-  return work;
+  return best;
 }
 
-WorkQueue::Place::~Place() {
-  if (ahead == nullptr) return;
+WorkQueue::Token::~Token() {
+  if (count == nullptr) return;
   absl::MutexLock lock(&queue->mu_);
-  --*ahead;
+  --*count;
 }
 
 }  // namespace pixpool

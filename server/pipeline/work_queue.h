@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
@@ -21,38 +21,58 @@ namespace pixpool {
 // Orders the work of all calls.
 //
 // PARAMETERS AND BEHAVIOR
-//   Work belongs to a lane (a model; pooling of tensors). A lane with a window hands out only as
-//   many pieces as its instances can soon take: each turn comes with a place, and the place is free
-//   again when what holds it is destroyed. So a backlog waits here, in order, and not behind the
-//   decoding, where nothing could overtake it.
+//   Work belongs to a lane (a model; pooling of tensors). A piece with a window goes when fewer
+//   pieces of its lane are ahead, so that those are as many as the instances soon take: each turn
+//   comes with a place, and the place is free again when what holds it is destroyed. So a backlog
+//   waits here, in order, and not behind the decoding, where nothing could overtake it.
 //   Interactive work goes first, and finds places that bulk work holds no hindrance. Bulk work gets
-//   every 16th turn at least, and all that interactive work leaves. Within a class callers take
-//   turns, however many pieces each has. The work of a caller is in order of arrival, or, where
+//   a sixteenth of the time at least, and all that interactive work leaves.
+//   Within a class callers share the time, whatever their pieces cost and however many each has: it
+//   is the turn of the caller who has had the least (start-time fair queueing by predicted
+//   seconds; who comes back has no arrears). The work of a caller is in order of arrival, or, where
 //   `newest_first` says so of as many pieces, interactive work in the opposite one: under a long
 //   backlog the oldest is the likeliest to be late already, and under a short one it would wait
-//   for ever.
+//   for ever. What is left of an image that was begun goes before the caller's other work.
+//   What was begun cannot be interrupted. So a long piece says which threads it will occupy, its
+//   crew, and no more long pieces are out than a crew has threads: none waits behind another where
+//   short work would have to wait for both. While short interactive work comes, one thread of a
+//   crew is left to it, where there are several.
 //
 // Thread-safe. Push never blocks and never refuses: bounding is Admission's business. After Close,
-// Next hands out what is left, without regard to windows, then nullopt. Must outlive the places
-// that it hands out.
+// Next hands out what is left, without regard to windows and crews, then nullopt. Must outlive the
+// places and holds that it hands out.
 class WorkQueue {
  public:
   // What comes with a turn. `urgent` work is to go ahead of other work from here on as well.
   struct Turn {
     bool urgent = false;
     std::shared_ptr<void> place;
+    // Of a thread of the crew, until what holds it is destroyed; null for what is short.
+    std::shared_ptr<void> hold;
   };
   using Work = absl::AnyInvocable<void(Turn) &&>;
 
+  // Threads that work on pieces, known by an address.
+  struct Crew {
+    const void* key = nullptr;  // null: the piece is short
+    int threads = 1;
+  };
+
   struct Entry {
     const void* lane = nullptr;
-    int window = 0;  // of the lane; 0: none
+    int window = 0;  // 0: none
     Priority priority = Priority::kInteractive;
     std::string caller;
+    double seconds = 0;  // predicted, on one thread; 0: not known
+    Crew crew;           // that a long piece occupies
+    bool begun = false;  // of an image that was begun
+    // Whether the call is over, so that its turn costs nothing; null: never. Called with the lock
+    // held, must not throw.
+    std::function<bool()> over;
     Work work;
   };
 
-  // `newest_first` is called with the lock held.
+  // `newest_first` is called with the lock held, with the pieces that wait and are not begun.
   explicit WorkQueue(std::function<bool(int depth)> newest_first = nullptr);
 
   // Throws std::bad_alloc; nothing was pushed then.
@@ -66,6 +86,9 @@ class WorkQueue {
   };
   std::optional<Ready> Next();
 
+  // Whether Next would find a piece that may go.
+  bool ready() const;
+
   // Calls the work whose turn it is until Close, and then what is left. Where there is no memory
   // for a turn, waits for some.
   void Serve();
@@ -74,42 +97,85 @@ class WorkQueue {
 
   // Pieces that wait.
   int depth() const;
+  // Of these, images that were not begun.
+  int images() const;
 
  private:
-  // The callers of one class, in the order in which it is their turn; none without work.
-  struct Class {
-    std::map<std::string, std::deque<Work>> work;
-    std::list<std::string> turns;
-  };
-  // Counts among those ahead until it is destroyed.
-  struct Place {
-    explicit Place(WorkQueue* of) : queue(of) {}
-    ~Place();
-    WorkQueue* const queue;
-    int* ahead = nullptr;  // in a lane; null: of no lane
-  };
   struct Lane {
+    std::array<int, 2> ahead{};  // by class
+  };
+  struct LongWork {
+    int threads = 0;
+    int out = 0;  // pieces that have a hold
+  };
+  // Pieces that may go or may not together.
+  struct Kind {
+    Lane* lane = nullptr;
+    LongWork* crew = nullptr;  // null: short
     int window = 0;
-    int64_t served = 0;  // number of its last turn
-    std::array<int, 2> ahead{};
-    std::array<Class, 2> classes;
+    std::array<int, 2> waiting{};
+  };
+  struct Piece {
+    int64_t number = 0;  // in order of arrival
+    double seconds = 0;
+    bool begun = false;
+    std::function<bool()> over;
+    Work work;
+  };
+  using Line = std::deque<Piece>;  // those that were begun first
+  struct Caller {
+    double served = 0;  // seconds of work, counted as in Class::served
+    int64_t last = 0;   // number of the turn or arrival that settled `served`
+    int waiting = 0;
+    std::map<Kind*, Line> lines;
+  };
+  // The callers of one class. One without work is kept until the others have had as much.
+  struct Class {
+    double served = 0;  // what the caller had whose turn was the last, before it
+    int waiting = 0;
+    std::map<std::string, Caller> callers;
+  };
+  // Counts until it is destroyed, in what `count` points to.
+  struct Token {
+    explicit Token(WorkQueue* of) : queue(of) {}
+    ~Token();
+    WorkQueue* const queue;
+    int* count = nullptr;
+  };
+  // A caller's piece that may go.
+  struct Choice {
+    Caller* caller = nullptr;  // null: none
+    Kind* kind = nullptr;
+    bool back = false;  // which end of the line
   };
 
-  // Whether the lane may hand out work of the class now.
-  bool MayGo(const Lane& lane, Priority priority) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  // The lane of those that may whose last turn is longest ago, or null.
-  Lane* LaneFor(Priority priority) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Kind* KindOf(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool MayGo(const Kind& kind, Priority priority) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool AnyMayGo() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  bool BulkIsDue() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return turns_without_bulk_ >= 15; }
-  Work Take(Class* from, bool newest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool BulkIsDue() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  Choice Choose(Priority priority) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The piece of a caller that goes before its others.
+  Choice ChooseOf(Caller* caller, Priority priority, bool newest) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  Piece Take(const Choice& choice, Priority priority) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Settles what each has had after a turn that took so many seconds.
+  void Charge(Caller* caller, Priority priority, double seconds) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::function<bool(int depth)> newest_first_;
 
   mutable absl::Mutex mu_;
   std::map<const void*, Lane> lanes_ ABSL_GUARDED_BY(mu_);
+  std::map<const void*, LongWork> crews_ ABSL_GUARDED_BY(mu_);
+  std::map<std::tuple<Lane*, LongWork*, int>, Kind> kinds_ ABSL_GUARDED_BY(mu_);
+  std::array<Class, 2> classes_ ABSL_GUARDED_BY(mu_);
   int depth_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t turns_ ABSL_GUARDED_BY(mu_) = 0;
-  int turns_without_bulk_ ABSL_GUARDED_BY(mu_) = 0;  // while bulk work waited
+  int begun_ ABSL_GUARDED_BY(mu_) = 0;  // of these, of images that were begun
+  int64_t last_ ABSL_GUARDED_BY(mu_) = 0;
+  // Turns of long pieces since short interactive work came.
+  int long_turns_ ABSL_GUARDED_BY(mu_);
+  // Interactive work since bulk work last had a turn or none waited, and what that turn took.
+  double without_bulk_ ABSL_GUARDED_BY(mu_) = 0;
+  double bulk_piece_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 

@@ -59,6 +59,9 @@ class FakeModel final : public Model {
       absl::MutexLock lock(&mu_);
       batch_sizes_.push_back(static_cast<int>(tasks.size()));
       pictures_in_flight_.push_back(place.pictures_in_flight);
+      for (const ModelTask& task : tasks) {
+        inputs_.push_back({task.input->width(), task.input->height()});
+      }
       mu_.Await(absl::Condition(
           +[](bool* held) { return !*held; }, &held_));
       fail = failing_;
@@ -102,6 +105,12 @@ class FakeModel final : public Model {
     return batch_sizes_;
   }
 
+  // Sizes of the inputs, in the order in which they were begun.
+  std::vector<Size> inputs() const {
+    absl::MutexLock lock(&mu_);
+    return inputs_;
+  }
+
   // What each was told to share the cores with.
   std::vector<int> pictures_in_flight() const {
     absl::MutexLock lock(&mu_);
@@ -141,6 +150,7 @@ class FakeModel final : public Model {
   mutable absl::Mutex mu_;
   std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
   std::vector<int> pictures_in_flight_ ABSL_GUARDED_BY(mu_);
+  std::vector<Size> inputs_ ABSL_GUARDED_BY(mu_);
   int64_t bytes_per_pixel_ = 0;
   bool held_ = false;
   bool failing_ = false;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -490,6 +491,36 @@ TEST_F(PipelineTest, PassesOverScalesAndMirrorsAreSummed) {
   EXPECT_EQ(image.outputs[0].values, SumPasses(views));
   const std::vector<int> sizes = fake_->model->batch_sizes();
   EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), 0), 4);
+}
+
+TEST_F(PipelineTest, PassesOfOneCallerLetAnothersPictureBetween) {
+  PipelineOptions options;
+  options.decode_threads = 1;
+  options.max_batch_size = 1;
+  Make(options);
+  fake_->model->Hold();
+  Call greedy;
+  greedy.Add(40, 32, 1);
+  greedy.request.input.scales = {0.7, 0.8, 0.9, 1};
+  greedy.request.input.flip = true;
+  greedy.request.context = std::make_shared<CallContext>(clock_.Now() + std::chrono::seconds(60),
+                                                         Priority::kInteractive, "greedy");
+  Start(&greedy);
+  fake_->model->AwaitBatches(1);
+  Call modest;
+  modest.Add(33, 33, 2);
+  modest.request.context = std::make_shared<CallContext>(clock_.Now() + std::chrono::seconds(60),
+                                                         Priority::kInteractive, "modest");
+  Start(&modest);
+  fake_->model->Release();
+  for (Call* call : {&greedy, &modest}) {
+    call->done.WaitForNotification();
+    EXPECT_TRUE(call->result.status.ok()) << call->result.status;
+  }
+  const std::vector<Size> inputs = fake_->model->inputs();
+  ASSERT_EQ(inputs.size(), 9U);
+  const auto own = std::find(inputs.begin(), inputs.end(), Size{33, 33});
+  EXPECT_LE(own - inputs.begin(), 5) << "those that were ahead in the batcher, and no more";
 }
 
 TEST_F(PipelineTest, APassThatFailsFailsItsImageOnce) {

@@ -74,16 +74,16 @@ def chunk(kind, body):
 
 def png_rows(samples, depth):
     """Filtered scanlines of an array of samples (height, width, channels)."""
-    rows = b""
+    rows = []
     for row in samples:
         flat = row.reshape(-1)
         if depth == 16:
-            rows += b"\0" + flat.astype(">u2").tobytes()
+            rows.append(b"\0" + flat.astype(">u2").tobytes())
         else:
             shifts = np.arange(depth - 1, -1, -1, dtype=np.uint8)
             bits = (flat.astype(np.uint8)[:, None] >> shifts) & 1
-            rows += b"\0" + np.packbits(bits.reshape(-1)).tobytes()
-    return rows
+            rows.append(b"\0" + np.packbits(bits.reshape(-1)).tobytes())
+    return b"".join(rows)
 
 
 def png(samples, depth, color, interlaced=False, extra=b"", late=b""):

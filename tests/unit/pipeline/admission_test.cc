@@ -60,9 +60,12 @@ TEST(AdmissionTest, RequestsAreBounded) {
 TEST(AdmissionTest, BytesAndPixelsAreBoundedToTheLastOne) {
   Admission admission(Limits(), 1, Clock::Real());
   const Permit first = *Acquire(admission, {60, 600});
-  EXPECT_TRUE(Acquire(admission, {40, 400}).ok());
-  ExpectOverloaded(Acquire(admission, {41, 0}), "--max-in-flight-bytes 100");
-  ExpectOverloaded(Acquire(admission, {0, 401}), "--max-in-flight-pixels 1000");
+  const auto acquire = [&](AdmissionCost cost) {
+    return Acquire(admission, cost, Priority::kInteractive, "another");
+  };
+  EXPECT_TRUE(acquire({40, 400}).ok());
+  ExpectOverloaded(acquire({41, 0}), "--max-in-flight-bytes 100");
+  ExpectOverloaded(acquire({0, 401}), "--max-in-flight-pixels 1000");
   EXPECT_EQ(admission.usage().requests, 1) << "a refused request takes nothing";
   EXPECT_EQ(admission.usage().bytes, 60);
   EXPECT_EQ(admission.usage().pixels, 600);
@@ -72,8 +75,12 @@ TEST(AdmissionTest, ARequestOverTheBudgetIsAdmittedAlone) {
   Admission admission(Limits(), 1, Clock::Real());
   {
     const Permit giant = *Acquire(admission, {500, 5000});
-    ExpectOverloaded(Acquire(admission, {0, 0}), "--max-in-flight-bytes");
+    ExpectOverloaded(Acquire(admission, {1, 0}), "--max-in-flight-bytes");
+    ExpectOverloaded(Acquire(admission, {7, 0}, {}, "another"), "--max-in-flight-bytes");
+    ExpectOverloaded(Acquire(admission, {0, 63}, {}, "another"), "--max-in-flight-pixels");
+    EXPECT_TRUE(Acquire(admission, {6, 62}, {}, "another").ok()) << "a sixteenth is left";
   }
+  EXPECT_EQ(admission.usage().bytes, 0);
   const Permit small = *Acquire(admission, {1, 1});
   ExpectOverloaded(Acquire(admission, {500, 0}), "--max-in-flight-bytes");
 }
@@ -181,7 +188,7 @@ TEST(AdmissionTest, BulkLeavesAQuarterOfEachCeiling) {
   const Permit bulk = *Acquire(admission, {500, 5000}, Priority::kBulk);
   ExpectFull(Acquire(admission, {251, 0}, Priority::kBulk), "--max-in-flight-bytes 1000");
   ExpectFull(Acquire(admission, {0, 2501}, Priority::kBulk), "--max-in-flight-pixels 10000");
-  EXPECT_TRUE(Acquire(admission, {500, 5000}).ok());
+  EXPECT_TRUE(Acquire(admission, {500, 5000}, Priority::kInteractive, "a").ok());
 }
 
 TEST(AdmissionTest, OneCallerLeavesASixteenthToOthers) {
@@ -192,6 +199,40 @@ TEST(AdmissionTest, OneCallerLeavesASixteenthToOthers) {
   }
   ExpectFull(Acquire(admission, {}, Priority::kInteractive, "a"), "--max-in-flight-requests 32");
   EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "b").ok());
+}
+
+TEST(AdmissionTest, OneCallerLeavesASixteenthOfBytesAndPixelsToOthers) {
+  Admission admission(Wide(), 1, Clock::Real());
+  const auto acquire = [&](AdmissionCost cost, const std::string& caller) {
+    return Acquire(admission, cost, Priority::kInteractive, caller);
+  };
+  const Permit most = *acquire({900, 9000}, "a");
+  ExpectFull(acquire({39, 0}, "a"), "--max-in-flight-bytes");
+  ExpectFull(acquire({0, 376}, "a"), "--max-in-flight-pixels");
+  EXPECT_TRUE(acquire({38, 375}, "a").ok());
+  EXPECT_TRUE(acquire({100, 1000}, "b").ok());
+}
+
+// What is ahead of a call is what goes before it: its caller's own work, and as much of others'.
+TEST(AdmissionTest, ABacklogOfOneCallerIsNotAheadOfAnothersCall) {
+  FakeClock clock;
+  Admission admission(Wide(), 1, &clock);
+  std::vector<Permit> permits;
+  const auto acquire = [&](const std::string& caller, double seconds, int images,
+                           Priority priority = Priority::kInteractive) {
+    const CallContext call(clock.Now() + std::chrono::seconds(1), priority, caller);
+    auto permit = admission.Acquire({.images = images, .seconds = seconds}, call);
+    const absl::Status status = permit.status();
+    if (status.ok()) permits.push_back(*std::move(permit));
+    return status;
+  };
+  ASSERT_TRUE(acquire("greedy", 50, 10).ok());
+  EXPECT_THAT(std::string(acquire("greedy", 0.1, 1).message()), HasSubstr("50s before it"));
+  EXPECT_TRUE(acquire("modest", 0.1, 1).ok());
+  EXPECT_THAT(std::string(acquire("modest", 0.7, 1).message()), HasSubstr("900ms before it"))
+      << "0.1 s of its own, and 0.8 s of the other's";
+  EXPECT_THAT(std::string(acquire("bulk", 0.1, 1, Priority::kBulk).message()),
+              HasSubstr("50.1s before it"));
 }
 
 TEST(AdmissionTest, WhatCannotBeDoneInTimeIsRefusedOnArrival) {

@@ -15,6 +15,7 @@
 #include "server/base/error.h"
 #include "server/pipeline/admission.h"
 #include "server/pipeline/work_queue.h"
+#include "server/pipeline/work_times.h"
 
 namespace pixpool {
 
@@ -26,6 +27,8 @@ struct Callers {
   int closed_loop =
       0;  // callers that each wait for their answer, and after a refusal as they are told
   double deadline = 10;  // seconds
+  double seconds = 0;    // that a picture takes; 0: as all
+  int pictures = 1;      // of a request
 };
 
 // What came of them after the warm-up.
@@ -49,7 +52,8 @@ class Simulation {
   Simulation(int threads, double service_seconds)
       : threads_(threads),
         service_seconds_(service_seconds),
-        admission_(Limits(), threads, &clock_) {}
+        admission_(Limits(), threads, &clock_),
+        queue_([this](int depth) { return admission_.has_backlog(depth); }) {}
 
   // The work of a picture takes `factor` as long from `at` on, as with fewer cores.
   void SlowDown(double at, double factor) {
@@ -97,6 +101,8 @@ class Simulation {
     double sent;
     std::shared_ptr<CallContext> call;
     std::shared_ptr<Permit> permit;
+    int left;  // of its pictures
+    bool worked = true;
   };
 
   static AdmissionLimits Limits() { return {}; }
@@ -114,7 +120,12 @@ class Simulation {
         clock_.Now() + std::chrono::duration_cast<TimeDuration>(
                            std::chrono::duration<double>(callers.deadline)),
         callers.priority, callers.name);
-    auto permit = admission_.Acquire({.bytes = 1, .pixels = 1, .seconds = service_seconds_}, *call);
+    const double seconds = SecondsOf(callers);
+    auto permit = admission_.Acquire({.bytes = 1,
+                                      .pixels = 1,
+                                      .images = callers.pictures,
+                                      .seconds = callers.pictures * seconds},
+                                     *call);
     if (!permit.ok()) {
       outcome.refused += counts;
       if (callers.closed_loop > 0) {
@@ -123,36 +134,50 @@ class Simulation {
       }
       return;
     }
-    auto job =
-        std::make_shared<Job>(Job{kind, now_, call, std::make_shared<Permit>(*std::move(permit))});
-    queue_.Push({.priority = callers.priority,
-                 .caller = callers.name,
-                 .work = [this, job](const WorkQueue::Turn&) { Begin(job); }});
+    auto job = std::make_shared<Job>(
+        Job{kind, now_, call, std::make_shared<Permit>(*std::move(permit)), callers.pictures});
+    for (int i = 0; i < callers.pictures; ++i) {
+      WorkQueue::Entry entry = {
+          .priority = callers.priority, .caller = callers.name, .seconds = seconds};
+      if (seconds >= kLongSeconds) entry.crew = {&queue_, threads_};
+      entry.over = [this, call] { return call->Over(clock_.Now()); };
+      entry.work = [this, job](const WorkQueue::Turn& turn) { Begin(job, turn); };
+      queue_.Push(std::move(entry));
+    }
     StartThreads();
   }
 
+  double SecondsOf(const Callers& callers) const {
+    return callers.seconds > 0 ? callers.seconds : service_seconds_;
+  }
+
   void StartThreads() {
-    while (busy_ < threads_ && queue_.depth() > 0) {
+    while (busy_ < threads_ && queue_.ready()) {
       auto ready = queue_.Next();
       std::move(ready->work)(std::move(ready->turn));
     }
   }
 
-  void Begin(const std::shared_ptr<Job>& job) {
+  void Begin(const std::shared_ptr<Job>& job, const WorkQueue::Turn& turn) {
     if (!job->call->Check(clock_.Now(), "decode").ok()) return End(job, /*worked=*/false);
     ++busy_;
     std::uniform_real_distribution<double> spread(0.7, 1.3);
-    At(now_ + service_seconds_ * factor_ * spread(rng_), [this, job] {
+    const double seconds = SecondsOf(kinds_[job->kind]);
+    At(now_ + seconds * factor_ * spread(rng_), [this, job, hold = turn.hold]() mutable {
       --busy_;
+      hold.reset();
       End(job, /*worked=*/true);
       StartThreads();
     });
   }
 
   void End(const std::shared_ptr<Job>& job, bool worked) {
-    admission_.Done(*job->call, service_seconds_, worked, queue_.depth());
-    job->permit->Release();
     const Callers& callers = kinds_[job->kind];
+    admission_.Done(*job->call, SecondsOf(callers), worked, queue_.images());
+    job->worked = job->worked && worked;
+    if (--job->left > 0) return;
+    worked = job->worked;
+    job->permit->Release();
     Outcome& outcome = outcomes_[callers.name];
     const double took = now_ - job->sent;
     const bool in_time = worked && took <= callers.deadline;
@@ -169,7 +194,7 @@ class Simulation {
   double factor_ = 1;
   FakeClock clock_;
   Admission admission_;
-  WorkQueue queue_{[this](int depth) { return admission_.has_backlog(depth); }};
+  WorkQueue queue_;
   std::mt19937 rng_{7};
   std::vector<Callers> kinds_;
   std::map<std::string, Outcome> outcomes_;

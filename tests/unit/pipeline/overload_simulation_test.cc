@@ -104,5 +104,67 @@ TEST(OverloadTest, ACallerWithAThousandCallsDoesNotStarveOneWithOne) {
   EXPECT_GE(server.Rate(kWarmUp, kSeconds), 0.95 * kPeak);
 }
 
+// What a caller who sends usual pictures one at a time sees beside others.
+void ExpectServed(const Outcome& modest, double most_seconds) {
+  EXPECT_GE(static_cast<double>(modest.seconds.size()), 0.99 * modest.sent);
+  EXPECT_LE(modest.Percentile(0.99), most_seconds);
+}
+
+// Callers have shares of the time, and not of the pictures.
+TEST(OverloadTest, DearWorkOfACallerStaysHisOwn) {
+  for (const int threads : {2, 4}) {
+    for (const double seconds : {0.1, 1.6, 7.8}) {
+      SCOPED_TRACE(Concat(threads, " threads, pieces of ", seconds, " s"));
+      Simulation server(threads, kService);
+      server.Add({.name = "greedy", .closed_loop = 8, .deadline = 60, .seconds = seconds});
+      server.Add({.name = "modest", .closed_loop = 1, .deadline = 5});
+      server.Run(120, kWarmUp);
+      // Pieces that are not long take all threads; one of them is waited for.
+      ExpectServed(server.outcome("modest"),
+                   seconds < kLongSeconds ? 1.3 * seconds + 2 * kService : 3 * kService);
+      EXPECT_GE(server.outcome("greedy").seconds.size(), 1U) << "it has a thread at least";
+    }
+  }
+}
+
+TEST(OverloadTest, OneCallOfManyPiecesKeepsNobodyElseAway) {
+  Simulation server(2, kService);
+  server.Add({.name = "modest", .closed_loop = 1, .deadline = 5});
+  server.Add({.name = "greedy", .rate = 0.1, .deadline = 60, .seconds = 0.9, .pictures = 100});
+  server.Run(120, kWarmUp);
+  ExpectServed(server.outcome("modest"), 3 * kService);
+}
+
+TEST(OverloadTest, WithoutShortWorkLongWorkHasAllThreads) {
+  Simulation server(2, kService);
+  server.Add({.name = "greedy", .closed_loop = 8, .deadline = 60, .seconds = 0.9});
+  server.Run(120, 20);
+  EXPECT_GE(server.Rate(20, 120), 0.95 * 2 / 0.9);
+}
+
+TEST(OverloadTest, LongBulkWorkHasItsTwentiethOfTheTimeAndNoMore) {
+  Simulation server(2, kService);
+  server.Add({.name = "interactive", .rate = 3 * 2 / kService, .deadline = 1});
+  server.Add({.name = "bulk",
+              .priority = Priority::kBulk,
+              .closed_loop = 4,
+              .deadline = 60,
+              .seconds = 0.2});
+  server.Run(120, kWarmUp);
+  const double share =
+      static_cast<double>(server.outcome("bulk").seconds.size()) * 0.2 / (2 * (120 - kWarmUp));
+  EXPECT_GE(share, 0.05);
+  EXPECT_LE(share, 0.10);
+}
+
+// Each is refused no more than it would be under one name.
+TEST(OverloadTest, ManyCallersThatWaitAreNotRefused) {
+  Simulation server(kThreads, kService);
+  for (int i = 0; i < 100; ++i) server.Add({.name = Concat("caller", i), .closed_loop = 1});
+  server.Run(kSeconds, 0);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(server.outcome(Concat("caller", i)).refused, 0) << i;
+  EXPECT_GE(server.Rate(kWarmUp, kSeconds), 0.95 * kPeak);
+}
+
 }  // namespace
 }  // namespace pixpool

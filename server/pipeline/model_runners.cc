@@ -1,0 +1,62 @@
+#include "server/pipeline/model_runners.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "server/base/guarded.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+
+void ModelRunners::Submit(ImageWork pass) {
+  pass.ready = clock_->Now();
+  ModelRunner* runner = nullptr;
+  const absl::Status found = Guarded("submit_failed", "the image could not be processed", [&] {
+    runner = Of(pass.work->result.model);
+    return absl::OkStatus();
+  });
+  if (found.ok()) return runner->Submit(std::move(pass));
+  pass.slot().status = found;
+  complete_(std::move(pass));
+}
+
+ModelRunner* ModelRunners::Of(const std::shared_ptr<const LoadedModel>& model) {
+  absl::MutexLock lock(&mu_);
+  const auto found = runners_.find(model.get());
+  if (found != runners_.end()) return found->second.get();
+  auto runner = std::make_unique<ModelRunner>(model, options_, preparing_, memory_, metrics_,
+                                              clock_, complete_);
+  return runners_.emplace(model.get(), std::move(runner)).first->second.get();
+}
+
+absl::Status ModelRunners::Progress(double times) const {
+  const TimePoint now = clock_->Now();
+  absl::MutexLock lock(&mu_);
+  for (const auto& [model, runner] : runners_) {
+    if (runner->watch().TimeUsed(now) <= times) continue;
+    const double seconds = ToSeconds(runner->watch().Oldest(now));
+    return absl::UnavailableError(Concat("a pass of model ", model->info().name, " has taken ",
+                                         static_cast<int64_t>(seconds), " s"));
+  }
+  return absl::OkStatus();
+}
+
+void ModelRunners::AddTo(GaugeReadings* gauges) const {
+  const TimePoint now = clock_->Now();
+  TimeDuration oldest{};
+  absl::MutexLock lock(&mu_);
+  for (const auto& [model, runner] : runners_) {
+    gauges->queue_depth += runner->depth();
+    gauges->instance_threads += runner->thread_count();
+    oldest = std::max(oldest, runner->watch().Oldest(now));
+  }
+  gauges->oldest_pass_seconds = ToSeconds(oldest);
+}
+
+void ModelRunners::Stop() {
+  absl::MutexLock lock(&mu_);
+  runners_.clear();
+}
+
+}  // namespace pixpool

@@ -1,0 +1,59 @@
+// The runners of all models. Internal to server/pipeline.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "server/pipeline/model_runner.h"
+
+namespace pixpool {
+
+// Makes a model's runner when its first picture comes. Thread-safe; what it is given must outlive
+// it.
+class ModelRunners {
+ public:
+  // See ModelRunner.
+  ModelRunners(const PipelineOptions& options, const std::atomic<int>* preparing,
+               MemoryBudget* memory, Metrics* metrics, const Clock* clock,
+               ModelRunner::Complete complete)
+      : options_(options),
+        preparing_(preparing),
+        memory_(memory),
+        metrics_(metrics),
+        clock_(clock),
+        complete_(std::move(complete)) {}
+
+  // Hands a pass, which is ready now, to its model's runner. `complete` is called once; never
+  // throws.
+  void Submit(ImageWork pass);
+
+  // As Pipeline::Progress.
+  absl::Status Progress(double times) const;
+
+  // Adds what the runners have to queue_depth and instance_threads, and sets oldest_pass_seconds.
+  void AddTo(GaugeReadings* gauges) const;
+
+  // Runs what was submitted, then ends all runners.
+  void Stop();
+
+ private:
+  ModelRunner* Of(const std::shared_ptr<const LoadedModel>& model);
+
+  const PipelineOptions& options_;
+  const std::atomic<int>* const preparing_;
+  MemoryBudget* const memory_;
+  Metrics* const metrics_;
+  const Clock* const clock_;
+  const ModelRunner::Complete complete_;
+
+  mutable absl::Mutex mu_;
+  // absl's tables do not survive a failed allocation.
+  std::map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace pixpool

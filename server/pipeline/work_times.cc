@@ -1,0 +1,62 @@
+#include "server/pipeline/work_times.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "server/pipeline/limits.h"
+
+namespace pixpool {
+namespace {
+
+int64_t Area(Size size) { return int64_t{size.width} * size.height; }
+
+// Limits bound what this can be.
+int64_t Whole(double values) { return static_cast<int64_t>(std::min(values, 9e18)); }
+
+int64_t Operations(const RequestWork& work, Size input) {
+  return Whole(OperationsOnInput(*work.result.heads, work.result.model->info().layers, input));
+}
+
+// A kind of ServiceTimes for each format.
+const void* Decoding(const ImageState& image) {
+  return (image.source->is_raw ? kRawFormat : FormatName(image.header.format)).data();
+}
+
+// What a pass took of a stage, as one of its batch.
+double ShareOf(const ImageWork& pass, Stage stage) {
+  return ToSeconds(StageSlot(pass.slot(), stage)) / pass.batch_size;
+}
+
+}  // namespace
+
+void WorkTimes::Predict(const RequestWork& work, ImageState* image) const {
+  image->decode_seconds = times_.Predict(Decoding(*image), Area(image->features.picture));
+  image->pass_seconds = PredictPass(work, image->features.input);
+  image->predicted_seconds =
+      image->decode_seconds + static_cast<double>(work.passes.size()) * image->pass_seconds;
+}
+
+double WorkTimes::PredictPass(const RequestWork& work, Size input) const {
+  return times_.Predict(work.result.model.get(), Area(input)) +
+         times_.Predict(&kHeads, Operations(work, input));
+}
+
+void WorkTimes::Decoded(const ImageState& image, TimeDuration took) {
+  times_.Observe(Decoding(image), Area(image.features.picture), ToSeconds(took));
+}
+
+void WorkTimes::PassEnded(const ImageWork& pass) {
+  times_.Observe(pass.work->result.model.get(), Area(pass.input_size()),
+                 ShareOf(pass, Stage::kBackbone));
+  times_.Observe(&kHeads, Operations(*pass.work, pass.input_size()), ShareOf(pass, Stage::kHeads));
+}
+
+double WorkTimes::PredictPooling(double values) const {
+  return times_.Predict(&kPooling, Whole(values));
+}
+
+void WorkTimes::Pooled(double values, double seconds) {
+  times_.Observe(&kPooling, Whole(values), seconds);
+}
+
+}  // namespace pixpool
