@@ -147,7 +147,9 @@ def test_models_take_what_the_sizing_guide_adds_up(start_server):
         (plan,) = server.lines("memory")
         assert plan["models"] / MIB == pytest.approx(base + instances * usual, rel=0.15)
         assert plan["largest_pass"] / MIB == pytest.approx(figures("`largest_pass`")[0], rel=0.1)
-        spent = plan["network"] + plan["max_in_flight_bytes"] + 3 * plan["max_in_flight_pixels"]
+        # Bytes in flight count three times, and a pixel takes three of them.
+        in_flight = 3 * (plan["max_in_flight_bytes"] + plan["max_in_flight_pixels"])
+        spent = plan["network"] + in_flight
         assert plan["models"] + spent == pytest.approx(plan["bytes"], abs=MIB)
         assert plan["lowered"] == (instances == 2)
         assert gauge(server, "pixpool_memory_limit_bytes") == plan["bytes"]
