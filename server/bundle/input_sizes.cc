@@ -12,6 +12,13 @@ bool InputSizes::Takes(int height, int width) const {
          std::find(only.begin(), only.end(), std::pair(height, width)) != only.end();
 }
 
+std::pair<int, int> InputSizes::Another(int height, int width) const {
+  const std::pair own(height, width);
+  if (only.empty()) return {height + (33 + multiple - 1) / multiple * multiple, width};
+  const auto other = std::find_if(only.begin(), only.end(), [&](auto size) { return size != own; });
+  return other == only.end() ? own : *other;
+}
+
 std::string InputSizes::Text() const {
   if (only.empty()) {
     return multiple > 1 ? Concat("multiples of ", multiple, " pixels a side") : "any size";

@@ -14,6 +14,9 @@ struct InputSizes {
 
   bool Takes(int height, int width) const;
   bool bound() const { return !only.empty() || multiple > 1; }
+  // Another size that is taken, near this one and a little higher where any are; this one where it
+  // is the only one.
+  std::pair<int, int> Another(int height, int width) const;
   // For messages: "224 x 224 pixels alone", "224 x 224 or 384 x 384 pixels", "multiples of 32
   // pixels a side", "any size". Height first.
   std::string Text() const;

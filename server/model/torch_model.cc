@@ -54,18 +54,6 @@ std::vector<int> WantedLayers(absl::Span<const ModelTask> tasks) {
   return layers;
 }
 
-// The recipe's size and one that the network takes too, odd where it may be.
-std::vector<std::pair<int, int>> WarmUpSizes(const InputRecipe& recipe) {
-  std::vector<std::pair<int, int>> sizes = {{recipe.height, recipe.width}};
-  for (const auto& size : recipe.sizes.only) {
-    if (size != sizes.front()) return {sizes.front(), size};
-  }
-  if (!recipe.sizes.only.empty()) return sizes;
-  const int multiple = recipe.sizes.multiple;
-  sizes.emplace_back(recipe.height + (33 + multiple - 1) / multiple * multiple, recipe.width);
-  return sizes;
-}
-
 class TorchModel final : public Model {
  public:
   TorchModel(ModelInfo info, const BackboneOptions& options, std::unique_ptr<Backbone> backbone,
@@ -125,7 +113,9 @@ class TorchModel final : public Model {
     PIXPOOL_ASSIGN_OR_RETURN(first_pass_, MeasureFirstPass(*backbone_, info_));
     std::vector<int> layers(info_.layers.size());
     std::iota(layers.begin(), layers.end(), 0);
-    for (const auto& [height, width] : WarmUpSizes(info_.input)) {
+    const InputRecipe& recipe = info_.input;
+    for (const auto& [height, width] : {std::pair(recipe.height, recipe.width),
+                                        recipe.sizes.Another(recipe.height, recipe.width)}) {
       Image picture(width, height);
       std::fill_n(picture.data(), picture.byte_size(), uint8_t{127});
       const ModelTask task{&picture, {}};

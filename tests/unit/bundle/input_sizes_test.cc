@@ -25,6 +25,13 @@ TEST(InputSizes, OneSizeOrAListHeightFirst) {
   EXPECT_EQ(sizes.Text(), "224 x 160, 384 x 384 or 512 x 512 pixels");
 }
 
+TEST(InputSizes, AnotherSizeIsOneThatIsTaken) {
+  EXPECT_EQ(InputSizes().Another(224, 160), std::pair(257, 160));
+  EXPECT_EQ((InputSizes{.multiple = 32}.Another(224, 160)), std::pair(288, 160));
+  EXPECT_EQ((InputSizes{.only = {{224, 160}}}.Another(224, 160)), std::pair(224, 160));
+  EXPECT_EQ((InputSizes{.only = {{224, 160}, {96, 96}}}.Another(224, 160)), std::pair(96, 96));
+}
+
 TEST(InputSizes, Multiples) {
   const InputSizes sizes = {.multiple = 32};
   EXPECT_TRUE(sizes.bound());
