@@ -180,9 +180,10 @@ class Pipeline::Impl {
   }
 
   absl::Status Push(const std::shared_ptr<RequestWork>& work, int index) {
-    const ImageState& image = work->images[static_cast<size_t>(index)];
+    ImageState& image = work->images[static_cast<size_t>(index)];
     WorkQueue::Entry entry = EntryOf(work, image.decode_seconds, image.pass_seconds);
-    if (entry.crew.key == nullptr && image.decode_seconds >= kLongSeconds) {
+    image.has_long_pass = entry.crew.key != nullptr;
+    if (!image.has_long_pass && image.decode_seconds >= kLongSeconds) {
       entry.crew = {&queue_, options_.decode_threads};
     }
     entry.work = [this, work, index](WorkQueue::Turn turn) {
@@ -220,12 +221,14 @@ class Pipeline::Impl {
   WorkQueue::Entry EntryOf(const std::shared_ptr<RequestWork>& work, double decode, double pass) {
     const CallContext& call = work->context();
     const LoadedModel& model = *work->result.model;
+    const bool dear = times_.IsDear(*work, pass);
+    const bool heavy = dear && pass >= kHeavySeconds && pass >= 4 * decode;
     WorkQueue::Entry entry = {.lane = &model,
-                              .window = WindowOf(model, decode, pass),
+                              .window = WindowOf(model, heavy),
                               .priority = call.priority(),
                               .caller = call.caller(),
                               .seconds = decode + pass};
-    if (pass >= kLongSeconds) entry.crew = {&model, model.model->instance_count()};
+    if (dear && pass >= kLongSeconds) entry.crew = {&model, model.model->instance_count()};
     entry.over = [this, work] { return work->context().Over(clock_->Now()); };
     return entry;
   }
@@ -240,10 +243,10 @@ class Pipeline::Impl {
   // How many pictures may be between the queue and a model's backbone: what its instances take at
   // once, or what can be decoded meanwhile, and one more, so that none waits for the next. Half of
   // them will do where passes are heavy and decoding is not: others wait for what is ahead.
-  int WindowOf(const LoadedModel& model, double decode, double pass) const {
+  int WindowOf(const LoadedModel& model, bool heavy) const {
     const int batch = std::min(options_.max_batch_size.value(), model.model->useful_batch_size());
     const int at_once = model.model->instance_count() * batch;
-    if (pass >= kHeavySeconds && pass >= 4 * decode) return std::max(1, at_once / 2);
+    if (heavy) return std::max(1, at_once / 2);
     return std::max(options_.decode_threads.value(), at_once) + 1;
   }
 
@@ -274,7 +277,7 @@ class Pipeline::Impl {
     std::move(prepared).Invoke();
     ImageWork& first = passes.front();
     first.place = std::move(image.place);
-    if (image.state().pass_seconds >= kLongSeconds) first.hold = std::move(image.hold);
+    if (image.state().has_long_pass) first.hold = std::move(image.hold);
     for (size_t p = passes.size(); p > 1; --p) QueuePass(std::move(passes[p - 1]));
     runners_.Submit(std::move(first));
   }

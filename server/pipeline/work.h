@@ -32,6 +32,7 @@ struct ImageState {
   double predicted_seconds = 0;        // of its work, as admission counted it
   double decode_seconds = 0;           // of that, its decoding
   double pass_seconds = 0;             // and its largest pass
+  bool has_long_pass = false;          // that has a hold (work_queue.h)
   ImageFeatures features;
 };
 

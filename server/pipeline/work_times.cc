@@ -41,6 +41,13 @@ double WorkTimes::PredictPass(const RequestWork& work, Size input) const {
          times_.Predict(&kHeads, Operations(work, input));
 }
 
+bool WorkTimes::IsDear(const RequestWork& work, double pass_seconds) const {
+  constexpr double kDear = 4;
+  const LoadedModel& model = *work.result.model;
+  const InputRecipe& recipe = model.info().input;
+  return pass_seconds >= kDear * times_.Predict(&model, Area({recipe.width, recipe.height}));
+}
+
 void WorkTimes::Decoded(const ImageState& image, TimeDuration took) {
   times_.Observe(Decoding(image), Area(image.features.picture), ToSeconds(took));
 }

@@ -7,9 +7,9 @@
 
 namespace pixpool {
 
-// From when on a piece of work is long: it leaves a thread to those that are not.
+// From when on a piece of work is long, where it is dear: it leaves a thread to those that are not.
 inline constexpr double kLongSeconds = 0.25;
-// From when on as few passes as possible are queued behind others.
+// From when on as few dear passes as possible are queued behind others.
 inline constexpr double kHeavySeconds = 0.1;
 
 // Seconds on one thread. Decoding goes by the picture's format and pixels, the backbone by the
@@ -21,6 +21,9 @@ class WorkTimes {
   void Predict(const RequestWork& work, ImageState* image) const;
   // One pass over an input of this size.
   double PredictPass(const RequestWork& work, Size input) const;
+  // Whether a pass of so many seconds takes several times what the model's usual ones do. Where
+  // cores are short all passes take longer, and that makes none of them dear.
+  bool IsDear(const RequestWork& work, double pass_seconds) const;
 
   // A picture was decoded and preprocessed.
   void Decoded(const ImageState& image, TimeDuration took);
