@@ -38,11 +38,16 @@ OverloadControl::InFlight OverloadControl::Ahead(const Call& call) const {
   const auto& callers = callers_[Index(call.priority)];
   const auto found = callers.find(call.caller);
   const InFlight own = found == callers.end() ? InFlight{} : found->second;
+  // Of a call that has not been read, or whose kind is new, as much as of the usual image.
+  const InFlight& all = all_[Index(call.priority)];
+  const int images = std::max(1, call.images);
+  const double usual = all.seconds / std::max(1, all.images);
+  const double seconds = call.seconds > 0 ? call.seconds : images * usual;
   InFlight ahead = own;
   for (const auto& [caller, other] : callers) {
     if (caller == call.caller) continue;
-    ahead.images += std::min(other.images, own.images + call.images);
-    ahead.seconds += std::min(other.seconds, own.seconds + call.seconds);
+    ahead.images += std::min(other.images, own.images + images);
+    ahead.seconds += std::min(other.seconds, own.seconds + seconds);
   }
   if (call.priority == Priority::kBulk) {
     ahead.images += all_[Index(Priority::kInteractive)].images;
@@ -115,7 +120,6 @@ void OverloadControl::Done(TimePoint now, Priority priority, const std::string& 
   if (!worked) return;
   slice.worked += 1;
   slice.seconds += seconds;
-  slice.longest = std::max(slice.longest, seconds);
   if (waiting == 0) {
     slice.saturated = false;
   } else {
@@ -138,9 +142,11 @@ OverloadControl::Slice& OverloadControl::SliceAt(TimePoint now) {
 }
 
 void OverloadControl::Closed(const Slice& slice) {
-  // What took longer than a slice was not done in this one.
-  if (!slice.saturated || slice.seconds <= 0 || slice.longest > kSliceSeconds) return;
-  drain_rate_ += kNewestSlice * (slice.seconds / kSliceSeconds - drain_rate_);
+  if (!slice.saturated || slice.seconds <= 0) return;
+  // What took longer than a slice was not done in this one alone: no more is done in a second than
+  // a second for each image in service.
+  const double rate = std::min(slice.seconds / kSliceSeconds, in_service_);
+  drain_rate_ += kNewestSlice * (rate - drain_rate_);
 }
 
 // Whether in each of the two seconds before `current` more came than left, while something waited

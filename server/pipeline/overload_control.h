@@ -81,7 +81,6 @@ class OverloadControl {
     int done = 0;
     int worked = 0;         // images of all classes
     double seconds = 0;     // of work, of all classes
-    double longest = 0;     // of an image
     bool saturated = true;  // something waited at each end of work
   };
   static constexpr int kSlices = 9;  // one of them under way

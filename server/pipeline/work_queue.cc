@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
-#include <tuple>
 #include <utility>
 
 #include "server/base/guarded.h"
@@ -22,10 +21,21 @@ constexpr double kLeastSeconds = 0.001;
 // Seconds of interactive work to one of bulk work that waits.
 constexpr double kBulkRatio = 15;
 
+// How far a caller may be behind the others, in seconds of work.
+constexpr double kMostArrears = 2;
+
+// With more callers than this, those without work are not remembered.
+constexpr size_t kMostCallers = 1024;
+
 // After so many long pieces without short work between them, there is none to leave a thread to.
 constexpr int kLongAlone = 2;
 
 size_t Index(Priority priority) { return static_cast<size_t>(priority); }
+
+// Of counts by class, those that a piece of this class waits for.
+int Before(const std::array<int, 2>& counts, Priority priority) {
+  return counts[kInteractive] + (priority == Priority::kBulk ? counts[kBulk] : 0);
+}
 
 double CostOf(double seconds) { return std::max(seconds, kLeastSeconds); }
 
@@ -45,6 +55,7 @@ WorkQueue::Kind* WorkQueue::KindOf(const Entry& entry) {
   kind.lane = &lane;
   kind.crew = crew;
   kind.window = entry.window;
+  lane.window = std::max(lane.window, entry.window);
   return &kind;
 }
 
@@ -96,17 +107,15 @@ std::optional<WorkQueue::Ready> WorkQueue::Next() {
   }
   Ready ready;
   ready.turn.urgent = due || priority == Priority::kInteractive;
-  const Kind& kind = *choice.kind;
+  Kind& kind = *choice.kind;
   if (kind.window > 0) {
-    place->count = &kind.lane->ahead[Index(priority)];
-    ++*place->count;
+    place->Count({&kind.lane->ahead[Index(priority)], &kind.ahead[Index(priority)]});
     ready.turn.place = std::move(place);
   }
   Piece piece = Take(choice, priority);
   const bool over = piece.over && piece.over();
   if (kind.crew != nullptr && !over) {
-    hold->count = &kind.crew->out;
-    ++*hold->count;
+    hold->Count({&kind.crew->out[Index(priority)]});
     ready.turn.hold = std::move(hold);
     ++long_turns_;
   }
@@ -129,14 +138,21 @@ WorkQueue::Piece WorkQueue::Take(const Choice& choice, Priority priority) {
 
 void WorkQueue::Charge(Caller* caller, Priority priority, double seconds) {
   Class& in = classes_[Index(priority)];
-  in.served = caller->served;
-  caller->served += seconds;
+  // Who could not go (a full lane, a crew) while others used what was idle is not to keep them from
+  // their turns for as long, nor are they to be in its debt.
+  in.served = std::max(in.served, caller->served);
+  caller->served = std::max(caller->served, in.served - kMostArrears) + seconds;
   caller->last = ++last_;
   // Who has no work and has had no more than others is as good as new.
+  const bool many = in.callers.size() > kMostCallers;
   std::erase_if(in.callers, [&](const auto& entry) {
-    return entry.second.waiting == 0 && (in.waiting == 0 || entry.second.served <= in.served);
+    const Caller& one = entry.second;
+    return one.waiting == 0 && (in.waiting == 0 || many || one.served <= in.served);
   });
-  if (priority == Priority::kBulk && seconds > 0) bulk_piece_ = seconds;
+  if (priority == Priority::kBulk) {
+    if (seconds == 0 && in.waiting > 0) return;  // what was over was no turn
+    if (seconds > 0) bulk_piece_ = seconds;
+  }
   const bool bulk_waits = priority == Priority::kInteractive && classes_[kBulk].waiting > 0;
   without_bulk_ = bulk_waits ? without_bulk_ + seconds : 0;
 }
@@ -188,12 +204,11 @@ bool WorkQueue::MayGo(const Kind& kind, Priority priority) const {
   if (closed_) return true;
   if (kind.crew != nullptr) {
     const int kept = long_turns_ < kLongAlone ? 1 : 0;
-    if (kind.crew->out >= std::max(1, kind.crew->threads - kept)) return false;
+    if (Before(kind.crew->out, priority) >= std::max(1, kind.crew->threads - kept)) return false;
   }
-  if (kind.window == 0) return true;
-  const std::array<int, 2>& ahead = kind.lane->ahead;
-  if (priority == Priority::kInteractive) return ahead[kInteractive] < kind.window;
-  return BulkIsDue() || ahead[kInteractive] + ahead[kBulk] < kind.window;
+  if (kind.window == 0 || (priority == Priority::kBulk && BulkIsDue())) return true;
+  return Before(kind.lane->ahead, priority) < kind.lane->window &&
+         Before(kind.ahead, priority) < kind.window;
 }
 
 bool WorkQueue::AnyMayGo() const {
@@ -227,8 +242,10 @@ WorkQueue::Choice WorkQueue::Choose(Priority priority) {
   Choice best;
   for (auto& [name, caller] : classes_[Index(priority)].callers) {
     if (caller.waiting == 0) continue;
-    const auto before = [](const Caller& a, const Caller& b) {
-      return std::tie(a.served, a.last) < std::tie(b.served, b.last);
+    const double least = classes_[Index(priority)].served - kMostArrears;
+    const auto before = [least](const Caller& a, const Caller& b) {
+      return std::pair(std::max(a.served, least), a.last) <
+             std::pair(std::max(b.served, least), b.last);
     };
     if (best.caller != nullptr && !before(caller, *best.caller)) continue;
     const Choice choice = ChooseOf(&caller, priority, newest);
@@ -237,10 +254,19 @@ WorkQueue::Choice WorkQueue::Choose(Priority priority) {
   return best;
 }
 
+void WorkQueue::Token::Count(std::array<int*, 2> in) {
+  counts = in;
+  for (int* count : counts) {
+    if (count != nullptr) ++*count;
+  }
+}
+
 WorkQueue::Token::~Token() {
-  if (count == nullptr) return;
+  if (counts[0] == nullptr) return;
   absl::MutexLock lock(&queue->mu_);
-  --*count;
+  for (int* count : counts) {
+    if (count != nullptr) --*count;
+  }
 }
 
 }  // namespace pixpool

@@ -24,19 +24,22 @@ namespace pixpool {
 //   Work belongs to a lane (a model; pooling of tensors). A piece with a window goes when fewer
 //   pieces of its lane are ahead, so that those are as many as the instances soon take: each turn
 //   comes with a place, and the place is free again when what holds it is destroyed. So a backlog
-//   waits here, in order, and not behind the decoding, where nothing could overtake it.
+//   waits here, in order, and not behind the decoding, where nothing could overtake it. The lane's
+//   window is the largest of its pieces; one with a smaller window goes when fewer like it are
+//   ahead, too.
 //   Interactive work goes first, and finds places that bulk work holds no hindrance. Bulk work gets
 //   a sixteenth of the time at least, and all that interactive work leaves.
 //   Within a class callers share the time, whatever their pieces cost and however many each has: it
 //   is the turn of the caller who has had the least (start-time fair queueing by predicted
-//   seconds; who comes back has no arrears). The work of a caller is in order of arrival, or, where
-//   `newest_first` says so of as many pieces, interactive work in the opposite one: under a long
-//   backlog the oldest is the likeliest to be late already, and under a short one it would wait
-//   for ever. What is left of an image that was begun goes before the caller's other work.
-//   What was begun cannot be interrupted. So a long piece says which threads it will occupy, its
-//   crew, and no more long pieces are out than a crew has threads: none waits behind another where
-//   short work would have to wait for both. While short interactive work comes, one thread of a
-//   crew is left to it, where there are several.
+//   seconds; who comes back has no arrears, and who was kept from its turns few). The work of a
+//   caller is in order of arrival, or, where `newest_first` says so of as many pieces, interactive
+//   work in the opposite one: under a long backlog the oldest is the likeliest to be late already,
+//   and under a short one it would wait for ever. What is left of an image that was begun goes
+//   before the caller's other work. What was begun cannot be interrupted. So a long piece says
+//   which threads it will occupy, its crew, and no more long pieces are out than a crew has
+//   threads: none waits behind another where short work would have to wait for both. Bulk pieces do
+//   not count against interactive ones, since they may wait for those on the way. While short
+//   interactive work comes, one thread of a crew is left to it, where there are several.
 //
 // Thread-safe. Push never blocks and never refuses: bounding is Admission's business. After Close,
 // Next hands out what is left, without regard to windows and crews, then nullopt. Must outlive the
@@ -102,11 +105,12 @@ class WorkQueue {
 
  private:
   struct Lane {
+    int window = 0;
     std::array<int, 2> ahead{};  // by class
   };
   struct LongWork {
     int threads = 0;
-    int out = 0;  // pieces that have a hold
+    std::array<int, 2> out{};  // pieces that have a hold, by class
   };
   // Pieces that may go or may not together.
   struct Kind {
@@ -114,6 +118,7 @@ class WorkQueue {
     LongWork* crew = nullptr;  // null: short
     int window = 0;
     std::array<int, 2> waiting{};
+    std::array<int, 2> ahead{};
   };
   struct Piece {
     int64_t number = 0;  // in order of arrival
@@ -131,16 +136,17 @@ class WorkQueue {
   };
   // The callers of one class. One without work is kept until the others have had as much.
   struct Class {
-    double served = 0;  // what the caller had whose turn was the last, before it
+    double served = 0;  // the most that a caller had before its turn
     int waiting = 0;
     std::map<std::string, Caller> callers;
   };
-  // Counts until it is destroyed, in what `count` points to.
+  // Counts until it is destroyed, in what `counts` point to.
   struct Token {
     explicit Token(WorkQueue* of) : queue(of) {}
     ~Token();
+    void Count(std::array<int*, 2> in);
     WorkQueue* const queue;
-    int* count = nullptr;
+    std::array<int*, 2> counts{};
   };
   // A caller's piece that may go.
   struct Choice {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <string>
 #include <thread>
 #include <vector>
@@ -102,18 +103,104 @@ TEST_F(WorkQueueTest, BulkWorkTakesNoPlaceFromInteractiveWork) {
   EXPECT_EQ(queue_.depth(), 1);
 }
 
-TEST_F(WorkQueueTest, APieceWithASmallerWindowWaitsWhereOthersGo) {
+TEST_F(WorkQueueTest, APieceWithASmallerWindowWaitsForThoseLikeIt) {
+  Push("light1", "b", Priority::kInteractive, 2);
+  auto light = queue_.Next();
   Push("heavy1", "a", Priority::kInteractive, 1);
-  auto first = queue_.Next();
+  auto heavy = queue_.Next();
+  ASSERT_TRUE(heavy.has_value()) << "light work that is ahead does not count";
+  Push("light2", "b", Priority::kInteractive, 2);
   Push("heavy2", "a", Priority::kInteractive, 1);
-  EXPECT_FALSE(queue_.ready());
-  Push("light", "b", Priority::kInteractive, 2);
-  auto second = queue_.Next();
-  EXPECT_FALSE(queue_.ready());
-  first->turn.place.reset();
   EXPECT_FALSE(queue_.ready()) << "places are the lane's";
-  second->turn.place.reset();
+  light->turn.place.reset();
+  EXPECT_EQ(One(), "light2");
+  turn_.place.reset();
+  EXPECT_FALSE(queue_.ready()) << "one that is heavy is ahead";
+  heavy->turn.place.reset();
+  EXPECT_EQ(One(), "heavy2");
+}
+
+// By turns of places that light work always wants.
+TEST_F(WorkQueueTest, HeavyWorkIsNotStarvedByABacklogOfLightWork) {
+  for (int n = 0; n < 8; ++n) Push("light", "b", Priority::kInteractive, 3);
+  std::deque<WorkQueue::Ready> ahead;
+  for (int n = 0; n < 3; ++n) ahead.push_back(*queue_.Next());
+  Push("heavy", "a", Priority::kInteractive, 1);
+  ahead.pop_front();
+  EXPECT_EQ(One(), "heavy");
+}
+
+TEST_F(WorkQueueTest, ALongBulkPieceHoldsUpNoInteractiveOne) {
+  const int key = 0;
+  const auto push = [&](Priority priority) {
+    queue_.Push(
+        {.priority = priority, .seconds = 9, .crew = {&key, 1}, .work = [](WorkQueue::Turn) {}});
+  };
+  push(Priority::kBulk);
+  auto bulk = queue_.Next();
+  push(Priority::kInteractive);
   EXPECT_TRUE(queue_.ready());
+  auto interactive = queue_.Next();
+  push(Priority::kBulk);
+  EXPECT_FALSE(queue_.ready());
+  bulk->turn.hold.reset();
+  EXPECT_FALSE(queue_.ready()) << "bulk work waits for both";
+  interactive->turn.hold.reset();
+  EXPECT_TRUE(queue_.ready());
+}
+
+// A caller whose lane is full has small claims on what others used meanwhile, and they on a new
+// one.
+TEST_F(WorkQueueTest, WhoCouldNotGoHasFewArrears) {
+  const int lanes[2] = {};
+  const auto push = [&](const std::string& name, const std::string& caller, double seconds,
+                        int lane) {
+    queue_.Push({.lane = &lanes[lane],
+                 .window = 1,
+                 .caller = caller,
+                 .seconds = seconds,
+                 .work = [this, name](WorkQueue::Turn) { done_.push_back(name); }});
+  };
+  push("a", "a", 1, 0);
+  auto held = queue_.Next();
+  push("a", "a", 1, 0);  // waits as long as `held` is there
+  for (int n = 0; n < 100; ++n) {
+    push("b", "b", 1, 1);
+    auto ready = queue_.Next();
+  }
+  for (int n = 0; n < 6; ++n) {
+    push("b", "b", 1, 1);
+    push("c", "c", 1, 1);
+  }
+  std::string order;
+  for (int n = 0; n < 12; ++n) {
+    auto ready = queue_.Next();
+    std::move(ready->work)(std::move(ready->turn));
+    order += done_.back();
+  }
+  EXPECT_EQ(std::count(order.begin(), order.begin() + 6, 'b'), 3) << order;
+  held->turn.place.reset();
+  EXPECT_EQ(One(), "a");
+}
+
+TEST_F(WorkQueueTest, BulkWorkThatIsOverIsNoTurn) {
+  for (int n = 0; n < 40; ++n) {
+    queue_.Push(
+        {.caller = "i", .seconds = 1, .work = [this](WorkQueue::Turn) { done_.push_back("i"); }});
+  }
+  bool over = true;
+  for (int n = 0; n < 3; ++n) {
+    queue_.Push({.priority = Priority::kBulk,
+                 .caller = "b",
+                 .seconds = 1,
+                 .over = [over] { return over; },
+                 .work = [this](WorkQueue::Turn) { done_.push_back("over"); }});
+    over = n < 1;
+  }
+  const std::vector<std::string> order = All();
+  const auto at = std::find(order.begin(), order.end(), "over");
+  ASSERT_NE(at, order.end());
+  EXPECT_THAT(std::vector<std::string>(at, at + 3), ElementsAre("over", "over", "over"));
 }
 
 TEST_F(WorkQueueTest, AFullLaneDoesNotHoldUpAnother) {
