@@ -38,16 +38,14 @@ OverloadControl::InFlight OverloadControl::Ahead(const Call& call) const {
   const auto& callers = callers_[Index(call.priority)];
   const auto found = callers.find(call.caller);
   const InFlight own = found == callers.end() ? InFlight{} : found->second;
-  // Of a call that has not been read, or whose kind is new, as much as of the usual image.
-  const InFlight& all = all_[Index(call.priority)];
+  // A call that has not been read has one image at least; nothing is known of its time, and the
+  // usual one would be that of others' dear work.
   const int images = std::max(1, call.images);
-  const double usual = all.seconds / std::max(1, all.images);
-  const double seconds = call.seconds > 0 ? call.seconds : images * usual;
   InFlight ahead = own;
   for (const auto& [caller, other] : callers) {
     if (caller == call.caller) continue;
     ahead.images += std::min(other.images, own.images + images);
-    ahead.seconds += std::min(other.seconds, own.seconds + seconds);
+    ahead.seconds += std::min(other.seconds, own.seconds + call.seconds);
   }
   if (call.priority == Priority::kBulk) {
     ahead.images += all_[Index(Priority::kInteractive)].images;
