@@ -13,7 +13,6 @@ struct InputSizes {
   int multiple = 1;                       // both sides are multiples of it
 
   bool Takes(int height, int width) const;
-  bool bound() const { return !only.empty() || multiple > 1; }
   // Another size that is taken, near this one and a little higher where any are; this one where it
   // is the only one.
   std::pair<int, int> Another(int height, int width) const;

@@ -8,13 +8,13 @@ namespace {
 TEST(InputSizes, WithoutBoundsEverySizeIsTaken) {
   const InputSizes sizes;
   EXPECT_TRUE(sizes.Takes(1, 997));
-  EXPECT_FALSE(sizes.bound());
+  EXPECT_TRUE(sizes == InputSizes());
   EXPECT_EQ(sizes.Text(), "any size");
 }
 
 TEST(InputSizes, OneSizeOrAListHeightFirst) {
   InputSizes sizes = {.only = {{224, 160}}};
-  EXPECT_TRUE(sizes.bound());
+  EXPECT_FALSE(sizes == InputSizes());
   EXPECT_TRUE(sizes.Takes(224, 160));
   EXPECT_FALSE(sizes.Takes(160, 224));
   EXPECT_EQ(sizes.Text(), "224 x 160 pixels alone");
@@ -34,7 +34,7 @@ TEST(InputSizes, AnotherSizeIsOneThatIsTaken) {
 
 TEST(InputSizes, Multiples) {
   const InputSizes sizes = {.multiple = 32};
-  EXPECT_TRUE(sizes.bound());
+  EXPECT_FALSE(sizes == InputSizes());
   EXPECT_TRUE(sizes.Takes(32, 320));
   EXPECT_FALSE(sizes.Takes(32, 321));
   EXPECT_FALSE(sizes.Takes(33, 320));
