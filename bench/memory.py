@@ -72,8 +72,7 @@ class Bench:
             return False
         return True
 
-    def random_sizes(self) -> None:
-        server = self.server()
+    def random_sizes(self, server: ServerProcess) -> None:
         client = self.api.client(server.target)
         sides = random.Random(0)
         sizes = [
@@ -98,10 +97,8 @@ class Bench:
             1.10,
             "times",
         )
-        server.stop()
 
-    def three_layers(self) -> None:
-        server = self.server()
+    def three_layers(self, server: ServerProcess) -> None:
         client = self.api.client(server.target)
         for _ in range(50):
             self.extract(client)
@@ -113,10 +110,8 @@ class Bench:
         time.sleep(75)
         left = status_bytes(server.process.pid, "VmRSS") / idle
         self.goal("memory after three-layer requests, of idle", left, 1.10, "times")
-        server.stop()
 
-    def large_inputs(self) -> None:
-        server = self.server("--max-memory", str(MAX_MEMORY))
+    def large_inputs(self, server: ServerProcess) -> None:
         client = self.api.client(server.target)
         idle = status_bytes(server.process.pid, "VmRSS")
         with concurrent.futures.ThreadPoolExecutor(8) as callers:
@@ -131,7 +126,6 @@ class Bench:
             "most memory with 8 calls of 2048 x 2048 pixels", most / MIB, MAX_MEMORY / MIB, "MiB"
         )
         self.goal("memory after them, of idle", left / idle, 1.10, "times")
-        server.stop()
 
 
 def main() -> None:
@@ -147,9 +141,12 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(args, Path(name))
-        bench.large_inputs()
-        bench.three_layers()
-        bench.random_sizes()
+        with bench.server("--max-memory", str(MAX_MEMORY)) as server:
+            bench.large_inputs(server)
+        with bench.server() as server:
+            bench.three_layers(server)
+        with bench.server() as server:
+            bench.random_sizes(server)
     sys.exit(0 if bench.good else 1)
 
 

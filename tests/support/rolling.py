@@ -143,15 +143,19 @@ class Rolling:
             server.stop()
 
 
-def start_edge(servers: list[ServerProcess], folder: Path) -> Any:
-    sys.path.insert(0, str(ROOT / "tests" / "deploy"))
-    from edge import Edge
-
+def find_envoy() -> str:
     beside = str(Path(sys.executable).parent)
     binary = shutil.which("envoy") or shutil.which("envoy", path=beside)
     if binary is None:
         raise SystemExit("envoy is not installed: ./test deploy installs it")
-    return Edge(binary, servers, folder)
+    return binary
+
+
+def start_edge(envoy: str, servers: list[ServerProcess], folder: Path) -> Any:
+    sys.path.insert(0, str(ROOT / "tests" / "deploy"))
+    from edge import Edge
+
+    return Edge(envoy, servers, folder)
 
 
 def main() -> None:
@@ -166,11 +170,14 @@ def main() -> None:
     add("--edge", action="store_true", help="through Envoy, with deploy/envoy")
     add("--server", type=Path, default=ROOT / "build/release/bin/pixpool-server")
     args = parser.parse_args()
+    envoy = find_envoy() if args.edge else ""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rolling = Rolling(args.server, folder, make_models(folder, None), args.edge)
-        edge = start_edge(rolling.servers, folder) if args.edge else None
+        edge = None
         try:
+            if args.edge:
+                edge = start_edge(envoy, rolling.servers, folder)
             target = edge.target if edge else rolling.target()
             begin = time.monotonic()
             ends = rolling.run(target, args.calls, args.restarts)

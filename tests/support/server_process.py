@@ -80,6 +80,12 @@ class ServerProcess:
     def wait(self, seconds: float = 30) -> int:
         return self.process.wait(seconds)
 
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.signal()
