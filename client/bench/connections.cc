@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "client/cpp/proxy.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 
@@ -19,6 +20,8 @@ Connections::Connections(const TransportOptions& options) {
   args.SetMaxReceiveMessageSize(-1);
   args.SetMaxSendMessageSize(-1);
   args.SetUserAgentPrefix("pixpool-bench");
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY,
+              client::internal::IsOnThisMachine(options.target) ? 0 : 1);
   // Each channel gets a socket of its own; else all of one target share one.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // gRPC's own retries would hide what was shed.

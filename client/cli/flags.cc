@@ -12,6 +12,7 @@
 #include "client/cli/exit_code.h"
 #include "client/cpp/error.h"
 #include "client/cpp/heads.h"
+#include "client/cpp/proxy.h"
 
 namespace pixpool::cli {
 namespace {
@@ -256,8 +257,15 @@ int ReportError(const Console& console, const absl::Status& status, const std::s
   const bool unreached =
       absl::IsUnavailable(status) && client::GetErrorDetails(status).reason.empty();
   if (unreached) {
-    console.err << "pixpool: no server answers at " << Printable(target)
-                << "; is it running? --target or PIXPOOL_TARGET name another\n";
+    console.err << "pixpool: no server answers at " << Printable(target);
+    if (const auto proxy = client::internal::ProxyVariable(target); !proxy.empty()) {
+      console.err << ", asked through the proxy that the environment's " << proxy
+                  << " names; no_proxy with the server's name goes straight there. If it is the "
+                     "server that is down: is it running?";
+    } else {
+      console.err << "; is it running?";
+    }
+    console.err << " --target or PIXPOOL_TARGET name another\n";
   } else if (absl::IsDeadlineExceeded(status)) {
     console.err << "pixpool: --timeout allows more time\n";
   }

@@ -8,6 +8,7 @@
 #include "absl/synchronization/notification.h"
 #include "client/cpp/core.h"
 #include "client/cpp/error.h"
+#include "client/cpp/proxy.h"
 #include "client/cpp/unary_call.h"
 #include "grpcpp/create_channel.h"
 
@@ -47,6 +48,7 @@ grpc::ChannelArguments ChannelArgs(const ClientOptions& options) {
   args.SetMaxReceiveMessageSize(static_cast<int>(options.max_response_bytes));
   args.SetMaxSendMessageSize(-1);
   args.SetUserAgentPrefix("pixpool-cpp");
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, internal::IsOnThisMachine(options.target) ? 0 : 1);
   if (options.round_robin) args.SetLoadBalancingPolicyName("round_robin");
   // gRPC waits a second before it connects anew, and fails all calls meanwhile without trying:
   // longer than our retries last. Connect as often as we retry.

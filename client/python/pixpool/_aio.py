@@ -208,7 +208,7 @@ class AsyncClient(ClientBase):
         count.
         """
         headers = self._headers()
-        attempts = Attempts(call)
+        attempts = Attempts(call, self.target)
         number = 0
         while True:
             if gate is not None:

@@ -28,6 +28,7 @@ from pixpool._methods import Methods
 from pixpool._models import Limits, ModelInfo, model_from_proto
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import ProgressLike
+from pixpool._proxy import is_on_this_machine
 from pixpool._request import (
     OnError,
     Options,
@@ -126,7 +127,9 @@ class ClientBase(abc.ABC):
     ) -> None:
         """Does not connect until the first call.
 
-        target: "host:port", "dns:///name:port" or "unix:/path".
+        target: "host:port", "dns:///name:port" or "unix:/path". A proxy that the environment names
+            (`https_proxy`, `http_proxy`, but for what `no_proxy` lists) is used for targets on
+            other machines only.
         timeout: seconds that a call may take for one image, retries and waits included; None: no
             limit.
         retry: what is tried again, and when; `RetryPolicy(max_attempts=1)` turns retries off.
@@ -146,6 +149,7 @@ class ClientBase(abc.ABC):
         self._headers = headers_source(metadata)
         settings = [
             *channel_options(round_robin=round_robin, max_response_bytes=max_response_bytes),
+            ("grpc.enable_http_proxy", 0 if is_on_this_machine(target) else 1),
             *options,
         ]
         self._channel = self._open_channel(target, credentials, settings)

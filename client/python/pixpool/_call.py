@@ -37,7 +37,8 @@ class Call(Generic[Answer]):
 class Attempts:
     """The attempts of a call: the time that each may take, and the waits between them."""
 
-    def __init__(self, call: Call[Any]) -> None:
+    def __init__(self, call: Call[Any], target: str) -> None:
+        self._target = target
         self._end = math.inf if call.timeout is None else time.monotonic() + call.timeout
         self._schedule = RetrySchedule(call.retry)
         self.shed = False  # whether the last attempt was
@@ -54,7 +55,7 @@ class Attempts:
 
     def wait_after(self, failure: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt; PixpoolError where there is to be none."""
-        error = from_rpc_error(failure)
+        error = from_rpc_error(failure, self._target)
         self.shed = error.shed
         delay = self._schedule.next(error, self._end - time.monotonic())
         if delay is None:

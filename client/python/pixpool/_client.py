@@ -248,7 +248,7 @@ class Client(ClientBase):
     def _do(self, call: Call[Answer]) -> Answer:
         """Blocks until the answer is there; retries within the timeout."""
         headers = self._headers()
-        attempts = Attempts(call)
+        attempts = Attempts(call, self.target)
         while True:
             try:
                 response = call.method(call.request, timeout=attempts.timeout(), metadata=headers)
@@ -285,7 +285,9 @@ class Client(ClientBase):
             return self._methods.extract_features.future(request, timeout=left, metadata=headers)
 
         ask = functools.partial(self._ask_limits, plan)
-        window = Window(start, plan.spec, self._retry, plan.timeout, plan.concurrency, ask)
+        window = Window(
+            start, plan.spec, self._retry, plan.timeout, plan.concurrency, ask, self.target
+        )
 
         def results() -> Iterator[ImageResult]:
             bar = Progress(progress, total)

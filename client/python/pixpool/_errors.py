@@ -10,6 +10,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from pixpool._proxy import proxy_variable
+
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 # Failures of a call that every further image would meet; so the `pixpool` command has it.
 _ENDING = (
@@ -122,8 +124,8 @@ def from_status(status: status_pb2.Status) -> PixpoolError:
     return _from_details(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status)
 
 
-def from_rpc_error(error: grpc.RpcError) -> PixpoolError:
-    """The error of a failed call, with the details in its trailing metadata."""
+def from_rpc_error(error: grpc.RpcError, target: str) -> PixpoolError:
+    """The error of a failed call to a target, with the details in its trailing metadata."""
     if not isinstance(error, (grpc.Call, grpc.aio.AioRpcError)):
         return PixpoolError(grpc.StatusCode.UNKNOWN, str(error))
     trailers: dict[str, Any] = {str(key): value for key, value in error.trailing_metadata() or ()}
@@ -133,6 +135,8 @@ def from_rpc_error(error: grpc.RpcError) -> PixpoolError:
     except (DecodeError, TypeError):
         status.Clear()  # of someone else's making: code and message are enough
     result = _from_details(error.code(), error.details() or "", status)
+    if result.code is grpc.StatusCode.UNAVAILABLE and not result.reason:
+        result = PixpoolError(result.code, f"{result.message}; {_unreached(target)}")
     # The trailer is the more specific of the two: a proxy in between may have set it.
     if (pushback := trailers.get("grpc-retry-pushback-ms")) is not None:
         text = pushback.decode("ascii", "replace") if isinstance(pushback, bytes) else pushback
@@ -141,6 +145,15 @@ def from_rpc_error(error: grpc.RpcError) -> PixpoolError:
         else:
             result.retry_forbidden = True
     return result
+
+
+def _unreached(target: str) -> str:
+    if variable := proxy_variable(target):
+        return (
+            f"no server answers at {target}, asked through the proxy that the environment's"
+            f" {variable} names; no_proxy with the server's name goes straight there"
+        )
+    return f"no server answers at {target}; is it running?"
 
 
 def _from_details(code: grpc.StatusCode, message: str, status: status_pb2.Status) -> PixpoolError:

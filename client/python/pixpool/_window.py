@@ -72,7 +72,9 @@ class Window:
         timeout: float | None,
         limit: int,
         ask_limits: Callable[[], Limits | None],
+        target: str,
     ) -> None:
+        self._target = target
         self._start = start
         self._ask_limits = ask_limits
         self._spec = spec
@@ -167,7 +169,7 @@ class Window:
         if event.future.code() is grpc.StatusCode.OK:
             self._limit.answered()
             return result_of(event.future.result(), event.name, event.index)
-        failure = from_rpc_error(event.future)
+        failure = from_rpc_error(event.future, self._target)
         self._limit.ended(event.number, failure.shed)
         delay = event.schedule.next(failure, event.left_s)
         if delay is None:
