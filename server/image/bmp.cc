@@ -173,7 +173,7 @@ absl::StatusOr<ImageHeader> ReadBmpHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const BmpLayout layout, ReadBmpLayout(bytes));
   const Size size = {static_cast<int>(layout.width), static_cast<int>(layout.height)};
   // Run-length encoded, the picture and its indices; else rows, and one with alpha.
-  const int64_t held = layout.rle ? (3 + 1) * int64_t{size.width} * size.height
+  const int64_t held = layout.rle ? (3 + 1) * BoundedPixels(size.width, size.height)
                                   : RowBlock::MostBytes(size.width) + int64_t{4} * size.width;
   return ImageHeader{ImageFormat::kBmp, size.width, size.height, 1, held};
 }

@@ -1,6 +1,8 @@
 // What a format is made of, one .cc each, the table of all, and what their files share.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -37,6 +39,14 @@ struct Codec {
 
   bool is_built() const { return decode != nullptr; }
 };
+
+// Pixels of a picture, for sums of what decoding holds. A header may state any sides; those that no
+// limit lets through (ImageLimits::kMaxSide) are cut, so that the products fit.
+inline int64_t BoundedPixels(int64_t width, int64_t height) {
+  constexpr int64_t kMost = 1 << 20;
+  static_assert(kMost > ImageLimits::kMaxSide.max);
+  return std::min(width, kMost) * std::min(height, kMost);
+}
 
 #define PIXPOOL_DECLARATION(Name) extern const Codec k##Name##Codec;
 PIXPOOL_IMAGE_FORMATS(PIXPOOL_DECLARATION)

@@ -269,7 +269,7 @@ absl::StatusOr<ImageHeader> ReadPngHeader(std::string_view bytes) {
   int64_t held = kZlibBytes + kRowsOfLibpng * 8 * size.width + RowBlock::MostBytes(size.width);
   // The picture.
   if (chunks.start().interlaced || !chunks.has_mode()) {
-    held += 3 * int64_t{size.width} * size.height;
+    held += 3 * BoundedPixels(size.width, size.height);
   }
   return ImageHeader{ImageFormat::kPng, size.width, size.height, ReadPngOrientation(bytes), held};
 }

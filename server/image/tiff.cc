@@ -227,7 +227,7 @@ bool IsTiff(std::string_view bytes) {
 int64_t DecodeBytes(std::string_view bytes, const TiffFile& file, const TiffLayout& layout) {
   constexpr int64_t kTables = 500'000;
   constexpr int64_t kByColumn = 256;
-  const int64_t pixels = int64_t{layout.width} * layout.height;
+  const int64_t pixels = BoundedPixels(layout.width, layout.height);
   const int64_t held = static_cast<int64_t>(bytes.size()) + kTables + kByColumn * layout.width;
   if (layout.separate) return held + (3 + std::min(layout.samples, kMostSamples)) * pixels;
   if (TIFFIsTiled(file.get()) != 0) {

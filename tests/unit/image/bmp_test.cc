@@ -1,5 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/image/codec.h"
 #include "tests/unit/image/fixtures.h"
 
 namespace pixpool {
@@ -22,6 +28,15 @@ TEST(BmpTest, NoCutGivesAPicture) {
     const std::string bytes = LoadPicture(name);
     CheckEveryCutFails(bytes, bytes.size() - 2);  // the end mark of runs
   }
+}
+
+TEST(BmpTest, AnySidesHaveAPrice) {
+  std::string bytes = LoadPicture("bmp_rle8.bmp");
+  for (const size_t side : {18, 22}) bytes.replace(side, 4, "\xff\xff\xff\x7f");
+  const absl::StatusOr<ImageHeader> header = CodecOf(ImageFormat::kBmp).read_header(bytes);
+  ASSERT_TRUE(header.ok()) << header.status();
+  EXPECT_EQ(header->height, std::numeric_limits<int>::max());
+  EXPECT_GT(header->decode_bytes, int64_t{1} << 32);
 }
 
 TEST(BmpTest, DamagedCopiesAreSafe) {
