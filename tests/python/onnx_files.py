@@ -63,6 +63,7 @@ def write(
     outputs=None,
     constants=None,
     domain: str | None = None,
+    opset: int = 17,
     **options,
 ) -> Path:
     """The network above, or what is given in place of its parts."""
@@ -74,6 +75,9 @@ def write(
         outputs or [value("logits", None)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path), **options)
+    opsets = [helper.make_opsetid("", opset)]
+    version = 8 if opset == 17 else helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+    opsets += [helper.make_opsetid(domain, 1)] if domain else []
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=version)
+    onnx.save(model, str(path), **options)
     return path

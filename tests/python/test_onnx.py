@@ -178,10 +178,7 @@ def test_file_made_by_hand(tmp_path, capsys):
     assert "layer features: 12 channels, stride 4, never negative, map" in said
     assert "normalised with" not in said  # both were given
     assert manifest["golden"]["layer"] == "features"
-    assert (
-        "classifier" not in manifest
-        and "no classifier: the model does not end in a linear layer" in said
-    )
+    assert manifest["classifier"]["class_count"] == CLASSES  # whatever other outputs there are
 
 
 def test_default_normalisation_is_said_aloud(tmp_path, capsys):
@@ -289,6 +286,16 @@ ENDS = {
     ),
     "sum the other way": (
         [node("MatMul", "flat fc.turned", "p"), node("Add", "fc.bias p", "logits")],
+        1.0,
+        1.0,
+        TURNED,
+    ),
+    "casts between": (
+        [
+            node("MatMul", "flat fc.turned", "p"),
+            node("Cast", "p", "q", to=1),
+            node("Add", "q fc.bias", "logits"),
+        ],
         1.0,
         1.0,
         TURNED,

@@ -108,12 +108,18 @@ def _export(args: argparse.Namespace) -> int:
             if args.model_args:
                 raise ExportError("--model-args are for models that PyTorch code makes")
             source: SourceModel | OnnxModel = load_onnx(
-                args.model, args.weights, args.random_weights
+                args.model,
+                args.weights,
+                args.random_weights,
+                input_name=args.onnx_input,
+                output_name=args.onnx_output,
             )
         elif args.bgr:
             raise ExportError(
                 "--bgr is for ONNX files; a module of your own can turn channels itself"
             )
+        elif args.onnx_input or args.onnx_output:
+            raise ExportError("--onnx-input and --onnx-output are for ONNX files")
         else:
             source = load_model(
                 args.model,
@@ -174,6 +180,8 @@ def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
         args.engines,
         args.aotinductor,
         args.bgr,
+        args.onnx_input,
+        args.onnx_output,
     )
     if any(fixed) or options.recipe_changes:
         raise ExportError(
@@ -225,6 +233,8 @@ def _parser() -> argparse.ArgumentParser:
         help="what the model is made with, in Python's form: img_size=(224,160)",
     )
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
+    add("--onnx-input", metavar="NAME", help="input of an ONNX file that takes the pictures")
+    add("--onnx-output", metavar="NAME", help="output of an ONNX file that is its answer")
     add("--engines", metavar="NAME,...", help=f"{', '.join(ENGINES)} (default: what can be had)")
     add(
         "--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below"

@@ -62,12 +62,13 @@ def run_full_model(model: nn.Module, images: Tensor) -> FullRun:
 
 
 def find_classifier(
-    run: FullRun, layers: list[tuple[str, Tensor]]
+    run: FullRun, layers: list[tuple[str, Tensor]], tolerance: float = _TOLERANCE
 ) -> tuple[Classifier | None, str]:
     """The classifier and the layer it belongs to, and a remark on what was found.
 
     A layer qualifies only if global average pooling of its map and the linear layer give the
     model's own logits: channels alone prove nothing (a norm or an activation may lie between).
+    `tolerance` is a share of the largest logit.
     """
     if run.head is None or run.output is None:
         return None, "no classifier: the model does not end in a linear layer"
@@ -82,7 +83,7 @@ def find_classifier(
         logits = feature_map.float().mean((2, 3)) @ weight.T + bias
         difference = (logits - run.output).abs().max().item()
         scale = run.output.abs().max().item() or 1.0
-        if difference <= _TOLERANCE * scale:
+        if difference <= tolerance * scale:
             weights = (weight.numpy().copy(), bias.numpy().copy())
             found = Classifier(name, *weights, run.parameters)
             return found, f"classifier of {found.class_count} classes on layer '{name}'"

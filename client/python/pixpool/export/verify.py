@@ -28,6 +28,14 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
+class Bounds:
+    """How far two programs may be apart."""
+
+    min_cosine: float
+    max_difference: float  # of a layer's largest value
+
+
+@dataclasses.dataclass(frozen=True)
 class Wording:
     """How the refusals name the two sides, and what most likely is the matter."""
 
@@ -61,8 +69,11 @@ def compare(
     images: Tensor,
     names: list[str],
     wording: Wording = _TRACED,
+    bounds: Bounds | None = None,
 ) -> Check:
-    """Runs both on `images`; refuses with the layer that differs."""
+    """Runs both on `images`; refuses with the layer that differs by more than `bounds` (None: those
+    of programs that both compute in float32)."""
+    bounds = bounds or Bounds(MIN_COSINE, MAX_DIFFERENCE)
     size = " x ".join(str(v) for v in images.shape[:3])
     try:
         wanted = reference(images)
@@ -90,7 +101,7 @@ def compare(
                 f" {wording.reference} {list(b.shape)}. {wording.other_shape}"
             )
         cosine, difference = _distance(a, b)
-        if not (cosine >= MIN_COSINE and difference <= MAX_DIFFERENCE):
+        if not (cosine >= bounds.min_cosine and difference <= bounds.max_difference):
             raise ExportError(
                 f"{wording.thing} '{name}' at {size}: {wording.graph} differs from"
                 f" {wording.reference} (cosine {cosine:.6f}, largest difference {difference:.2g} of"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# Operations with weights.
+WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+
 
 def tensors_of(model: Any) -> dict[str, Any]:
     """The outputs of a model's operations by their ONNX names, in the graph's order."""
@@ -59,3 +62,12 @@ class Flow:
 
 def sources(node: Any) -> list[Any]:
     return [value.get_source_output().get_node() for value in node.inputs()]
+
+
+def before_rounding(node: Any, flow: Flow) -> Any:
+    """What a pair of QuantizeLinear and DequantizeLinear rounds, of which `node` is the end; else
+    the node itself."""
+    at = node
+    while at.get_type_name() in ("Multiply", "Subtract", "Convert") and len(flow.inputs(at)) == 1:
+        (at,) = flow.inputs(at)
+    return flow.inputs(at)[0] if at.get_type_name() == "FakeQuantize" else node

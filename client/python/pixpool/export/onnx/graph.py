@@ -9,13 +9,14 @@ import numpy as np
 
 from pixpool.export.errors import ExportError
 from pixpool.export.onnx.flow import tensors_of
+from pixpool.export.onnx.layers import TensorRef
+from pixpool.export.onnx.rounding import quantised_node
 from pixpool.export.onnx.source import OnnxModel, reason_of
 from pixpool.export.openvino_graph import set_names
 from pixpool.export.recipe import Recipe
-from pixpool.export.trunk import LayerRef
 
 
-def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> Any:
+def layer_graph(source: OnnxModel, layers: list[TensorRef], recipe: Recipe) -> Any:
     """An openvino.Model: uint8 [N, H, W, 3] of any N, H and W in, normalised inside, the layers
     out, float32 [N, C, h, w]. ExportError with the reason where the file does not allow it."""
     import openvino as ov
@@ -24,16 +25,18 @@ def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> An
 
     clone = source.model.clone()
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
-    values = ops.convert(images, "f32")
-    values = ops.subtract(values, ops.constant(np.array(recipe.mean, np.float32)))
-    values = ops.divide(values, ops.constant(np.array(recipe.std, np.float32)))
+    values = images
+    if not source.input.pixels:
+        values = ops.convert(values, "f32")
+        values = ops.subtract(values, ops.constant(np.array(recipe.mean, np.float32)))
+        values = ops.divide(values, ops.constant(np.array(recipe.std, np.float32)))
     if source.bgr:
         values = ops.gather(values, ops.constant(np.array([2, 1, 0])), ops.constant(np.array(3)))
-    if source.channels_first:
+    if source.input.channels_first:
         values = ops.transpose(values, ops.constant(np.array([0, 3, 1, 2], np.int64)))
     (taken,) = clone.get_parameters()
     outputs = tensors_of(clone)
-    results = [ops.result(_float32(ops, outputs[layer.path])) for layer in layers]
+    results = [ops.result(_map(ops, outputs[layer.path], layer.channels_last)) for layer in layers]
     taken.output(0).replace(values.output(0))
     try:
         model = ov.Model(results, [images], "backbone")
@@ -44,13 +47,19 @@ def layer_graph(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> An
             f" {reason_of(error)}. Export it with dynamic batch, height and width, or name earlier"
             " layers with --layers name=tensor,..."
         ) from error
-    folding = Manager()
-    folding.register_pass(ConstantFolding())
-    folding.run_passes(model)
-    set_names(model, layers)
+    # Folded, weights in int8 would become float32, and OpenVINO would compute in that.
+    if quantised_node(model) is None:
+        folding = Manager()
+        folding.register_pass(ConstantFolding())
+        folding.run_passes(model)
+    set_names(model, [*layers])
     return model
 
 
-def _float32(ops: ModuleType, output: Any) -> Any:
-    kind = output.get_element_type().get_type_name()
-    return output if kind == "f32" else ops.convert(output, "f32").output(0)
+def _map(ops: ModuleType, output: Any, channels_last: bool) -> Any:
+    """float32 [N, C, h, w]."""
+    if output.get_element_type().get_type_name() != "f32":
+        output = ops.convert(output, "f32").output(0)
+    if channels_last:
+        output = ops.transpose(output, ops.constant(np.array([0, 3, 1, 2], np.int64))).output(0)
+    return output

@@ -12,14 +12,15 @@ from torch import Tensor
 from pixpool.export import verify
 from pixpool.export.classifier import Classifier, FullRun, find_classifier
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
-from pixpool.export.errors import ExportError
+from pixpool.export.errors import ExportError, brief
 from pixpool.export.extras import Extras
 from pixpool.export.golden import golden_picture
-from pixpool.export.manifest import Body, OptionalParts
+from pixpool.export.manifest import Body, EngineEntry, OptionalParts
 from pixpool.export.onnx.classifier import find_linear_end
 from pixpool.export.onnx.graph import layer_graph
-from pixpool.export.onnx.layers import check_layers, find_layers
+from pixpool.export.onnx.layers import TensorRef, find_layers, named_layers
 from pixpool.export.onnx.reference import Reference, reference_name
+from pixpool.export.onnx.rounding import HALF, INT8, LOGITS, quantised_node, random_node
 from pixpool.export.onnx.sign import non_negative_outputs
 from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.openvino_graph import OpenVinoGraph, save
@@ -34,6 +35,7 @@ from pixpool.export.probes import (
     report,
     smallest_side,
 )
+from pixpool.export.quantize import GOLDEN_SLACK
 from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
 from pixpool.export.trunk import LayerRef, refuse_same_names
 
@@ -52,8 +54,16 @@ def build_contents(
         raise ExportError("--aotinductor compiles PyTorch modules; an ONNX file is for openvino")
     source = dataclasses.replace(source, bgr=options.bgr)
     extras = Extras(options)
-    recipe = apply_changes(source.recipe, options.recipe_changes)
-    _say_recipe(recipe, options, progress)
+    recipe = _choose_recipe(source, options, progress)
+    for remark in source.remarks:
+        progress(remark)
+    stepped = quantised_node(source.model)
+    if stepped is not None:
+        progress(
+            f"remark: the file rounds values to int8 (node '{stepped}'), and so does the bundle:"
+            " its precision is int8"
+        )
+    bounds = None if stepped is None else INT8
     layers = _choose_layers(source, options, recipe)
     names = [layer.name for layer in layers]
     Image.fromarray(golden_picture()).save(folder / "golden.png", optimize=True)
@@ -63,12 +73,13 @@ def build_contents(
     model = layer_graph(source, layers, recipe)
     save(model, path)
     graph = OpenVinoGraph(path, torch.get_num_threads())  # what is checked is what was written
-    reference = Reference(source, [layer.path for layer in layers], recipe)
+    reference = Reference(source, layers, recipe)
     progress(f"reference: {reference_name()}")
     wording = _wording(source)
     for images in batches(golden):
-        report("openvino ", verify.compare(graph, reference, images, names, wording), progress)
-    classifier, remark = _check_as_it_is(source, graph, layers, recipe, wording, progress)
+        check = verify.compare(graph, reference, images, names, wording, bounds)
+        report("openvino ", check, progress)
+    classifier, remark = _check_as_it_is(source, graph, layers, recipe, wording, bounds, progress)
     progress(remark)
     small = smallest_side(graph)
     if small > MIN_SIDE:
@@ -88,7 +99,7 @@ def build_contents(
         "input": recipe.to_json(),
         "layers": entries,
         "default_layer": names[-1],
-        "engines": [{"engine": "openvino", "precision": "float32", "path": path.name}],
+        "engines": [_engine_entry(path, stepped is not None, graph, reference, golden)],
         **found,
         "golden": {
             "image": "golden.png",
@@ -101,69 +112,111 @@ def build_contents(
     return body
 
 
-def _say_recipe(recipe: Recipe, options: BundleOptions, progress: Progress) -> None:
-    """A file does not say how pixels are to be normalised, and a wrong guess shows nowhere."""
-    if "mean" in options.recipe_changes and "std" in options.recipe_changes:
-        return
-    progress(
-        f"remark: pixels are normalised with mean {_triple(recipe.mean)} and std"
-        f" {_triple(recipe.std)}, which the file does not say: --mean and --std set others"
-        " (0 and 255 for values from 0 to 1, 0 and 1 where the file normalises itself)"
-    )
+def _engine_entry(
+    path: Path, quantised: bool, graph: OpenVinoGraph, reference: Reference, golden: Tensor
+) -> EngineEntry:
+    if not quantised:
+        return {"engine": "openvino", "precision": "float32", "path": path.name}
+    got, wanted = (run(golden)[-1].double().mean((2, 3))[0] for run in (graph, reference))
+    cosine = torch.nn.functional.cosine_similarity(got, wanted, dim=0).item()
+    return {
+        "engine": "openvino",
+        "precision": "int8",
+        "path": path.name,
+        "golden_min_cosine": round(min(cosine, 1.0) - GOLDEN_SLACK, 4),
+    }
+
+
+def _choose_recipe(source: OnnxModel, options: BundleOptions, progress: Progress) -> Recipe:
+    """A file of float input does not say how pixels are to be normalised, and a wrong guess shows
+    nowhere; one of uint8 normalises them itself."""
+    recipe = apply_changes(source.recipe, options.recipe_changes)
+    if source.input.pixels:
+        own = (source.recipe.mean, source.recipe.std)
+        if (recipe.mean, recipe.std) != own:
+            raise ExportError(
+                f"--mean and --std: input '{source.input.name}' takes uint8 pixels, which the file"
+                " normalises itself; leave them out"
+            )
+    elif not ("mean" in options.recipe_changes and "std" in options.recipe_changes):
+        progress(
+            f"remark: pixels are normalised with mean {_triple(recipe.mean)} and std"
+            f" {_triple(recipe.std)}, which the file does not say: --mean and --std set others"
+            " (0 and 255 for values from 0 to 1, 0 and 1 where the file normalises itself)"
+        )
+    return recipe
 
 
 def _triple(values: tuple[float, float, float]) -> str:
     return ",".join(f"{v:g}" for v in values)
 
 
-def _choose_layers(source: OnnxModel, options: BundleOptions, recipe: Recipe) -> list[LayerRef]:
-    if options.layers:
-        layers = [LayerRef.parse(text) for text in options.layers]
-    else:
-        layers = find_layers(source, recipe)
+def _choose_layers(source: OnnxModel, options: BundleOptions, recipe: Recipe) -> list[TensorRef]:
+    if not options.layers:
+        return find_layers(source, recipe)
+    layers = [LayerRef.parse(text) for text in options.layers]
     refuse_same_names(layers)
-    check_layers(source, layers)
-    return layers
+    return named_layers(source, layers, recipe)
 
 
 def _wording(source: OnnxModel) -> verify.Wording:
-    half = source.half_node()
+    random = random_node(source.model)
     return verify.Wording(
         graph="the bundle's graph",
         reference=reference_name(),
         open_sizes=_OPEN,
         fails=f"The file holds for its own size only: {_OPEN}",
         other_shape=f"The file holds a size that depends on the input: {_OPEN}",
-        other_values="OpenVINO computes the file otherwise, or it is not deterministic"
-        if half is None
-        else f"The file computes in float16 (node '{half}'), which rounds otherwise in each"
-        " program; export it in float32",
+        other_values=f"OpenVINO computes the file otherwise than {reference_name()} does"
+        if random is None
+        else f"The file draws random numbers (node '{random}'): export the model in eval mode",
     )
 
 
 def _check_as_it_is(
     source: OnnxModel,
     graph: OpenVinoGraph,
-    layers: list[LayerRef],
+    layers: list[TensorRef],
     recipe: Recipe,
     wording: verify.Wording,
+    bounds: verify.Bounds | None,
     progress: Progress,
 ) -> tuple[Classifier | None, str]:
     """Compares with the file as it is, at the size it was made for, and looks for its classifier
     on the way, since what follows the layers may hold for that size alone."""
     images = pictures(source.own_batch, source.recipe.height, source.recipe.width)
-    end = find_linear_end(source.model)
-    tensors = [layer.path for layer in layers] + ([end.logits] if end else [])
-    unchanged = Reference(source, tensors, recipe, open_sizes=False)
-    outputs: list[tuple[Tensor, ...]] = []
-
-    def maps(taken: Tensor) -> tuple[Tensor, ...]:
-        outputs.append(unchanged(taken))
-        return outputs[-1][: len(layers)]
-
+    end, remark = find_linear_end(source.model)
+    more = [end.logits] if end else []
+    outputs, unchanged = _run_as_it_is(source, layers, recipe, more, images, progress)
     names = [layer.name for layer in layers]
-    check = verify.compare(graph, maps, images, names, wording)
-    named = f"openvino {check.images} against the unchanged file"
+    if unchanged and source.wide is not None:
+        bounds = HALF
+    check = verify.compare(graph, lambda _: outputs[: len(layers)], images, names, wording, bounds)
+    what = "the unchanged file" if unchanged else "the file in float32"
+    named = f"openvino {check.images} against {what}"
     report("", dataclasses.replace(check, images=named), progress)
-    run = FullRun(outputs[-1][-1], end.head) if end else FullRun(None, None)
-    return find_classifier(run, list(zip(names, outputs[-1], strict=False)))
+    if remark:
+        return None, remark
+    run = FullRun(outputs[-1].flatten(1), end.head) if end else FullRun(None, None)
+    found = list(zip(names, outputs, strict=False))
+    return find_classifier(run, found, LOGITS) if bounds else find_classifier(run, found)
+
+
+def _run_as_it_is(
+    source: OnnxModel,
+    layers: list[TensorRef],
+    recipe: Recipe,
+    more: list[str],
+    images: Tensor,
+    progress: Progress,
+) -> tuple[tuple[Tensor, ...], bool]:
+    """What the file gives, and whether it is what it gives unchanged: ONNX Runtime does not compute
+    every operator in float16, and hardly any in bfloat16."""
+    try:
+        return Reference(source, layers, recipe, more=more, unchanged=True)(images), True
+    except Exception as error:
+        why = error if isinstance(error, ExportError) else f"{reference_name()}: {brief(error)}"
+        if source.wide is None:
+            raise ExportError(f"the file as it is cannot be run: {why}") from error
+        progress(f"remark: compared in float32 alone: {why}")
+    return Reference(source, layers, recipe, more=more)(images), False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -13,33 +13,49 @@ from torch import Tensor
 
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.onnx.flow import tensors_of
+from pixpool.export.onnx.layers import TensorRef
 from pixpool.export.onnx.source import OnnxModel, reason_of
 from pixpool.export.openvino_graph import FLOAT32
 from pixpool.export.recipe import Recipe
 
-_Array = NDArray[np.float32]
+_Array = NDArray[Any]
 Runner = Callable[[_Array], list[_Array]]
 
 
 class Reference:
-    """Runs the file on pictures: uint8 [N, H, W, 3] to the tensors. `open_sizes` takes the sizes
-    that the file gives its input out of it; else the file is run as it is."""
+    """Runs the file on pictures: uint8 [N, H, W, 3] to the layers, float32 [N, C, h, w], and after
+    them `more` tensors as they are. `unchanged` runs the file as it is, in its own size and
+    precision; else the sizes that the file gives its input are taken out of it, and it computes in
+    float32."""
 
     def __init__(
-        self, source: OnnxModel, tensors: list[str], recipe: Recipe, open_sizes: bool = True
+        self,
+        source: OnnxModel,
+        layers: Sequence[TensorRef],
+        recipe: Recipe,
+        *,
+        more: Sequence[str] = (),
+        unchanged: bool = False,
     ) -> None:
         self._source = source
+        self._turned = [layer.channels_last for layer in layers] + [False for _ in more]
         self._mean, self._std = (np.array(v, np.float32) for v in (recipe.mean, recipe.std))
         make = _onnx_runtime if has_onnx_runtime() else _openvino
-        self._run = make(source, tensors, open_sizes)
+        self._run = make(source, [*(layer.path for layer in layers), *more], unchanged)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        values = (images.numpy().astype(np.float32) - self._mean) / self._std
+        values: _Array = images.numpy()
+        if not self._source.input.pixels:
+            values = (values.astype(np.float32) - self._mean) / self._std
         if self._source.bgr:
             values = values[..., ::-1]
-        if self._source.channels_first:
+        if self._source.input.channels_first:
             values = values.transpose(0, 3, 1, 2)
-        return tuple(torch.from_numpy(v) for v in self._run(np.ascontiguousarray(values)))
+        outputs = self._run(np.ascontiguousarray(values))
+        return tuple(
+            torch.from_numpy(v.transpose(0, 3, 1, 2) if turned else v).float()
+            for v, turned in zip(outputs, self._turned, strict=True)
+        )
 
 
 def has_onnx_runtime() -> bool:
@@ -59,7 +75,7 @@ def reference_name() -> str:
     return "OpenVINO on the file itself, in its most accurate setting"
 
 
-def _onnx_runtime(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Runner:
+def _onnx_runtime(source: OnnxModel, tensors: list[str], unchanged: bool) -> Runner:
     import onnx
     import onnxruntime
 
@@ -67,8 +83,12 @@ def _onnx_runtime(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Ru
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what fails is raised too
     try:
-        model = onnx.load(str(source.path))
-        _want(onnx, model.graph, tensors, open_sizes)
+        model = onnx.ModelProto()
+        if source.wide is None or unchanged:
+            model = onnx.load(str(source.path))
+        else:
+            model.CopyFrom(source.wide)
+        _want(onnx, model.graph, source.input.name, tensors, not unchanged)
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -78,12 +98,17 @@ def _onnx_runtime(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Ru
             f" against: {brief(error)}"
         ) from error
     (taken,) = session.get_inputs()
-    return lambda values: session.run(tensors, {taken.name: values})
+    half = taken.type == "tensor(float16)"
+    return lambda values: session.run(
+        tensors, {taken.name: values.astype(np.float16) if half else values}
+    )
 
 
-def _want(onnx: ModuleType, graph: Any, tensors: list[str], open_sizes: bool) -> None:
-    """Makes the tensors the graph's outputs, and drops what they do not need: it may hold for the
-    file's own size alone."""
+def _want(
+    onnx: ModuleType, graph: Any, pictures: str, tensors: list[str], open_sizes: bool
+) -> None:
+    """Makes the tensors the graph's outputs and `pictures` its input, and drops what they do not
+    need: it may hold for the file's own size alone."""
     needed, nodes = set(tensors), []
     for node in reversed(graph.node):
         if needed & set(node.output):
@@ -94,11 +119,17 @@ def _want(onnx: ModuleType, graph: Any, tensors: list[str], open_sizes: bool) ->
     graph.node.extend(kept)
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    used = [tensor for tensor in graph.initializer if tensor.name in needed]
+    constants = {tensor.name for tensor in used}
+    taken = [value for value in graph.input if value.name in constants or value.name == pictures]
+    for field, values in ((graph.initializer, used), (graph.input, taken)):
+        copies = [type(value).FromString(value.SerializeToString()) for value in values]
+        del field[:]
+        field.extend(copies)
     if open_sizes:
         del graph.value_info[:]  # sizes that follow from the input's
-        constants = {tensor.name for tensor in graph.initializer}
-        (taken,) = (value for value in graph.input if value.name not in constants)
-        for at, dimension in enumerate(taken.type.tensor_type.shape.dim):
+        (picture,) = (value for value in graph.input if value.name == pictures)
+        for at, dimension in enumerate(picture.type.tensor_type.shape.dim):
             if not (dimension.HasField("dim_value") and dimension.dim_value == 3 and at in (1, 3)):
                 dimension.dim_param = f"size{at}"
 
@@ -114,7 +145,7 @@ def _inputs(onnx: ModuleType, node: Any) -> set[str]:
     return used
 
 
-def _openvino(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Runner:
+def _openvino(source: OnnxModel, tensors: list[str], unchanged: bool) -> Runner:
     """Each size gets the file anew, fixed to that size, so that the bundle's open sizes and its
     normalisation are checked; what OpenVINO computes wrong, it would not show."""
     import openvino as ov
@@ -130,7 +161,7 @@ def _openvino(source: OnnxModel, tensors: list[str], open_sizes: bool) -> Runner
         outputs = tensors_of(clone)
         model = ov.Model([outputs[t] for t in tensors], clone.get_parameters())
         try:
-            if open_sizes:
+            if not unchanged:
                 model.reshape(list(values.shape))
             compiled = ov.Core().compile_model(model, "CPU", config)
             results = compiled(values)

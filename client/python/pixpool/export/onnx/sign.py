@@ -9,7 +9,10 @@ from pixpool.export.onnx.flow import sources
 # Operations that give nothing below zero, whatever they get.
 _NON_NEGATIVE = {"Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "Softmax", "SoftPlus", "Exp", "Abs"}
 # Operations that keep the sign of their first operand.
-_KEEP = {"MaxPool", "AvgPool", "ReduceMean", "ReduceMax", "AdaptiveAvgPool", "AdaptiveMaxPool"}
+_KEEP = {"MaxPool", "AvgPool", "ReduceMean", "ReduceMax", "AdaptiveAvgPool", "AdaptiveMaxPool"} | {
+    "Transpose",
+    "Convert",
+}
 # Operations that are non-negative where all their operands are.
 _ALL = {"Add", "Multiply", "Concat", "Minimum"}
 
