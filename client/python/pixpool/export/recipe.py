@@ -71,20 +71,29 @@ class Recipe:
 
 def apply_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """The recipe with the user's changes. A new input size alone scales what it is resized to with
-    it; a resize that is asked for by name has no sizes of its own."""
+    it; a resize that is asked for by name has no sizes of its own, unless it is "exact" and comes
+    with one, which is then that of both sides."""
     changed = dataclasses.replace(recipe, **changes)
     if "resize" in changes:
-        changed = dataclasses.replace(changed, resize_height=None, resize_width=None)
+        side = changes.get("resize_size") if changes["resize"] == "exact" else None
+        changed = dataclasses.replace(changed, resize_height=side, resize_width=side)
+    else:
+        changed = _scaled(changed, recipe)
+    if "resize_size" not in changes:
+        scale = max(changed.height / recipe.height, changed.width / recipe.width)
+        changed = dataclasses.replace(changed, resize_size=max(int(recipe.resize_size * scale), 1))
+    changed.validate()
+    return changed
+
+
+def _scaled(changed: Recipe, recipe: Recipe) -> Recipe:
+    """With both sides after the resize grown as those of the input are."""
     if changed.resize_height is not None:
         length = max(changed.resize_height * changed.height // recipe.height, 1)
         changed = dataclasses.replace(changed, resize_height=length)
     if changed.resize_width is not None:
         length = max(changed.resize_width * changed.width // recipe.width, 1)
         changed = dataclasses.replace(changed, resize_width=length)
-    if "resize_size" not in changes:
-        scale = max(changed.height / recipe.height, changed.width / recipe.width)
-        changed = dataclasses.replace(changed, resize_size=max(int(recipe.resize_size * scale), 1))
-    changed.validate()
     return changed
 
 
