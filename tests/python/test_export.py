@@ -62,8 +62,7 @@ def random_images(n: int, h: int, w: int) -> torch.Tensor:
 
 
 def recipe_of(manifest: dict) -> Recipe:
-    fields = manifest["input"]
-    return Recipe(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+    return Recipe.from_json(manifest["input"])
 
 
 def assert_bundle_is_consistent(folder: Path, manifest: dict) -> None:

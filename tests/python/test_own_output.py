@@ -133,7 +133,7 @@ def unchanged(model: nn.Module, *layers: str) -> tuple[Unchanged, Trunk]:
     source: SourceModel = tiny_source(model)
     named = [LayerRef.parse(text) for text in layers]
     trunk = Trunk(source.module, named, source.recipe)
-    return Unchanged(trunk, named, source.recipe), trunk
+    return Unchanged(trunk, named, (224, 224)), trunk
 
 
 def test_the_check_is_on_the_models_own_output():

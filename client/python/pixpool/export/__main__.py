@@ -144,6 +144,7 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         name=args.name or default_name(args.model),
         layers=args.layers.split(",") if args.layers else None,
         recipe_changes=_recipe_changes(args),
+        sizes=args.input_size if args.input_size and len(args.input_size) > 1 else None,
         labels=args.labels,
         license=args.license,
         force=args.force,
@@ -247,7 +248,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--accept-worse-int8", action="store_true", help="even where vectors are too far off")
     add("--license", help="licence of the weights (default: what their package says)")
     recipe = parser.add_argument_group("input recipe (default: the model's own)")
-    recipe.add_argument("--input-size", type=_size, metavar="N|HxW", help="network input, pixels")
+    recipe.add_argument(
+        "--input-size",
+        type=_sizes,
+        metavar="N|HxW,...",
+        help="network input, pixels; of several, all that the bundle takes, the first is its own",
+    )
     recipe.add_argument("--resize", choices=RESIZE_MODES)
     recipe.add_argument("--resize-size", type=int, metavar="N", help="shorter side (exact: both)")
     recipe.add_argument("--interpolation", choices=INTERPOLATIONS)
@@ -262,8 +268,12 @@ def _recipe_changes(args: argparse.Namespace) -> dict[str, Any]:
     fields = ("resize", "resize_size", "interpolation", "crop", "mean", "std")
     changes = {f: getattr(args, f) for f in fields if getattr(args, f) is not None}
     if args.input_size:
-        changes["height"], changes["width"] = args.input_size
+        changes["height"], changes["width"] = args.input_size[0]
     return changes
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    return list(dict.fromkeys(_size(part) for part in text.split(",")))
 
 
 def _size(text: str) -> tuple[int, int]:

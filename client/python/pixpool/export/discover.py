@@ -3,56 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from pixpool.export.errors import ExportError, brief, refuse_channels
+from pixpool.export.errors import ExportError
+from pixpool.export.sizes import InputSizes, Size
 from pixpool.export.trunk import LayerRef
-
-_GROWTH = 256  # pixels between the two probing sizes
 
 
 @dataclasses.dataclass
 class _Call:
     path: str
     call: int
-    shapes: list[tuple[int, ...]]
-
-    @property
-    def stride(self) -> int:
-        return stride_between(self.shapes[0], self.shapes[1], _GROWTH)
+    shapes: list[tuple[int, ...]]  # at the own size, and at a larger one
+    stride: int
 
 
-def stride_between(small: tuple[int, ...], large: tuple[int, ...], growth: int) -> int:
-    """Input pixels between neighbouring cells, from two runs; 0: the size does not follow."""
+def stride_of(shapes: Sequence[tuple[int, ...]], sizes: Sequence[Size]) -> int:
+    """Input pixels between neighbouring cells of a map [N, C, h, w], from a run at the own size and
+    one at a larger size; 0: it does not follow the size. Where both sizes are the same the network
+    has only one, and a map is what has more than one cell and about the picture's shape."""
+    small, large = shapes
+    (height, width), (high, _) = sizes
+    if high == height:
+        rows, columns = small[2:]
+        if min(rows, columns) < 2 or abs(rows * width - columns * height) > max(height, width):
+            return 0
+        return max(round(height / rows), 1)
     cells = large[2] - small[2]
     if cells <= 0 or small[1] != large[1] or large[3] - small[3] != cells:
         return 0
-    return max(round(growth / cells), 1)
+    return max(round((high - height) / cells), 1)
 
 
 @torch.no_grad()
-def record_maps(model: nn.Module, height: int, width: int) -> list[_Call]:
-    """Runs the whole model at two sizes and lists, in order, the calls of modules that give a
-    feature map whose size follows the input's."""
-    runs = [
-        _record_once(model, torch.zeros(1, 3, height, width)),
-        _record_once(model, torch.zeros(1, 3, height + _GROWTH, width + _GROWTH)),
-    ]
-    calls = [
-        _Call(path, call, [shape, runs[1][path, call]])
-        for (path, call), shape in runs[0].items()
-        if (path, call) in runs[1]
-    ]
+def record_maps(model: nn.Module, own: Size, sizes: InputSizes) -> list[_Call]:
+    """Runs the whole model at its own size, and at a larger one where it takes any, and lists, in
+    order, the calls of modules that give a feature map whose size follows the input's."""
+    two = [own, sizes.larger(*own) or own]
+    runs = {size: _record_once(model, torch.zeros(1, 3, *size)) for size in dict.fromkeys(two)}
+    calls = []
+    for (path, call), shape in runs[two[0]].items():
+        other = runs[two[1]].get((path, call))
+        if other is not None:
+            shapes = [shape, other]
+            calls.append(_Call(path, call, shapes, stride_of(shapes, two)))
     return [call for call in calls if call.stride > 0]
 
 
-def find_layers(model: nn.Module, height: int, width: int, hints: list[str]) -> list[LayerRef]:
+def find_layers(model: nn.Module, own: Size, sizes: InputSizes, hints: list[str]) -> list[LayerRef]:
     """The last map before pooling, called `features`, and before it one layer a stride: `hints`
-    (module paths) where given, otherwise the last block of each stride."""
-    calls = record_maps(model, height, width)
+    (module paths) where given, otherwise the last block of each stride. `own` is a size that the
+    model takes, `sizes` are all that it takes."""
+    calls = record_maps(model, own, sizes)
     if not calls:
         raise ExportError(
             "no module of the model gives a feature map [N, C, h, w] that follows the input size;"
@@ -92,13 +97,6 @@ def _record_once(model: nn.Module, images: Tensor) -> dict[tuple[str, int], tupl
     ]
     try:
         model(images)
-    except Exception as error:
-        refuse_channels(error)
-        size = f"{images.shape[2]} x {images.shape[3]}"
-        raise ExportError(
-            f"the model does not take an input of {size} pixels: {brief(error)}. A bundle must"
-            " hold for any input size; load the model without a fixed size or cut it with --layers"
-        ) from error
     finally:
         for handle in handles:
             handle.remove()

@@ -15,7 +15,8 @@ from pixpool.export.engines import NAMES
 from pixpool.export.errors import ExportError
 from pixpool.export.manifest import EngineEntry
 from pixpool.export.options import BundleOptions, Progress
-from pixpool.export.probes import Run
+from pixpool.export.probes import Run, batches
+from pixpool.export.sizes import InputSizes
 from pixpool.export.trunk import LayerRef, Trunk
 
 
@@ -25,14 +26,16 @@ class EngineJob:
 
     trunk: Trunk
     golden: Tensor
+    sizes: InputSizes  # that the graph is to take
     layers: list[LayerRef]
     folder: Path
     options: BundleOptions
     progress: Progress
 
-    def compare(self, graph: Run, many: Iterable[Tensor]) -> list[verify.Check]:
-        """A written graph against PyTorch, on each batch of pictures."""
+    def compare(self, graph: Run, more: Iterable[Tensor] = ()) -> list[verify.Check]:
+        """A written graph against PyTorch, on pictures of sizes that it is to take, and more."""
         names = [layer.name for layer in self.layers]
+        many = [*batches(self.golden, self.sizes), *more]
         return [verify.compare(graph, self.trunk, images, names) for images in many]
 
 

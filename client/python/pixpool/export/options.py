@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixpool.export.engines import NAMES, ON_REQUEST
+from pixpool.export.sizes import Size
 from pixpool.export.specs import FilterSpec, PcaSpec
 
 DEVICES = ("cpu", "cuda")  # that a network can be compiled for
@@ -25,6 +26,8 @@ class BundleOptions:
     name: str | None = None
     layers: list[str] | None = None  # "name=module.path"
     recipe_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # All that the bundle is to take, the recipe's own first; None: what the network takes.
+    sizes: list[Size] | None = None
     labels: str | None = None  # a file, "imagenet" or "none"
     license: str | None = None
     force: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from pixpool.export.digest import weights_sha256
 from pixpool.export.engine import EngineJob, engine_module
 from pixpool.export.engines import FIRST, NAMES
 from pixpool.export.extras import Extras
+from pixpool.export.fitting import Fitting, fit_input_size
 from pixpool.export.golden import golden_picture
 from pixpool.export.manifest import Body, OptionalParts
 from pixpool.export.models import SourceModel
@@ -23,14 +25,13 @@ from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
-    batches,
     describe_layer,
     describe_layers,
     lowest_values,
     report,
-    smallest_side,
+    say_sizes,
 )
-from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
+from pixpool.export.recipe import apply_changes
 from pixpool.export.sign import non_negative_outputs
 from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names
 from pixpool.export.unchanged import Unchanged
@@ -43,20 +44,25 @@ def build_contents(
     extras = Extras(options)
     recipe = apply_changes(source.recipe, options.recipe_changes)
     model = source.module
+    own_size = fit_input_size(model, source.recipe, recipe)
     # As it came: the trace is compared with this, so that no change made here goes unnoticed.
     original = copy.deepcopy(model)
     padded = follow_input_size(model)
     if padded:
         progress(f"padding: {padded} SAME-padded layers now follow the input size")
 
-    layers = _choose_layers(source, options, recipe)
+    own = recipe.height, recipe.width
+    named = [LayerRef.parse(text) for text in options.layers or ()] or source.layers
+    fitting = Fitting(model, named, recipe, options.sizes)
+    layers = named or discover.find_layers(model, own, fitting.sizes, source.layer_hints)
+    refuse_same_names(layers)
     digest = weights_sha256(original.state_dict(), [(layer.name, str(layer)) for layer in layers])
     Image.fromarray(golden_picture()).save(folder / "golden.png", optimize=True)
     golden = torch.from_numpy(preprocess(load_image(folder / "golden.png"), recipe))[None]
 
     trunk = Trunk(model, layers, recipe)
     trunk.prepare(golden)
-    unchanged = Unchanged(Trunk(original, layers, recipe), layers, source.recipe)
+    unchanged = Unchanged(Trunk(original, layers, recipe), layers, own_size)
     dependence = unchanged.dependence()
     if not options.layers:
         dependence.refuse_stump()
@@ -64,24 +70,28 @@ def build_contents(
     progress(remark)
     parameters = dependence.entry(classifier, progress)
 
-    job = EngineJob(trunk, golden, layers, folder, options, progress)
+    job = EngineJob(trunk, golden, fitting.sizes, layers, folder, options, progress)
     engines = engine_module(FIRST).write(job)
     graph = verify.load_graph(folder / engines[0]["path"])  # what is checked is what was written
-    checks, lowest = _check_and_look(graph, job)
+    checks = fitting.settle(lambda sizes: dataclasses.replace(job, sizes=sizes).compare(graph))
+    recipe = dataclasses.replace(recipe, sizes=fitting.sizes)
+    job = dataclasses.replace(job, sizes=recipe.sizes)
+    lowest = lowest_values(graph, golden, recipe.sizes)
     checks += unchanged.checks(graph)
     for check in checks:
         report("", check, progress)
     for name in NAMES:
         if name != FIRST:
             engines += engine_module(name).write(job)
-    small = smallest_side(graph)
-    if small > MIN_SIDE:
-        progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
+    say_sizes(graph, recipe.sizes, progress)
+    if fitting.reason:
+        progress(f"remark: not every size: {fitting.reason}")
 
     default_layer = layers[-1].name
     progress(write_golden(trunk, golden, folder))
     names = [layer.name for layer in layers]
-    entries = describe_layers(trunk, golden, names, non_negative_outputs(graph), lowest)
+    signs = non_negative_outputs(graph)
+    entries = describe_layers(trunk, golden, names, signs, lowest, recipe.sizes)
     for entry in entries:
         progress(describe_layer(entry))
     found: OptionalParts = {}
@@ -107,17 +117,6 @@ def build_contents(
     return body
 
 
-def _choose_layers(source: SourceModel, options: BundleOptions, recipe: Recipe) -> list[LayerRef]:
-    if options.layers:
-        layers = [LayerRef.parse(text) for text in options.layers]
-    else:
-        layers = source.layers or discover.find_layers(
-            source.module, recipe.height, recipe.width, source.layer_hints
-        )
-    refuse_same_names(layers)
-    return layers
-
-
 @torch.no_grad()
 def _take_classifier(
     trunk: Trunk, images: Tensor, layers: list[LayerRef]
@@ -127,10 +126,3 @@ def _take_classifier(
     classifier, remark = find_classifier(run, maps)
     drop_unused(trunk.model, trunk.normalize(images), lambda: trunk(images))
     return classifier, remark
-
-
-@torch.no_grad()
-def _check_and_look(
-    graph: torch.jit.ScriptModule, job: EngineJob
-) -> tuple[list[verify.Check], list[float]]:
-    return job.compare(graph, batches(job.golden)), lowest_values(graph, job.golden)

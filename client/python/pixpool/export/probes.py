@@ -16,16 +16,15 @@ from pixpool.export.golden import golden_picture
 from pixpool.export.manifest import LayerEntry
 from pixpool.export.options import Progress
 from pixpool.export.recipe import MIN_SIDE
+from pixpool.export.sizes import InputSizes
 
 # uint8 [N, H, W, 3] to the maps of the layers.
 Run = Callable[[Tensor], tuple[Tensor, ...]]
-# Besides the recipe's own size: wide, and odd on both sides.
-_OTHER_SIZES = ((2, 160, 288), (3, 131, 97))
-_GROWTH = 256
 
 
-def batches(golden: Tensor) -> list[Tensor]:
-    return [golden, *(pictures(*size) for size in _OTHER_SIZES)]
+def batches(golden: Tensor, sizes: InputSizes) -> list[Tensor]:
+    """The golden picture, and others at sizes that the network takes."""
+    return [golden, *(pictures(*size) for size in sizes.batches())]
 
 
 def report(engine: str, check: verify.Check, progress: Progress) -> None:
@@ -52,40 +51,54 @@ def pictures(count: int, height: int, width: int) -> Tensor:
 
 
 @torch.no_grad()
-def smallest_side(graph: Run) -> int:
-    for side in (MIN_SIDE, 24, 32, 48, 64):
+def say_sizes(graph: Run, sizes: InputSizes, progress: Progress) -> None:
+    """Says which sizes the bundle takes where not all are, and what else a graph needs."""
+    if sizes != InputSizes():
+        progress(f"input: the bundle takes {sizes.text()}")
+    sides = sizes.smallest_sides(MIN_SIDE)
+    for side in sides:
         try:
             graph(pictures(1, side, side))
-            return side
+            break
         except RuntimeError:
             continue
-    return 96
+    if sides and side > sides[0]:
+        progress(f"remark: the graph needs at least {side} x {side} pixels; smaller input fails")
 
 
 @torch.no_grad()
-def lowest_values(graph: Run, golden: Tensor) -> list[float]:
+def lowest_values(graph: Run, golden: Tensor, sizes: InputSizes) -> list[float]:
     """The lowest value of each layer over all batches."""
-    lows = [[float(out.min()) for out in graph(images)] for images in batches(golden)]
+    lows = [[float(out.min()) for out in graph(images)] for images in batches(golden, sizes)]
     return [min(layer) for layer in zip(*lows, strict=True)]
 
 
 @torch.no_grad()
 def describe_layers(
-    run: Run, golden: Tensor, names: list[str], signs: list[bool], lowest: list[float]
+    run: Run,
+    golden: Tensor,
+    names: list[str],
+    signs: list[bool],
+    lowest: list[float],
+    sizes: InputSizes,
 ) -> list[LayerEntry]:
     """`layers` of the manifest. `signs` says which layers' operations rule out negative values,
     `lowest` what was seen."""
-    _, height, width, _ = golden.shape
-    small = run(pictures(1, height, width))
-    large = run(pictures(1, height + _GROWTH, width + _GROWTH))
+    own = (int(golden.shape[1]), int(golden.shape[2]))
+    two = [own, sizes.larger(*own) or own]
+    runs = [run(pictures(1, *size)) for size in two]
     described: list[LayerEntry] = []
-    for name, a, b, sign, low in zip(names, small, large, signs, lowest, strict=True):
-        stride = discover.stride_between(tuple(a.shape), tuple(b.shape), _GROWTH)
+    for name, a, b, sign, low in zip(names, *runs, signs, lowest, strict=True):
+        shapes = (tuple(a.shape), tuple(b.shape))
+        stride = discover.stride_of(shapes, two)
         if stride == 0:
+            seen = " and ".join(
+                f"{list(shape)} for {height} x {width} pixels"
+                for (height, width), shape in dict(zip(two, shapes, strict=True)).items()
+            )
             raise ExportError(
-                f"layer '{name}' gives {list(a.shape)} for {height} x {width} pixels and"
-                f" {list(b.shape)} for {_GROWTH} more each way; a layer must be a map [N, C, h, w]"
-                " whose h and w follow the input size"
+                f"layer '{name}' gives {seen}; a layer must be a map [N, C, h, w] whose h and w"
+                " follow the input size"
             )
         described.append(
             {

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from pixpool.export.errors import ExportError
+from pixpool.export.sizes import InputSizes
 
 RESIZE_MODES = ("shorter_side", "exact", "none")
 CROP_MODES = ("center", "none")
@@ -32,6 +33,8 @@ class Recipe:
     # Both sides after the resize "exact"; None: those of the input. Larger ones are for a crop.
     resize_height: int | None = None
     resize_width: int | None = None
+    # What the network takes; found by the export, never given.
+    sizes: InputSizes = InputSizes()
 
     def validate(self) -> None:
         """Refuses what the server does not know. Not done at once, since the user may replace
@@ -62,11 +65,21 @@ class Recipe:
 
     @staticmethod
     def from_json(fields: dict[str, Any]) -> Recipe:
-        return Recipe(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        made = {
+            "mean": tuple(fields["mean"]),
+            "std": tuple(fields["std"]),
+            "sizes": InputSizes.from_json(fields.get("sizes")),
+        }
+        return Recipe(**{**fields, **made})
 
     def to_json(self) -> dict[str, Any]:
-        recipe = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
-        return {**recipe, "mean": list(self.mean), "std": list(self.std)}
+        made = {"mean": list(self.mean), "std": list(self.std), "sizes": self.sizes.to_json()}
+        recipe = {**dataclasses.asdict(self), **made}
+        return {key: value for key, value in recipe.items() if value is not None}
+
+    def gives_one_size(self) -> bool:
+        """Whether every picture becomes one of the recipe's height and width."""
+        return self.crop == "center" or self.resize == "exact"
 
 
 def apply_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:

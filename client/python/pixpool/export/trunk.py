@@ -79,7 +79,8 @@ class Trunk(nn.Module):
         """Runs once to learn how often each module is called and which maps the model overwrites
         later on (an in-place activation): those are copied from then on."""
         try:
-            seen = self._run(images, watch=True)
+            with torch.no_grad():
+                seen = self._run(images, watch=True)
         except Exception as error:
             refuse_channels(error)
             size = f"{images.shape[1]} x {images.shape[2]}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from pixpool.export import verify
 from pixpool.export.dependence import Dependence, find_dependence
 from pixpool.export.probes import Run, pictures
-from pixpool.export.recipe import Recipe
+from pixpool.export.sizes import Size
 from pixpool.export.trunk import LayerRef, Trunk
 
 _OWN_OUTPUT = verify.Wording(
@@ -24,13 +24,13 @@ _OWN_OUTPUT = verify.Wording(
 
 
 class Unchanged:
-    """`trunk` is over the model as it came, which nothing else may change; `own` is the recipe that
+    """`trunk` is over the model as it came, which nothing else may change; `own` is the size that
     the model was made for."""
 
-    def __init__(self, trunk: Trunk, layers: Sequence[LayerRef], own: Recipe) -> None:
+    def __init__(self, trunk: Trunk, layers: Sequence[LayerRef], own: Size) -> None:
         self._trunk = trunk
         self._layers = list(layers)
-        self._size = own.height, own.width
+        self._size = own
         trunk.prepare(pictures(1, *self._size))
 
     def dependence(self) -> Dependence:

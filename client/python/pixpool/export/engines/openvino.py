@@ -10,7 +10,7 @@ from pixpool.export.engine import EngineJob
 from pixpool.export.errors import ExportError
 from pixpool.export.manifest import EngineEntry
 from pixpool.export.openvino_graph import OpenVinoGraph, convert, save
-from pixpool.export.probes import batches, report
+from pixpool.export.probes import report
 
 
 def write(job: EngineJob) -> list[EngineEntry]:
@@ -23,7 +23,7 @@ def write(job: EngineJob) -> list[EngineEntry]:
     try:
         save(convert(job.trunk, job.golden, job.layers), path)
         graph = OpenVinoGraph(path, torch.get_num_threads())
-        checks = job.compare(graph, batches(job.golden))
+        checks = job.compare(graph)
     except ExportError as error:
         if wanted is not None:
             raise ExportError(f"engine openvino: {error}") from error

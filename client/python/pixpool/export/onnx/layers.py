@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
-from pixpool.export.discover import stride_between
+from pixpool.export.discover import stride_of
 from pixpool.export.errors import ExportError
 from pixpool.export.onnx.flow import WEIGHTED, Flow, before_rounding, tensors_of
 from pixpool.export.onnx.inputs import output_name_of
 from pixpool.export.onnx.source import OnnxModel, reason_of
 from pixpool.export.recipe import Recipe
+from pixpool.export.sizes import Size
 from pixpool.export.trunk import LayerRef
 
 _GROWTH = 256  # pixels between the two probing sizes
@@ -45,12 +47,13 @@ def find_layers(source: OnnxModel, recipe: Recipe) -> list[TensorRef]:
     that all later ones come from, preferably a block's end."""
     names = {id_of(output): name for name, output in tensors_of(source.model).items()}
     shapes, frozen = _two_sizes(source, list(names.values()), recipe)
+    sizes = _probed(recipe)
     flow, maps = Flow(source.model), []
     for node in flow.bottlenecks():
         name = names.get(id_of(node.output(0)), "")
         if name not in shapes or node.get_type_name() == "Pad":  # a part of what comes after it
             continue
-        stride, channels_last = _stride(*shapes[name])
+        stride, channels_last = _stride(shapes[name], sizes)
         if channels_last and node.get_type_name() == "Transpose":  # turns the map before it
             continue
         cells = shapes[name][0][1:3] if channels_last else shapes[name][0][2:]
@@ -134,7 +137,7 @@ def named_layers(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> l
         TensorRef(
             layer.name,
             layer.path,
-            channels_last=layer.path in shapes and _stride(*shapes[layer.path])[1],
+            channels_last=layer.path in shapes and _stride(shapes[layer.path], _probed(recipe))[1],
         )
         for layer in layers
     ]
@@ -196,15 +199,19 @@ def _is_float(output: Any) -> bool:
     return bool(output.get_element_type().is_real())
 
 
-def _stride(small: tuple[int, ...], large: tuple[int, ...]) -> tuple[int, bool]:
+def _stride(shapes: Sequence[tuple[int, ...]], sizes: Sequence[Size]) -> tuple[int, bool]:
     """The stride of a tensor with these shapes at two sizes, 0 for what is no map, and whether its
     channels come last."""
-    stride = stride_between(small, large, _GROWTH)
+    stride = stride_of(shapes, sizes)
     if stride:
         return stride, False
-    turned = [(n, c, h, w) for n, h, w, c in (small, large)]
-    stride = stride_between(turned[0], turned[1], _GROWTH)
+    stride = stride_of([(n, c, h, w) for n, h, w, c in shapes], sizes)
     return stride, stride > 0
+
+
+def _probed(recipe: Recipe) -> list[Size]:
+    """The sizes at which shapes are looked at."""
+    return [(recipe.height + extra, recipe.width + extra) for extra in (0, _GROWTH)]
 
 
 def _weighted(nodes: list[Any]) -> int:

@@ -33,10 +33,11 @@ from pixpool.export.probes import (
     lowest_values,
     pictures,
     report,
-    smallest_side,
+    say_sizes,
 )
 from pixpool.export.quantize import GOLDEN_SLACK
-from pixpool.export.recipe import MIN_SIDE, Recipe, apply_changes
+from pixpool.export.recipe import Recipe, apply_changes
+from pixpool.export.sizes import InputSizes
 from pixpool.export.trunk import LayerRef, refuse_same_names
 
 _OPEN = "export the file with dynamic batch, height and width"
@@ -76,18 +77,16 @@ def build_contents(
     reference = Reference(source, layers, recipe)
     progress(f"reference: {reference_name()}")
     wording = _wording(source)
-    for images in batches(golden):
+    for images in batches(golden, recipe.sizes):
         check = verify.compare(graph, reference, images, names, wording, bounds)
         report("openvino ", check, progress)
     classifier, remark = _check_as_it_is(source, graph, layers, recipe, wording, bounds, progress)
     progress(remark)
-    small = smallest_side(graph)
-    if small > MIN_SIDE:
-        progress(f"remark: the graph needs at least {small} x {small} pixels; smaller input fails")
+    say_sizes(graph, recipe.sizes, progress)
 
     progress(write_golden(reference, golden, folder))
-    signs, lowest = non_negative_outputs(model), lowest_values(graph, golden)
-    entries = describe_layers(reference, golden, names, signs, lowest)
+    signs, lowest = non_negative_outputs(model), lowest_values(graph, golden, recipe.sizes)
+    entries = describe_layers(reference, golden, names, signs, lowest, recipe.sizes)
     for entry, layer in zip(entries, layers, strict=True):
         progress(f"{describe_layer(entry)}, {layer.path}")
     found: OptionalParts = {}
@@ -131,6 +130,7 @@ def _choose_recipe(source: OnnxModel, options: BundleOptions, progress: Progress
     """A file of float input does not say how pixels are to be normalised, and a wrong guess shows
     nowhere; one of uint8 normalises them itself."""
     recipe = apply_changes(source.recipe, options.recipe_changes)
+    recipe = dataclasses.replace(recipe, sizes=InputSizes(only=tuple(options.sizes or ())))
     if source.input.pixels:
         own = (source.recipe.mean, source.recipe.std)
         if (recipe.mean, recipe.std) != own:

@@ -1,0 +1,113 @@
+"""Which sizes of its input a model takes, and a traced graph with it: found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pixpool.export.errors import ExportError, brief
+from pixpool.export.probes import pictures
+from pixpool.export.recipe import Recipe
+from pixpool.export.sizes import InputSizes, Size, candidates
+from pixpool.export.trunk import LayerRef, Trunk
+
+_T = TypeVar("_T")
+
+
+def fit_input_size(model: nn.Module, own: Recipe, recipe: Recipe) -> Size:
+    """The size that the model is made for: that of its `own` recipe, or the recipe's where it does
+    not take that. Where the recipe has another, a model that can be set to one (timm's
+    `set_input_size`) and does not take it as it is becomes one of that."""
+    size, wanted = (own.height, own.width), (recipe.height, recipe.width)
+    if size == wanted or not _refuses(model, wanted):
+        return wanted if _refuses(model, size) else size
+    set_size = getattr(model, "set_input_size", None)
+    if not callable(set_size):
+        return size
+    try:
+        set_size(img_size=wanted)
+    except Exception as error:
+        high, wide = wanted
+        raise ExportError(f"the model cannot be set to {high} x {wide}: {brief(error)}") from error
+    return wanted
+
+
+class Fitting:
+    """The sizes that are left: the widest of those that have not been refused."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: list[LayerRef] | None,
+        recipe: Recipe,
+        named: Sequence[Size] | None,
+    ) -> None:
+        """`layers` are those that the user named: the model is tried up to them, else as a whole.
+        `named` are the sizes that the user named. Refuses (ExportError) what the model does not
+        take."""
+        self.reason = ""  # why it is not every size
+        trunk = Trunk(model, layers or [], recipe)
+        own = recipe.height, recipe.width
+        trunk.prepare(pictures(1, *own))
+        self._run: Callable[[Tensor], object] = trunk if layers else trunk.own_output
+        self._left = candidates(*own)
+        if not recipe.gives_one_size():
+            self._left = self._left[:1]
+        if named:
+            self._left = [InputSizes(only=tuple(named))]
+        self._next_taken()
+
+    @property
+    def sizes(self) -> InputSizes:
+        return self._left[0]
+
+    def settle(self, hold: Callable[[InputSizes], _T]) -> _T:
+        """What `hold` gives for the widest sizes that it does not refuse (ExportError)."""
+        while True:
+            try:
+                return hold(self.sizes)
+            except ExportError as error:
+                if len(self._left) == 1:
+                    raise
+                self.reason = self.reason or str(error)
+                del self._left[0]
+                self._next_taken()
+
+    def _next_taken(self) -> None:
+        """Goes on to sizes that the model itself takes."""
+        while error := self._first_error(self.sizes):
+            size, why = error
+            if len(self._left) == 1:
+                raise ExportError(
+                    f"the model does not take an input of {size[0]} x {size[1]} pixels:"
+                    f" {brief(why)}"
+                ) from why
+            self.reason = self.reason or f"at {size[0]} x {size[1]} {brief(why)}"
+            del self._left[0]
+
+    def _first_error(self, sizes: InputSizes) -> tuple[Size, Exception] | None:
+        for _, *size in sizes.batches():
+            high, wide = size
+            if error := self._error((high, wide)):
+                return (high, wide), error
+        return None
+
+    def _error(self, size: Size) -> Exception | None:
+        try:
+            with torch.no_grad():
+                self._run(pictures(1, *size))
+        except Exception as error:
+            return error
+        return None
+
+
+def _refuses(model: nn.Module, size: Size) -> bool:
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 3, *size))
+    except Exception:
+        return True
+    return False
