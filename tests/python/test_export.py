@@ -77,7 +77,11 @@ def assert_bundle_is_consistent(folder: Path, manifest: dict) -> None:
     assert manifest["default_layer"] == names[-1]
     with torch.no_grad():
         outputs = graph(random_images(2, 256, 320))
-    for layer, output in zip(manifest["layers"], outputs, strict=True):
+    maps, vectors = outputs[: len(names)], outputs[len(names) :]
+    for vector, output in zip(manifest.get("vectors", []), vectors, strict=True):
+        assert output.dtype == torch.float32
+        assert output.shape == (2, vector["dimensions"])
+    for layer, output in zip(manifest["layers"], maps, strict=True):
         assert output.dtype == torch.float32
         assert output.shape[:2] == (2, layer["channels"])
         assert abs(output.shape[2] - 256 / layer["stride"]) <= 1
@@ -127,6 +131,7 @@ def test_default_bundle(default_bundle):
     assert layers["features"] == features
     assert layers["stem"]["non_negative"] and not layers["stage3"]["non_negative"]
     assert [layer["stride"] for layer in manifest["layers"]] == [2, 2, 4, 8, 16, 16, 32, 32, 32]
+    assert manifest["vectors"] == [{"name": "embedding", "dimensions": 1280}]
     labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
     assert len(labels) == manifest["classifier"]["class_count"] == 1000
 
@@ -147,7 +152,7 @@ def test_default_graph_equals_the_package(default_bundle, size):
     with torch.no_grad():
         x = (images.permute(0, 3, 1, 2).float() - 127.0) / 128.0
         features, logits = model.extract_features(x), model(x)
-        got = load_graph(folder)(images)[-1]
+        got = load_graph(folder)(images)[-2]
     torch.testing.assert_close(got, features, rtol=1e-4, atol=1e-4)
     got_logits = logits_from_bundle(folder, manifest, images)
     np.testing.assert_allclose(got_logits, logits.numpy(), rtol=1e-3, atol=1e-3)

@@ -20,7 +20,7 @@ WHOLE = sum(parameter.numel() for parameter in TinyNet().parameters())
 
 
 class TokenNet(nn.Module):
-    """A transformer in small: its patch embedding is the last module that gives a map."""
+    """A transformer in small: its patch embedding is the last module that gives [N, C, h, w]."""
 
     def __init__(self):
         super().__init__()
@@ -32,7 +32,7 @@ class TokenNet(nn.Module):
 
     def forward(self, x):
         tokens = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1)
+        tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1)
         return self.head(self.block(tokens).mean(1))
 
 
@@ -82,18 +82,16 @@ class TwoBranches(TinyNet):
         return answer
 
 
-@pytest.mark.parametrize(
-    ("model", "ends_at", "lost"),
-    [
-        (TokenNet, "patches", "token, block"),
-        (Detached, "patches", "token, block"),
-        (LearntPooling, "body", "p"),
-        (TwoBranches, "aside", "body.0"),
-    ],
-)
+STUMPS = [
+    (LearntPooling, "body", "p"),
+    (TwoBranches, "aside", "body.0"),
+]
+
+
+@pytest.mark.parametrize(("model", "ends_at", "lost"), STUMPS)
 def test_a_part_of_a_model_is_refused_unless_asked_for(tmp_path, model, ends_at, lost):
     with pytest.raises(ExportError, match="that the model's own output depends on") as caught:
-        export(tiny_source(model()), tmp_path)
+        export(tiny_source(model()), tmp_path, vectors=["none"])
     assert f"last of them, '{ends_at}', the model works on with {lost} " in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     asked = f"features={ends_at}"
@@ -107,9 +105,30 @@ def test_a_part_of_a_model_is_refused_unless_asked_for(tmp_path, model, ends_at,
     assert set(lost.split(", ")) <= set(line.partition("(")[2].rstrip(")").split(", "))
 
 
+@pytest.mark.parametrize("model", [TokenNet, Detached, LearntPooling, TwoBranches])
+def test_the_embedding_holds_what_no_layer_does(tmp_path, model):
+    folder, manifest = export(tiny_source(model()), tmp_path)
+    assert [vector["name"] for vector in manifest["vectors"]] == ["embedding"]
+    assert manifest["parameters"]["left_out"] == 0
+
+
+class TwoOutputs(LearntPooling):
+    """Which of them its embedding is cannot be told."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits, logits * 2
+
+
+def test_a_model_without_embedding_is_refused_as_a_part(tmp_path):
+    with pytest.raises(ExportError, match="that the model's own output depends on"):
+        export(tiny_source(TwoOutputs()), tmp_path)
+
+
 def test_what_works_on_the_pooled_vector_is_left_out_and_said(tmp_path):
     lines = []
-    folder = write_bundle(tiny_source(NormBeforeHead()), BundleOptions(out=tmp_path), lines.append)
+    options = BundleOptions(out=tmp_path, vectors=["none"])
+    folder = write_bundle(tiny_source(NormBeforeHead()), options, lines.append)
     manifest = json.loads((folder / "manifest.json").read_text())
     head = 16 + 16 + 16 * 5 + 5
     assert manifest["parameters"] == {"held": WHOLE - 16 * 5 - 5, "left_out": head}
@@ -133,7 +152,7 @@ def unchanged(model: nn.Module, *layers: str) -> tuple[Unchanged, Trunk]:
     source: SourceModel = tiny_source(model)
     named = [LayerRef.parse(text) for text in layers]
     trunk = Trunk(source.module, named, source.recipe)
-    return Unchanged(trunk, named, (224, 224)), trunk
+    return Unchanged(trunk, (224, 224)), trunk
 
 
 def test_the_check_is_on_the_models_own_output():
@@ -177,7 +196,7 @@ def test_a_layer_that_runs_several_times_is_watched_at_its_call():
         layers = [LayerRef.parse(f"a=turn{call}")]
         trunk = Trunk(Twice().eval(), layers, tiny_source().recipe)
         trunk.prepare(pictures(1, 64, 64))
-        found = find_dependence(trunk, pictures(2, 64, 64), layers)
+        found = find_dependence(trunk, pictures(2, 64, 64))
         assert ("between.weight" in found.left_out) == left_out
         assert ("between.weight" in found.held) != left_out
         assert "turn.weight" in found.held and "body.0.weight" in found.left_out

@@ -143,6 +143,7 @@ def _model_options(args: argparse.Namespace) -> BundleOptions:
         version="1" if args.version is None else args.version,
         name=args.name or default_name(args.model),
         layers=args.layers.split(",") if args.layers else None,
+        vectors=args.vectors.split(",") if args.vectors else None,
         recipe_changes=_recipe_changes(args),
         sizes=args.input_size if args.input_size and len(args.input_size) > 1 else None,
         labels=args.labels,
@@ -176,6 +177,7 @@ def _base_options(args: argparse.Namespace, base: Path) -> BundleOptions:
         args.random_weights,
         args.model_args,
         args.layers,
+        args.vectors,
         args.labels,
         args.license,
         args.engines,
@@ -236,6 +238,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--layers", metavar="NAME=PATH,...", help="named layers (default: found)")
     add("--onnx-input", metavar="NAME", help="input of an ONNX file that takes the pictures")
     add("--onnx-output", metavar="NAME", help="output of an ONNX file that is its answer")
+    add(
+        "--vectors",
+        metavar="NAME=PATH,...",
+        help="named vectors a picture; 'embedding' is the model's own (default: it, unless layers"
+        " are named), 'none'",
+    )
     add("--engines", metavar="NAME,...", help=f"{', '.join(ENGINES)} (default: what can be had)")
     add(
         "--aotinductor", choices=DEVICES, metavar="cpu|cuda", help="compile packages too, see below"

@@ -29,7 +29,7 @@ INSTRUCTION_SET = "x86-64-v3"
 _MAX_SIDE = 16_384
 _MULTIPLES = (2, 4, 8, 16, 32, 64)
 _T = TypeVar("_T")
-# What a package gives for pictures: its maps.
+# What a package gives for pictures: its outputs.
 _Package = Callable[[Tensor], Sequence[Tensor]]
 
 
@@ -42,8 +42,8 @@ class _Opaque(nn.Module):
         self._held = (trunk,)  # not a module of this one
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        maps: tuple[Tensor, ...] = self._held[0](images)
-        return maps
+        outputs: tuple[Tensor, ...] = self._held[0](images)
+        return outputs
 
 
 def write_packages(trunk: Trunk, folder: Path, device: str) -> EngineEntry:
@@ -121,7 +121,8 @@ def _check_machine(device: str) -> None:
 @torch.no_grad()
 def _deepest_stride(trunk: Trunk, device: str) -> int:
     side = 256
-    maps = trunk(torch.zeros(1, side, side, 3, dtype=torch.uint8, device=device))
+    outputs = trunk(torch.zeros(1, side, side, 3, dtype=torch.uint8, device=device))
+    maps = outputs[: len(trunk.layers)]
     return max(-(-side // int(min(m.shape[2:]))) for m in maps)
 
 

@@ -20,10 +20,11 @@ GOLDEN_MIN_COSINE = 0.9999
 
 
 @torch.no_grad()
-def write_golden(run: Run, golden: Tensor, folder: Path) -> str:
-    """Writes golden.f32, what the last layer gives for the golden picture; returns a remark."""
-    values = run(golden)[-1].float().mean((2, 3))[0]
-    swapped = run(golden.flip(3))[-1].float().mean((2, 3))[0]
+def write_golden(run: Run, at: int, golden: Tensor, folder: Path) -> str:
+    """Writes golden.f32, the average of the map at a place among the outputs for the golden
+    picture; returns a remark."""
+    values = run(golden)[at].float().mean((2, 3))[0]
+    swapped = run(golden.flip(3))[at].float().mean((2, 3))[0]
     if not (torch.isfinite(values).all() and values.norm() > 0):
         raise ExportError(
             "the golden picture gives a vector that is zero or not finite; are the weights right?"
@@ -47,11 +48,14 @@ def write_classifier(
     classifier.weight.astype("<f4").tofile(folder / "classifier.weight.f32")
     classifier.bias.astype("<f4").tofile(folder / "classifier.bias.f32")
     entry: ClassifierEntry = {
-        "layer": classifier.layer,
         "class_count": classifier.class_count,
         "weight": "classifier.weight.f32",
         "bias": "classifier.bias.f32",
     }
+    if classifier.layer is not None:
+        entry["layer"] = classifier.layer
+    elif classifier.vector is not None:
+        entry["vector"] = classifier.vector
     labels = _choose_labels(source, labels_option, classifier.class_count)
     if labels:
         (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
-"""Which parameters the model's own output depends on, and which of them its layers are made with.
+"""Which parameters the model's own output depends on, and which of them a bundle's layers and
+vectors are made with.
 
-A bundle ends with its last layer. What the model does after it is left out: a classifier, which
+A bundle ends with its last output. What the model does after it is left out: a classifier, which
 works on the pooled vector, or the better part of a network in which no later module gives a map.
 """
 
@@ -10,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -29,8 +31,8 @@ _PICTURES = 1
 class Dependence:
     """Parameters by name with their number of values, in the model's order."""
 
-    held: dict[str, int]  # that the layers depend on
-    left_out: dict[str, int]  # that the model's own output depends on, but no layer
+    held: dict[str, int]  # that the layers and vectors depend on
+    left_out: dict[str, int]  # that the model's own output depends on, but none of these
     # Of those left out, the ones that work on positions and not on one vector a picture.
     positional: list[str]
     ends_at: LayerRef
@@ -56,7 +58,7 @@ class Dependence:
         lost = sum(left.values())
         if left:
             progress(
-                f"left out: {_millions(lost)} million parameters after the last layer, which the"
+                f"left out: {_millions(lost)} million parameters after the last output, which the"
                 f" model's own output depends on ({_modules(list(left))})"
             )
         return {
@@ -65,8 +67,8 @@ class Dependence:
         }
 
 
-def find_dependence(trunk: Trunk, images: Tensor, layers: Sequence[LayerRef]) -> Dependence:
-    """Runs the whole model of a prepared trunk on two or more pictures and watches its operations.
+def find_dependence(trunk: Trunk, images: Tensor) -> Dependence:
+    """Runs a prepared trunk and its whole model on two or more pictures and watches the operations.
 
     Watched are the operations themselves, not autograd: a forward under no_grad, a detached value
     or a quantised weight count as well."""
@@ -74,16 +76,14 @@ def find_dependence(trunk: Trunk, images: Tensor, layers: Sequence[LayerRef]) ->
     watch = _Watch(list(parameters.values()), images.shape[0])
     held = 0
 
-    def at_layer(_at: int, output: Tensor) -> None:
-        nonlocal held
-        held |= watch.mask(output)
-
     def start(pictures: Tensor) -> None:
         watch.mark(pictures, _PICTURES)
 
     try:
-        with watch:
-            outputs = trunk.own_output(images, at_layer, start)
+        with watch, torch.no_grad():
+            for output in trunk(images):
+                held |= watch.mask(output)
+            outputs = trunk.own_output(images, at_input=start)
     except Exception as error:
         size = " x ".join(str(side) for side in images.shape[:3])
         raise ExportError(
@@ -99,7 +99,7 @@ def find_dependence(trunk: Trunk, images: Tensor, layers: Sequence[LayerRef]) ->
         held={n: sizes[n] for n, bit in bits.items() if bit & held},
         left_out=left_out,
         positional=[n for n in left_out if bits[n] & watch.positional],
-        ends_at=layers[-1],
+        ends_at=trunk.layers[-1],
     )
 
 

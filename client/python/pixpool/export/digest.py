@@ -16,13 +16,17 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_sha256(state: Mapping[str, Tensor], layers: Iterable[tuple[str, str]]) -> str:
-    """Digest over a state dict and over which module each named layer is.
+def weights_sha256(
+    state: Mapping[str, Tensor],
+    layers: Iterable[tuple[str, str]],
+    vectors: Iterable[tuple[str, str]] = (),
+) -> str:
+    """Digest over a state dict and over which module each named layer and vector is.
 
     For each entry in sorted order a line `name dtype shape` (`features.0.weight torch.float32
     32,3,3,3`), a newline and the values' bytes, little-endian, row-major; then for each layer, in
-    order, a line `layer name module`. Layers are part of it because the same name on another
-    module gives other vectors.
+    order, a line `layer name module`, and for each vector that the user named `vector name module`.
+    They are part of it because the same name on another module gives other vectors.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
@@ -31,6 +35,8 @@ def weights_sha256(state: Mapping[str, Tensor], layers: Iterable[tuple[str, str]
         digest.update(_bytes(tensor))
     for name, module in layers:
         digest.update(f"layer {name} {module}\n".encode())
+    for name, module in vectors:
+        digest.update(f"vector {name} {module}\n".encode())
     return digest.hexdigest()
 
 

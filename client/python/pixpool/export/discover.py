@@ -9,33 +9,52 @@ import torch
 from torch import Tensor, nn
 
 from pixpool.export.errors import ExportError
+from pixpool.export.forms import Form, Tokens, follows, form_of
 from pixpool.export.sizes import InputSizes, Size
 from pixpool.export.trunk import LayerRef
+
+_Shape = tuple[int, ...]
 
 
 @dataclasses.dataclass
 class _Call:
     path: str
     call: int
-    shapes: list[tuple[int, ...]]  # at the own size, and at a larger one
+    form: Form
+    shapes: list[_Shape]  # of the map, at the own size and at a larger one
     stride: int
+    pools: bool  # it runs inside of a module that makes a vector of a map
 
 
-def stride_of(shapes: Sequence[tuple[int, ...]], sizes: Sequence[Size]) -> int:
+@dataclasses.dataclass
+class _Seen:
+    """One run: what each call of a module gave, and the modules that make vectors of maps."""
+
+    shapes: dict[tuple[str, int], _Shape] = dataclasses.field(default_factory=dict)
+    pooling: set[str] = dataclasses.field(default_factory=set)
+
+
+def stride_of(shapes: Sequence[_Shape], sizes: Sequence[Size]) -> int:
     """Input pixels between neighbouring cells of a map [N, C, h, w], from a run at the own size and
     one at a larger size; 0: it does not follow the size. Where both sizes are the same the network
     has only one, and a map is what has more than one cell and about the picture's shape."""
     small, large = shapes
     (height, width), (high, _) = sizes
     if high == height:
-        rows, columns = small[2:]
-        if min(rows, columns) < 2 or abs(rows * width - columns * height) > max(height, width):
-            return 0
-        return max(round(height / rows), 1)
+        return _one_stride(height, small[2]) if follows(small[2:], (height, width)) else 0
     cells = large[2] - small[2]
     if cells <= 0 or small[1] != large[1] or large[3] - small[3] != cells:
         return 0
     return max(round((high - height) / cells), 1)
+
+
+def _one_stride(side: int, cells: int) -> int:
+    """The stride of so many cells: of those that give as many, with the last cell cut off or
+    padded, a power of two where there is one."""
+    for power in (2, 4, 8, 16, 32, 64, 128):
+        if cells in (side // power, -(-side // power)):
+            return power
+    return max(round(side / cells), 1)
 
 
 @torch.no_grad()
@@ -44,20 +63,25 @@ def record_maps(model: nn.Module, own: Size, sizes: InputSizes) -> list[_Call]:
     order, the calls of modules that give a feature map whose size follows the input's."""
     two = [own, sizes.larger(*own) or own]
     runs = {size: _record_once(model, torch.zeros(1, 3, *size)) for size in dict.fromkeys(two)}
+    first, second = (runs[size] for size in two)
     calls = []
-    for (path, call), shape in runs[two[0]].items():
-        other = runs[two[1]].get((path, call))
-        if other is not None:
-            shapes = [shape, other]
-            calls.append(_Call(path, call, shapes, stride_of(shapes, two)))
+    for (path, call), shape in first.shapes.items():
+        other = second.shapes.get((path, call))
+        form = form_of(shape, own, Tokens.of(model, path))
+        if other is None or form is None:
+            continue
+        maps = [form.shape_of(s, size) for s, size in zip((shape, other), two, strict=True)]
+        pools = any(path == pool or path.startswith(pool + ".") for pool in first.pooling)
+        calls.append(_Call(path, call, form, maps, stride_of(maps, two), pools))
     return [call for call in calls if call.stride > 0]
 
 
 def find_layers(model: nn.Module, own: Size, sizes: InputSizes, hints: list[str]) -> list[LayerRef]:
     """The last map before pooling, called `features`, and before it one layer a stride: `hints`
-    (module paths) where given, otherwise the last block of each stride. `own` is a size that the
-    model takes, `sizes` are all that it takes."""
-    calls = record_maps(model, own, sizes)
+    (module paths) where given, otherwise the last block of each stride. Of a transformer each
+    block. `own` is a size that the model takes, `sizes` are all that it takes."""
+    # What pools tokens works on them as blocks do; what pools a map does not end in a map.
+    calls = [c for c in record_maps(model, own, sizes) if c.form.dims == "NCHW" or not c.pools]
     if not calls:
         raise ExportError(
             "no module of the model gives a feature map [N, C, h, w] that follows the input size;"
@@ -67,6 +91,8 @@ def find_layers(model: nn.Module, own: Size, sizes: InputSizes, hints: list[str]
     by_path = {call.path: call for call in calls}
     if hints:
         stages = [by_path[path] for path in hints if path in by_path]
+    elif last.form.dims == "NTC":
+        stages = _chain(model, by_path)
     else:
         depth = _block_depth(model, calls)
         blocks = [c for c in calls if c.path.count(".") == depth(c.path)]
@@ -74,24 +100,34 @@ def find_layers(model: nn.Module, own: Size, sizes: InputSizes, hints: list[str]
         stages = list({c.stride: c for c in before if 2 <= c.stride < last.stride}.values())
     layers = []
     order = {id(call): at for at, call in enumerate(calls)}
+    ends = [c.path for c in calls if c.path.startswith(last.path + ".")][-1:]
     for stage in sorted(stages, key=lambda c: order[id(c)]):
-        if order[id(stage)] < order[id(last)] and stage.shapes != last.shapes:
+        is_other = stage.shapes != last.shapes or (
+            stage.form.dims == "NTC" and not any(f"{e}.".startswith(stage.path + ".") for e in ends)
+        )
+        if order[id(stage)] < order[id(last)] and is_other:
             layers.append(_reference(stage, calls, _layer_name(stage.path)))
     return layers + [_reference(last, calls, "features")]
 
 
-def _record_once(model: nn.Module, images: Tensor) -> dict[tuple[str, int], tuple[int, ...]]:
-    shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+def _record_once(model: nn.Module, images: Tensor) -> _Seen:
+    seen = _Seen()
     counts: dict[str, int] = {}
+    size = (images.shape[2], images.shape[3])
 
-    def keep(path: str, output: object) -> None:
+    def keep(path: str, given: tuple[object, ...], output: object) -> None:
         call = counts.get(path, 0)
         counts[path] = call + 1
-        if isinstance(output, Tensor) and output.dim() == 4:
-            shapes[path, call] = tuple(output.shape)
+        if not isinstance(output, Tensor) or output.shape[:1] != (1,):
+            return
+        if output.dim() in (3, 4):
+            seen.shapes[path, call] = tuple(output.shape)
+        elif given and isinstance(given[0], Tensor) and given[0].shape != images.shape:
+            if form_of(given[0].shape, size, Tokens.of(model, path)) is not None:
+                seen.pooling.add(path)
 
     handles = [
-        module.register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
+        module.register_forward_hook(lambda _m, given, out, path=path: keep(path, given, out))
         for path, module in model.named_modules()
         if path
     ]
@@ -100,7 +136,25 @@ def _record_once(model: nn.Module, images: Tensor) -> dict[tuple[str, int], tupl
     finally:
         for handle in handles:
             handle.remove()
-    return shapes
+    return seen
+
+
+def _chain(model: nn.Module, by_path: dict[str, _Call]) -> list[_Call]:
+    """The blocks of a transformer: of the lists and chains of modules that all give tokens the
+    outermost, of several the longest."""
+    found: list[_Call] = []
+    depth = 0
+    for path, module in model.named_modules():
+        if not isinstance(module, (nn.ModuleList, nn.Sequential)):
+            continue
+        names = [f"{path}.{name}" if path else name for name, _ in module.named_children()]
+        chain = [by_path[name] for name in names if name in by_path]
+        if len(chain) < len(names) or len(chain) < 2 or any(c.form.dims != "NTC" for c in chain):
+            continue
+        level = path.count(".") + bool(path)
+        if not found or (-level, len(chain)) > (-depth, len(found)):
+            found, depth = chain, level
+    return found
 
 
 def _outermost(calls: list[_Call], last: _Call) -> _Call:

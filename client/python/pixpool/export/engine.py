@@ -17,7 +17,7 @@ from pixpool.export.manifest import EngineEntry
 from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.probes import Run, batches
 from pixpool.export.sizes import InputSizes
-from pixpool.export.trunk import LayerRef, Trunk
+from pixpool.export.trunk import Trunk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +27,13 @@ class EngineJob:
     trunk: Trunk
     golden: Tensor
     sizes: InputSizes  # that the graph is to take
-    layers: list[LayerRef]
     folder: Path
     options: BundleOptions
     progress: Progress
 
     def compare(self, graph: Run, more: Iterable[Tensor] = ()) -> list[verify.Check]:
         """A written graph against PyTorch, on pictures of sizes that it is to take, and more."""
-        names = [layer.name for layer in self.layers]
+        names = self.trunk.output_names()
         many = [*batches(self.golden, self.sizes), *more]
         return [verify.compare(graph, self.trunk, images, names) for images in many]
 

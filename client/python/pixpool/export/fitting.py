@@ -12,26 +12,30 @@ from pixpool.export.errors import ExportError, brief
 from pixpool.export.probes import pictures
 from pixpool.export.recipe import Recipe
 from pixpool.export.sizes import InputSizes, Size, candidates
-from pixpool.export.trunk import LayerRef, Trunk
 
 _T = TypeVar("_T")
 
 
-def fit_input_size(model: nn.Module, own: Recipe, recipe: Recipe) -> Size:
-    """The size that the model is made for: that of its `own` recipe, or the recipe's where it does
-    not take that. Where the recipe has another, a model that can be set to one (timm's
-    `set_input_size`) and does not take it as it is becomes one of that."""
+def fit_input_size(original: nn.Module, model: nn.Module, own: Recipe, recipe: Recipe) -> Size:
+    """The size that the original is made for: that of its `own` recipe, or the recipe's where it
+    does not take that. Where the recipe has another, which `model`, made from it, does not take,
+    and they can be set to one (timm's `set_input_size`), both become models of that."""
     size, wanted = (own.height, own.width), (recipe.height, recipe.width)
-    if size == wanted or not _refuses(model, wanted):
-        return wanted if _refuses(model, size) else size
-    set_size = getattr(model, "set_input_size", None)
-    if not callable(set_size):
+    if size == wanted:
         return size
-    try:
-        set_size(img_size=wanted)
-    except Exception as error:
-        high, wide = wanted
-        raise ExportError(f"the model cannot be set to {high} x {wide}: {brief(error)}") from error
+    if not _refuses(model, wanted):
+        return wanted if _refuses(original, size) else size
+    for one in (original, model):
+        set_size = getattr(one, "set_input_size", None)
+        if not callable(set_size):
+            return size
+        try:
+            set_size(img_size=wanted)
+        except Exception as error:
+            high, wide = wanted
+            raise ExportError(
+                f"the model cannot be set to {high} x {wide}: {brief(error)}"
+            ) from error
     return wanted
 
 
@@ -40,20 +44,16 @@ class Fitting:
 
     def __init__(
         self,
-        model: nn.Module,
-        layers: list[LayerRef] | None,
+        run: Callable[[Tensor], object],
         recipe: Recipe,
         named: Sequence[Size] | None,
     ) -> None:
-        """`layers` are those that the user named: the model is tried up to them, else as a whole.
+        """`run` is the model, as far as it is exported, on pictures; it takes the recipe's size.
         `named` are the sizes that the user named. Refuses (ExportError) what the model does not
         take."""
         self.reason = ""  # why it is not every size
-        trunk = Trunk(model, layers or [], recipe)
-        own = recipe.height, recipe.width
-        trunk.prepare(pictures(1, *own))
-        self._run: Callable[[Tensor], object] = trunk if layers else trunk.own_output
-        self._left = candidates(*own)
+        self._run = run
+        self._left = candidates(recipe.height, recipe.width)
         if not recipe.gives_one_size():
             self._left = self._left[:1]
         if named:

@@ -10,6 +10,17 @@ class LayerEntry(TypedDict):
     channels: int
     stride: int
     non_negative: bool
+    # Of transformers: the tokens before those of the patches, and whether the first of them is the
+    # class token.
+    prefix_tokens: NotRequired[int]
+    class_token: NotRequired[bool]
+
+
+class VectorEntry(TypedDict):
+    """A vector a picture that the graph gives."""
+
+    name: str
+    dimensions: int
 
 
 class AlignedEntry(TypedDict):
@@ -51,7 +62,9 @@ class EngineEntry(TypedDict):
 
 
 class ClassifierEntry(TypedDict):
-    layer: str
+    # One of the two: on the average of a layer's map, or on a vector.
+    layer: NotRequired[str]
+    vector: NotRequired[str]
     class_count: int
     weight: str
     bias: str
@@ -59,8 +72,8 @@ class ClassifierEntry(TypedDict):
 
 
 class ParametersEntry(TypedDict):
-    """Of the parameters that the model's own output depends on, how many values the bundle's layers
-    and classifier hold, and how many come after them."""
+    """Of the parameters that the model's own output depends on, how many values the bundle's
+    layers, vectors and classifier hold, and how many come after them."""
 
     held: int
     left_out: int
@@ -105,6 +118,7 @@ class FileEntry(TypedDict):
 class OptionalParts(TypedDict, total=False):
     """Keys that are there only where the bundle has such files."""
 
+    vectors: list[VectorEntry]
     classifier: ClassifierEntry
     parameters: ParametersEntry
     projections: list[ProjectionEntry]

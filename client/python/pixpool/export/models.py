@@ -12,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from pixpool.export.errors import ExportError, brief
 from pixpool.export.names import LITE_MODELS, default_name
 from pixpool.export.recipe import Recipe
 from pixpool.export.timm_recipe import scaled, timm_recipe
-from pixpool.export.trunk import LayerRef
+from pixpool.export.trunk import Forward, LayerRef, run_model
 from pixpool.export.weights import (
     WeightsFile,
     fit_weights,
@@ -42,6 +42,11 @@ class SourceModel:
     labels: list[str] | None = None
     imagenet: bool = False  # whether 1000 classes are ImageNet's
     takes_class_count: bool = False  # whether it can be made with the argument num_classes
+    # What its authors call for the embedding; None: it is to be found, see find_embedding.
+    embed: Forward | None = None
+    # Makes it again, without weights, so that its positions follow the input's size; None: they do,
+    # or cannot.
+    for_any_size: Callable[[], nn.Module] | None = None
 
 
 def load_model(
@@ -184,6 +189,9 @@ def _load_timm(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel
     except Exception as error:
         raise _cannot_make("timm", name, pretrained, args, error) from error
     config = timm.data.resolve_model_data_config(model)
+    side = args.get("img_size")  # which timm does not tell its configuration
+    if isinstance(side, int):
+        config["input_size"] = (3, side, side)
     own = model.pretrained_cfg
     info = getattr(model, "feature_info", None)
     info = getattr(info, "info", info) or []
@@ -196,7 +204,40 @@ def _load_timm(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel
         layer_hints=[entry["module"] for entry in info if "module" in entry],
         imagenet=True,
         takes_class_count=True,
+        embed=_timm_embedding(model),
+        for_any_size=_timm_for_any_size(timm, name, model, args),
     )
+
+
+def _timm_embedding(model: nn.Module) -> Forward | None:
+    """What timm's authors call for a model's embedding: of the image towers that were trained
+    beside a text tower the whole model, whose last layer is the projection, of others all but the
+    classifier."""
+    config = getattr(model, "pretrained_cfg", {})
+    names = f"{config.get('architecture')} {config.get('tag')}"
+    projects = "_ft_" not in names and any(kind in names for kind in ("clip", "pe_core"))
+    count = getattr(model, "num_classes", None)
+    if projects and count and count == config.get("num_classes"):
+        return run_model
+    if not all(callable(getattr(model, n, None)) for n in ("forward_features", "forward_head")):
+        return None
+    return _timm_pre_logits
+
+
+def _timm_pre_logits(model: nn.Module, values: Tensor) -> object:
+    parts: Any = model
+    return parts.forward_head(parts.forward_features(values), pre_logits=True)
+
+
+def _timm_for_any_size(
+    timm: ModuleType, name: str, model: nn.Module, args: dict[str, Any]
+) -> Callable[[], nn.Module] | None:
+    """timm's own way to have position embeddings follow the input, where the family has it."""
+    option = "dynamic_img_size"
+    classes = type(model).__mro__
+    if option in args or not any(option in inspect.signature(c).parameters for c in classes[:-1]):
+        return None
+    return lambda: timm.create_model(name, pretrained=False, **{**args, option: True})
 
 
 def _load_torchvision(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from pixpool.export.errors import ExportError
 from pixpool.export.padding import SameMaxPool2d, marked_same_convolutions
-from pixpool.export.trunk import LayerRef, Trunk, trace
+from pixpool.export.trunk import Trunk, trace
 
 # Padding that no layer of a network has.
 _MARKER = 97
@@ -28,10 +29,9 @@ def openvino_package() -> ModuleType | None:
         return None
 
 
-def convert(trunk: Trunk, images: Tensor, layers: list[LayerRef]) -> Any:
-    """A prepared trunk as an openvino.Model: uint8 [N, H, W, 3] of any N, H and W in, the layers
-    out, float32 [N, C, h, w], named as the layers are. ExportError with the reason where OpenVINO
-    cannot have it."""
+def convert(trunk: Trunk, images: Tensor) -> Any:
+    """A prepared trunk as an openvino.Model: uint8 [N, H, W, 3] of any N, H and W in, the trunk's
+    outputs out, by their names. ExportError with the reason where OpenVINO cannot have it."""
     ov = openvino_package()
     if ov is None:
         raise ExportError("the package openvino is not installed")
@@ -58,21 +58,22 @@ def convert(trunk: Trunk, images: Tensor, layers: list[LayerRef]) -> Any:
             found += 1
     if found != expected:
         raise ExportError(f"of {expected} layers with SAME padding {found} came through")
-    if len(model.outputs) != len(layers):
-        raise ExportError(f"OpenVINO gives {len(model.outputs)} outputs for {len(layers)} layers")
+    names = trunk.output_names()
+    if len(model.outputs) != len(names):
+        raise ExportError(f"OpenVINO gives {len(model.outputs)} outputs for {', '.join(names)}")
     model.validate_nodes_and_infer_types()
-    set_names(model, layers)
+    set_names(model, names)
     return model
 
 
-def set_names(model: Any, layers: list[LayerRef]) -> None:
+def set_names(model: Any, names: Sequence[str]) -> None:
     """Names input and outputs as the bundle's contract has them, and all nodes by their place."""
     # Names count what this process has made so far; the file shall be the same each time.
     model.set_friendly_name("backbone")
     for at, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{at}")
-    for layer, output in zip(layers, model.outputs, strict=True):
-        output.get_tensor().set_names({layer.name})
+    for name, output in zip(names, model.outputs, strict=True):
+        output.get_tensor().set_names({name})
     model.inputs[0].get_tensor().set_names({"images"})
 
 

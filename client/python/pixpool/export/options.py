@@ -25,6 +25,8 @@ class BundleOptions:
     version: str = "1"
     name: str | None = None
     layers: list[str] | None = None  # "name=module.path"
+    # "name=module.path", "embedding" or "none"; None: the embedding, unless layers are named
+    vectors: list[str] | None = None
     recipe_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
     # All that the bundle is to take, the recipe's own first; None: what the network takes.
     sizes: list[Size] | None = None

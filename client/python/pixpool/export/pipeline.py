@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 
@@ -11,30 +10,40 @@ from PIL import Image
 from torch import Tensor
 
 from pixpool.export import discover, verify
-from pixpool.export.classifier import Classifier, drop_unused, find_classifier, run_full_model
+from pixpool.export.classifier import (
+    Classifier,
+    drop_unused,
+    find_classifier,
+    run_full_model,
+    with_affine_parts,
+)
 from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
 from pixpool.export.digest import weights_sha256
+from pixpool.export.embedding import NAME as EMBEDDING
 from pixpool.export.engine import EngineJob, engine_module
 from pixpool.export.engines import FIRST, NAMES
 from pixpool.export.extras import Extras
 from pixpool.export.fitting import Fitting, fit_input_size
+from pixpool.export.following import following_size
 from pixpool.export.golden import golden_picture
 from pixpool.export.manifest import Body, OptionalParts
 from pixpool.export.models import SourceModel
 from pixpool.export.options import BundleOptions, Progress
-from pixpool.export.padding import follow_input_size
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
     describe_layer,
     describe_layers,
+    describe_tokens,
+    describe_vectors,
     lowest_values,
     report,
     say_sizes,
 )
 from pixpool.export.recipe import apply_changes
 from pixpool.export.sign import non_negative_outputs
-from pixpool.export.trunk import LayerRef, Trunk, refuse_same_names
+from pixpool.export.trunk import Trunk, refuse_same_names
 from pixpool.export.unchanged import Unchanged
+from pixpool.export.wanted import find_outputs, named_modules
 
 
 def build_contents(
@@ -43,34 +52,36 @@ def build_contents(
     """Writes the files of a bundle into `folder`; returns the manifest's keys about them."""
     extras = Extras(options)
     recipe = apply_changes(source.recipe, options.recipe_changes)
-    model = source.module
-    own_size = fit_input_size(model, source.recipe, recipe)
     # As it came: the trace is compared with this, so that no change made here goes unnoticed.
-    original = copy.deepcopy(model)
-    padded = follow_input_size(model)
-    if padded:
-        progress(f"padding: {padded} SAME-padded layers now follow the input size")
-
+    original = source.module
+    model = following_size(source, progress)
+    own_size = fit_input_size(original, model, source.recipe, recipe)
     own = recipe.height, recipe.width
-    named = [LayerRef.parse(text) for text in options.layers or ()] or source.layers
-    fitting = Fitting(model, named, recipe, options.sizes)
-    layers = named or discover.find_layers(model, own, fitting.sizes, source.layer_hints)
+    outputs = find_outputs(source, model, options, recipe)
+    fitting = Fitting(outputs.whole_run(model, recipe), recipe, options.sizes)
+    # A model that resizes what it gets has maps of one size, whatever it takes.
+    layers = outputs.layers or fitting.settle(
+        lambda sizes: discover.find_layers(model, own, sizes, source.layer_hints)
+    )
     refuse_same_names(layers)
-    digest = weights_sha256(original.state_dict(), [(layer.name, str(layer)) for layer in layers])
+    digest = weights_sha256(original.state_dict(), named_modules(layers), outputs.named_vectors())
     Image.fromarray(golden_picture()).save(folder / "golden.png", optimize=True)
     golden = torch.from_numpy(preprocess(load_image(folder / "golden.png"), recipe))[None]
 
-    trunk = Trunk(model, layers, recipe)
+    trunk = Trunk(model, layers, recipe, outputs.vectors, outputs.forward)
     trunk.prepare(golden)
-    unchanged = Unchanged(Trunk(original, layers, recipe), layers, own_size)
+    unchanged = Unchanged(
+        Trunk(original, layers, recipe, outputs.vectors, outputs.forward), own_size
+    )
     dependence = unchanged.dependence()
     if not options.layers:
         dependence.refuse_stump()
-    classifier, remark = _take_classifier(trunk, golden, layers)
+    classifier, remark = _take_classifier(trunk, golden)
+    progress(outputs.remark)
     progress(remark)
     parameters = dependence.entry(classifier, progress)
 
-    job = EngineJob(trunk, golden, fitting.sizes, layers, folder, options, progress)
+    job = EngineJob(trunk, golden, fitting.sizes, folder, options, progress)
     engines = engine_module(FIRST).write(job)
     graph = verify.load_graph(folder / engines[0]["path"])  # what is checked is what was written
     checks = fitting.settle(lambda sizes: dataclasses.replace(job, sizes=sizes).compare(graph))
@@ -88,13 +99,16 @@ def build_contents(
         progress(f"remark: not every size: {fitting.reason}")
 
     default_layer = layers[-1].name
-    progress(write_golden(trunk, golden, folder))
+    progress(write_golden(trunk, len(layers) - 1, golden, folder))
     names = [layer.name for layer in layers]
     signs = non_negative_outputs(graph)
     entries = describe_layers(trunk, golden, names, signs, lowest, recipe.sizes)
-    for entry in entries:
+    for entry, form in zip(entries, trunk.forms, strict=True):
+        describe_tokens(entry, form)
         progress(describe_layer(entry))
     found: OptionalParts = {}
+    if vectors := describe_vectors(trunk, golden):
+        found["vectors"] = vectors
     if classifier:
         found["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
     body: Body = {
@@ -118,11 +132,15 @@ def build_contents(
 
 
 @torch.no_grad()
-def _take_classifier(
-    trunk: Trunk, images: Tensor, layers: list[LayerRef]
-) -> tuple[Classifier | None, str]:
+def _take_classifier(trunk: Trunk, images: Tensor) -> tuple[Classifier | None, str]:
     run = run_full_model(trunk.model, trunk.normalize(images))
-    maps = list(zip([layer.name for layer in layers], trunk(images), strict=True))
-    classifier, remark = find_classifier(run, maps)
+    outputs = trunk(images)
+    maps = list(zip([layer.name for layer in trunk.layers], outputs, strict=False))
+    own = [vector.name for vector in trunk.vectors]
+    vectors = list(zip(own, outputs[len(outputs) - len(own) :], strict=True))
+    embeddings = [(name, vector) for name, vector in vectors if name == EMBEDDING]
+    for _, embedding in embeddings:
+        run = with_affine_parts(run, trunk.model, embedding)
+    found = find_classifier(run, maps, embeddings)
     drop_unused(trunk.model, trunk.normalize(images), lambda: trunk(images))
-    return classifier, remark
+    return found

@@ -12,13 +12,15 @@ from torch import Tensor
 
 from pixpool.export import discover, verify
 from pixpool.export.errors import ExportError
+from pixpool.export.forms import Form
 from pixpool.export.golden import golden_picture
-from pixpool.export.manifest import LayerEntry
+from pixpool.export.manifest import LayerEntry, VectorEntry
 from pixpool.export.options import Progress
 from pixpool.export.recipe import MIN_SIDE
 from pixpool.export.sizes import InputSizes
+from pixpool.export.trunk import Trunk
 
-# uint8 [N, H, W, 3] to the maps of the layers.
+# uint8 [N, H, W, 3] to the maps of the layers, and what else the bundle has.
 Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
@@ -38,7 +40,30 @@ def report(engine: str, check: verify.Check, progress: Progress) -> None:
 def describe_layer(entry: LayerEntry) -> str:
     """What is said of a layer in the exporter's lines."""
     sign = ", never negative" if entry["non_negative"] else ""
-    return f"layer {entry['name']}: {entry['channels']} channels, stride {entry['stride']}{sign}"
+    tokens = f", prefix tokens: {entry['prefix_tokens']}" if "prefix_tokens" in entry else ""
+    tokens += ", the first the class token" if entry.get("class_token") else ""
+    return (
+        f"layer {entry['name']}: {entry['channels']} channels, stride {entry['stride']}{sign}"
+        f"{tokens}"
+    )
+
+
+def describe_tokens(entry: LayerEntry, form: Form) -> None:
+    """Adds to a layer's entry what the form in which its module gives it has beside the map."""
+    if form.prefix:
+        entry["prefix_tokens"] = form.prefix
+    if form.class_token:
+        entry["class_token"] = True
+
+
+@torch.no_grad()
+def describe_vectors(trunk: Trunk, golden: Tensor) -> list[VectorEntry]:
+    """`vectors` of the manifest."""
+    outputs = trunk(golden)[-len(trunk.vectors) :] if trunk.vectors else ()
+    return [
+        {"name": vector.name, "dimensions": int(output.shape[1])}
+        for vector, output in zip(trunk.vectors, outputs, strict=True)
+    ]
 
 
 def pictures(count: int, height: int, width: int) -> Tensor:
@@ -68,7 +93,7 @@ def say_sizes(graph: Run, sizes: InputSizes, progress: Progress) -> None:
 
 @torch.no_grad()
 def lowest_values(graph: Run, golden: Tensor, sizes: InputSizes) -> list[float]:
-    """The lowest value of each layer over all batches."""
+    """The lowest value of each output over all batches."""
     lows = [[float(out.min()) for out in graph(images)] for images in batches(golden, sizes)]
     return [min(layer) for layer in zip(*lows, strict=True)]
 
@@ -88,7 +113,8 @@ def describe_layers(
     two = [own, sizes.larger(*own) or own]
     runs = [run(pictures(1, *size)) for size in two]
     described: list[LayerEntry] = []
-    for name, a, b, sign, low in zip(names, *runs, signs, lowest, strict=True):
+    # Vectors may come after the maps.
+    for name, a, b, sign, low in zip(names, *runs, signs, lowest, strict=False):
         shapes = (tuple(a.shape), tuple(b.shape))
         stride = discover.stride_of(shapes, two)
         if stride == 0:

@@ -283,7 +283,7 @@ class _Judge:
         self._golden_vector = np.fromfile(folder / body["golden"]["values"], "<f4")
         self._head = None
         classifier = body.get("classifier")
-        if classifier and classifier["layer"] == body["default_layer"]:
+        if classifier and classifier.get("layer") == body["default_layer"]:
             bias = np.fromfile(folder / classifier["bias"], "<f4")
             weight = np.fromfile(folder / classifier["weight"], "<f4").reshape(len(bias), -1)
             self._head = (weight, bias)

@@ -1,18 +1,27 @@
-"""The module that becomes the graph: uint8 NHWC pictures in, named feature maps out."""
+"""The module that becomes the graph: uint8 NHWC pictures in, named feature maps and vectors out."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from pixpool.export.errors import ExportError, brief, refuse_channels
+from pixpool.export.forms import Form, Tokens, form_of
+from pixpool.export.plain import plain_attention, traced_sizes
 from pixpool.export.quiet import quiet_jit
 from pixpool.export.recipe import Recipe
+from pixpool.export.returned import float_tensors, vector_in
+from pixpool.export.taps import Taps, unknown_module
+
+# The whole model, or what its authors call to have its embedding: normalised float32
+# [N, 3, H, W] in.
+Forward = Callable[[nn.Module, Tensor], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,64 +32,106 @@ class LayerRef:
     path: str
     call: int = -1
 
-    @staticmethod
-    def parse(text: str) -> LayerRef:
+    names: ClassVar[str] = r"[A-Za-z0-9_.-]+"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
         """`name=module.path`, or `name=module.path#k` for call number k, from 0."""
-        match = re.fullmatch(r"([A-Za-z0-9_.-]+)=([^=#]+)(?:#(\d+))?", text.strip())
+        match = re.fullmatch(rf"({cls.names})=([^=#]+)(?:#(\d+))?", text.strip())
         if not match:
             raise ExportError(
-                f"layer '{text}' is not understood; write name=module.path, or name=module.path#k"
-                " for the k-th call (from 0) of a module that runs several times"
+                f"{cls.what()} '{text}' is not understood; write name=module.path, or"
+                " name=module.path#k for the k-th call (from 0) of a module that runs several times"
             )
         call = -1 if match[3] is None else int(match[3])
-        return LayerRef(match[1], match[2], call)
+        return cls(match[1], match[2], call)
+
+    @staticmethod
+    def what() -> str:
+        return "layer"
 
     def __str__(self) -> str:
         return self.path if self.call < 0 else f"{self.path}#{self.call}"
 
 
-def refuse_same_names(layers: list[LayerRef]) -> None:
+@dataclasses.dataclass(frozen=True)
+class VectorRef(LayerRef):
+    """A named vector a picture: what the module at `path` gives or, of `taken`, what it takes. An
+    empty path is what the model's forward returns."""
+
+    names: ClassVar[str] = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    taken: bool = False
+    is_own: bool = False  # found as the model's embedding, not named by the user
+
+    @staticmethod
+    def what() -> str:
+        return "vector"
+
+
+def refuse_same_names(layers: Sequence[LayerRef]) -> None:
     names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ExportError(f"layer name '{name}' is used twice; give each layer its own name")
+    for layer in layers:
+        if names.count(layer.name) > 1:
+            raise ExportError(
+                f"{layer.what()} name '{layer.name}' is used twice; give each {layer.what()} its"
+                " own name"
+            )
 
 
-class _Stop(Exception):
-    """Leaves the model's forward once every layer is there."""
+def run_model(model: nn.Module, values: Tensor) -> object:
+    return model(values)
 
 
 class Trunk(nn.Module):
-    """Runs a model up to its last named layer and returns the named maps.
+    """Runs a model up to its last named output and returns what is named.
 
-    forward(images: uint8 [N, H, W, 3]) -> tuple of float32 [N, C, h, w]. Normalisation is inside,
-    so that every engine that is made from the graph normalises alike.
+    forward(images: uint8 [N, H, W, 3]) -> tuple of float32: a map [N, C, h, w] for each layer, then
+    for each layer whose module gives tokens before those of the patches these, [N, P, C], then a
+    [N, D] for each vector. Normalisation is inside, so that every engine that is made from the
+    graph normalises alike.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, layers: list[LayerRef], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[LayerRef],
+        recipe: Recipe,
+        vectors: Sequence[VectorRef] = (),
+        forward: Forward = run_model,
+    ) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("mean", torch.tensor(recipe.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(recipe.std).view(1, 3, 1, 1))
         modules = dict(model.named_modules())
-        for layer in layers:
-            if layer.path not in modules:
-                raise ExportError(_unknown_module(layer, modules))
-        self._modules_by_path = {layer.path: modules[layer.path] for layer in layers}
-        self._layers = layers
-        self._calls: dict[str, int] = {}
-        self._copy: set[str] = set()
+        for ref in [*layers, *vectors]:
+            if ref.path not in modules:
+                raise ExportError(unknown_module(ref.what(), ref.name, ref.path, modules))
+        self.layers = list(layers)
+        self.vectors = list(vectors)
+        self._forward = forward
+        self._taps = Taps([_tap(ref) for ref in [*layers, *vectors] if ref.path])
+        self.forms: list[Form] = []
         self.eval()
 
+    def output_names(self) -> list[str]:
+        """Of the tensors that it returns, in order."""
+        return [
+            *(layer.name for layer in self.layers),
+            *(f"prefix_tokens:{self.layers[at].name}" for at in self._with_prefix()),
+            *(f"vector:{vector.name}" for vector in self.vectors),
+        ]
+
     def prepare(self, images: Tensor) -> None:
-        """Runs once to learn how often each module is called and which maps the model overwrites
-        later on (an in-place activation): those are copied from then on."""
+        """Runs once to learn how often each module is called, in which form it gives its map, and
+        which outputs the model overwrites later on (an in-place activation): those are copied from
+        then on."""
         try:
             with torch.no_grad():
-                seen = self._run(images, watch=True)
+                returned = self._taps.learn(self.model, lambda: self._whole(images))
         except Exception as error:
             refuse_channels(error)
             size = f"{images.shape[1]} x {images.shape[2]}"
@@ -88,120 +139,120 @@ class Trunk(nn.Module):
                 f"the model fails on an input of {size} pixels: {brief(error)}. --input-size sets"
                 " another"
             ) from error
-        self._calls = {path: len(outputs) for path, outputs in seen.items()}
-        for layer in self._layers:
-            calls = self._calls.get(layer.path, 0)
-            if calls == 0 or layer.call >= calls:
+        for ref in [*self.layers, *self.vectors]:
+            calls = self._taps.calls(_tap(ref)) if ref.path else 1
+            if calls == 0 or ref.call >= calls:
                 times = "never" if calls == 0 else f"only {calls} time(s)"
                 raise ExportError(
-                    f"layer '{layer.name}': module '{layer.path}' runs {times} in the model's"
+                    f"{ref.what()} '{ref.name}': module '{ref.path}' runs {times} in the model's"
                     " forward; name a module that does"
                 )
-            output, version = seen[layer.path][layer.call]
-            if not isinstance(output, Tensor) or output.dim() != 4:
-                what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ExportError(
-                    f"layer '{layer.name}': module '{layer.path}' gives {what}, not a feature map"
-                    " [N, C, h, w]; name a module inside or before it"
-                )
-            if output._version != version:
-                self._copy.add(str(layer))
+        self.forms = [self._form(layer, images) for layer in self.layers]
+        for vector in self.vectors:
+            self._check_vector(vector, returned, images.shape[0])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        seen = self._run(images, watch=False)
-        return tuple(seen[layer.path][layer.call][0] for layer in self._layers)
+        stops = all(vector.path for vector in self.vectors)
+        seen, returned = self._taps.run(self.model, lambda: self._whole(images), stops)
+        outputs = [seen[_tap(layer)][layer.call] for layer in self.layers]
+        maps = [form.map_of(o, images) for form, o in zip(self.forms, outputs, strict=True)]
+        prefixes = [self.forms[at].prefix_of(outputs[at]) for at in self._with_prefix()]
+        vectors = [
+            _flat(seen[_tap(ref)][ref.call]) if ref.path else _flat(vector_in(returned))
+            for ref in self.vectors
+        ]
+        return (*maps, *prefixes, *vectors)
 
     def normalize(self, images: Tensor) -> Tensor:
         """What the model itself takes: float32 [N, 3, H, W], in channels-last memory."""
         return (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
 
+    def module_output(self, at: int, outputs: Sequence[Tensor]) -> Tensor:
+        """What the module of the layer at this position gave, from the trunk's outputs."""
+        holders = self._with_prefix()
+        prefix = outputs[len(self.layers) + holders.index(at)] if at in holders else None
+        return self.forms[at].restore(outputs[at], prefix)
+
     @torch.no_grad()
     def own_output(
         self,
         images: Tensor,
-        at_layer: Callable[[int, Tensor], Tensor | None] = lambda _at, _map: None,
+        at_layer: Callable[[int, Tensor], Tensor | None] = lambda _at, _output: None,
         at_input: Callable[[Tensor], None] = lambda _values: None,
     ) -> tuple[Tensor, ...]:
         """What the whole model returns for pictures: its float tensors. Of a prepared trunk.
 
-        `at_input` gets what the model takes, `at_layer` the position and the map of each layer; a
-        tensor that it returns takes the map's place."""
-        counts = dict.fromkeys(self._modules_by_path, 0)
+        `at_input` gets what the model takes, `at_layer` the position and the output of each layer's
+        module; a tensor that it returns takes the output's place."""
+        counts: dict[str, int] = {}
 
         def pass_on(path: str, output: Tensor) -> Tensor:
-            call, counts[path] = counts[path], counts[path] + 1
-            for at, layer in enumerate(self._layers):
-                if layer.path == path and call == layer.call % self._calls[path]:
+            call = counts.get(path, 0)
+            counts[path] = call + 1
+            for at, layer in enumerate(self.layers):
+                if layer.path == path and call == layer.call % self._taps.calls(_tap(layer)):
                     taken = at_layer(at, output)
                     output = output if taken is None else taken
             return output
 
-        handles = [
-            module.register_forward_hook(lambda _m, _i, out, path=path: pass_on(path, out))
-            for path, module in self._modules_by_path.items()
-        ]
-        try:
+        with contextlib.ExitStack() as hooks:
+            for path in {layer.path for layer in self.layers}:
+                module = self.model.get_submodule(path)
+                hook = module.register_forward_hook(
+                    lambda _m, _i, out, path=path: pass_on(path, out)
+                )
+                hooks.callback(hook.remove)
             values = self.normalize(images)
             at_input(values)
-            return tuple(_float_tensors(self.model(values)))
-        finally:
-            for handle in handles:
-                handle.remove()
+            return tuple(float_tensors(self.model(values)))
 
-    def _run(self, images: Tensor, watch: bool) -> dict[str, list[tuple[Tensor, int]]]:
-        seen: dict[str, list[tuple[Tensor, int]]] = {path: [] for path in self._modules_by_path}
-        missing = 0 if watch else sum(self._calls.values())
+    def _whole(self, images: Tensor) -> object:
+        return self._forward(self.model, self.normalize(images))
 
-        def keep(path: str, output: Tensor) -> None:
-            nonlocal missing
-            call = len(seen[path])
-            last = call + 1 == self._calls.get(path)
-            names = {f"{path}#{call}"} | ({path} if last else set())
-            if not watch and names & self._copy:
-                output = output.clone()
-            seen[path].append((output, getattr(output, "_version", 0)))
-            missing -= 1
-            if missing == 0:
-                raise _Stop
+    def _with_prefix(self) -> list[int]:
+        return [at for at, form in enumerate(self.forms) if form.prefix]
 
-        handles = [
-            module.register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
-            for path, module in self._modules_by_path.items()
-        ]
-        try:
-            self.model(self.normalize(images))
-        except _Stop:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
-        return seen
+    def _form(self, layer: LayerRef, images: Tensor) -> Form:
+        shape = self._taps.shape(_tap(layer), layer.call)
+        size = (int(images.shape[1]), int(images.shape[2]))
+        form = form_of(shape, size, Tokens.of(self.model, layer.path)) if shape else None
+        if form is None:
+            what = tuple(shape) if shape else "no tensor"
+            raise ExportError(
+                f"layer '{layer.name}': module '{layer.path}' gives {what}, not a feature map"
+                " [N, C, h, w] or [N, h, w, C], nor tokens [N, T, C] of the picture's patches; name"
+                " a module inside or before it"
+            )
+        return form
+
+    def _check_vector(self, vector: VectorRef, returned: object, batch: int) -> None:
+        if vector.path:
+            shape = self._taps.shape(_tap(vector), vector.call)
+            what = f"module '{vector.path}' {'takes' if vector.taken else 'gives'}"
+        else:
+            found = vector_in(returned)
+            shape, what = None if found is None else tuple(found.shape), "the model gives"
+        sides = list(shape or ())
+        if len(sides) < 2 or sides[0] != batch or any(side != 1 for side in sides[2:]):
+            raise ExportError(
+                f"vector '{vector.name}': {what} {tuple(sides) if shape else 'no tensor'}, not one"
+                " vector a picture, [N, D]; name a module that gives one"
+            )
 
 
 def trace(trunk: Trunk, images: Tensor) -> torch.jit.ScriptModule:
     """Traces a prepared trunk. Not frozen: the server does that on its own device."""
-    with torch.no_grad(), quiet_jit():
+    with torch.no_grad(), quiet_jit(), plain_attention(), traced_sizes():
         traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
             trunk, images, check_trace=False
         )
     return traced
 
 
-def _float_tensors(returned: object) -> list[Tensor]:
-    """The float tensors of what a forward returned: one, or several in lists, dicts or objects."""
-    if isinstance(returned, Tensor):
-        return [returned] if returned.is_floating_point() else []
-    parts: list[object] = []
-    if isinstance(returned, Mapping):
-        parts = list(returned.values())
-    elif isinstance(returned, (list, tuple)):
-        parts = list(returned)
-    elif dataclasses.is_dataclass(returned):
-        parts = list(vars(returned).values())
-    return [tensor for part in parts for tensor in _float_tensors(part)]
+def _tap(ref: LayerRef) -> tuple[str, bool]:
+    return ref.path, isinstance(ref, VectorRef) and ref.taken
 
 
-def _unknown_module(layer: LayerRef, modules: dict[str, nn.Module]) -> str:
-    close = difflib.get_close_matches(layer.path, [m for m in modules if m], n=5, cutoff=0.4)
-    known = ", ".join(close or [m for m in modules if m and "." not in m])
-    return f"layer '{layer.name}': the model has no module '{layer.path}'; it has {known}"
+def _flat(vector: Any) -> Tensor:
+    flat: Tensor = vector.flatten(1) if vector.dim() > 2 else vector
+    return flat

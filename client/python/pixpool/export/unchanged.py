@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from pixpool.export import verify
 from pixpool.export.dependence import Dependence, find_dependence
 from pixpool.export.probes import Run, pictures
 from pixpool.export.sizes import Size
-from pixpool.export.trunk import LayerRef, Trunk
+from pixpool.export.trunk import Trunk
 
 _OWN_OUTPUT = verify.Wording(
     thing="value",
@@ -27,21 +26,19 @@ class Unchanged:
     """`trunk` is over the model as it came, which nothing else may change; `own` is the size that
     the model was made for."""
 
-    def __init__(self, trunk: Trunk, layers: Sequence[LayerRef], own: Size) -> None:
+    def __init__(self, trunk: Trunk, own: Size) -> None:
         self._trunk = trunk
-        self._layers = list(layers)
         self._size = own
         trunk.prepare(pictures(1, *self._size))
 
     def dependence(self) -> Dependence:
-        return find_dependence(self._trunk, pictures(2, *self._size), self._layers)
+        return find_dependence(self._trunk, pictures(2, *self._size))
 
     def checks(self, graph: Run) -> list[verify.Check]:
-        """The graph's layers against the model's, and the model's own output against what the rest
-        of the model makes of the graph's maps."""
+        """The graph's outputs against the model's, and the model's own output against what the rest
+        of the model makes of the graph's maps and tokens."""
         images = pictures(1, *self._size)
-        names = [layer.name for layer in self._layers]
-        maps = verify.compare(graph, self._trunk, images, names)
+        maps = verify.compare(graph, self._trunk, images, self._trunk.output_names())
         maps = dataclasses.replace(maps, images=f"{maps.images} against the unchanged model")
         count = len(self._trunk.own_output(images))
         if count == 0:
@@ -49,7 +46,9 @@ class Unchanged:
 
         def go_on(taken: Tensor) -> tuple[Tensor, ...]:
             made = graph(taken)
-            return self._trunk.own_output(taken, lambda at, _own: made[at].clone())
+            return self._trunk.own_output(
+                taken, lambda at, _own: self._trunk.module_output(at, made).clone()
+            )
 
         names = [f"output {at}" for at in range(count)]
         own = verify.compare(go_on, self._trunk.own_output, images, names, _OWN_OUTPUT)

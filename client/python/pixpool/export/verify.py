@@ -42,7 +42,7 @@ class Wording:
     thing: str = "layer"
     graph: str = "the traced graph"
     reference: str = "PyTorch"
-    open_sizes: str = "load the model without a fixed input size"
+    open_sizes: str = "load the model without a fixed batch"
     fails: str = "The model's code depends on the input size in a way that a trace cannot keep"
     other_shape: str = "The trace froze a size that depends on the input"
     other_values: str = (
@@ -80,7 +80,7 @@ def compare(
     except Exception as error:
         raise ExportError(
             f"the model does not take a batch of {size} pixels: {brief(error)}. A bundle must"
-            f" hold for any batch and input size; {wording.open_sizes}"
+            f" hold for any batch; {wording.open_sizes}"
         ) from error
     try:
         graph(images)  # the first run only profiles

@@ -21,7 +21,7 @@ def write(job: EngineJob) -> list[EngineEntry]:
         return []
     path = job.folder / "backbone.xml"
     try:
-        save(convert(job.trunk, job.golden, job.layers), path)
+        save(convert(job.trunk, job.golden), path)
         graph = OpenVinoGraph(path, torch.get_num_threads())
         checks = job.compare(graph)
     except ExportError as error:

@@ -52,7 +52,7 @@ def layer_graph(source: OnnxModel, layers: list[TensorRef], recipe: Recipe) -> A
         folding = Manager()
         folding.register_pass(ConstantFolding())
         folding.run_passes(model)
-    set_names(model, [*layers])
+    set_names(model, [layer.name for layer in layers])
     return model
 
 

@@ -84,7 +84,7 @@ def build_contents(
     progress(remark)
     say_sizes(graph, recipe.sizes, progress)
 
-    progress(write_golden(reference, golden, folder))
+    progress(write_golden(reference, len(layers) - 1, golden, folder))
     signs, lowest = non_negative_outputs(model), lowest_values(graph, golden, recipe.sizes)
     entries = describe_layers(reference, golden, names, signs, lowest, recipe.sizes)
     for entry, layer in zip(entries, layers, strict=True):
@@ -199,7 +199,7 @@ def _check_as_it_is(
         return None, remark
     run = FullRun(outputs[-1].flatten(1), end.head) if end else FullRun(None, None)
     found = list(zip(names, outputs, strict=False))
-    return find_classifier(run, found, LOGITS) if bounds else find_classifier(run, found)
+    return find_classifier(run, found, tolerance=LOGITS) if bounds else find_classifier(run, found)
 
 
 def _run_as_it_is(
