@@ -1,5 +1,6 @@
 #include "client/cli/model_text.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -68,9 +69,12 @@ std::string Facts(const v1::Model& m, const Style& style) {
   table.AddRow({"licence", Printable(m.license())});
   table.AddRow({"weights", absl::StrCat("sha256 ", Printable(m.weights_sha256()))});
   table.AddRow({"input", RecipeText(m.input_recipe())});
-  table.AddRow({"classes", m.class_count() == 0 ? "no classifier"
-                                                : absl::StrCat(m.class_count(), ", from layer ",
-                                                               Printable(m.classifier_layer()))});
+  const std::string source = m.classifier_vector().empty()
+                                 ? absl::StrCat("layer ", Printable(m.classifier_layer()))
+                                 : absl::StrCat("vector ", Printable(m.classifier_vector()));
+  table.AddRow({"classes", m.class_count() == 0
+                               ? "no classifier"
+                               : absl::StrCat(m.class_count(), ", from ", source)});
   table.AddRow({"space", Printable(m.space_id())});
   for (const std::string& warning : m.warnings()) {
     table.AddRow({"note", Wrap(Printable(warning), kNoteWidth)});
@@ -78,17 +82,50 @@ std::string Facts(const v1::Model& m, const Style& style) {
   return table.Render();
 }
 
+// "class token, 4 registers" of a transformer's block.
+std::string TokensText(const v1::Layer& layer) {
+  std::vector<std::string> parts;
+  if (layer.has_class_token()) parts.push_back("class token");
+  const int registers = layer.prefix_token_count() - (layer.has_class_token() ? 1 : 0);
+  if (registers > 0) {
+    parts.push_back(absl::StrCat(registers, registers == 1 ? " register" : " registers"));
+  }
+  return parts.empty() ? "-" : absl::StrJoin(parts, ", ");
+}
+
 std::string Layers(const v1::Model& m, const Style& style) {
+  const bool has_tokens =
+      std::any_of(m.layers().begin(), m.layers().end(),
+                  [](const v1::Layer& layer) { return layer.prefix_token_count() > 0; });
   Table table(style);
-  table.AddRow(Header({"layer", "channels", "stride", "values"}, style));
+  std::vector<std::string> header = {"layer", "channels", "stride", "values"};
+  if (has_tokens) header.push_back("tokens beside the map's");
+  table.AddRow(Header(std::move(header), style));
   table.AlignRight(1);
   table.AlignRight(2);
   table.AddRule();
   for (const v1::Layer& layer : m.layers()) {
     const bool is_default = layer.name() == m.default_layer();
-    table.AddRow({absl::StrCat(Printable(layer.name()), is_default ? " (default)" : ""),
-                  absl::StrCat(layer.channel_count()), absl::StrCat(layer.stride_px(), " px"),
-                  layer.non_negative() ? "0 or above" : "any sign"});
+    std::vector<std::string> row = {
+        absl::StrCat(Printable(layer.name()), is_default ? " (default)" : ""),
+        absl::StrCat(layer.channel_count()), absl::StrCat(layer.stride_px(), " px"),
+        layer.non_negative() ? "0 or above" : "any sign"};
+    if (has_tokens) row.push_back(TokensText(layer));
+    table.AddRow(std::move(row));
+  }
+  return table.Render();
+}
+
+std::string Vectors(const v1::Model& m, const Style& style) {
+  if (m.vectors_size() == 0) return "";
+  Table table(style);
+  table.AddRow(Header({"vector", "dimensions", "head"}, style));
+  table.AlignRight(1);
+  table.AddRule();
+  for (const v1::Vector& v : m.vectors()) {
+    const std::string name = Printable(v.name());
+    table.AddRow({name, absl::StrCat(v.dimension_count()),
+                  name == "embedding" ? name : absl::StrCat("bundle_head:name=", name)});
   }
   return table.Render();
 }
@@ -129,10 +166,13 @@ std::string Projections(const v1::Model& m, const Style& style) {
   for (const size_t column : {3, 4, 5}) table.AlignRight(column);
   table.AddRule();
   for (const v1::Projection& p : m.projections()) {
-    table.AddRow({Printable(p.name()), Printable(p.layer()), Printable(p.head_kind()),
-                  absl::StrCat(p.input_dimension_count(), " to ", p.output_dimension_count()),
-                  absl::StrCat(p.picture_count()),
-                  absl::StrFormat("%.1f %%", p.explained_variance() * 100.0)});
+    table.AddRow(
+        {Printable(p.name()),
+         p.vector().empty() ? Printable(p.layer()) : absl::StrCat("vector ", Printable(p.vector())),
+         Printable(p.head_kind()),
+         absl::StrCat(p.input_dimension_count(), " to ", p.output_dimension_count()),
+         absl::StrCat(p.picture_count()),
+         absl::StrFormat("%.1f %%", p.explained_variance() * 100.0)});
   }
   return table.Render();
 }
@@ -190,8 +230,8 @@ std::string ModelListText(const v1::ListModelsResponse& list, const Style& style
 }
 
 std::string ModelText(const v1::Model& model, const Style& style) {
-  return absl::StrCat(Facts(model, style), Layers(model, style), Heads(model, style),
-                      Projections(model, style), Filters(model, style),
+  return absl::StrCat(Facts(model, style), Layers(model, style), Vectors(model, style),
+                      Heads(model, style), Projections(model, style), Filters(model, style),
                       LimitTable(model.limits(), style));
 }
 

@@ -11,8 +11,8 @@ namespace pixpool::cli {
 // A row per model.
 std::string ModelListText(const v1::ListModelsResponse& list, const Style& style);
 
-// All of one model: facts with remarks, layers, heads with parameters, projections and filters
-// where there are any, limits.
+// All of one model: facts with remarks, layers, vectors, heads with parameters, projections and
+// filters where there are any, limits.
 std::string ModelText(const v1::Model& model, const Style& style);
 
 }  // namespace pixpool::cli

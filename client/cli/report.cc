@@ -88,7 +88,7 @@ std::string ValueLines(const v1::HeadResult& head, const Style& style) {
         absl::StrCat(style.Bold(ShapeText({head.shape().begin(), head.shape().end()})), " values"));
   }
   if (encoding != "float32") facts.push_back(encoding);
-  facts.push_back(absl::StrCat("layer ", Printable(head.layer())));
+  if (!head.layer().empty()) facts.push_back(absl::StrCat("layer ", Printable(head.layer())));
   facts.push_back(absl::StrCat("space ", Printable(head.space_id())));
   const std::string text = absl::StrJoin(facts, style.Separator());
   return png_bytes > 0 ? text : absl::StrCat(text, "\n", ValueLine(head));

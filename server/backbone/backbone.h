@@ -19,10 +19,10 @@ namespace pixpool {
 // One pass over a batch.
 struct BackbonePass {
   int instance = 0;
-  // uint8 [N, H, W, 3] on the CPU; stays alive and unchanged until the maps are no longer used.
+  // uint8 [N, H, W, 3] on the CPU; stays alive and unchanged until the outputs are no longer used.
   at::Tensor images;
-  // Positions of the layers whose maps are wanted: rising, at least one.
-  std::vector<int> layers;
+  // Positions of the graph's outputs that are wanted: rising, at least one.
+  std::vector<int> outputs;
   // CPU threads that may work on it. A backbone may take fewer.
   int threads = 1;
   // Whether it takes much more memory than the usual pass. What a backbone keeps between passes, it
@@ -34,10 +34,11 @@ struct BackbonePass {
   int64_t network_bytes = 0;
 };
 
-// A loaded network: uint8 pictures in, one map for each layer out.
+// A loaded network: uint8 pictures in; a map for each layer, prefix tokens and vectors out
+// (GraphOutputs).
 //
 // Run may be called by several instances at the same time, each from its own thread. It blocks,
-// never throws, and returns maps on the model's device.
+// never throws, and returns tensors on the model's device.
 class Backbone {
  public:
   virtual ~Backbone() = default;
@@ -45,16 +46,16 @@ class Backbone {
   // Prepares the calling thread for Run on `instance`.
   virtual void EnterThread(int instance) = 0;
 
-  // The maps are float32 [N, C, h, w], one for each layer of the manifest in its order; those that
-  // were not asked for may be undefined. They may be the backbone's own memory: they hold until the
-  // next Run of the same instance. The status carries the engine's own words, for the log.
+  // All outputs of the graph in its order, float32; those that were not asked for may be undefined.
+  // They may be the backbone's own memory: they hold until the next Run of the same instance. The
+  // status carries the engine's own words, for the log.
   virtual absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) = 0;
 
-  // The maps of this instance's last Run are no longer used. Called after every Run.
+  // The outputs of this instance's last Run are no longer used. Called after every Run.
   virtual void EndPass(int) {}
 
-  // Whether a pass computes only the layers that it wants.
-  virtual bool picks_layers() const { return false; }
+  // Whether a pass computes only the outputs that it wants.
+  virtual bool picks_outputs() const { return false; }
 
   // The checks after loading are over; what only they needed may go. No Run is under way.
   virtual void EndWarmUp() {}
@@ -71,11 +72,11 @@ class Backbone {
 };
 
 struct BackboneOptions {
-  std::string path;    // the main file
-  std::string device;  // "cpu" or "cuda:N"
-  int layer_count = 1;
-  int default_layer = 0;   // position; the one that most requests want
-  int usual_height = 224;  // of the network's input, likewise
+  std::string path;                      // the main file
+  std::string device;                    // "cpu" or "cuda:N"
+  int output_count = 1;                  // of the graph
+  std::vector<int> usual_outputs = {0};  // positions, rising: those that most requests want
+  int usual_height = 224;                // of the network's input, likewise
   int usual_width = 224;
   int instances = 1;
   int threads_per_instance = 1;

@@ -1,5 +1,6 @@
 #include "server/backbone/network_choice.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pixpool {
@@ -10,19 +11,23 @@ constexpr size_t kMaxCounted = 256;
 
 }  // namespace
 
-NetworkChoice::NetworkChoice(NetworkKey usual, std::vector<int> all_layers)
-    : usual_(std::move(usual)), all_layers_(std::move(all_layers)) {}
+NetworkChoice::NetworkChoice(NetworkKey usual, std::vector<int> all_outputs)
+    : usual_(std::move(usual)), all_outputs_(std::move(all_outputs)) {}
 
-NetworkKey NetworkChoice::Choose(const std::vector<int>& layers, const std::vector<int64_t>& shape,
+NetworkKey NetworkChoice::Choose(const std::vector<int>& wanted, const std::vector<int64_t>& shape,
                                  bool large) {
-  if (large) return {layers == usual_.layers ? layers : all_layers_, {}, /*large=*/true};
-  NetworkKey fixed = {layers, shape};
+  // Part of the usual outputs costs as much as all of them.
+  const bool usual =
+      std::includes(usual_.outputs.begin(), usual_.outputs.end(), wanted.begin(), wanted.end());
+  const std::vector<int>& outputs = usual ? usual_.outputs : wanted;
+  if (large) return {usual ? outputs : all_outputs_, {}, /*large=*/true};
+  NetworkKey fixed = {outputs, shape};
   if (fixed == usual_ || IsDue(fixed, kPassesBeforeFixed)) return fixed;
-  NetworkKey open = {layers, {}};
-  if (layers == usual_.layers || layers == all_layers_ || IsDue(open, kPassesBeforeOpen)) {
+  NetworkKey open = {outputs, {}};
+  if (usual || outputs == all_outputs_ || IsDue(open, kPassesBeforeOpen)) {
     return open;
   }
-  return {all_layers_, {}};
+  return {all_outputs_, {}};
 }
 
 void NetworkChoice::Forget(const NetworkKey& key) { more_.erase(key); }

@@ -67,7 +67,7 @@ class Variant {
 // the first pass. Thread-safe.
 class Network {
  public:
-  explicit Network(std::vector<int> layers) : layers_(std::move(layers)) {}
+  explicit Network(std::vector<int> outputs) : outputs_(std::move(outputs)) {}
 
   // `make` gives the variants; it runs once, and again if it threw.
   template <typename Make>
@@ -76,11 +76,11 @@ class Network {
     return *variants_[variant];
   }
 
-  // Positions of the layers that are its outputs, in their order.
-  const std::vector<int>& layers() const { return layers_; }
+  // Positions in the graph of its outputs, in their order.
+  const std::vector<int>& outputs() const { return outputs_; }
 
  private:
-  const std::vector<int> layers_;
+  const std::vector<int> outputs_;
   std::once_flag once_;
   std::vector<std::unique_ptr<Variant>> variants_;  // one for each number of threads
 };
@@ -90,13 +90,13 @@ class OpenVinoBackbone final : public Backbone {
   // May throw what OpenVINO throws.
   explicit OpenVinoBackbone(const BackboneOptions& options)
       : options_(options),
-        all_layers_(AllLayers(options.layer_count)),
+        all_outputs_(AllOutputs(options.output_count)),
         usual_(UsualKey(options)),
         thread_counts_(ThreadCounts(options)),
-        choice_(usual_, all_layers_),
+        choice_(usual_, all_outputs_),
         networks_(usual_) {
     // Ready for the first request.
-    const auto usual = std::make_shared<Network>(usual_.layers);
+    const auto usual = std::make_shared<Network>(usual_.outputs);
     for (size_t i = 0; i < thread_counts_.size(); ++i) {
       GetVariant(*usual, usual_, i).Request(core_, 0);
     }
@@ -121,7 +121,7 @@ class OpenVinoBackbone final : public Backbone {
     networks_.Release(instance);
   }
 
-  bool picks_layers() const override { return true; }
+  bool picks_outputs() const override { return true; }
 
   void EndWarmUp() override {
     GiveUp([](Networks& networks) { return networks.DropAll(); });
@@ -143,15 +143,15 @@ class OpenVinoBackbone final : public Backbone {
  private:
   using Networks = NetworkStore<Network>;
 
-  static std::vector<int> AllLayers(int count) {
-    std::vector<int> layers(static_cast<size_t>(count));
-    std::iota(layers.begin(), layers.end(), 0);
-    return layers;
+  static std::vector<int> AllOutputs(int count) {
+    std::vector<int> outputs(static_cast<size_t>(count));
+    std::iota(outputs.begin(), outputs.end(), 0);
+    return outputs;
   }
 
-  // One picture of the recipe's size, for the default layer.
+  // One picture of the recipe's size, for the usual outputs.
   static NetworkKey UsualKey(const BackboneOptions& options) {
-    return {{options.default_layer}, {1, options.usual_height, options.usual_width, 3}};
+    return {options.usual_outputs, {1, options.usual_height, options.usual_width, 3}};
   }
 
   // Thread counts that networks are compiled for, rising: those of an instance, all that a pass may
@@ -165,12 +165,12 @@ class OpenVinoBackbone final : public Backbone {
     return counts;
   }
 
-  // The network for a pass and its key; it has at least the layers that the pass wants.
+  // The network for a pass and its key; it has at least the outputs that the pass wants.
   std::pair<NetworkKey, std::shared_ptr<Network>> NetworkFor(const BackbonePass& pass,
                                                              const NetworkUse& use) {
     absl::MutexLock lock(&mu_);
-    const NetworkKey key = choice_.Choose(pass.layers, pass.images.sizes().vec(), pass.large);
-    return {key, networks_.Take(key, use, [&] { return std::make_shared<Network>(key.layers); })};
+    const NetworkKey key = choice_.Choose(pass.outputs, pass.images.sizes().vec(), pass.large);
+    return {key, networks_.Take(key, use, [&] { return std::make_shared<Network>(key.outputs); })};
   }
 
   Variant& GetVariant(Network& network, const NetworkKey& key, size_t variant) {
@@ -181,12 +181,12 @@ class OpenVinoBackbone final : public Backbone {
   std::vector<std::unique_ptr<Variant>> MakeVariants(const NetworkKey& key) {
     const std::shared_ptr<ov::Model> whole = core_.read_model(options_.path);
     const ov::ResultVector outputs = whole->get_results();
-    if (outputs.size() != all_layers_.size()) {
-      OPENVINO_THROW("the graph gives ", outputs.size(), " maps, the manifest has ",
-                     all_layers_.size(), " layers");
+    if (outputs.size() != all_outputs_.size()) {
+      OPENVINO_THROW("the graph gives ", outputs.size(), " outputs, the manifest asks for ",
+                     all_outputs_.size());
     }
     ov::ResultVector results;
-    for (const int layer : key.layers) results.push_back(outputs[static_cast<size_t>(layer)]);
+    for (const int output : key.outputs) results.push_back(outputs[static_cast<size_t>(output)]);
     const auto model = std::make_shared<ov::Model>(results, whole->get_parameters());
     if (!key.shape.empty()) {
       model->reshape(ov::PartialShape(ov::Shape(key.shape.begin(), key.shape.end())));
@@ -247,19 +247,19 @@ class OpenVinoBackbone final : public Backbone {
     request.set_input_tensor(
         ov::Tensor(ov::element::u8, ov::Shape(sides.begin(), sides.end()), pass.images.data_ptr()));
     request.infer();
-    std::vector<at::Tensor> maps(all_layers_.size());
-    for (size_t i = 0; i < network->layers().size(); ++i) {
+    std::vector<at::Tensor> outputs(all_outputs_.size());
+    for (size_t i = 0; i < network->outputs().size(); ++i) {
       ov::Tensor output = request.get_output_tensor(i);
       const ov::Shape shape = output.get_shape();
-      maps[static_cast<size_t>(network->layers()[i])] =
+      outputs[static_cast<size_t>(network->outputs()[i])] =
           at::from_blob(output.data<float>(), std::vector<int64_t>(shape.begin(), shape.end()));
     }
-    return maps;
+    return outputs;
   }
 
   const BackboneOptions options_;
   ov::Core core_;
-  const std::vector<int> all_layers_;
+  const std::vector<int> all_outputs_;
   const NetworkKey usual_;
   const std::vector<int> thread_counts_;
 

@@ -31,31 +31,31 @@ class TorchScriptBackbone final : public Backbone {
       // 0.1 to 0.3 s each time. The frozen graph as it is runs just as fast.
       const torch::jit::GraphOptimizerEnabledGuard as_it_is(false);
       std::vector<c10::IValue> inputs = {pass.images.to(device_)};
-      return ToMaps(module_.forward(std::move(inputs)));
+      return ToTensors(module_.forward(std::move(inputs)));
     } catch (const std::exception& e) {
       return absl::InternalError(FirstLine(e.what()));
     }
   }
 
  private:
-  static absl::StatusOr<std::vector<at::Tensor>> ToMaps(const c10::IValue& output) {
-    std::vector<at::Tensor> maps;
+  static absl::StatusOr<std::vector<at::Tensor>> ToTensors(const c10::IValue& output) {
+    std::vector<at::Tensor> tensors;
     if (output.isTensor()) {
-      maps.push_back(output.toTensor());
+      tensors.push_back(output.toTensor());
     } else if (output.isTensorList()) {
-      maps = output.toTensorVector();
+      tensors = output.toTensorVector();
     } else if (output.isTuple()) {
       for (const c10::IValue& element : output.toTupleRef().elements()) {
         if (!element.isTensor()) {
           return absl::InternalError("the graph's output is a tuple of more than tensors");
         }
-        maps.push_back(element.toTensor());
+        tensors.push_back(element.toTensor());
       }
     } else {
       return absl::InternalError("the graph's output is not a tuple of tensors");
     }
-    for (at::Tensor& map : maps) map = map.to(at::kFloat);
-    return maps;
+    for (at::Tensor& tensor : tensors) tensor = tensor.to(at::kFloat);
+    return tensors;
   }
 
   // Module::forward is not const, though running a frozen module changes nothing that can be seen.

@@ -17,6 +17,7 @@ constexpr int kMaxSide = 16'384;
 constexpr int kMaxChannels = 1 << 20;
 constexpr int64_t kMaxDimensions = int64_t{1} << 24;
 constexpr int kMaxWindow = 1024;  // as in the table of heads
+constexpr int kMaxPrefixTokens = 1024;
 
 // Names become parts of file paths, metric labels and canonical texts, so they are plain.
 bool IsPlainName(std::string_view name) {
@@ -78,6 +79,7 @@ class ManifestReader {
     ReadInput(root_.Object("input"));
     ReadFiles();
     ReadLayers();
+    if (root_.Has("vectors")) ReadVectors();
     ReadEngines();
     m_.states_parameters = root_.Has("parameters");
     if (root_.Has("classifier")) ReadClassifier(root_.Object("classifier"));
@@ -145,9 +147,26 @@ class ManifestReader {
       layer.channels = static_cast<int>(entry.Int("channels", 1, kMaxChannels));
       layer.stride = static_cast<int>(entry.Int("stride", 1, kMaxSide));
       layer.non_negative = entry.Bool("non_negative");
+      if (entry.Has("prefix_tokens")) {
+        layer.prefix_tokens = static_cast<int>(entry.Int("prefix_tokens", 0, kMaxPrefixTokens));
+      }
+      if (entry.Has("class_token")) layer.class_token = entry.Bool("class_token");
+      if (layer.class_token && layer.prefix_tokens == 0) {
+        entry.Problem("class_token", "is true, but prefix_tokens, which counts it, is 0");
+      }
       m_.layers.push_back(std::move(layer));
     }
     m_.default_layer = LayerName(root_, "default_layer");
+  }
+
+  void ReadVectors() {
+    std::set<std::string> names;
+    for (const JsonObject& entry : root_.Objects("vectors")) {
+      VectorInfo vector;
+      vector.name = UniqueName(entry, names);
+      vector.dimensions = static_cast<int>(entry.Int("dimensions", 1, kMaxDimensions));
+      m_.vectors.push_back(std::move(vector));
+    }
   }
 
   void ReadEngines() {
@@ -177,7 +196,7 @@ class ManifestReader {
   void ReadClassifier(const JsonObject& object) {
     m_.has_classifier = true;
     ClassifierInfo& c = m_.classifier;
-    c.layer = LayerName(object, "layer");
+    ReadSource(object, &c.layer, &c.vector);
     c.class_count = static_cast<int>(object.Int("class_count", 1, kMaxChannels));
     c.weight_path = ListedPath(object, "weight");
     c.bias_path = ListedPath(object, "bias");
@@ -189,7 +208,7 @@ class ManifestReader {
     for (const JsonObject& entry : root_.Objects("projections")) {
       ProjectionInfo p;
       p.name = UniqueName(entry, names);
-      p.layer = LayerName(entry, "layer");
+      ReadSource(entry, &p.layer, &p.vector);
       p.head = entry.Text("head");
       if (entry.Has("head_parameters")) p.head_parameters = entry.Json("head_parameters");
       p.input_dimensions = entry.Int("input_dimensions", 1, kMaxDimensions);
@@ -252,6 +271,19 @@ class ManifestReader {
     return name;
   }
 
+  // What stands on a layer's map, or on a vector.
+  void ReadSource(const JsonObject& object, std::string* layer, std::string* vector) {
+    if (!object.Has("vector")) {
+      *layer = LayerName(object, "layer");
+      return;
+    }
+    *vector = object.Text("vector");
+    if (!vector->empty() && m_.FindVector(*vector) == nullptr) {
+      object.Problem("vector", Concat("'", *vector, "' is not one of $.vectors"));
+    }
+    if (object.Has("layer")) object.Problem("layer", "must not be there beside vector");
+  }
+
   // A file without a digest must never be read.
   std::string ListedPath(const JsonObject& object, std::string_view key) {
     std::string path = object.Text(key);
@@ -291,6 +323,13 @@ std::string_view InterpolationName(Interpolation i) {
 const LayerInfo* Manifest::FindLayer(std::string_view layer_name) const {
   for (const LayerInfo& layer : layers) {
     if (layer.name == layer_name) return &layer;
+  }
+  return nullptr;
+}
+
+const VectorInfo* Manifest::FindVector(std::string_view vector_name) const {
+  for (const VectorInfo& vector : vectors) {
+    if (vector.name == vector_name) return &vector;
   }
   return nullptr;
 }

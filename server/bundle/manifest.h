@@ -44,13 +44,26 @@ struct InputRecipe {
   std::array<float, 3> std = {1, 1, 1};
 };
 
-// A named output of the backbone, in the order of the graph's outputs.
+// A named map of the backbone.
 struct LayerInfo {
   std::string name;
   int channels = 0;
   int stride = 1;             // input pixels between neighbouring cells
   bool non_negative = false;  // whether no activation can be negative
+  // Of a transformer's block: tokens before those of the map, and whether the first of them is the
+  // class token. The others are registers, or a distillation token.
+  int prefix_tokens = 0;
+  bool class_token = false;
 };
+
+// A vector that the graph gives for each picture.
+struct VectorInfo {
+  std::string name;  // kEmbedding, or that of a trained head of the bundle
+  int dimensions = 0;
+};
+
+// The vector that the call of the model's authors returns.
+inline constexpr std::string_view kEmbedding = "embedding";
 
 // A file of the bundle and its digest.
 struct BundleFile {
@@ -74,19 +87,23 @@ struct EngineFile {
   int aligned_multiple = 1;
 };
 
-// Linear classifier over the globally averaged map of one layer.
+// Linear classifier over the globally averaged map of one layer, or over a vector.
 struct ClassifierInfo {
-  std::string layer;
+  std::string layer;   // empty: over a vector
+  std::string vector;  // empty: over a layer
   int class_count = 0;
-  std::string weight_path;  // float32 little-endian, row-major [class_count, channels]
-  std::string bias_path;    // float32 little-endian [class_count]
+  std::string
+      weight_path;        // float32 little-endian, row-major [class_count, channels or dimensions]
+  std::string bias_path;  // float32 little-endian [class_count]
   std::string labels_path;  // UTF-8, one label per line
 };
 
-// A PCA-whitening, matrix * (x - mean), for L2-normalised vectors of one layer.
+// A PCA-whitening, matrix * (x - mean), for L2-normalised vectors of one layer, or for a vector of
+// the graph.
 struct ProjectionInfo {
   std::string name;
-  std::string layer;
+  std::string layer;            // empty: for a vector of the graph
+  std::string vector;           // empty: for a layer
   std::string head;             // kind that it was fitted on
   std::string head_parameters;  // of that head, a JSON object; empty: not stated
   int64_t input_dimensions = 0;
@@ -127,6 +144,7 @@ struct Manifest {
   std::string weights_sha256;
   InputRecipe input;
   std::vector<LayerInfo> layers;
+  std::vector<VectorInfo> vectors;
   std::string default_layer;
   std::vector<EngineFile> engines;
   // Whether it says what part of the model's parameters the bundle holds; older ones do not.
@@ -139,7 +157,8 @@ struct Manifest {
   GoldenInfo golden;
   std::vector<BundleFile> files;
 
-  const LayerInfo* FindLayer(std::string_view name) const;  // nullptr if there is none
+  const LayerInfo* FindLayer(std::string_view name) const;    // nullptr if there is none
+  const VectorInfo* FindVector(std::string_view name) const;  // likewise
   // Digest of a listed file; empty if it is not listed.
   std::string FileDigest(std::string_view path) const;
 };

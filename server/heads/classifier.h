@@ -7,7 +7,7 @@
 
 namespace pixpool {
 
-// The classifier's logits for each map, [N, classes].
+// The classifier's logits for each map or vector, whichever it stands on, [N, classes].
 at::Tensor ClassifierLogits(const HeadInput& input);
 
 }  // namespace pixpool

@@ -47,7 +47,9 @@ const at::Tensor& MapStatistics::Max() {
 }
 
 absl::StatusOr<HeadTensors> ComputeHead(const HeadSpec& spec, const HeadInput& input) {
-  PIXPOOL_RETURN_IF_ERROR(CheckHeadOnMap(spec, input.map().size(2), input.map().size(3)));
+  if (input.map().defined()) {
+    PIXPOOL_RETURN_IF_ERROR(CheckHeadOnMap(spec, input.map().size(2), input.map().size(3)));
+  }
   try {
     const c10::InferenceMode inference;
     HeadTensors result = spec.type->compute(spec, input);

@@ -31,8 +31,8 @@ struct ModelTensors {
   std::vector<FilterTensors> filters;  // in the order of HeadScope::filters
 };
 
-// What several heads on the same maps have in common, computed when first asked for. For one
-// thread.
+// What several heads on the same maps have in common, computed when first asked for. Of no use
+// where the map is undefined. For one thread.
 class MapStatistics {
  public:
   explicit MapStatistics(at::Tensor map) : map_(std::move(map)) {}
@@ -52,8 +52,11 @@ struct HeadInput {
   MapStatistics& shared;                // of map
   const ModelTensors* model = nullptr;  // null where there is none
   const at::Tensor* indices = nullptr;  // int64 as map; for max_unpool with given_indices
+  at::Tensor prefix_tokens;             // float32 [N, P, C], for heads that read them
+  at::Tensor vector;                    // float32 [N, D], likewise
 
-  const at::Tensor& map() const { return shared.map(); }  // float32 [N, C, H, W]
+  // float32 [N, C, H, W]; undefined for heads that read tokens or a vector alone.
+  const at::Tensor& map() const { return shared.map(); }
 };
 
 // What a head gives for a batch.

@@ -44,6 +44,7 @@ std::string HeadsJson() {
     row["output"] = OutputName(type.output);
     row["shape"] = type.shape;
     row["cost"] = type.cost;
+    row["reads"] = HeadReadsName(type.reads);
     row["needs_classifier"] = type.needs_classifier();
     row["warns_of_negatives"] = type.negatives != nullptr;
     row["parameters"] = Json::array();

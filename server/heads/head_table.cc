@@ -39,4 +39,22 @@ const HeadType* FindHeadType(std::string_view name) {
   return nullptr;
 }
 
+bool HeadFits(const HeadType& type, const HeadScope& scope) {
+  return type.fits == nullptr || type.fits(scope);
+}
+
+std::string_view HeadReadsName(HeadReads reads) {
+  switch (reads) {
+    case HeadReads::kMap:
+      return "map";
+    case HeadReads::kTokens:
+      return "tokens";
+    case HeadReads::kVector:
+      return "vector";
+    case HeadReads::kClassifier:
+      return "classifier";
+  }
+  return "";
+}
+
 }  // namespace pixpool

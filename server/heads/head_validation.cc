@@ -6,8 +6,10 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/bundle/graph_outputs.h"
 #include "server/heads/head_params.h"
 #include "server/heads/heads.h"
+#include "server/heads/vectors.h"
 
 namespace pixpool {
 namespace {
@@ -48,6 +50,11 @@ absl::Status ResolveLayer(const HeadRequest& request, const HeadType& type, cons
                                [&](const LayerInfo& l) { return l.name == spec.layer; });
   if (it != scope.layers.end()) {
     spec.layer_index = static_cast<int>(it - scope.layers.begin());
+    spec.source.map = spec.layer_index;
+    if (type.reads == HeadReads::kTokens) {
+      spec.source.prefix_tokens =
+          GraphOutputs(scope.layers, scope.vectors).PrefixTokens(spec.layer_index);
+    }
     return absl::OkStatus();
   }
   ErrorDetails details;
@@ -61,9 +68,46 @@ absl::Status ResolveLayer(const HeadRequest& request, const HeadType& type, cons
   return MakeError(details, Concat("the model has no layer '", spec.layer, "'; it has ", known));
 }
 
+// What a head reads, as far as its parameters do not say it.
+absl::Status ResolveSource(const HeadRequest& request, const HeadType& type, const HeadScope& scope,
+                           HeadSpec& spec) {
+  const bool on_vector = type.reads == HeadReads::kVector ||
+                         (type.needs_classifier() && scope.classifier_layer.empty());
+  if (!on_vector) return ResolveLayer(request, type, scope, spec);
+  spec.layer_index = -1;
+  spec.source = {.map = -1};
+  if (!request.layer.empty()) {
+    return HeadError(ErrorReason::kHeadInvalid, "layer",
+                     Concat(type.name, " reads a vector that the model gives, and no layer; leave ",
+                            "layer empty"));
+  }
+  if (type.needs_classifier()) UseVector(scope.classifier_vector, scope, spec);
+  return absl::OkStatus();
+}
+
+// What the model must have whatever the request says.
+absl::Status CheckModelHas(const HeadType& type, const HeadScope& scope) {
+  const auto error = [&](std::string_view what) {
+    return HeadError(ErrorReason::kHeadInvalid, type.name, Concat(type.name, what));
+  };
+  const bool reads_model = type.reads == HeadReads::kTokens || type.reads == HeadReads::kVector;
+  if (reads_model && !scope.has_model) return error(kNeedsModel);
+  if (!type.needs_classifier()) return absl::OkStatus();
+  if (scope.classifier_layer.empty() && scope.classifier_vector.empty()) {
+    return error(" needs a model with a classifier, and there is none");
+  }
+  if (type.output == HeadOutputKind::kActivationMap && scope.classifier_layer.empty()) {
+    return error(Concat(
+        " needs a classifier on the average of a map; that of this model stands on "
+        "the vector '",
+        scope.classifier_vector, "', in which no cell has a share of its own; class_scores works"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckClassifierHead(const HeadRequest& request, const HeadScope& scope,
                                  HeadSpec& spec) {
-  if (spec.layer != scope.classifier_layer) {
+  if (!spec.layer.empty() && spec.layer != scope.classifier_layer) {
     return HeadError(ErrorReason::kHeadInvalid, "layer",
                      Concat(spec.kind(), " reads layer '", scope.classifier_layer,
                             "', the one that the classifier was trained on, not '", spec.layer,
@@ -83,6 +127,11 @@ absl::Status CheckClassifierHead(const HeadRequest& request, const HeadScope& sc
   return absl::OkStatus();
 }
 
+// "layer 'stage5'", "vector 'embedding'".
+std::string SourceText(std::string_view layer, std::string_view vector) {
+  return vector.empty() ? Concat("layer '", layer, "'") : Concat("vector '", vector, "'");
+}
+
 absl::StatusOr<std::shared_ptr<const Projection>> FindProjection(const HeadRequest& request,
                                                                  const HeadScope& scope,
                                                                  const HeadSpec& spec) {
@@ -96,13 +145,14 @@ absl::StatusOr<std::shared_ptr<const Projection>> FindProjection(const HeadReque
   for (const auto& projection : scope.projections) {
     known += Concat(known.empty() ? "" : ", ", projection->name);
     if (projection->name != request.projection) continue;
-    if (projection->layer != spec.layer) {
-      return error(Concat("projection '", projection->name, "' was fitted on layer '",
-                          projection->layer, "', not '", spec.layer, "'"));
+    if (projection->layer != spec.layer || projection->vector != spec.vector) {
+      return error(Concat("projection '", projection->name, "' was fitted on ",
+                          SourceText(projection->layer, projection->vector), ", not ",
+                          SourceText(spec.layer, spec.vector)));
     }
-    const LayerInfo& layer = scope.layers[static_cast<size_t>(spec.layer_index)];
     // A vector head's length does not depend on the map's size.
-    const int64_t length = spec.type->value_count(spec, layer.channels, 1, 1);
+    const int64_t channels = ExtentsOf(spec, scope.layers, Size(), 0).c;
+    const int64_t length = spec.type->value_count(spec, channels, 1, 1);
     if (projection->input_dimensions != length) {
       return error(Concat("projection '", projection->name, "' takes ",
                           projection->input_dimensions, " values, ", spec.kind(), " gives ",
@@ -171,11 +221,8 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
   HeadSpec spec;
   spec.id = request.id;
   spec.type = type;
-  if (type->needs_classifier() && scope.classifier_layer.empty()) {
-    return HeadError(ErrorReason::kHeadInvalid, type->name,
-                     Concat(type->name, " needs a model with a classifier, and there is none"));
-  }
-  PIXPOOL_RETURN_IF_ERROR(ResolveLayer(request, *type, scope, spec));
+  PIXPOOL_RETURN_IF_ERROR(CheckModelHas(*type, scope));
+  PIXPOOL_RETURN_IF_ERROR(ResolveSource(request, *type, scope, spec));
   if (type->needs_classifier()) {
     PIXPOOL_RETURN_IF_ERROR(CheckClassifierHead(request, scope, spec));
   }
@@ -183,7 +230,8 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
   if (type->check != nullptr) PIXPOOL_RETURN_IF_ERROR(type->check(spec, scope));
   PIXPOOL_ASSIGN_OR_RETURN(spec.post, ResolvePost(request, scope, spec));
   spec.pooling =
-      Concat("layer=", spec.layer, ";kind=", spec.kind(), ParamsText(*type, spec.params, true));
+      Concat(spec.vector.empty() ? Concat("layer=", spec.layer) : Concat("vector=", spec.vector),
+             ";kind=", spec.kind(), ParamsText(*type, spec.params, true));
   if (spec.filter_index >= 0) {
     // The name says nothing of the weights; their digest does.
     spec.pooling += Concat(";filter=", scope.filters[spec.filter_index].sha256);
@@ -222,6 +270,15 @@ absl::StatusOr<std::vector<HeadSpec>> ValidateHeads(absl::Span<const HeadRequest
 
 absl::Status CheckHeadOnMap(const HeadSpec& spec, int64_t h, int64_t w) {
   return spec.type->check_map == nullptr ? absl::OkStatus() : spec.type->check_map(spec, h, w);
+}
+
+HeadExtents ExtentsOf(const HeadSpec& spec, absl::Span<const LayerInfo> layers, Size input,
+                      int64_t spare) {
+  if (spec.layer_index < 0) return {.c = spec.vector_dimensions};
+  const LayerInfo& layer = layers[static_cast<size_t>(spec.layer_index)];
+  return {.c = layer.channels,
+          .h = input.height / layer.stride + spare,
+          .w = input.width / layer.stride + spare};
 }
 
 double HeadOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) {

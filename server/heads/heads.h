@@ -53,6 +53,12 @@ struct ParamSpec {
 
 enum class HeadOutputKind { kVector, kMap, kScores, kActivationMap };
 
+// What a kind of head reads: the map of a layer, the tokens of a layer with those before the map's,
+// a vector that the graph gives, or what the model's classifier stands on.
+enum class HeadReads { kMap, kTokens, kVector, kClassifier };
+
+std::string_view HeadReadsName(HeadReads reads);  // "map", "tokens", "vector", "classifier"
+
 struct HeadType;
 
 // A head as a request words it.
@@ -67,16 +73,33 @@ struct HeadRequest {
   Encoding encoding = Encoding::kFloat32;
 };
 
+// The outputs of the graph that a head reads, as positions; -1: none of that kind.
+struct HeadSource {
+  int map = 0;
+  int prefix_tokens = -1;
+  int vector = -1;
+};
+
+// Extents of what a head reads of a picture: a map [c, h, w]; of a vector, [dimensions, 1, 1].
+struct HeadExtents {
+  int64_t c = 0;
+  int64_t h = 1;
+  int64_t w = 1;
+};
+
 // A validated head: all defaults filled in, layer resolved. Immutable from then on.
 struct HeadSpec {
   const HeadType* type = nullptr;  // its row of the table; lives as long as the process
   std::string id;
-  std::string layer;
-  int layer_index = 0;  // position in the manifest's layers
+  std::string layer;    // empty for a head on a vector
+  int layer_index = 0;  // position in the manifest's layers; -1 for a head on a vector
+  std::string vector;   // empty for a head on a layer
+  int64_t vector_dimensions = 0;
+  HeadSource source;
   ParamMap params;
   PostProcessing post;
-  // Layer, kind and parameters that decide the space: heads with the same text give the same values
-  // on the same map, unless only an in_space = false parameter differs.
+  // Layer or vector, kind and parameters that decide the space: heads with the same text give the
+  // same values on the same map, unless only an in_space = false parameter differs.
   std::string pooling;
   // The same with the post-processing: one line of text that decides the vector space.
   std::string canonical;
@@ -85,6 +108,7 @@ struct HeadSpec {
   int filter_index = -1;  // of conv_pool: position in the model's filters; -1: the mean filter
   int64_t output_channels = 0;  // of conv_pool's filter
   bool given_indices = false;   // of max_unpool: the caller has pooled already
+  int64_t token_index = 0;      // of class_token: position among the prefix tokens
 
   std::string_view kind() const;  // "gem"
   HeadOutputKind output() const;
@@ -104,12 +128,18 @@ struct HeadSpec {
 struct HeadScope {
   absl::Span<const LayerInfo> layers;
   std::string_view default_layer;
-  std::string_view classifier_layer;  // empty: no classifier
-  int class_count = 0;
+  absl::Span<const VectorInfo> vectors;
+  std::string_view classifier_layer;   // empty: no classifier, or one on a vector
+  std::string_view classifier_vector;  // empty: no classifier, or one on a layer
+  int class_count = 0;                 // 0: no classifier
   absl::Span<const std::shared_ptr<const Projection>> projections;
   absl::Span<const FilterInfo> filters;
   bool given_indices = false;  // max_unpool gets the caller's indices
+  bool has_model = true;       // false: a tensor that comes without one
 };
+
+// After a head's name, where a tensor alone is not enough.
+inline constexpr std::string_view kNeedsModel = " needs a model; a tensor comes without one";
 
 struct HeadInput;    // head_compute.h
 struct HeadTensors;  // head_compute.h
@@ -123,9 +153,12 @@ struct HeadType {
   std::string_view reference;    // paper or torch module; empty: none
   std::string_view shape;        // of its values: "C", "C x oH x oW"
   HeadOutputKind output;
+  HeadReads reads = HeadReads::kMap;
   std::vector<ParamSpec> params;
-  // Fills the derived parameters and checks what spans parameters (padding against kernel) or needs
-  // the scope; may be null.
+  // Whether a model has anything for the head; null: every model has.
+  bool (*fits)(const HeadScope& scope) = nullptr;
+  // Fills the derived parameters, finds tokens or vector, and checks what spans parameters (padding
+  // against kernel) or needs the scope; may be null.
   absl::Status (*check)(HeadSpec& spec, const HeadScope& scope) = nullptr;
   // Whether the head can be applied to a map of this height and width; null: to any.
   absl::Status (*check_map)(const HeadSpec& spec, int64_t h, int64_t w) = nullptr;
@@ -134,7 +167,7 @@ struct HeadType {
   int64_t (*value_count)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
   // The head itself, on a batch of maps.
   HeadTensors (*compute)(const HeadSpec& spec, const HeadInput& input) = nullptr;
-  // Map values that the head reads, roughly, repetitions included; null: each one once. `cost` says
+  // Values that the head reads, roughly, repetitions included; null: each one once. `cost` says
   // it in words.
   double (*operations)(const HeadSpec& spec, int64_t c, int64_t h, int64_t w) = nullptr;
   std::string_view cost = "each value once";
@@ -144,14 +177,15 @@ struct HeadType {
   // Whether a tensor to pool may bring indices for it.
   bool takes_indices = false;
 
-  bool needs_classifier() const {
-    return output == HeadOutputKind::kScores || output == HeadOutputKind::kActivationMap;
-  }
+  bool needs_classifier() const { return reads == HeadReads::kClassifier; }
 };
 
 // All kinds that this version computes, in the order of the API.
 absl::Span<const HeadType> HeadTypes();
 const HeadType* FindHeadType(std::string_view name);  // nullptr if there is none
+
+// Whether a model has anything that this kind can be applied to.
+bool HeadFits(const HeadType& type, const HeadScope& scope);
 
 // Checks one head and fills in its defaults. `id` stays empty if it was. Errors: HEAD_INVALID with
 // the field relative to the head ("gem.p", "layer", "head_id"), LAYER_NOT_FOUND ("layer").
@@ -161,7 +195,12 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
 // field and sizes.
 absl::Status CheckHeadOnMap(const HeadSpec& spec, int64_t h, int64_t w);
 
-// Map values that a validated head reads on a map of this size, roughly.
+// What a validated head reads of an input of this size. Backbones round their maps up or down:
+// `spare` more cells on each axis.
+HeadExtents ExtentsOf(const HeadSpec& spec, absl::Span<const LayerInfo> layers, Size input,
+                      int64_t spare);
+
+// Values that a validated head reads on a map of this size, roughly.
 double HeadOperations(const HeadSpec& spec, int64_t c, int64_t h, int64_t w);
 
 // The warning about a head on a map with negative activations; empty where there is none. `where`

@@ -51,7 +51,8 @@ std::vector<bool> HaveNegatives(const MapsView& maps) {
 }  // namespace
 
 HeadScope TensorScope(const LayerInfo& layer, bool given_indices) {
-  return {.layers = absl::MakeConstSpan(&layer, 1), .given_indices = given_indices};
+  return {
+      .layers = absl::MakeConstSpan(&layer, 1), .given_indices = given_indices, .has_model = false};
 }
 
 absl::StatusOr<std::vector<std::vector<HeadOutput>>> PoolMaps(absl::Span<const HeadSpec> heads,
@@ -75,10 +76,10 @@ absl::StatusOr<std::vector<std::vector<HeadOutput>>> PoolMaps(absl::Span<const H
   for (size_t i = 0; i < heads.size(); ++i) {
     const HeadSpec& head = heads[i];
     const std::string prefix = Concat("heads[", i, "]");
-    if (head.type->needs_classifier() || head.filter_index >= 0) {
+    if (head.type->reads != HeadReads::kMap || head.filter_index >= 0) {
       return PrependField(
           MakeError({.reason = ErrorReason::kHeadInvalid, .field = std::string(head.kind())},
-                    Concat(head.kind(), " needs a model; a tensor comes without one")),
+                    Concat(head.kind(), kNeedsModel)),
           prefix);
     }
     if (absl::Status status = CheckHeadOnMap(head, maps.h, maps.w); !status.ok()) {

@@ -20,7 +20,8 @@ std::string_view EncodingName(Encoding encoding);  // "float32"
 // A PCA-whitening of a bundle: matrix * (x - mean), for L2-normalised x. Constant after loading.
 struct Projection {
   std::string name;
-  std::string layer;
+  std::string layer;         // empty: of a vector of the graph
+  std::string vector;        // empty: of a layer
   std::string head_kind;     // that it was fitted on
   std::string head_pooling;  // that head as HeadSpec::pooling; empty: only the kind is known
   int64_t input_dimensions = 0;

@@ -18,21 +18,18 @@ struct Output {
 
 // Shape of a vector or scores, which the map's size does not decide; that of maps does depend on
 // it.
-std::vector<int64_t> ShapeOf(const HeadType& type, const HeadSpec& head, const LayerInfo& layer,
-                             const InputPlan& plan) {
+std::vector<int64_t> ShapeOf(const HeadType& type, const HeadSpec& head, const HeadExtents& map) {
   switch (head.output()) {
     case HeadOutputKind::kScores:
       return {head.Int("top_k")};
     case HeadOutputKind::kActivationMap:
       return {-1, -1};
     case HeadOutputKind::kMap:
-      return {layer.channels, -1, -1};
+      return {map.c, -1, -1};
     case HeadOutputKind::kVector:
       break;
   }
-  const int64_t h = plan.height / layer.stride;
-  const int64_t w = plan.width / layer.stride;
-  return {type.value_count(head, layer.channels, h, w)};
+  return {type.value_count(head, map.c, map.h, map.w)};
 }
 
 std::vector<Output> OutputsOf(const ModelInfo& info, int max_input_side) {
@@ -40,13 +37,13 @@ std::vector<Output> OutputsOf(const ModelInfo& info, int max_input_side) {
   const auto plan = MakeInputPlan(info.input, InputOptions{}, max_input_side);
   if (!plan.ok()) return out;
   for (const HeadType& type : HeadTypes()) {
-    if (type.needs_classifier() && info.class_count == 0) continue;
+    if (!HeadFits(type, info.Scope())) continue;
     const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, info.Scope());
     if (!head.ok()) continue;  // a required parameter
-    const LayerInfo& layer = info.layers[static_cast<size_t>(head->layer_index)];
+    const HeadExtents map = ExtentsOf(*head, info.layers, {plan->width, plan->height}, 0);
     out.push_back({.name = std::string(head->kind()),
                    .is_text = head->output() == HeadOutputKind::kScores,
-                   .shape = ShapeOf(type, *head, layer, *plan)});
+                   .shape = ShapeOf(type, *head, map)});
   }
   return out;
 }

@@ -5,6 +5,7 @@
 
 #include "server/base/sha256.h"
 #include "server/base/text.h"
+#include "server/bundle/graph_outputs.h"
 
 namespace pixpool {
 namespace {
@@ -27,10 +28,27 @@ std::string Triple(const std::array<float, 3>& values) {
 HeadScope ModelInfo::Scope() const {
   return {.layers = layers,
           .default_layer = default_layer,
+          .vectors = vectors,
           .classifier_layer = classifier_layer,
+          .classifier_vector = classifier_vector,
           .class_count = class_count,
           .projections = projections,
           .filters = filters};
+}
+
+std::vector<int> ModelInfo::UsualOutputs() const {
+  int layer = 0;
+  while (layers[static_cast<size_t>(layer)].name != default_layer) ++layer;
+  std::vector<int> usual = {layer};
+  const GraphOutputs outputs(layers, vectors);
+  const int tokens = outputs.PrefixTokens(layer);
+  if (tokens < 0) return usual;
+  usual.push_back(tokens);
+  if (layer + 1 < static_cast<int>(layers.size())) return usual;
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    if (vectors[i].name == kEmbedding) usual.push_back(outputs.Vector(static_cast<int>(i)));
+  }
+  return usual;
 }
 
 std::vector<std::string> ModelInfo::Warnings() const {

@@ -28,15 +28,22 @@ struct ModelInfo {
   std::string precision;  // "float32"
   InputRecipe input;
   std::vector<LayerInfo> layers;
+  std::vector<VectorInfo> vectors;
   std::string default_layer;
-  std::string classifier_layer;     // empty: no classifier
+  std::string classifier_layer;     // empty: no classifier, or one on a vector
+  std::string classifier_vector;    // empty: no classifier, or one on a layer
   std::vector<std::string> labels;  // as many as classes, or empty
-  int class_count = 0;
+  int class_count = 0;              // 0: no classifier
   std::vector<std::shared_ptr<const Projection>> projections;
   std::vector<FilterInfo> filters;
 
   // What heads are validated against; views of this.
   HeadScope Scope() const;
+
+  // Positions of the graph's outputs that most requests want, rising: the map of the default layer
+  // and its prefix tokens. Where that is the last block of a transformer, the embedding too, which
+  // is a norm and at most a linear layer away.
+  std::vector<int> UsualOutputs() const;
 
   // Remarks for people: layers with negative activations and the heads that lose them.
   std::vector<std::string> Warnings() const;

@@ -29,7 +29,9 @@ absl::StatusOr<at::Tensor> ReadTensor(const Bundle& bundle, const std::string& p
 
 absl::StatusOr<ClassifierTensors> LoadClassifier(const Bundle& bundle, const std::string& device) {
   const ClassifierInfo& info = bundle.manifest.classifier;
-  const int64_t channels = bundle.manifest.FindLayer(info.layer)->channels;
+  const int64_t channels = info.vector.empty()
+                               ? bundle.manifest.FindLayer(info.layer)->channels
+                               : bundle.manifest.FindVector(info.vector)->dimensions;
   ClassifierTensors tensors;
   PIXPOOL_ASSIGN_OR_RETURN(
       tensors.weight, ReadTensor(bundle, info.weight_path, {info.class_count, channels}, device));

@@ -12,6 +12,7 @@
 #include "server/base/memory.h"
 #include "server/base/memory_room.h"
 #include "server/base/status_macros.h"
+#include "server/bundle/graph_outputs.h"
 
 namespace pixpool {
 namespace {
@@ -99,32 +100,27 @@ absl::StatusOr<int64_t> Measure(Backbone& backbone, const BackbonePass& pass) {
 
 Size RecipeSize(const ModelInfo& info) { return {info.input.width, info.input.height}; }
 
-int DefaultLayer(const ModelInfo& info) {
-  int layer = 0;
-  while (info.layers[static_cast<size_t>(layer)].name != info.default_layer) ++layer;
-  return layer;
-}
-
-std::vector<int> AllLayers(const ModelInfo& info) {
-  std::vector<int> layers(info.layers.size());
-  std::iota(layers.begin(), layers.end(), 0);
-  return layers;
+std::vector<int> AllOutputs(const ModelInfo& info) {
+  std::vector<int> outputs(static_cast<size_t>(GraphOutputs(info.layers, info.vectors).count()));
+  std::iota(outputs.begin(), outputs.end(), 0);
+  return outputs;
 }
 
 }  // namespace
 
-PassParts PassPrices::Of(Size input, const std::vector<int>& layers,
-                         absl::Span<const LayerInfo> infos) const {
+PassParts PassPrices::Of(Size input, const std::vector<int>& outputs,
+                         absl::Span<const LayerInfo> layers) const {
   PassParts parts;
-  if (IsUsual(input, layers)) return parts;
-  const bool default_alone = layers == std::vector<int>{default_layer_};
-  const PassPrice& price = default_alone ? usual_ : all_;
+  if (IsUsual(input, outputs)) return parts;
+  const PassPrice& price = AreUsual(outputs) ? usual_ : all_;
   const auto pixels = static_cast<double>(Pixels(input));
   parts.network = price.network;
   parts.maps = static_cast<int64_t>(price.per_pixel * pixels);
   if (parts.maps == 0) return parts;  // off the CPU
-  for (const int layer : layers) {
-    const LayerInfo& info = infos[static_cast<size_t>(layer)];
+  for (const int output : outputs) {
+    // Prefix tokens and vectors are as small at any size.
+    if (static_cast<size_t>(output) >= layers.size()) break;
+    const LayerInfo& info = layers[static_cast<size_t>(output)];
     const double cells = pixels / info.stride / info.stride;
     parts.heads += static_cast<int64_t>(kHeadCopies * sizeof(float) * cells * info.channels);
   }
@@ -139,17 +135,22 @@ int64_t PassPrices::usual_bytes() const {
   return static_cast<int64_t>(usual_.per_pixel * static_cast<double>(Pixels(recipe_)));
 }
 
-bool PassPrices::IsUsual(Size input, const std::vector<int>& layers) const {
+bool PassPrices::AreUsual(const std::vector<int>& outputs) const {
+  return std::includes(usual_outputs_.begin(), usual_outputs_.end(), outputs.begin(),
+                       outputs.end());
+}
+
+bool PassPrices::IsUsual(Size input, const std::vector<int>& outputs) const {
   if (!keeps_usual_) return Pixels(input) <= Pixels(recipe_);
-  return input == recipe_ && layers == std::vector<int>{default_layer_};
+  return input == recipe_ && AreUsual(outputs);
 }
 
 absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& info) {
   if (info.device != "cpu") return 0;
   // What comes with the first pass of all: the engine's threads, for one.
   PIXPOOL_RETURN_IF_ERROR(
-      Measure(backbone, {.images = Grey(info, 1), .layers = {DefaultLayer(info)}}).status());
-  return Measure(backbone, {.images = Grey(info, 1), .layers = AllLayers(info)});
+      Measure(backbone, {.images = Grey(info, 1), .outputs = info.UsualOutputs()}).status());
+  return Measure(backbone, {.images = Grey(info, 1), .outputs = AllOutputs(info)});
 }
 
 int64_t LoadingPassBytes(const ModelInfo& info, int64_t first_pass, int64_t pixels) {
@@ -168,29 +169,27 @@ int64_t LoadingPassBytes(const ModelInfo& info, int64_t first_pass, int64_t pixe
 absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& info,
                                          int64_t first_pass, int64_t memory) {
   if (info.device != "cpu") return PassPrices();
-  const std::vector<int> all_layers = AllLayers(info);
-  const bool picks = backbone.picks_layers();
-  const int default_layer = DefaultLayer(info);
+  const bool picks = backbone.picks_outputs();
+  const std::vector<int> usual_outputs = info.UsualOutputs();
   double others = 0;  // bytes of the other layers' maps, per pixel
-  for (const int layer : all_layers) {
-    const LayerInfo& l = info.layers[static_cast<size_t>(layer)];
-    if (layer == default_layer) continue;
+  for (const LayerInfo& l : info.layers) {
+    if (l.name == info.default_layer) continue;
     others += kOutputCopies * sizeof(float) * l.channels / l.stride / l.stride;
   }
-  BackbonePass pass = {.images = Grey(info, kMeasuredScale), .layers = {default_layer}};
+  BackbonePass pass = {.images = Grey(info, kMeasuredScale), .outputs = usual_outputs};
   if (!MemoryHas(memory, LoadingPassBytes(info, first_pass, pass.images.numel() / 3))) {
     const at::Tensor small = Grey(info, kSmallScale);
     // Not where the recipe's size is the least that the model takes.
     if (small.numel() < Grey(info, 1).numel()) pass.images = small;
   }
   pass.large = true;
-  if (!picks) pass.layers = all_layers;
+  if (!picks) pass.outputs = AllOutputs(info);
   PIXPOOL_ASSIGN_OR_RETURN(const int64_t bytes, Measure(backbone, pass));
   const auto pixels = static_cast<double>(pass.images.size(1) * pass.images.size(2));
   const auto total = static_cast<double>(bytes);
   if (!picks) {
     const PassPrice any = {.per_pixel = kFreedFactor * total / pixels};
-    return PassPrices(any, any, RecipeSize(info), default_layer, false);
+    return PassPrices(any, any, RecipeSize(info), usual_outputs, false);
   }
   // Each of the two passes had to make its network, which costs the same, so that the difference is
   // that of their maps.
@@ -200,14 +199,14 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
   if (pixels == first_pixels) {  // a network of one size: all of a pass is taken for its maps
     const PassPrice any = {.network = static_cast<int64_t>(kMachineCode),
                            .per_pixel = std::max(total, first) / pixels};
-    return PassPrices(any, any, RecipeSize(info), default_layer, true);
+    return PassPrices(any, any, RecipeSize(info), usual_outputs, true);
   }
   usual.per_pixel = std::max(0.0, (total - first) / (pixels - first_pixels));
   usual.network =
       static_cast<int64_t>(kMachineCode + std::max(0.0, total - usual.per_pixel * pixels));
   PassPrice all = usual;
   all.per_pixel += others;
-  return PassPrices(usual, all, RecipeSize(info), default_layer, true);
+  return PassPrices(usual, all, RecipeSize(info), usual_outputs, true);
 }
 
 }  // namespace pixpool

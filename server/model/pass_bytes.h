@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -14,7 +15,7 @@
 
 namespace pixpool {
 
-// What passes of one set of layers take: memory rises with the pixels of the network's input.
+// What passes for one set of outputs take: memory rises with the pixels of the network's input.
 struct PassPrice {
   int64_t network = 0;   // of a network that has to be made first
   double per_pixel = 0;  // of activations and outputs
@@ -32,38 +33,42 @@ struct PassParts {
 class PassPrices {
  public:
   PassPrices() = default;
-  PassPrices(PassPrice usual, PassPrice all, Size recipe, int default_layer, bool keeps_usual)
+  PassPrices(PassPrice usual, PassPrice all, Size recipe, std::vector<int> usual_outputs,
+             bool keeps_usual)
       : usual_(usual),
         all_(all),
         recipe_(recipe),
-        default_layer_(default_layer),
+        usual_outputs_(std::move(usual_outputs)),
         keeps_usual_(keeps_usual) {}
 
-  // A pass whose heads read these layers: positions, rising.
-  PassParts Of(Size input, const std::vector<int>& layers, absl::Span<const LayerInfo> infos) const;
+  // A pass whose heads read these outputs of the graph: positions, rising, the maps of `layers`
+  // first.
+  PassParts Of(Size input, const std::vector<int>& outputs,
+               absl::Span<const LayerInfo> layers) const;
 
   // Whether it takes much more than the usual one.
   bool IsLarge(Size input) const;
 
-  // A pass of the recipe's size for the default layer, which is not counted: its memory is always
+  // A pass of the recipe's size for the usual outputs, which is not counted: its memory is always
   // there.
   int64_t usual_bytes() const;
 
  private:
-  bool IsUsual(Size input, const std::vector<int>& layers) const;
+  bool AreUsual(const std::vector<int>& outputs) const;
+  bool IsUsual(Size input, const std::vector<int>& outputs) const;
 
-  PassPrice usual_;  // of the default layer alone
-  PassPrice all_;    // of any other set of layers
+  PassPrice usual_;  // for the usual outputs or some of them
+  PassPrice all_;    // for any other set
   Size recipe_{1, 1};
-  int default_layer_ = 0;
+  std::vector<int> usual_outputs_;
   bool keeps_usual_ = false;  // a network for just that pass; else any pass up to it is usual
 };
 
 // Memory that the first pass of a backbone takes, over a picture of the recipe's size for all
-// layers. No other pass may run, here and below.
+// outputs. No other pass may run, here and below.
 absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& info);
 
-// The most that a pass over all layers of so many pixels takes while the model loads, with a
+// The most that a pass for all outputs of so many pixels takes while the model loads, with a
 // network of its own and the look at its maps. 0 where the first pass took nothing.
 int64_t LoadingPassBytes(const ModelInfo& info, int64_t first_pass, int64_t pixels);
 

@@ -32,12 +32,17 @@ absl::StatusOr<std::string> FittedPooling(const Bundle& bundle, const Projection
   HeadRequest request{.kind = info.head, .layer = info.layer};
   const nlohmann::json parameters = nlohmann::json::parse(info.head_parameters);
   for (const auto& [name, value] : parameters.items()) request.params.emplace(name, ToParam(value));
-  const HeadScope scope{.layers = bundle.manifest.layers, .default_layer = info.layer};
+  const HeadScope scope{.layers = bundle.manifest.layers,
+                        .default_layer = info.layer,
+                        .vectors = bundle.manifest.vectors};
   const absl::StatusOr<HeadSpec> head = ValidateHead(request, scope);
-  if (head.ok()) return head->pooling;
-  return absl::FailedPreconditionError(
-      Concat("bundle ", bundle.dir, ": the head of projection '", info.name,
-             "' is none of this server: ", head.status().message()));
+  const auto error = [&](std::string_view what) {
+    return absl::FailedPreconditionError(
+        Concat("bundle ", bundle.dir, ": the head of projection '", info.name, "' ", what));
+  };
+  if (!head.ok()) return error(Concat("is none of this server: ", head.status().message()));
+  if (head->vector != info.vector) return error(Concat("does not read vector '", info.vector, "'"));
+  return head->pooling;
 }
 
 }  // namespace
@@ -49,6 +54,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const Projection>>> ReadProjections(
     auto p = std::make_shared<Projection>();
     p->name = info.name;
     p->layer = info.layer;
+    p->vector = info.vector;
     p->head_kind = info.head;
     p->input_dimensions = info.input_dimensions;
     p->output_dimensions = info.output_dimensions;

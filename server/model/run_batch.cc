@@ -52,13 +52,22 @@ std::map<std::string, Group> GroupHeads(absl::Span<const ModelTask> tasks) {
   return groups;
 }
 
-// The rows of a map that a group wants: all of it, a run of neighbours without copying, or a
-// selection.
-at::Tensor SelectRows(const at::Tensor& map, const std::vector<int64_t>& rows) {
+// The rows of an output that a group wants: all of it, a run of neighbours without copying, or a
+// selection. Undefined where the group's head does not read an output of this kind.
+at::Tensor SelectRows(absl::Span<const at::Tensor> outputs, int position,
+                      const std::vector<int64_t>& rows) {
+  if (position < 0) return {};
+  const at::Tensor& output = outputs[static_cast<size_t>(position)];
   const auto count = static_cast<int64_t>(rows.size());
-  if (rows.back() - rows.front() + 1 == count) return map.narrow(0, rows.front(), count);
-  const at::Tensor index = at::tensor(rows, at::TensorOptions(at::kLong)).to(map.device());
-  return map.index_select(0, index);
+  if (rows.back() - rows.front() + 1 == count) return output.narrow(0, rows.front(), count);
+  const at::Tensor index = at::tensor(rows, at::TensorOptions(at::kLong)).to(output.device());
+  return output.index_select(0, index);
+}
+
+std::string NegativesWarningOf(const HeadSpec& head, absl::Span<const LayerInfo> layers) {
+  if (head.layer_index < 0) return "";
+  const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
+  return layer.non_negative ? "" : NegativesWarning(head, Concat("layer '", layer.name, "'"));
 }
 
 void FailImage(ModelResult& result, const absl::Status& error, size_t head) {
@@ -91,26 +100,27 @@ absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks) {
   return batch;
 }
 
-void RunHeads(absl::Span<const at::Tensor> maps, const ModelTensors& model,
+void RunHeads(absl::Span<const at::Tensor> outputs, const ModelTensors& model,
               absl::Span<const LayerInfo> layers, absl::Span<const ModelTask> tasks,
               absl::Span<ModelResult> results) {
   for (size_t t = 0; t < tasks.size(); ++t) {
     results[t].status = absl::OkStatus();
     results[t].outputs.assign(tasks[t].heads.size(), HeadOutput());
   }
-  // Of each layer and selection of images, what its heads share.
+  // Of each map and selection of images, what its heads share.
   std::map<std::pair<int, std::vector<int64_t>>, MapStatistics> selections;
   for (const auto& [key, group] : GroupHeads(tasks)) {
-    const int layer_index = group.spec->layer_index;
-    const LayerInfo& layer = layers[layer_index];
+    const HeadSource& source = group.spec->source;
     MapStatistics& shared =
         selections
-            .try_emplace({layer_index, group.tasks}, SelectRows(maps[layer_index], group.tasks))
+            .try_emplace({source.map, group.tasks}, SelectRows(outputs, source.map, group.tasks))
             .first->second;
-    const absl::StatusOr<HeadTensors> tensors =
-        ComputeHead(*group.spec, {.shared = shared, .model = &model});
-    const std::string warning =
-        layer.non_negative ? "" : NegativesWarning(*group.spec, Concat("layer '", layer.name, "'"));
+    const absl::StatusOr<HeadTensors> tensors = ComputeHead(
+        *group.spec, {.shared = shared,
+                      .model = &model,
+                      .prefix_tokens = SelectRows(outputs, source.prefix_tokens, group.tasks),
+                      .vector = SelectRows(outputs, source.vector, group.tasks)});
+    const std::string warning = NegativesWarningOf(*group.spec, layers);
     for (const Target& target : group.targets) {
       if (!tensors.ok()) {
         FailImage(results[target.task], tensors.status(), target.head);

@@ -16,10 +16,10 @@ namespace pixpool {
 absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks);
 
 // Applies to each image of a batch the heads it asked for. Heads that are the same for several
-// images are computed once for all of them. `maps` are those of the backbone, one per layer. An
-// error of a head goes to the images that wanted it, with the field "heads[i]..." of its place in
-// the task.
-void RunHeads(absl::Span<const at::Tensor> maps, const ModelTensors& model,
+// images are computed once for all of them. `outputs` are those of the backbone; those that no head
+// reads may be undefined. An error of a head goes to the images that wanted it, with the field
+// "heads[i]..." of its place in the task.
+void RunHeads(absl::Span<const at::Tensor> outputs, const ModelTensors& model,
               absl::Span<const LayerInfo> layers, absl::Span<const ModelTask> tasks,
               absl::Span<ModelResult> results);
 

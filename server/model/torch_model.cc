@@ -1,6 +1,5 @@
 // LoadModel, and the model that runs on LibTorch tensors whatever the backbone's engine.
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/isfinite.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -21,6 +20,8 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/bundle/bundle_data.h"
+#include "server/bundle/graph_outputs.h"
+#include "server/model/check_outputs.h"
 #include "server/model/golden.h"
 #include "server/model/model_tensors.h"
 #include "server/model/pass_bytes.h"
@@ -36,22 +37,28 @@ void SortAndRemoveTwins(std::vector<int>* values) {
   values->erase(std::unique(values->begin(), values->end()), values->end());
 }
 
-// Positions of the layers that heads read.
-std::vector<int> LayersOf(absl::Span<const HeadSpec> heads) {
-  std::vector<int> layers;
-  for (const HeadSpec& head : heads) layers.push_back(head.layer_index);
-  SortAndRemoveTwins(&layers);
-  return layers;
+void AddOutputs(const HeadSource& source, std::vector<int>* outputs) {
+  for (const int output : {source.map, source.prefix_tokens, source.vector}) {
+    if (output >= 0) outputs->push_back(output);
+  }
+}
+
+// Positions of the graph's outputs that heads read.
+std::vector<int> OutputsOf(absl::Span<const HeadSpec> heads) {
+  std::vector<int> outputs;
+  for (const HeadSpec& head : heads) AddOutputs(head.source, &outputs);
+  SortAndRemoveTwins(&outputs);
+  return outputs;
 }
 
 // Those of a batch.
-std::vector<int> WantedLayers(absl::Span<const ModelTask> tasks) {
-  std::vector<int> layers;
+std::vector<int> WantedOutputs(absl::Span<const ModelTask> tasks) {
+  std::vector<int> outputs;
   for (const ModelTask& task : tasks) {
-    for (const HeadSpec& head : task.heads) layers.push_back(head.layer_index);
+    for (const HeadSpec& head : task.heads) AddOutputs(head.source, &outputs);
   }
-  SortAndRemoveTwins(&layers);
-  return layers;
+  SortAndRemoveTwins(&outputs);
+  return outputs;
 }
 
 class TorchModel final : public Model {
@@ -92,7 +99,7 @@ class TorchModel final : public Model {
   }
 
   int64_t PassBytes(Size input, absl::Span<const HeadSpec> heads) const override {
-    return prices_.Of(input, LayersOf(heads), info_.layers).total();
+    return prices_.Of(input, OutputsOf(heads), info_.layers).total();
   }
   int64_t UsualBytes() const override { return options_.instances * prices_.usual_bytes(); }
   int64_t HeldBytes() const override { return backbone_->HeldBytes(); }
@@ -111,8 +118,8 @@ class TorchModel final : public Model {
   // manifest.
   absl::Status WarmUp(int64_t memory) {
     PIXPOOL_ASSIGN_OR_RETURN(first_pass_, MeasureFirstPass(*backbone_, info_));
-    std::vector<int> layers(info_.layers.size());
-    std::iota(layers.begin(), layers.end(), 0);
+    std::vector<int> all(static_cast<size_t>(options_.output_count));
+    std::iota(all.begin(), all.end(), 0);
     const InputRecipe& recipe = info_.input;
     for (const auto& [height, width] : {std::pair(recipe.height, recipe.width),
                                         recipe.sizes.Another(recipe.height, recipe.width)}) {
@@ -122,23 +129,23 @@ class TorchModel final : public Model {
       for (const std::vector<ModelTask>& tasks : {std::vector(1, task), std::vector(2, task)}) {
         PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
         PIXPOOL_RETURN_IF_ERROR(MakeRoom(memory, inputs));
-        absl::StatusOr<std::vector<at::Tensor>> maps =
-            backbone_->Run({.images = inputs, .layers = layers});
+        absl::StatusOr<std::vector<at::Tensor>> outputs =
+            backbone_->Run({.images = inputs, .outputs = all});
         backbone_->EndPass(0);
-        if (!maps.ok()) {
+        if (!outputs.ok()) {
           return absl::FailedPreconditionError(Concat("the backbone fails on ", tasks.size(),
                                                       " pictures of ", width, " x ", height,
-                                                      " pixels: ", maps.status().message()));
+                                                      " pixels: ", outputs.status().message()));
         }
-        PIXPOOL_RETURN_IF_ERROR(CheckMaps(*maps, layers, inputs));
-        PIXPOOL_RETURN_IF_ERROR(CheckFinite(*maps));
+        PIXPOOL_RETURN_IF_ERROR(CheckOutputs(info_, *outputs, all, inputs));
+        PIXPOOL_RETURN_IF_ERROR(CheckFinite(info_, *outputs));
       }
     }
     return absl::OkStatus();
   }
 
  private:
-  // Sees to it that there is memory for a pass over all layers, by what the first of them took.
+  // Sees to it that there is memory for a pass for all outputs, by what the first of them took.
   absl::Status MakeRoom(int64_t memory, const at::Tensor& inputs) {
     const int64_t bytes = LoadingPassBytes(info_, first_pass_, inputs.numel() / 3);
     if (MemoryHas(memory, bytes)) return absl::OkStatus();
@@ -158,13 +165,13 @@ class TorchModel final : public Model {
     const Clock* clock = Clock::Real();
     const TimePoint start = clock->Now();
     PIXPOOL_ASSIGN_OR_RETURN(const at::Tensor inputs, StackInputs(tasks));
-    const std::vector<int> layers = WantedLayers(tasks);
+    const std::vector<int> wanted = WantedOutputs(tasks);
     BackbonePass pass = {.instance = place.instance,
                          .images = inputs,
-                         .layers = layers,
+                         .outputs = wanted,
                          .threads = ThreadsFor(place)};
     const Size size = {tasks.front().input->width(), tasks.front().input->height()};
-    const PassParts parts = prices_.Of(size, pass.layers, info_.layers);
+    const PassParts parts = prices_.Of(size, pass.outputs, info_.layers);
     pass.large = prices_.IsLarge(size);
     pass.bytes = static_cast<int64_t>(tasks.size()) * parts.maps;
     pass.network_bytes = parts.network;
@@ -173,12 +180,12 @@ class TorchModel final : public Model {
       // Else the heap would keep it, once for each thread.
       if (parts.total() > HeapKeeps()) ReturnFreeMemory();
     };
-    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> maps, backbone_->Run(pass));
+    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> outputs, backbone_->Run(pass));
     // A graph may do something else for each input.
-    PIXPOOL_RETURN_IF_ERROR(CheckMaps(maps, layers, inputs));
+    PIXPOOL_RETURN_IF_ERROR(CheckOutputs(info_, outputs, wanted, inputs));
     Synchronize(c10::Device(info_.device));
     const TimePoint middle = clock->Now();
-    RunHeads(maps, tensors_, info_.layers, tasks, results);
+    RunHeads(outputs, tensors_, info_.layers, tasks, results);
     if (times != nullptr) *times = {middle - start, clock->Now() - middle};
     return absl::OkStatus();
   }
@@ -193,52 +200,6 @@ class TorchModel final : public Model {
   static void Synchronize(const c10::Device& device) {
     if (device.is_cpu()) return;
     c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
-  }
-
-  // Whether the maps of these layers have the form that everything after them counts on.
-  absl::Status CheckMaps(const std::vector<at::Tensor>& maps, const std::vector<int>& layers,
-                         const at::Tensor& inputs) const {
-    if (maps.size() != info_.layers.size()) {
-      return absl::FailedPreconditionError(Concat("the graph gives ", maps.size(),
-                                                  " maps, the manifest has ", info_.layers.size(),
-                                                  " layers"));
-    }
-    for (const int i : layers) {
-      const at::Tensor& map = maps[static_cast<size_t>(i)];
-      const LayerInfo& layer = info_.layers[static_cast<size_t>(i)];
-      if (!map.defined() || map.scalar_type() != at::kFloat) {
-        return absl::FailedPreconditionError(
-            Concat("layer '", layer.name, "' is no map of float32"));
-      }
-      const int64_t batch = inputs.size(0);
-      if (map.dim() != 4 || map.size(0) != batch || map.size(1) != layer.channels ||
-          map.numel() == 0 || map.size(2) > MostCells(inputs.size(1), layer) ||
-          map.size(3) > MostCells(inputs.size(2), layer)) {
-        std::string shape;
-        for (int64_t side : map.sizes()) shape += Concat(shape.empty() ? "" : ", ", side);
-        return absl::FailedPreconditionError(
-            Concat("layer '", layer.name, "' has shape [", shape, "], the manifest says [", batch,
-                   ", ", layer.channels, ", height, width] and a stride of ", layer.stride));
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  // A map's side is the input's by the layer's stride. What that makes of odd sides is the graph's
-  // business; twice as much is nonsense, and more than the request was priced at.
-  static int64_t MostCells(int64_t side, const LayerInfo& layer) {
-    return 2 * (side / layer.stride + 1);
-  }
-
-  absl::Status CheckFinite(const std::vector<at::Tensor>& maps) const {
-    for (size_t i = 0; i < maps.size(); ++i) {
-      if (!at::isfinite(maps[i]).all().item<bool>()) {
-        const LayerInfo& layer = info_.layers[i];
-        return absl::FailedPreconditionError(
-            Concat("layer '", layer.name, "' has values that are not finite on a grey picture"));
-      }
-    }
-    return absl::OkStatus();
   }
 
   const ModelInfo info_;
@@ -295,9 +256,9 @@ absl::StatusOr<EngineChoice> ChooseEngine(const Manifest& manifest, const ModelO
 }
 
 BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& choice,
-                                    const ModelOptions& options, const std::string& device,
+                                    const ModelOptions& options, const ModelInfo& info,
                                     int process_cores) {
-  const Manifest& m = bundle.manifest;
+  const std::string& device = info.device;
   BackboneOptions o;
   o.path = Concat(bundle.dir, "/", choice.file->path);
   o.device = device;
@@ -307,10 +268,10 @@ BackboneOptions BackboneOptionsFrom(const Bundle& bundle, const EngineChoice& ch
     o.aligned_path = Concat(bundle.dir, "/", choice.file->aligned_path);
     o.aligned_multiple = choice.file->aligned_multiple;
   }
-  o.layer_count = static_cast<int>(m.layers.size());
-  o.default_layer = static_cast<int>(m.FindLayer(m.default_layer) - m.layers.data());
-  o.usual_height = m.input.height;
-  o.usual_width = m.input.width;
+  o.output_count = GraphOutputs(info.layers, info.vectors).count();
+  o.usual_outputs = info.UsualOutputs();
+  o.usual_height = info.input.height;
+  o.usual_width = info.input.width;
   const int cores = device == "cpu" ? std::max(1, process_cores) : 1;
   const bool widens = choice.engine->widens_when_alone && device == "cpu";
   // Without adaptation, one instance with all cores: a lone picture gets the whole machine. A GPU
@@ -338,10 +299,12 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
   info.input = m.input;
   info.input.min_side = std::max(kMinInputSide, file.min_side);
   info.layers = m.layers;
+  info.vectors = m.vectors;
   info.default_layer = m.default_layer;
   info.filters = m.filters;
   if (m.has_classifier) {
     info.classifier_layer = m.classifier.layer;
+    info.classifier_vector = m.classifier.vector;
     info.class_count = m.classifier.class_count;
     if (!m.classifier.labels_path.empty()) {
       PIXPOOL_ASSIGN_OR_RETURN(info.labels, ReadLabels(bundle, m.classifier.labels_path,
@@ -360,7 +323,7 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
   PIXPOOL_ASSIGN_OR_RETURN(info.projections, ReadProjections(bundle));
   PIXPOOL_ASSIGN_OR_RETURN(ModelTensors tensors, LoadModelTensors(bundle, device));
   const BackboneOptions backbone_options =
-      BackboneOptionsFrom(bundle, choice, options, device, machine.cores);
+      BackboneOptionsFrom(bundle, choice, options, info, machine.cores);
   PIXPOOL_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            choice.engine->load(backbone_options));
   auto model = std::make_unique<TorchModel>(std::move(info), backbone_options, std::move(backbone),

@@ -44,9 +44,9 @@ absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads) {
                    options.max_heads_per_request, "split the request");
 }
 
-void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps) {
+void HeadCost::Add(const HeadSpec& head, const HeadExtents& map, int64_t maps) {
   const auto times = static_cast<double>(maps);
-  double values = static_cast<double>(head.type->value_count(head, c, h, w));
+  double values = static_cast<double>(head.type->value_count(head, map.c, map.h, map.w));
   if (head.post.projection) values = static_cast<double>(head.post.dimensions);
   double bytes = values * BytesPerValue(head.post.encoding);
   // Half of the values are indices then, and of eight bytes.
@@ -54,16 +54,15 @@ void HeadCost::Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_
     bytes = values / 2 * (BytesPerValue(head.post.encoding) + 8);
   }
   response_bytes += times * bytes;
-  operations += times * HeadOperations(head, c, h, w);
+  operations += times * HeadOperations(head, map.c, map.h, map.w);
 }
 
 double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const LayerInfo> layers,
                          Size input) {
   double operations = 0;
   for (const HeadSpec& head : heads) {
-    const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
-    operations += HeadOperations(head, layer.channels, input.height / layer.stride + 1,
-                                 input.width / layer.stride + 1);
+    const HeadExtents map = ExtentsOf(head, layers, input, 1);
+    operations += HeadOperations(head, map.c, map.h, map.w);
   }
   return operations;
 }

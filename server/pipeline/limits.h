@@ -22,10 +22,10 @@ absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads);
 // What the heads of a request cost, as far as their maps' sizes tell.
 struct HeadCost {
   double response_bytes = 0;
-  double operations = 0;  // map values read
+  double operations = 0;  // values read
 
-  // Adds one head on `maps` maps [c, h, w].
-  void Add(const HeadSpec& head, int64_t c, int64_t h, int64_t w, int64_t maps);
+  // Adds one head on `maps` maps of this size, or vectors.
+  void Add(const HeadSpec& head, const HeadExtents& map, int64_t maps);
 };
 
 // Map values that heads read in one pass over an input of this size, roughly.

@@ -29,7 +29,7 @@ ModelsMemory MemoryOfModels(const ModelRegistry& registry, int max_input_side) {
     if (entry.loaded == nullptr) continue;
     const Model& model = *entry.loaded->model;
     std::vector<HeadSpec> heads(model.info().layers.size());
-    for (size_t i = 0; i < heads.size(); ++i) heads[i].layer_index = static_cast<int>(i);
+    for (size_t i = 0; i < heads.size(); ++i) heads[i].source.map = static_cast<int>(i);
     memory.usual_passes += model.UsualBytes();
     memory.largest_pass =
         std::max(memory.largest_pass, model.PassBytes({max_input_side, max_input_side}, heads));

@@ -129,13 +129,9 @@ absl::Status CheckPasses(const std::vector<InputPass>& passes, const std::vector
 void AddImage(const std::vector<HeadSpec>& heads, const ModelInfo& info, size_t passes,
               const ImageFeatures& slot, HeadCost* cost) {
   for (const HeadSpec& head : heads) {
-    const LayerInfo& layer = info.layers[static_cast<size_t>(head.layer_index)];
-    // Backbones round their maps up or down; one cell more covers both.
-    const int64_t h = slot.input.height / layer.stride + 1;
-    const int64_t w = slot.input.width / layer.stride + 1;
-    cost->Add(head, layer.channels, h, w, 1);
-    cost->operations +=
-        static_cast<double>(passes - 1) * HeadOperations(head, layer.channels, h, w);
+    const HeadExtents map = ExtentsOf(head, info.layers, slot.input, 1);
+    cost->Add(head, map, 1);
+    cost->operations += static_cast<double>(passes - 1) * HeadOperations(head, map.c, map.h, map.w);
     // A PNG file is hardly ever larger than its pixels.
     if (Draws(head) && head.Enum("format") != "floats") {
       cost->response_bytes += 3.0 * slot.picture.width * slot.picture.height;

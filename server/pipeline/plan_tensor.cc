@@ -80,7 +80,7 @@ absl::StatusOr<std::vector<HeadSpec>> PlanTensor(const PipelineOptions& options,
     if (absl::Status status = CheckHeadOnMap(heads[i], shape[2], shape[3]); !status.ok()) {
       return PrependField(status, Concat("heads[", i, "]"));
     }
-    head_cost.Add(heads[i], shape[1], shape[2], shape[3], shape[0]);
+    head_cost.Add(heads[i], {.c = shape[1], .h = shape[2], .w = shape[3]}, shape[0]);
     head_cost.response_bytes += kBytesPerResult * static_cast<double>(shape[0]);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));

@@ -68,6 +68,7 @@ void LimitsToProto(const PipelineOptions& options, int64_t max_message_bytes, v1
 void ProjectionToProto(const Projection& projection, v1::Projection* out) {
   out->set_name(projection.name);
   out->set_layer(projection.layer);
+  out->set_vector(projection.vector);
   out->set_head_kind(projection.head_kind);
   out->set_input_dimension_count(static_cast<int32_t>(projection.input_dimensions));
   out->set_output_dimension_count(static_cast<int32_t>(projection.output_dimensions));
@@ -87,14 +88,13 @@ void FilterToProto(const FilterInfo& filter, v1::ConvFilter* out) {
 // Head kinds with the size and space of their default form, where all parameters have defaults.
 void HeadTypesToProto(const ModelInfo& info, const InputPlan& plan, v1::Model* out) {
   for (const HeadType& type : HeadTypes()) {
-    if (type.needs_classifier() && info.class_count == 0) continue;
+    if (!HeadFits(type, info.Scope())) continue;
     v1::HeadType* row = out->add_head_types();
     *row = HeadTypeToProto(type);
     const auto head = ValidateHead({.id = "", .kind = std::string(type.name)}, info.Scope());
     if (!head.ok()) continue;  // a required parameter
-    const LayerInfo& layer = info.layers[static_cast<size_t>(head->layer_index)];
-    row->set_default_value_count(type.value_count(*head, layer.channels, plan.height / layer.stride,
-                                                  plan.width / layer.stride));
+    const HeadExtents map = ExtentsOf(*head, info.layers, {plan.width, plan.height}, 0);
+    row->set_default_value_count(type.value_count(*head, map.c, map.h, map.w));
     row->set_default_space_id(MakeSpaceId(info, plan.Canonical(), head->canonical));
     if (type.name == "global_avg") out->set_space_id(row->default_space_id());
   }
@@ -124,9 +124,17 @@ void ModelToProto(const ModelEntry& entry, const PipelineOptions& options,
     l->set_channel_count(layer.channels);
     l->set_stride_px(layer.stride);
     l->set_non_negative(layer.non_negative);
+    l->set_prefix_token_count(layer.prefix_tokens);
+    l->set_has_class_token(layer.class_token);
+  }
+  for (const VectorInfo& vector : info.vectors) {
+    v1::Vector* v = out->add_vectors();
+    v->set_name(vector.name);
+    v->set_dimension_count(vector.dimensions);
   }
   out->set_default_layer(info.default_layer);
   out->set_classifier_layer(info.classifier_layer);
+  out->set_classifier_vector(info.classifier_vector);
   out->mutable_labels()->Add(info.labels.begin(), info.labels.end());
   out->set_class_count(info.class_count);
   for (const auto& projection : info.projections) {

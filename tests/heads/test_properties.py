@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinds import KINDS, WITH_CLASSIFIER, simplest
+from kinds import OF_MAPS, simplest
 from maps import EVERY, POSITIVE, Maps, maps
 
 MAPS = 8  # of each shape and kind
@@ -27,7 +27,7 @@ ORDERLESS = [  # heads for which it does not matter where on the map a value sta
     "lp:p=4",
 ]
 EVERYTHING = [
-    *(simplest(kind) for kind in KINDS if kind not in WITH_CLASSIFIER),
+    *map(simplest, OF_MAPS),
     "gem:p=7.5",
     "lp:p=4",
     "adaptive_avg:output_size=3x2",

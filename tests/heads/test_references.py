@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from kinds import KINDS, kind_of
+from kinds import HEADS, KINDS, kind_of
 from maps import EVERY, POSITIVE, SIGNED, Maps, maps
 from oracles import ORACLES
 
@@ -114,6 +114,7 @@ ELSEWHERE = {
     "feature_map": "test_properties.py",
     "class_scores": "tests/e2e/test_parity.py",
     "class_activation_map": "test_activation_maps.py",
+    **{head["name"]: "test_tokens.py" for head in HEADS if head["reads"] in ("tokens", "vector")},
 }
 
 

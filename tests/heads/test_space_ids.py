@@ -12,7 +12,7 @@ import pytest
 
 from api import as_array
 from image_bytes import picture
-from kinds import KINDS, kind_of, simplest
+from kinds import OF_MAPS, kind_of, simplest
 
 # Each line holds spellings of one head; different lines are different spaces.
 HEADS = [
@@ -86,7 +86,7 @@ HEADS = [
     ],
     ["class_activation_map:class_index=281"],
 ]
-HEADS += [[simplest(kind)] for kind in KINDS if kind not in {kind_of(line[0]) for line in HEADS}]
+HEADS += [[simplest(kind)] for kind in OF_MAPS if kind not in {kind_of(line[0]) for line in HEADS}]
 # Encodings in the space of the float32 vectors, and those that are not.
 ROUNDED = ("ENCODING_FLOAT16", "ENCODING_INT8")
 OWN = ("ENCODING_BINARY",)

@@ -52,6 +52,7 @@ NAMES = [
     "Projection",
     "RetryPolicy",
     "StageTimes",
+    "Vector",
     "channel_options",
     "heads",
     "parse_head",

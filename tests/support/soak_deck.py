@@ -49,9 +49,11 @@ class Call:
 
 
 def heads() -> list[str]:
-    """Each kind of head in its shortest form."""
+    """Each kind of head that a CNN's map or classifier is enough for, in its shortest form."""
     out = []
     for head in json.loads((ROOT / "docs" / "heads.json").read_text()):
+        if head["reads"] not in ("map", "classifier"):
+            continue
         required = ",".join(f"{p['name']}=1" for p in head["parameters"] if p["required"])
         if head["name"] == "conv_pool":  # its filter is one of two parameters
             required = "kernel_size=1,mean_filter=true"

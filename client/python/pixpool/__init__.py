@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pixpool._models import Limits as Limits
     from pixpool._models import ModelInfo as ModelInfo
     from pixpool._models import Projection as Projection
+    from pixpool._models import Vector as Vector
     from pixpool._not_given import NOT_GIVEN as NOT_GIVEN
     from pixpool._not_given import NotGiven as NotGiven
     from pixpool._options import InputOptions as InputOptions
@@ -90,6 +91,7 @@ _HOMES = {
     "Projection": "_models",
     "RetryPolicy": "_retry",
     "StageTimes": "_results",
+    "Vector": "_models",
     "channel_options": "_channel",
     "parse_head": "_head_text",
 }

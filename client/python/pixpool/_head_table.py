@@ -84,4 +84,12 @@ HEADS: dict[str, dict[str, Parameter]] = {
         "class_index": Parameter(Range(0, 2147483647, False, False), None, None),
         "format": Parameter(None, None, "floats"),
     },
+    "class_token": {
+        "register": Parameter(Range(1, 1024, False, False), None, None),
+    },
+    "mean_token": {},
+    "embedding": {},
+    "bundle_head": {
+        "name": Parameter(None, None, None),
+    },
 }

@@ -59,12 +59,29 @@ class Layer:
     channel_count: C. stride_px: input pixels between neighbouring cells, so that H is about the
     input's height divided by it.
     non_negative: whether no value can be negative; where this is false, gem loses those below 0.
+    prefix_token_count: tokens that a transformer's block carries beside those of the map; 0 for
+        other layers. has_class_token: whether the first of them is a class token; the others are
+        registers (`heads.ClassToken`).
     """
 
     name: str
     channel_count: int
     stride_px: int
     non_negative: bool
+    prefix_token_count: int = 0
+    has_class_token: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+    """A vector that the network gives for each picture.
+
+    name: "embedding", the model's own (`heads.Embedding`), or that of a trained head of the bundle
+    (`heads.BundleHead`). dimension_count: number of its values.
+    """
+
+    name: str
+    dimension_count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +145,8 @@ class Limits:
 class Projection:
     """A PCA-whitening of the bundle, for `projection` of a head: matrix * (x - mean).
 
-    layer, head_kind: what it was fitted on. input_dimension_count: length of the vectors that it
+    layer, head_kind: what it was fitted on; vector: of the network, "" where it was a layer's.
+    input_dimension_count: length of the vectors that it
     takes; output_dimension_count: of those that it gives, by falling variance.
     picture_count: number of pictures that it was fitted on.
     explained_variance: share of the variance that all its dimensions keep, 0 to 1.
@@ -141,6 +159,7 @@ class Projection:
     output_dimension_count: int
     picture_count: int
     explained_variance: float
+    vector: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +189,10 @@ class ModelInfo:
     engine, device, precision: such as "openvino", "cpu" and "float32".
     license: of the weights, as the bundle states it. weights_sha256: in hexadecimal.
     input_recipe: how pictures become input unless a request says otherwise.
-    layers: first to last; default_layer: that of heads that name none; classifier_layer: that
-        which the classifier reads, "" without one.
+    layers: first to last; default_layer: that of heads that name none; vectors: those that the
+        network itself gives.
+    classifier_layer, classifier_vector: layer or vector that the classifier reads; "" where it
+        reads none such.
     head_types: the kinds of heads that work with the model.
     labels: in class order; empty without a classifier, and in `Client.models`.
     class_count: number of classes; 0 without a classifier.
@@ -202,6 +223,8 @@ class ModelInfo:
     projections: tuple[Projection, ...]
     filters: tuple[ConvFilter, ...]
     message: pb.Model = dataclasses.field(repr=False, compare=False)
+    vectors: tuple[Vector, ...] = ()
+    classifier_vector: str = ""
 
     def __repr__(self) -> str:
         return f"<ModelInfo {self._summary()}>"
@@ -238,6 +261,7 @@ def model_from_proto(message: pb.Model) -> ModelInfo:
             sizes=_all(InputSize, recipe.sizes),
         ),
         layers=_all(Layer, message.layers),
+        vectors=_all(Vector, message.vectors),
         head_types=tuple(
             _made(HeadType, kind, parameters=_all(HeadParameter, kind.parameters))
             for kind in message.head_types

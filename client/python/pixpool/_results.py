@@ -98,6 +98,7 @@ class HeadResult:
     values: the features in their shape, read-only: [D] of vectors, [C, H, W] of maps. float32,
         float16 where that encoding was asked for, bool for "binary"; int8 is multiplied out to
         float32. Shape [0] of class_scores.
+    layer: that was pooled; "" for heads on a vector of the model, such as embedding.
     space_id: vectors may be compared only if these are equal; "" in Client.pool.
     indices: positions of the maxima as int64 in the shape of values, where asked for, else None.
     class_scores: highest first, or in class order for top_k=0; empty for other heads.

@@ -12,6 +12,11 @@
 namespace pixpool {
 namespace {
 
+// Cells have a share in a score where the classifier stands on their average.
+bool Fits(const HeadScope& scope) {
+  return scope.class_count > 0 && !scope.classifier_layer.empty();
+}
+
 int64_t ValueCount(const HeadSpec& spec, int64_t, int64_t h, int64_t w) {
   return spec.Enum("format") == "floats" ? h * w : 0;
 }
@@ -48,10 +53,12 @@ HeadType ClassActivationMapHead() {
       .reference = "Zhou et al., \"Learning Deep Features for Discriminative Localization\", 2016",
       .shape = "H x W, or a PNG",
       .output = HeadOutputKind::kActivationMap,
+      .reads = HeadReads::kClassifier,
       .params = {Derived(Int("class_index", "class, below the number of classes", "", 0, INT32_MAX),
                          "the best of each picture"),
                  Enum("format", "form of the map", "floats", "floats|png|png_overlay",
                       /*in_space=*/false)},
+      .fits = Fits,
       .check = Check,
       .value_count = ValueCount,
       .compute = Compute,

@@ -60,6 +60,17 @@ TEST(NetworkChoice, NoMoreNetworksThanTheMemoryIsFor) {
   EXPECT_EQ(choice.Choose(kUsual, kRecipe, false), (NetworkKey{kUsual, kRecipe}));
 }
 
+TEST(NetworkChoice, PartOfTheUsualOutputsIsServedByTheUsualNetworks) {
+  const std::vector<int> usual = {1, 2, 3};
+  NetworkChoice choice({usual, kRecipe}, kAll);
+  for (const std::vector<int>& part : std::vector<std::vector<int>>{{2}, {1, 3}, usual}) {
+    EXPECT_EQ(choice.Choose(part, kRecipe, false), (NetworkKey{usual, kRecipe}));
+    EXPECT_EQ(choice.Choose(part, Sized(64), false), (NetworkKey{usual, {}}));
+    EXPECT_EQ(choice.Choose(part, Sized(2048), true), (NetworkKey{usual, {}, true}));
+  }
+  EXPECT_EQ(choice.Choose({0, 2}, kRecipe, false), (NetworkKey{kAll, {}}));
+}
+
 // Sizes that come once each are forgotten, and then a size that comes often is still noticed.
 TEST(NetworkChoice, ThousandsOfOddShapesKeepNoFrequentOneOut) {
   NetworkChoice choice = MakeChoice();

@@ -338,5 +338,72 @@ TEST(Manifest, BadProjectionsAndFiltersAreNamed) {
   }
 }
 
+// A transformer's: prefix tokens of layer "late", two vectors, and the classifier on one of them.
+json Transformer() {
+  json document = GoodManifest();
+  document["layers"][1]["prefix_tokens"] = 5;
+  document["layers"][1]["class_token"] = true;
+  document["vectors"] = {{{"name", "embedding"}, {"dimensions", 12}},
+                         {{"name", "vlad"}, {"dimensions", 3}}};
+  document["classifier"].erase("layer");
+  document["classifier"]["vector"] = "embedding";
+  return document;
+}
+
+TEST(Manifest, TokensAndVectorsAreRead) {
+  absl::StatusOr<Manifest> m = ParseManifest(Transformer().dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->layers[0].prefix_tokens, 0);
+  EXPECT_FALSE(m->layers[0].class_token);
+  EXPECT_EQ(m->layers[1].prefix_tokens, 5);
+  EXPECT_TRUE(m->layers[1].class_token);
+  ASSERT_EQ(m->vectors.size(), 2u);
+  EXPECT_EQ(m->FindVector("vlad"), &m->vectors[1]);
+  EXPECT_EQ(m->FindVector("late"), nullptr);
+  EXPECT_EQ(m->vectors[1].dimensions, 3);
+  EXPECT_EQ(m->classifier.vector, "embedding");
+  EXPECT_EQ(m->classifier.layer, "");
+  m = ParseManifest(GoodManifest().dump());
+  EXPECT_EQ(m->layers[1].prefix_tokens, 0);
+  EXPECT_TRUE(m->vectors.empty());
+  EXPECT_EQ(m->classifier.vector, "");
+}
+
+TEST(Manifest, AProjectionMayStandOnAVector) {
+  json document = WithBundleData();
+  document["vectors"] = {{{"name", "embedding"}, {"dimensions", 10}}};
+  document["projections"][0].erase("layer");
+  document["projections"][0]["vector"] = "embedding";
+  const absl::StatusOr<Manifest> m = ParseManifest(document.dump());
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->projections[0].vector, "embedding");
+  EXPECT_EQ(m->projections[0].layer, "");
+}
+
+TEST(Manifest, BadTokensAndVectorsAreNamed) {
+  const std::vector<std::pair<std::string, json>> cases = {
+      {"/layers/1/prefix_tokens", -1},   {"/layers/1/prefix_tokens", 1025},
+      {"/layers/1/class_token", 1},      {"/vectors", json::array()},
+      {"/vectors/0/name", "em bedding"}, {"/vectors/1/name", "embedding"},
+      {"/vectors/0/dimensions", 0},      {"/classifier/vector", "nope"},
+  };
+  for (const auto& [pointer, value] : cases) {
+    json document = Transformer();
+    document[json::json_pointer(pointer)] = value;
+    EXPECT_NE(ErrorOf(document), "no error") << pointer << " = " << value;
+  }
+  json document = Transformer();
+  document["classifier"]["layer"] = "late";
+  EXPECT_THAT(ErrorOf(document), HasSubstr("$.classifier.layer: must not be there beside vector"));
+  document = Transformer();
+  document["layers"][1].erase("prefix_tokens");
+  EXPECT_THAT(ErrorOf(document), HasSubstr("$.layers[1].class_token: is true, but prefix_tokens, "
+                                           "which counts it, is 0"));
+  document = GoodManifest();
+  document["classifier"]["vector"] = "embedding";
+  EXPECT_THAT(ErrorOf(document),
+              HasSubstr("$.classifier.vector: 'embedding' is not one of $.vectors"));
+}
+
 }  // namespace
 }  // namespace pixpool

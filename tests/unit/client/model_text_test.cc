@@ -106,6 +106,39 @@ TEST(ModelTextTest, ShowsProjectionsFiltersAndRemarks) {
   EXPECT_THAT(text, HasSubstr("123456789012 |"));
 }
 
+TEST(ModelTextTest, ShowsTokensAndVectorsWhereThereAreAny) {
+  v1::Model m = Sample();
+  EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("token")));
+  EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("vector")));
+  v1::Layer& block = *m.add_layers();
+  block.set_name("block11");
+  block.set_channel_count(384);
+  block.set_stride_px(14);
+  block.set_prefix_token_count(5);
+  block.set_has_class_token(true);
+  v1::Layer& registers = *m.add_layers();
+  registers.set_name("no_class");
+  registers.set_prefix_token_count(1);
+  for (const auto& [name, size] : {std::pair("embedding", 384), std::pair("vlad", 4096)}) {
+    v1::Vector& vector = *m.add_vectors();
+    vector.set_name(name);
+    vector.set_dimension_count(size);
+  }
+  m.clear_classifier_layer();
+  m.set_classifier_vector("embedding");
+  v1::Projection& p = *m.add_projections();
+  p.set_name("whiten");
+  p.set_vector("embedding");
+  const std::string text = ModelText(m, Style{});
+  EXPECT_THAT(text, HasSubstr("last (default) |     1280 |  32 px | any sign | -"));
+  EXPECT_THAT(text, HasSubstr("| class token, 4 registers |"));
+  EXPECT_THAT(text, HasSubstr("| 1 register "));
+  EXPECT_THAT(text, HasSubstr("| embedding |        384 | embedding "));
+  EXPECT_THAT(text, HasSubstr("| vlad      |       4096 | bundle_head:name=vlad |"));
+  EXPECT_THAT(text, HasSubstr("1000, from vector embedding"));
+  EXPECT_THAT(text, HasSubstr("| whiten     | vector embedding |"));
+}
+
 TEST(ModelTextTest, ListHasARowAModel) {
   v1::ListModelsResponse list;
   EXPECT_EQ(ModelListText(list, Style{}), "the server holds no models\n");

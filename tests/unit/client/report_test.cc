@@ -101,6 +101,12 @@ TEST(ReportTest, EncodedValuesAreDecoded) {
   EXPECT_THAT(box, HasSubstr(" 1  ... "));
 }
 
+TEST(ReportTest, AHeadOnAVectorHasNoLayer) {
+  ImageOutcome outcome = MakeGood(0, "a", {});
+  outcome.features.mutable_head_results(0)->clear_layer();
+  EXPECT_THAT(Box(outcome), HasSubstr(" values, space "));
+}
+
 TEST(ReportTest, ActivationMaps) {
   const std::string floats = Box(MakeMap(0, "a", ""));
   EXPECT_THAT(floats, HasSubstr("Egyptian cat  75.00 %, box (12, 30) to (220, 190)"));

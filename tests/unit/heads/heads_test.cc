@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <utility>
 
 #include "server/base/text.h"
 #include "server/heads/pool_tensor.h"
@@ -19,7 +20,15 @@ class HeadTableTest : public testing::TestWithParam<const HeadType*> {
     if (GetParam()->name == "max_unpool") params["output_size"] = std::vector<int64_t>{6, 5};
     return params;
   }
-  static HeadSpec Head() { return MakeHead(std::string(GetParam()->name), RequiredParams()); }
+  // The maps' heads on a model with a classifier of maps; the others on one that they fit.
+  static HeadScope Scope() {
+    const HeadReads reads = GetParam()->reads;
+    const bool maps = reads == HeadReads::kMap || reads == HeadReads::kClassifier;
+    return maps ? TestScope() : TokenScope();
+  }
+  static HeadSpec Head(ParamMap params = RequiredParams()) {
+    return MakeHead(std::string(GetParam()->name), std::move(params), false, "", Scope());
+  }
 };
 
 TEST_P(HeadTableTest, RowIsComplete) {
@@ -43,7 +52,7 @@ TEST_P(HeadTableTest, DefaultsAreFilledInAndValid) {
     EXPECT_TRUE(p.default_value.empty() || head.Has(p.name)) << p.name;
   }
   // Given in full, the defaults mean the same.
-  EXPECT_EQ(MakeHead(std::string(head.kind()), head.params).canonical, head.canonical);
+  EXPECT_EQ(Head(head.params).canonical, head.canonical);
 }
 
 TEST_P(HeadTableTest, RequiredAndUnknownParametersAreReported) {
@@ -51,13 +60,13 @@ TEST_P(HeadTableTest, RequiredAndUnknownParametersAreReported) {
     if (!p.required) continue;
     ParamMap params = RequiredParams();
     params.erase(std::string(p.name));
-    const auto head = ValidateHead({"", std::string(GetParam()->name), "", params}, TestScope());
+    const auto head = ValidateHead({"", std::string(GetParam()->name), "", params}, Scope());
     EXPECT_EQ(DetailsOf(head.status()).field,
               std::string(GetParam()->name) + "." + std::string(p.name));
   }
   ParamMap params = RequiredParams();
   params["bogus"] = true;
-  const auto head = ValidateHead({"", std::string(GetParam()->name), "", params}, TestScope());
+  const auto head = ValidateHead({"", std::string(GetParam()->name), "", params}, Scope());
   EXPECT_EQ(DetailsOf(head.status()).field, std::string(GetParam()->name) + ".bogus");
 }
 
@@ -66,7 +75,7 @@ TEST_P(HeadTableTest, WrongTypesAreReported) {
     ParamMap params = RequiredParams();
     const bool is_bool = p.type == pixpool::ParamType::kBool;
     params[std::string(p.name)] = is_bool ? ParamValue(int64_t{1}) : ParamValue(true);
-    const auto head = ValidateHead({"", std::string(GetParam()->name), "", params}, TestScope());
+    const auto head = ValidateHead({"", std::string(GetParam()->name), "", params}, Scope());
     ASSERT_FALSE(head.ok()) << p.name;
     EXPECT_EQ(DetailsOf(head.status()).reason, ErrorReason::kHeadInvalid);
   }
@@ -83,6 +92,10 @@ TEST_P(HeadTableTest, CanonicalTextNamesExactlyTheSpaceParameters) {
 
 TEST_P(HeadTableTest, ValueCountIsWhatComesOut) {
   const HeadSpec head = Head();
+  const HeadReads reads = GetParam()->reads;
+  if (reads == HeadReads::kTokens || reads == HeadReads::kVector) {
+    GTEST_SKIP() << "a map is not enough: token_heads_test";
+  }
   const int64_t count = GetParam()->value_count(head, 10, 6, 5);
   if (head.output() == HeadOutputKind::kScores) {
     EXPECT_EQ(count, 5);  // top_k of 7 classes

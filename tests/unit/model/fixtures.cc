@@ -99,6 +99,19 @@ HeadScope TestScope() {
   return {.layers = *layers, .default_layer = "late", .classifier_layer = "late", .class_count = 7};
 }
 
+HeadScope TokenScope() {
+  static const auto* const layers = new std::vector<LayerInfo>{
+      {.name = "early", .channels = 6, .stride = 4},
+      {.name = "register", .channels = 6, .stride = 4, .prefix_tokens = 2},
+      {.name = "late", .channels = 10, .stride = 8, .prefix_tokens = 3, .class_token = true}};
+  static const auto* const vectors = new std::vector<VectorInfo>{{"embedding", 12}, {"vlad", 3}};
+  return {.layers = *layers,
+          .default_layer = "late",
+          .vectors = *vectors,
+          .classifier_vector = "embedding",
+          .class_count = 7};
+}
+
 absl::StatusOr<HeadOutput> ApplyHead(const HeadSpec& head, absl::Span<const float> values,
                                      int64_t c, int64_t h, int64_t w) {
   const MapsView maps = {.values = values, .n = 1, .c = c, .h = h, .w = w};
@@ -111,7 +124,9 @@ ParamMap RequiredParams(const HeadType& type) {
   const std::vector<int64_t> two = {2};
   ParamMap params;
   for (const ParamSpec& p : type.params) {
-    if (p.required) params[std::string(p.name)] = two;
+    if (!p.required) continue;
+    params[std::string(p.name)] =
+        p.type == ParamType::kText ? ParamValue(std::string("vlad")) : ParamValue(two);
   }
   if (type.name == "conv_pool") {  // one of two filters
     params["mean_filter"] = true;
@@ -121,13 +136,13 @@ ParamMap RequiredParams(const HeadType& type) {
 }
 
 HeadSpec MakeHead(const std::string& kind, ParamMap params, bool l2_normalized,
-                  const std::string& layer) {
+                  const std::string& layer, const HeadScope& scope) {
   HeadRequest request;
   request.kind = kind;
   request.layer = layer;
   request.params = std::move(params);
   request.l2_normalized = l2_normalized;
-  absl::StatusOr<HeadSpec> spec = ValidateHead(request, TestScope());
+  absl::StatusOr<HeadSpec> spec = ValidateHead(request, scope);
   EXPECT_TRUE(spec.ok()) << kind << ": " << spec.status();
   return spec.ok() ? *spec : HeadSpec();
 }

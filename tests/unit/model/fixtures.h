@@ -51,16 +51,21 @@ nlohmann::json GoodManifest();
 // classes.
 HeadScope TestScope();
 
+// Scope of a transformer, which every kind of head fits: layer early (6 channels) without prefix
+// tokens, register (6) with 2 registers, late (10), the default, with a class token and 2
+// registers; vectors embedding (12), which the classifier of 7 classes stands on, and vlad (3).
+HeadScope TokenScope();
+
 // One head on one map [c, h, w] of plain floats. Fields of errors start with "heads[0]".
 absl::StatusOr<HeadOutput> ApplyHead(const HeadSpec& head, absl::Span<const float> values,
                                      int64_t c, int64_t h, int64_t w);
 
-// The parameters that a head of this kind needs at least: windows and grids of 2.
+// The parameters that a head of this kind needs at least: windows and grids of 2, names "vlad".
 ParamMap RequiredParams(const HeadType& type);
 
 // Validates a head that must be valid.
 HeadSpec MakeHead(const std::string& kind, ParamMap params = {}, bool l2_normalized = false,
-                  const std::string& layer = "");
+                  const std::string& layer = "", const HeadScope& scope = TestScope());
 
 // The details of an error that must have some.
 ErrorDetails DetailsOf(const absl::Status& status);

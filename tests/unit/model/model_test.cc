@@ -74,6 +74,21 @@ TEST(ModelInfo, WarnsOfLayersThatLoseValues) {
   EXPECT_THAT(warnings[0], testing::Not(testing::HasSubstr("lp ")));  // its default p is even
 }
 
+TEST(ModelInfo, UsualOutputsAreThoseOfTheDefaultLayer) {
+  ModelInfo info = Info();
+  info.layers = {{.name = "a"}, {.name = "b"}};
+  info.default_layer = "b";
+  EXPECT_THAT(info.UsualOutputs(), testing::ElementsAre(1));
+  info.vectors = {{"vlad", 4}, {"embedding", 8}};
+  EXPECT_THAT(info.UsualOutputs(), testing::ElementsAre(1)) << "it may be far behind a map";
+  info.layers[1].prefix_tokens = 5;
+  EXPECT_THAT(info.UsualOutputs(), testing::ElementsAre(1, 2, 4));
+  info.layers[0].prefix_tokens = 5;
+  EXPECT_THAT(info.UsualOutputs(), testing::ElementsAre(1, 3, 5));
+  info.default_layer = "a";
+  EXPECT_THAT(info.UsualOutputs(), testing::ElementsAre(0, 2)) << "blocks come after it";
+}
+
 // It takes any other engine unasked.
 TEST(ModelOptions, HelpNamesTheEnginesThatAutoPassesOver) {
   for (const Engine& engine : kEngines) {

@@ -33,15 +33,15 @@ class Hungry final : public Backbone {
       : keeps_(keeps), per_pixel_(per_pixel), network_(network) {}
 
   void EnterThread(int) override {}
-  bool picks_layers() const override { return keeps_; }
+  bool picks_outputs() const override { return keeps_; }
 
   absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) override {
     ++passes;
     most_side = std::max(most_side, pass.images.size(1));
     if (fails) return absl::InternalError("no");
     const auto pixels = pass.images.size(1) * pass.images.size(2);
-    if (keeps_ && networks_.insert({pass.layers, pass.large}).second) Take(network_);
-    const int64_t outputs = keeps_ && pass.layers.size() > 1 ? 32 * pixels : 0;  // the stem's
+    if (keeps_ && networks_.insert({pass.outputs, pass.large}).second) Take(network_);
+    const int64_t outputs = keeps_ && pass.outputs.size() > 1 ? 32 * pixels : 0;  // the stem's
     Take(per_pixel_ * pixels + outputs);
     if (!keeps_) blocks_.clear();
     return std::vector<at::Tensor>(2, at::zeros({1, 1, 1, 1}));
@@ -117,14 +117,29 @@ TEST(PassBytes, WhatAnEngineFreesIsSeenWhileItRuns) {
 TEST(PassBytes, TheUsualPassIsFree) {
   const std::vector<LayerInfo> layers = Info().layers;
   const PassPrice price = {.network = 10, .per_pixel = 100};
-  const PassPrices own_network(price, price, {224, 224}, 1, /*keeps_usual=*/true);
+  const PassPrices own_network(price, price, {224, 224}, {1}, /*keeps_usual=*/true);
   EXPECT_EQ(own_network.Of({224, 224}, {1}, layers).total(), 0);
   EXPECT_GT(own_network.Of({224, 224}, {0, 1}, layers).total(), 0);
   EXPECT_GT(own_network.Of({192, 192}, {1}, layers).total(), 0);
   EXPECT_EQ(own_network.usual_bytes(), 100 * 224 * 224);
-  const PassPrices any(price, price, {224, 224}, 1, /*keeps_usual=*/false);
+  const PassPrices any(price, price, {224, 224}, {1}, /*keeps_usual=*/false);
   EXPECT_EQ(any.Of({192, 192}, {0, 1}, layers).total(), 0);
   EXPECT_GT(any.Of({225, 224}, {1}, layers).total(), 0);
+}
+
+TEST(PassBytes, PartOfTheUsualOutputsIsUsualAndTokensCostNothingBeside) {
+  const std::vector<LayerInfo> layers = Info().layers;
+  const PassPrice usual = {.network = 10, .per_pixel = 100};
+  const PassPrice all = {.network = 10, .per_pixel = 300};
+  // The last layer's map, its prefix tokens, and the embedding.
+  const PassPrices prices(usual, all, {224, 224}, {1, 2, 3}, /*keeps_usual=*/true);
+  EXPECT_EQ(prices.Of({224, 224}, {3}, layers).total(), 0);
+  EXPECT_EQ(prices.Of({224, 224}, {1, 2}, layers).total(), 0);
+  EXPECT_GT(prices.Of({224, 224}, {0, 3}, layers).total(), 0);
+  const PassParts tokens = prices.Of({448, 448}, {2, 3}, layers);
+  EXPECT_EQ(tokens.maps, 100 * 448 * 448);
+  EXPECT_EQ(tokens.heads, 0);
+  EXPECT_EQ(prices.Of({448, 448}, {1, 3}, layers).heads, 2 * 4 * 1280 * 14 * 14);
 }
 
 TEST(PassBytes, APassOfTheLoadIsReckonedWithWhatTheFirstOneDidNotShow) {
@@ -136,7 +151,7 @@ TEST(PassBytes, APassOfTheLoadIsReckonedWithWhatTheFirstOneDidNotShow) {
 
 TEST(PassBytes, LargeIsMoreThanFourTimesTheRecipe) {
   const PassPrice price = {.per_pixel = 100};
-  const PassPrices prices(price, price, {224, 224}, 1, true);
+  const PassPrices prices(price, price, {224, 224}, {1}, true);
   EXPECT_FALSE(prices.IsLarge({448, 448}));
   EXPECT_TRUE(prices.IsLarge({449, 448}));
 }

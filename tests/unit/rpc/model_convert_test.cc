@@ -34,7 +34,18 @@ TEST(ModelConvertTest, ReadyModelIsDescribedInFull) {
     required |= type.name() == "conv_pool";  // one of two filters must be chosen
     EXPECT_EQ(type.default_space_id().empty(), required) << type.name();
     EXPECT_EQ(type.default_value_count() == 0, required) << type.name();
+    if (type.name() == "embedding") {
+      EXPECT_EQ(type.default_value_count(), 6);
+    }
   }
+  EXPECT_EQ(model.layers(0).prefix_token_count(), 0);
+  EXPECT_FALSE(model.layers(0).has_class_token());
+  EXPECT_EQ(model.layers(1).prefix_token_count(), 5);
+  EXPECT_TRUE(model.layers(1).has_class_token());
+  ASSERT_EQ(model.vectors_size(), 2);
+  EXPECT_EQ(model.vectors(0).name(), "embedding");
+  EXPECT_EQ(model.vectors(0).dimension_count(), 6);
+  EXPECT_EQ(model.classifier_vector(), "");
   EXPECT_EQ(model.head_types(0).name(), "global_avg");
   EXPECT_EQ(model.head_types(0).default_value_count(), 8);
   EXPECT_EQ(model.space_id(), model.head_types(0).default_space_id());

@@ -1,0 +1,17 @@
+// What the heads that read a vector of the graph share.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/heads/heads.h"
+
+namespace pixpool {
+
+// Has a head read the vector of this name. False where the model has none such.
+bool UseVector(std::string_view name, const HeadScope& scope, HeadSpec& spec);
+
+// For messages: "the bundle has no vector 'vlad'; it has embedding, netvlad", or "it has none".
+std::string NoVectorText(std::string_view name, const HeadScope& scope);
+
+}  // namespace pixpool
