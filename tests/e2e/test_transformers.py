@@ -1,0 +1,74 @@
+"""Transformers from the exporter to the client: what the server gives of a picture is what timm's
+own calls give of it.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pixpool.export.bundle import BundleOptions, write_bundle
+from pixpool.export.models import load_model
+from pixpool.export.preprocess import load_image, preprocess
+from pixpool.export.recipe import Recipe
+from torchvision_operators import declare_torchvision_operators
+
+SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 3}
+MODELS = {
+    "dinov2": ("timm:vit_small_patch14_reg4_dinov2.lvd142m", {**SMALL, "img_size": 56}),
+    "vit": ("timm:vit_tiny_patch16_224", SMALL),
+}
+HEADS = ("class_token", "mean_token", "embedding", "global_avg:layer=blocks_0")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The folder of the bundles, and the models by name."""
+    declare_torchvision_operators()  # timm imports torchvision
+    folder, modules = tmp_path_factory.mktemp("models"), {}
+    for name, (spec, arguments) in MODELS.items():
+        torch.manual_seed(3)
+        source = load_model(spec, random_weights=True, model_args=dict(arguments))
+        with torch.no_grad():
+            # As trained ones are: nothing is zero or the same everywhere.
+            for parameter in source.module.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.02)
+        modules[name] = source.module
+        write_bundle(source, BundleOptions(out=folder, name=name), lambda _line: None)
+    return folder, modules
+
+
+def wanted_of(model, pixels: torch.Tensor, recipe: Recipe) -> list[np.ndarray]:
+    """What HEADS are to give."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
+    values = (pixels.permute(0, 3, 1, 2).float() - mean) / std
+    with torch.no_grad():
+        tokens = model.forward_features(values)
+        (first,) = model.forward_intermediates(
+            values, indices=[0], norm=False, intermediates_only=True
+        )
+        embedding = model.forward_head(tokens, pre_logits=True)
+    return [
+        tokens[0, 0].numpy(),
+        tokens[0].mean(0).numpy(),
+        embedding[0].numpy(),
+        first[0].mean((1, 2)).numpy(),
+    ]
+
+
+@pytest.mark.parametrize("engine", ["torchscript", "openvino"])
+def test_features_are_those_of_the_authors_calls(start_server, api, photos, exported, engine):
+    folder, modules = exported
+    client = api.client(start_server("--engine", engine, models=folder).target)
+    for name, model in modules.items():
+        manifest = json.loads((folder / name / "1" / "manifest.json").read_text())
+        recipe = Recipe.from_json(manifest["input"])
+        for path in photos.values():
+            pixels = torch.from_numpy(preprocess(load_image(path), recipe))[None]
+            got = client.features(path, *HEADS, model=name)
+            for head, a, b in zip(HEADS, got, wanted_of(model, pixels, recipe), strict=True):
+                close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(b).max(), "err_msg": f"{name}, {head}"}
+                np.testing.assert_allclose(a, b, **close)
