@@ -110,62 +110,34 @@ def docstring(head: Row) -> list[str]:
         notes = [note for note in notes if note]
         text = f"{parameter['name']}: {parameter['help']}"
         lines += fill(f"{text} ({'; '.join(notes)})." if notes else f"{text}.", " " * 8)
-    return [*lines, '    """']
+    # Where the last line is full, the quotes get their own.
+    if len(lines[-1]) + 3 > WIDTH:
+        return [*lines, '    """']
+    return [*lines[:-1], f'{lines[-1]}"""']
 
 
-def made(first: str, *about: str) -> list[str]:
-    """The docstring of a generated module, and what follows it."""
-    return [
-        f'"""{first}',
+def python_classes(heads: list[Row]) -> str:
+    names = sorted([*(class_name(head["name"]) for head in heads), "Head"])
+    out = [
+        '"""Pooling heads as objects: `Gem(p=4, layer="stage5", l2_normalized=True)`.',
         "",
-        *about,
-        *([""] if about else []),
+        *textwrap.wrap(ABOUT_CLASSES, WIDTH, break_on_hyphens=False),
+        "",
         "Made by scripts/make_heads.py from the server's table; do not edit.",
         '"""',
         "",
         "from __future__ import annotations",
         "",
+        "import dataclasses",
+        "from collections.abc import Sequence",
+        "from typing import Literal",
+        "",
+        "from pixpool._head_base import Head, Size",
+        "",
+        "__all__ = [",
+        *(f'    "{name}",' for name in names),
+        "]",
     ]
-
-
-def listed(names: list[str]) -> list[str]:
-    return [f"    {name}," for name in sorted(names)]
-
-
-def python_module(heads: list[Row]) -> str:
-    """pixpool.heads, which gathers the classes, in the order of the API."""
-    out = made(
-        'Pooling heads as objects: `Gem(p=4, layer="stage5", l2_normalized=True)`.',
-        *textwrap.wrap(ABOUT_CLASSES, WIDTH, break_on_hyphens=False),
-    )
-    out.append("from pixpool._head_base import Head")
-    for module, part in parts(heads).items():
-        names = [class_name(head["name"]) for head in part]
-        out += [f"from pixpool.{module} import (", *listed(names), ")"]
-    quoted = [f'"{class_name(head["name"])}"' for head in heads] + ['"Head"']
-    return "\n".join([*out, "", "__all__ = [", *listed(quoted), "]"]) + "\n"
-
-
-def parts(heads: list[Row]) -> dict[str, list[Row]]:
-    """Module -> its heads: those of any map, and those that need what a model has besides."""
-    return {
-        "_heads_of_maps": [head for head in heads if head["reads"] == "map"],
-        "_heads_of_models": [head for head in heads if head["reads"] != "map"],
-    }
-
-
-def python_classes(heads: list[Row]) -> str:
-    of_maps = heads[0]["reads"] == "map"
-    needs = "any map is enough for" if of_maps else "need classifier, tokens or vectors of a model"
-    out = made(f"The classes of pixpool.heads that {needs}.")
-    text = " ".join(annotation(p) for head in heads for p in head["parameters"])
-    base = ["Head", *(["Size"] if "Size" in text else [])]
-    out += ["import dataclasses"]
-    if "Sequence" in text:
-        out.append("from collections.abc import Sequence")
-    if "Literal" in text:
-        out.append("from typing import Literal")
-    out += ["", f"from pixpool._head_base import {', '.join(base)}"]
     for head in heads:
         out += ["", "", "@dataclasses.dataclass(frozen=True)"]
         out += [f"class {class_name(head['name'])}(Head):", *docstring(head), ""]
@@ -248,8 +220,7 @@ def generated(heads: list[Row], root: Path = ROOT) -> dict[str, str]:
     """Path -> text of every file that is made from the table, whole or in part."""
     package = "client/python/pixpool"
     files = {
-        f"{package}/heads.py": python_module(heads),
-        **{f"{package}/{name}.py": python_classes(part) for name, part in parts(heads).items()},
+        f"{package}/heads.py": python_classes(heads),
         f"{package}/_head_table.py": python_table(heads),
     }
     for name, mark in MARKS.items():

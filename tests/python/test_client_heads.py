@@ -61,7 +61,9 @@ def sample(field):
 def test_texts_and_objects_mean_the_same(kind):
     descriptor = pb.Head.DESCRIPTOR.fields_by_name[kind].message_type
     required = {
-        f.name: sample(f)[1] for f in descriptor.fields if f.name in ("kernel_size", "output_size")
+        f.name: sample(f)[1]
+        for f in descriptor.fields
+        if f.name in ("kernel_size", "output_size", "name")
     }
     for field in [
         *descriptor.fields,

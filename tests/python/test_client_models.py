@@ -24,6 +24,7 @@ CLASSES = {
     "Limits": pixpool.Limits,
     "Projection": pixpool.Projection,
     "ConvFilter": pixpool.ConvFilter,
+    "Vector": pixpool.Vector,
 }
 
 
