@@ -58,6 +58,15 @@ class Flattens(TinyNet):
         return self.fc(self.body(self.act(self.norm(self.stem(x)))).flatten(1))
 
 
+class Limited(TinyNet):
+    """Has a table of positions that ends, as relative positions do."""
+
+    def forward(self, x):
+        if max(x.shape[2:]) > 300:
+            raise IndexError("position 301 is out of bounds")
+        return super().forward(x)
+
+
 class Resizes(TinyNet):
     """Takes every size, and makes its own of it."""
 
@@ -87,6 +96,7 @@ def export(tmp_path, model, size=(224, 224), **options):
         (FreezesPadding, (224, 224), {"multiple": 32}, "at 2 x 160 x 288|at 3 x 131 x 97"),
         (Patches, (224, 224), {"multiple": 14}, "at 160 x 288 no multiple of 14"),
         (Patches, (98, 112), {"multiple": 14}, "at 160 x 288 no multiple of 14"),
+        (Limited, (224, 224), {"only": [{"height": 224, "width": 224}]}, "at 480 x 480 position"),
         (Flattens, (64, 96), {"only": [{"height": 64, "width": 96}]}, "at 160 x 288 mat1"),
         (
             Resizes,

@@ -53,6 +53,7 @@ class Fitting:
         take."""
         self.reason = ""  # why it is not every size
         self._run = run
+        self._own = recipe.height, recipe.width
         self._left = candidates(recipe.height, recipe.width)
         if not recipe.gives_one_size():
             self._left = self._left[:1]
@@ -89,10 +90,11 @@ class Fitting:
             del self._left[0]
 
     def _first_error(self, sizes: InputSizes) -> tuple[Size, Exception] | None:
-        for _, *size in sizes.batches():
-            high, wide = size
-            if error := self._error((high, wide)):
-                return (high, wide), error
+        # The larger one too, at which layers are told from what does not follow the size.
+        larger = sizes.larger(*self._own)
+        for size in [(h, w) for _, h, w in sizes.batches()] + ([larger] if larger else []):
+            if error := self._error(size):
+                return size, error
         return None
 
     def _error(self, size: Size) -> Exception | None:
