@@ -1,9 +1,16 @@
 #include "server/heads/vectors.h"
 
+#include <algorithm>
+
 #include "server/base/text.h"
 #include "server/bundle/graph_outputs.h"
 
 namespace pixpool {
+
+bool HasVector(std::string_view name, const HeadScope& scope) {
+  return std::any_of(scope.vectors.begin(), scope.vectors.end(),
+                     [name](const VectorInfo& vector) { return vector.name == name; });
+}
 
 bool UseVector(std::string_view name, const HeadScope& scope, HeadSpec& spec) {
   for (size_t i = 0; i < scope.vectors.size(); ++i) {

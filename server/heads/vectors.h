@@ -8,6 +8,9 @@
 
 namespace pixpool {
 
+// Whether the model has a vector of this name.
+bool HasVector(std::string_view name, const HeadScope& scope);
+
 // Has a head read the vector of this name. False where the model has none such.
 bool UseVector(std::string_view name, const HeadScope& scope, HeadSpec& spec);
 

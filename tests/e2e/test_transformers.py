@@ -14,6 +14,7 @@ from pixpool.export.bundle import BundleOptions, write_bundle
 from pixpool.export.models import load_model
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.recipe import Recipe
+from random_weights import roughen
 from torchvision_operators import declare_torchvision_operators
 
 SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 3}
@@ -32,10 +33,7 @@ def exported(tmp_path_factory):
     for name, (spec, arguments) in MODELS.items():
         torch.manual_seed(3)
         source = load_model(spec, random_weights=True, model_args=dict(arguments))
-        with torch.no_grad():
-            # As trained ones are: nothing is zero or the same everywhere.
-            for parameter in source.module.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.02)
+        roughen(source.module)
         modules[name] = source.module
         write_bundle(source, BundleOptions(out=folder, name=name), lambda _line: None)
     return folder, modules

@@ -42,6 +42,18 @@ class TinyNet(nn.Module):
         return self.fc(self.pool(self.body(x)).flatten(1))
 
 
+class NormBeforeHead(TinyNet):
+    """As ConvNeXt: what comes after pooling works on one vector a picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.LayerNorm(16)
+
+    def forward(self, x):
+        x = self.pool(self.body(self.act(self.norm(self.stem(x)))))
+        return self.fc(self.last(x.flatten(1)))
+
+
 def tiny_source(model=None, **changes) -> SourceModel:
     model = (model or TinyNet()).eval()
     return dataclasses.replace(SourceModel(model, "tiny", "test"), **changes)

@@ -14,7 +14,7 @@ from pixpool.export.models import SourceModel
 from pixpool.export.probes import pictures
 from pixpool.export.trunk import LayerRef, Trunk
 from pixpool.export.unchanged import Unchanged
-from test_export import TinyNet, export, tiny_source
+from test_export import NormBeforeHead, TinyNet, export, tiny_source
 
 WHOLE = sum(parameter.numel() for parameter in TinyNet().parameters())
 
@@ -54,18 +54,6 @@ class LearntPooling(TinyNet):
     def forward(self, x):
         x = self.body(self.act(self.norm(self.stem(x))))
         return self.fc(x.clamp(min=1e-6).pow(self.p).mean((2, 3)).pow(1.0 / self.p))
-
-
-class NormBeforeHead(TinyNet):
-    """As ConvNeXt: what comes after pooling works on one vector a picture."""
-
-    def __init__(self):
-        super().__init__()
-        self.last = nn.LayerNorm(16)
-
-    def forward(self, x):
-        x = self.pool(self.body(self.act(self.norm(self.stem(x)))))
-        return self.fc(self.last(x.flatten(1)))
 
 
 class TwoBranches(TinyNet):

@@ -17,7 +17,15 @@ from pixpool.export.forms import Form, Tokens, form_of
 from pixpool.export.models import load_model
 from pixpool.export.openvino_graph import OpenVinoGraph
 from pixpool.export.recipe import Recipe
-from test_export import TinyNet, load_graph, random_images, recipe_of, tiny_source
+from random_weights import roughen
+from test_export import (
+    NormBeforeHead,
+    TinyNet,
+    load_graph,
+    random_images,
+    recipe_of,
+    tiny_source,
+)
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2, "img_size": 64}
 SWIN = {"depths": (1, 2), "embed_dim": 16, "num_heads": (2, 2), "img_size": 56, "window_size": 7}
@@ -90,10 +98,7 @@ BOUND = {
 def small(family: Family):
     torch.manual_seed(3)
     source = load_model(family.spec, random_weights=True, model_args=dict(family.args))
-    with torch.no_grad():
-        # As trained ones are: nothing is zero or the same everywhere.
-        for parameter in source.module.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.02)
+    roughen(source.module)
     return source
 
 
@@ -373,18 +378,6 @@ def test_what_is_returned_is_the_embedding_where_no_linear_layer_gives_it(tmp_pa
     with torch.no_grad():
         wanted = model(normalized(manifest, images))
     torch.testing.assert_close(load_graph(folder)(images)[-1], wanted, rtol=1e-4, atol=1e-5)
-
-
-class NormBeforeHead(TinyNet):
-    """As ConvNeXt."""
-
-    def __init__(self):
-        super().__init__()
-        self.last = nn.LayerNorm(16)
-
-    def forward(self, x):
-        x = self.pool(self.body(self.act(self.norm(self.stem(x)))))
-        return self.fc(self.last(x.flatten(1)))
 
 
 def test_a_classifier_stands_on_the_embedding_where_the_average_is_not_it(tmp_path):

@@ -9,10 +9,7 @@
 namespace pixpool {
 namespace {
 
-bool Fits(const HeadScope& scope) {
-  HeadSpec spec;
-  return UseVector(kEmbedding, scope, spec);
-}
+bool Fits(const HeadScope& scope) { return HasVector(kEmbedding, scope); }
 
 absl::Status Check(HeadSpec& spec, const HeadScope& scope) {
   if (UseVector(kEmbedding, scope, spec)) return absl::OkStatus();
