@@ -207,12 +207,22 @@ def test_what_a_model_has_not_is_refused_by_its_cause(tokens, pictures, head):
     assert REFUSED[head].removeprefix("heads[0].") in message
 
 
-@pytest.mark.parametrize("head", ["class_token", "embedding", "bundle_head:name=attention"])
-def test_a_cnn_says_that_it_has_none(client, photos, head):
+@pytest.mark.parametrize(
+    ("head", "cause"),
+    [
+        ("class_token", "no layer of the model has one"),
+        ("bundle_head:name=attention", "the bundle has no vector 'attention'; it has embedding"),
+    ],
+)
+def test_a_cnn_says_what_it_has_not(client, photos, head, cause):
     code, why, message = refused(lambda: client.features(photos["cat.png"], head))
     assert (code, why) == ("INVALID_ARGUMENT", "HEAD_INVALID")
-    wanted = "no layer of the model has one" if head == "class_token" else "it has none"
-    assert wanted in message
+    assert cause in message
+
+
+def test_the_embedding_of_a_plain_cnn_is_its_average(client, photos):
+    embedding, average = client.features(photos["cat.png"], "embedding", "global_avg")
+    np.testing.assert_allclose(embedding, average, rtol=1e-5, atol=1e-6)
 
 
 def test_mean_token_of_a_map_alone_is_its_average(client, photos):
@@ -250,11 +260,8 @@ def test_the_model_says_what_it_has(tokens, client):
         0,
     )
     cnn = client.stub.GetModel(client.pb.GetModelRequest(), timeout=10).model
-    assert {h["name"] for h in HEADS} - {h.name for h in cnn.head_types} == {
-        "class_token",
-        "embedding",
-        "bundle_head",
-    }
+    left = {h["name"] for h in HEADS} - {h.name for h in cnn.head_types}
+    assert left == {"class_token", "bundle_head"}
 
 
 def test_kserve_describes_and_gives_them(servers, pictures, wanted):
