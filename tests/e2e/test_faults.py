@@ -198,7 +198,7 @@ def hanging_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def hung_in_its_load(start_server, models: Path, *flags: str) -> ServerProcess:
     server = start_server(*flags, models=models, wait=False)
-    wait_until(lambda: server.get("/livez")[0] == 200, 20, "it lives")
+    server.wait_live(20)
     time.sleep(1)
     assert server.get("/readyz")[0] == 503
     server.signal()

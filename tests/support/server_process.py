@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -13,10 +14,24 @@ import urllib.request
 from pathlib import Path
 
 
+# Below the ports that Linux gives to connections (32768 and up): one that was found free there may
+# be the own end of a connection by the time that a server wants it. Each process of tests starts
+# somewhere else.
+_PORTS = range(20000, 32000)
+_turns = itertools.count(os.getpid() * 61)
+
+
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of 127.0.0.1 that nobody has, and that this process hands out once."""
+    for _ in _PORTS:
+        port = _PORTS[next(_turns) % len(_PORTS)]
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise OSError("no free port")
 
 
 class ServerProcess:
@@ -60,10 +75,16 @@ class ServerProcess:
             return 0, ""
 
     def wait_ready(self, seconds: float = 60) -> None:
+        self._wait_for("/readyz", seconds)
+
+    def wait_live(self, seconds: float = 60) -> None:
+        self._wait_for("/livez", seconds)
+
+    def _wait_for(self, probe: str, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while self.get("/readyz")[0] != 200:
+        while (status := self.get(probe)[0]) != 200:
             assert self.process.poll() is None, f"the server ended:\n{self.log()}"
-            assert time.monotonic() < end, f"not ready after {seconds} s:\n{self.log()}"
+            assert time.monotonic() < end, f"{probe}: {status} after {seconds} s:\n{self.log()}"
             time.sleep(0.05)
 
     def log(self) -> str:
