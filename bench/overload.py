@@ -10,10 +10,10 @@ One 600x400 JPEG, default options of the server, 16 connections. In each round:
 - calls that are given up, and what work they cost after that;
 - the peak once more, which tells whether anything else ran on the machine.
 
-Warm-ups do not count. Ratios are to the peak of the same round. --quick is one short round and
-shows whether something is broken; with few calls its p99 is hardly more than the slowest call.
-Server and load share the machine. bench/overload sets up what this needs, --server compares builds,
-and --docs writes the plot and the table of docs/scaling.md.
+Warm-ups do not count. Ratios are to the peak as it was just before and after, since a machine's own
+rate moves. --quick is one short round and shows whether something is broken; with few calls its p99
+is hardly more than the slowest call. Server and load share the machine. bench/overload sets up what
+this needs, --server compares builds, and --docs writes the plot and the table of docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def one_round(lab: overload_runs.Lab) -> dict[str, Any]:
         rate = most["rate"]
         out: dict[str, Any] = {
             "peak": most,
-            "offered": overload_runs.offered(lab, server, rate),
+            "offered": overload_runs.offered(lab, server, most),
             "classes": overload_mixed.classes(lab, server, rate),
             "fairness": overload_mixed.fairness(lab, server),
             "waste": overload_mixed.waste(lab, server, rate),
-            "cores": overload_mixed.cores(lab, server, rate),
+            "cores": overload_mixed.cores(lab, server, most),
         }
         out["peak_after"] = overload_runs.peak(lab, server)
     out["refusing"] = overload_runs.refusing(lab, rate)
@@ -59,9 +59,7 @@ def one_round(lab: overload_runs.Lab) -> dict[str, Any]:
 
 
 def drift(results: dict[str, Any]) -> str:
-    """Whether the machine was the same from beginning to end: all ratios are to the peak of the
-    beginning.
-    """
+    """Whether the machine was the same from beginning to end of a round."""
     moved = [one["peak_after"]["rate"] / one["peak"]["rate"] for one in results["rounds"]]
     text = "peak at the end of a round, of that at its beginning: "
     text += ", ".join(f"{100 * share:.0f} %" for share in moved)

@@ -103,7 +103,7 @@ def _offered(rounds: list[Round]) -> Iterator[Goal]:
         "answers in time at 10 x, of what the cores have left",
         GOODPUT,
         False,
-        each((10.0,), lambda one, p: p["rate"] / one["left"]),
+        each((10.0,), lambda one, p: p["rate"] / p["peak"] * one["peak"]["rate"] / one["left"]),
         "%",
     )
     yield Goal("p99 of answers, of that at 0.8 x", SLOWER, True, each(all_above, slower), "x")

@@ -11,7 +11,7 @@ import time
 
 import loaded
 from contestants import ROOT
-from overload_runs import Lab, Point, peak, say
+from overload_runs import Lab, Point, peak, rate_now, say
 
 BULK, INTERACTIVE = (
     ("--header", "pixpool-priority: bulk"),
@@ -22,8 +22,9 @@ SETTLE = 10  # seconds in which a server finds its new peak
 SPREAD = (0.005, 0.25)  # seconds after which calls are given up
 
 
-def cores(lab: Lab, server: loaded.Server, most: float) -> Point:
+def cores(lab: Lab, server: loaded.Server, at_first: Point) -> Point:
     """The server loses all cores but one during load at twice its peak, and gets them back."""
+    most = at_first["rate"]
     few, hold = set(lab.cores[:1]), SETTLE + (4 if lab.quick else 15)
     server.use_cores(few)
     one = peak(lab, server)["rate"]
@@ -45,6 +46,7 @@ def cores(lab: Lab, server: loaded.Server, most: float) -> Point:
     run = load.finish()
     width = run["interval_s"]
     rates = [(row["s"], row["images_ok"] / width) for row in run["timeline"]]
+    all_again = rate_now(lab, server, at_first["callers"])
 
     def share(begin: float, end: float, of: float) -> float:
         held = [rate for at, rate in rates if begin <= at and at + width <= end]
@@ -52,11 +54,12 @@ def cores(lab: Lab, server: loaded.Server, most: float) -> Point:
 
     point = {
         "one": one,
+        "all": all_again,
         "rates": rates,
         "down": lead,
         "up": lead + hold,
         "share_down": share(lead + SETTLE, lead + hold, one),
-        "share_up": share(lead + hold + SETTLE, lead + 2 * hold, most),
+        "share_up": share(lead + hold + SETTLE, lead + 2 * hold, all_again),
     }
     say("one core, then all", one=one, down=point["share_down"], up=point["share_up"])
     return point

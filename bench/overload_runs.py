@@ -87,15 +87,32 @@ def peak(lab: Lab, server: loaded.Server) -> Point:
         run = lab.load(server.target, "--concurrency", callers, timeout=5).finish()
         spent = server.cpu_seconds() - before + run["generator"]["cpu_s"]
         if run["images_per_second"] > best["rate"]:
-            best = {"rate": run["images_per_second"], "cpu": spent / run["totals"]["requests_ok"]}
+            best = {
+                "rate": run["images_per_second"],
+                "cpu": spent / run["totals"]["requests_ok"],
+                "callers": callers,
+            }
     say("peak", rate=best["rate"], cpu_ms=1e3 * best["cpu"])
     return best
 
 
-def offered(lab: Lab, server: loaded.Server, most: float) -> list[Point]:
-    """Answers in time against the offered rate, for each deadline."""
+def rate_now(lab: Lab, server: loaded.Server, callers: float) -> float:
+    """The rate of the closed loop at this time. Where a machine's own rate moves by more than the
+    goals allow, a figure is held against what was measured beside it.
+    """
+    server.wait_idle()
+    load = lab.load(server.target, "--concurrency", int(callers), timeout=5)
+    return float(load.finish()["images_per_second"])
+
+
+def offered(lab: Lab, server: loaded.Server, at_first: Point) -> list[Point]:
+    """Answers in time against the offered rate, for each deadline; their share is of the peak as
+    it was just before and just after.
+    """
+    most, callers = at_first["rate"], at_first["callers"]
     few = {(load, 1.0) for load in LOADS} | {(2.0, 0.25), (2.0, 5.0), (0.8, 5.0), (0.8, 0.25)}
     points = []
+    before = rate_now(lab, server, callers)
     for deadline, load in itertools.product(DEADLINES, LOADS):
         if lab.quick and (load, deadline) not in few:
             continue
@@ -106,11 +123,15 @@ def offered(lab: Lab, server: loaded.Server, most: float) -> list[Point]:
             server.target, "--rate", f"{load * most:.1f}", timeout=deadline, warm_up=4 + deadline
         ).finish()
         refusals = loaded.refused(run)
+        after = rate_now(lab, server, callers)
+        peak_now = (before + after) / 2
+        before = after
         point = {
             "load": load,
             "deadline": deadline,
             "rate": run["images_per_second"],
-            "share": run["images_per_second"] / most,
+            "peak": peak_now,
+            "share": run["images_per_second"] / peak_now,
             "p50": run["latency_ms"]["p50"],
             "p99": run["latency_ms"]["p99"],
             "refused": refusals["count"] / max(1, run["requests"]),
@@ -118,7 +139,7 @@ def offered(lab: Lab, server: loaded.Server, most: float) -> list[Point]:
             "late": loaded.late(run) / max(1, run["requests"]),
             "sent": run["sent"] / run["generator"]["wall_s"] / most,
         }
-        shown = {k: point[k] for k in ("share", "p99", "refused", "refused_p99", "late")}
+        shown = {k: point[k] for k in ("peak", "share", "p99", "refused", "refused_p99", "late")}
         say(f"{load:g} times the peak, {deadline:g} s", **shown)
         points.append(point)
     return points

@@ -192,8 +192,8 @@ def overload(results: dict[str, Any], path: Path) -> None:
     change = results["rounds"][-1]["cores"]
     changing.plot(*zip(*change["rates"], strict=True), marker="o", markersize=2.5)
     edges = [0, change["down"], change["up"], change["rates"][-1][0]]
-    peaks = (results["rounds"][-1]["peak"]["rate"], change["one"])
-    for begin, end, height in zip(edges, edges[1:], (peaks[0], peaks[1], peaks[0]), strict=False):
+    peaks = (change["all"], change["one"], change["all"])
+    for begin, end, height in zip(edges, edges[1:], peaks, strict=False):
         changing.hlines(height, begin, end, color="0.4", linewidth=0.8, linestyle="--")
     changing.set(
         xlabel="s", ylabel="answers in time, 1/s", title="All cores, one, all", ylim=(0, None)

@@ -13,7 +13,8 @@ import overload_goals  # noqa: E402
 
 def a_round(**changes):
     """A round in which every goal is met."""
-    good = {"deadline": 5.0, "share": 0.97, "rate": 97.0, "p99": 120.0, "refused_p99": 4.0}
+    good = {"deadline": 5.0, "share": 0.97, "rate": 97.0, "peak": 100.0}
+    good |= {"p99": 120.0, "refused_p99": 4.0}
     out = {
         "peak": {"rate": 100.0, "cpu": 0.02},
         "left": 75.0,
