@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-
 # Below the ports that Linux gives to connections (32768 and up): one that was found free there may
 # be the own end of a connection by the time that a server wants it. Each process of tests starts
 # somewhere else.
