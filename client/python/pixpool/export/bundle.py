@@ -7,10 +7,10 @@ from pathlib import Path
 from pixpool.export import pipeline
 from pixpool.export.folder import bundle_dir, publish
 from pixpool.export.manifest import Body
-from pixpool.export.models import SourceModel
 from pixpool.export.onnx import pipeline as onnx_pipeline
 from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.options import BundleOptions, Progress
+from pixpool.export.source import SourceModel
 
 __all__ = ["BundleOptions", "write_bundle"]
 

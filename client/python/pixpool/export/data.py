@@ -11,10 +11,10 @@ from pixpool.export.classifier import Classifier
 from pixpool.export.errors import ExportError
 from pixpool.export.labels import imagenet_labels, read_labels
 from pixpool.export.manifest import ClassifierEntry
-from pixpool.export.models import SourceModel
 from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.options import Progress
 from pixpool.export.probes import Run
+from pixpool.export.source import SourceModel
 
 GOLDEN_MIN_COSINE = 0.9999
 

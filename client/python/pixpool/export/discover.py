@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -76,10 +76,17 @@ def record_maps(model: nn.Module, own: Size, sizes: InputSizes) -> list[_Call]:
     return [call for call in calls if call.stride > 0]
 
 
-def find_layers(model: nn.Module, own: Size, sizes: InputSizes, hints: list[str]) -> list[LayerRef]:
+def find_layers(
+    model: nn.Module,
+    own: Size,
+    sizes: InputSizes,
+    hints: list[str],
+    names: Mapping[str, str] | None = None,
+) -> list[LayerRef]:
     """The last map before pooling, called `features`, and before it one layer a stride: `hints`
     (module paths) where given, otherwise the last block of each stride. Of a transformer each
-    block. `own` is a size that the model takes, `sizes` are all that it takes."""
+    block. `own` is a size that the model takes, `sizes` are all that it takes. `names` are those of
+    layers by the paths of their modules; others are named by these paths."""
     # What pools tokens works on them as blocks do; what pools a map does not end in a map.
     calls = [c for c in record_maps(model, own, sizes) if c.form.dims == "NCHW" or not c.pools]
     if not calls:
@@ -106,7 +113,9 @@ def find_layers(model: nn.Module, own: Size, sizes: InputSizes, hints: list[str]
             stage.form.dims == "NTC" and not any(f"{e}.".startswith(stage.path + ".") for e in ends)
         )
         if order[id(stage)] < order[id(last)] and is_other:
-            layers.append(_reference(stage, calls, _layer_name(stage.path)))
+            layers.append(
+                _reference(stage, calls, (names or {}).get(stage.path) or _layer_name(stage.path))
+            )
     return layers + [_reference(last, calls, "features")]
 
 

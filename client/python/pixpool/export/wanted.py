@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from pixpool.export.embedding import NAME as EMBEDDING
 from pixpool.export.embedding import find_embedding
 from pixpool.export.errors import ExportError
-from pixpool.export.models import SourceModel
 from pixpool.export.options import BundleOptions
 from pixpool.export.probes import pictures
 from pixpool.export.recipe import Recipe
+from pixpool.export.source import SourceModel
 from pixpool.export.trunk import Forward, LayerRef, Trunk, VectorRef, refuse_same_names, run_model
 
 
