@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "server/base/guarded.h"
+
 namespace pixpool {
 namespace {
 
@@ -95,7 +97,7 @@ std::string ExplainMessage(const std::string& message) {
        {std::pair(EAGAIN, kThreads), std::pair(ENOMEM, kMemory), std::pair(EMFILE, kDescriptors)}) {
     if (message.find(std::strerror(error)) != message.npos) return message + ": " + lack;
   }
-  if (message.find("bad_alloc") != message.npos) return message + ": " + kMemory;
+  if (TellsOfNoMemory(message)) return message + ": " + kMemory;
   return message;
 }
 

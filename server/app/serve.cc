@@ -175,13 +175,18 @@ class Process {
     const std::chrono::milliseconds timeout = config_.process.drain_timeout;
     const auto end = std::chrono::steady_clock::now() + timeout;
     const bool finished = pipeline_.Drain(absl::FromChrono(timeout));
-    if (!finished) EndAfter(kLastPatience);
+    std::vector<LogField> how = {{"finished", finished}};
+    if (!finished) {
+      EndAfter(kLastPatience);
+      how.emplace_back("message", Concat("requests were cut at the timeout: ",
+                                         pipeline_.admission()->usage().requests));
+    }
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
     if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow(kWorkHangs);
     AwaitLoad(end);
-    Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", {{"finished", finished}});
+    Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", how);
     return finished;
   }
 

@@ -27,6 +27,16 @@ void TryLog(std::string_view event, const char* what) noexcept {
 
 }  // namespace
 
+bool TellsOfNoMemory(std::string_view words) {
+  // Of the standard library; oneDNN and OpenVINO; LibTorch on the CPU and on GPUs.
+  for (const std::string_view sign :
+       {"bad_alloc", "Failed to allocate", "can't alloc", "can't allocate memory",
+        "not enough memory", "out of memory"}) {
+    if (words.find(sign) != words.npos) return true;
+  }
+  return false;
+}
+
 const absl::Status& NoMemoryError() {
   static const absl::Status* const error = new absl::Status(MakeNoMemoryError());
   return *error;
@@ -42,6 +52,7 @@ absl::Status StatusOfException(std::string_view event, std::string_view message)
     TryLog(event, e.what());
   } catch (const std::exception& e) {
     TryLog(event, e.what());
+    if (TellsOfNoMemory(e.what())) return NoMemoryError();
     try {
       return MakeError(ErrorReason::kInferenceFailed, message);
     } catch (const std::exception&) {

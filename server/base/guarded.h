@@ -12,9 +12,13 @@ namespace pixpool {
 // The error of work that there was no memory for: OVERLOADED. Made once; a copy takes no memory.
 const absl::Status& NoMemoryError();
 
-// To be called while an exception is being handled: NoMemoryError() for std::bad_alloc and its
-// kind, else INFERENCE_FAILED with `message`. What was thrown goes to the log as `event`; clients
-// get no detail of our bugs. Works without memory.
+// Whether the words of an error say that there was no memory: libraries throw other types than
+// std::bad_alloc as well.
+bool TellsOfNoMemory(std::string_view words);
+
+// To be called while an exception is being handled: NoMemoryError() for std::bad_alloc and what
+// tells of no memory, else INFERENCE_FAILED with `message`. What was thrown goes to the log as
+// `event`; clients get no detail of our bugs. Works without memory.
 absl::Status StatusOfException(std::string_view event, std::string_view message) noexcept;
 
 // Runs `work`, which returns a status or nothing, and makes a status of what it throws.

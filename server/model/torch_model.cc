@@ -13,6 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "server/backbone/backbone.h"
 #include "server/base/error.h"
+#include "server/base/guarded.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/memory_limit.h"
@@ -89,12 +90,14 @@ class TorchModel final : public Model {
       status = absl::InternalError(FirstLine(e.what()));
     }
     if (status.ok()) return;
-    // The cause goes to the log; clients get no detail of our bugs.
+    // The cause goes to the log; clients get no detail of our bugs. Want of memory is none.
     Log(LogLevel::kError, "inference_failed",
         {{"model", info_.name}, {"error", ToStd(status.message())}});
     for (ModelResult& result : results) {
       result.outputs.clear();
-      result.status = MakeError(ErrorReason::kInferenceFailed, "the model failed");
+      result.status = TellsOfNoMemory(ToStd(status.message()))
+                          ? NoMemoryError()
+                          : MakeError(ErrorReason::kInferenceFailed, "the model failed");
     }
   }
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "server/base/status_macros.h"
@@ -54,11 +56,11 @@ absl::Status Admission::Overloaded(ErrorDetails details, std::string_view why) {
                    Concat(why, "; try again in ", absl::FormatDuration(details.retry_after)));
 }
 
-absl::Status Admission::AtCeiling(std::string_view what, FlagNumber limit) {
+absl::Status Admission::AtCeiling(std::string_view what, FlagNumber limit, std::string_view who) {
   return Overloaded(
       {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}},
-      Concat("the server holds as many ", what, " in flight as it may (", limit.flag, " ",
-             limit.value, ")"));
+      Concat("the server holds as many ", what, " in flight as it may for ", who, " (", limit.flag,
+             " ", limit.value, ")"));
 }
 
 absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallContext& call) {
@@ -66,22 +68,28 @@ absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallConte
   const auto found = callers_.find(call.caller());
   const Usage own = found == callers_.end() ? Usage{} : found->second;
   const bool is_bulk = call.priority() == Priority::kBulk;
-  const auto is_over = [&](int64_t Usage::*part, int64_t more,
-                           int64_t ceiling) ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+  // Whose part of a ceiling is used up.
+  const auto who_is_over = [&](int64_t Usage::*part, int64_t more, int64_t ceiling)
+                               ABSL_SHARED_LOCKS_REQUIRED(mu_) -> std::optional<std::string_view> {
     // Differences, so that no sum can overflow.
-    return more > ceiling - usage_.*part ||
-           (own.requests > 0 && more > CallerPart(ceiling) - own.*part) ||
-           (is_bulk && bulk_.requests > 0 && more > BulkPart(ceiling) - bulk_.*part);
+    if (more > ceiling - usage_.*part) return "all";
+    if (is_bulk && bulk_.requests > 0 && more > BulkPart(ceiling) - bulk_.*part) {
+      return "bulk work, three quarters of all";
+    }
+    if (own.requests > 0 && more > CallerPart(ceiling) - own.*part) {
+      return "one caller, fifteen sixteenths of all";
+    }
+    return std::nullopt;
   };
-  if (is_over(&Usage::requests, 1, limits_.max_requests)) {
+  if (const auto who = who_is_over(&Usage::requests, 1, limits_.max_requests)) {
     if (!is_bulk) overload_.MetCeiling(clock_->Now());
-    return AtCeiling("requests", limits_.max_requests);
+    return AtCeiling("requests", limits_.max_requests, *who);
   }
-  if (is_over(&Usage::bytes, cost.bytes, limits_.max_bytes)) {
-    return AtCeiling("bytes of images and answers", limits_.max_bytes);
+  if (const auto who = who_is_over(&Usage::bytes, cost.bytes, limits_.max_bytes)) {
+    return AtCeiling("bytes of images and answers", limits_.max_bytes, *who);
   }
-  if (is_over(&Usage::pixels, cost.pixels, limits_.max_pixels)) {
-    return AtCeiling("pixels", limits_.max_pixels);
+  if (const auto who = who_is_over(&Usage::pixels, cost.pixels, limits_.max_pixels)) {
+    return AtCeiling("pixels", limits_.max_pixels, *who);
   }
   return absl::OkStatus();
 }
@@ -93,10 +101,11 @@ absl::Status Admission::Refusal(OverloadControl::Verdict verdict,
                       Concat("more pictures come than the server can work on, which is ",
                              overload_.limit(), " at a time"));
   }
-  return Overloaded({}, Concat("the answer would come too late: there is work for ",
-                               absl::FormatDuration(Rounded(overload_.ExpectedWait(call))),
-                               " before it, and the deadline is in ",
-                               absl::FormatDuration(Rounded(ToSeconds(call.left)))));
+  return Overloaded(
+      {}, Concat("the answer would come too late: with work for ",
+                 absl::FormatDuration(Rounded(overload_.ExpectedWait(call))),
+                 " before it there is not enough time left for its own in the ",
+                 absl::FormatDuration(Rounded(ToSeconds(call.left))), " to the deadline"));
 }
 
 absl::Status Admission::Judge(const OverloadControl::Call& call) {
@@ -146,7 +155,7 @@ absl::StatusOr<ByteHold> Admission::Hold(HeldBytes* held, int64_t bytes, std::st
   ByteHold hold;
   if (held->Take(bytes, &hold)) return hold;
   absl::MutexLock lock(&mu_);
-  return AtCeiling(what, limits_.max_bytes);
+  return AtCeiling(what, limits_.max_bytes, "all");
 }
 
 absl::StatusOr<ByteHold> Admission::HoldMessage(int64_t bytes) {

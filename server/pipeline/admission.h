@@ -130,7 +130,7 @@ class Admission {
   absl::Status Overloaded(ErrorDetails details, std::string_view why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `what` there is no room for, as clients and operators know it.
-  absl::Status AtCeiling(std::string_view what, FlagNumber limit)
+  absl::Status AtCeiling(std::string_view what, FlagNumber limit, std::string_view who)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK where the ceilings have room.
   absl::Status CheckCeilings(const AdmissionCost& cost, const CallContext& call)

@@ -100,4 +100,13 @@ void CallRecord::End(const absl::Status& status) noexcept {
   thrown.IgnoreError();  // logged, if anything can be
 }
 
+void CallRecord::AnswerUnread(int64_t bytes) noexcept {
+  metrics_->AnswerDropped();
+  const absl::Status thrown = Guard([&] {
+    Note("bytes", bytes);
+    Log(LogLevel::kInfo, "answer_unread", fields_);
+  });
+  thrown.IgnoreError();  // logged, if anything can be
+}
+
 }  // namespace pixpool

@@ -75,6 +75,10 @@ class CallRecord {
   // memory there is no line.
   void End(const absl::Status& status) noexcept;
 
+  // Counts and logs that the answer of a call that has ended well was dropped, since its client did
+  // not read it in its time. Throws nothing.
+  void AnswerUnread(int64_t bytes) noexcept;
+
  private:
   const RpcMethod method_;
   Metrics* const metrics_;

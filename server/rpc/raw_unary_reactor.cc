@@ -16,6 +16,9 @@ namespace {
 // An answer that comes at the last moment still has this long to be read.
 constexpr std::chrono::seconds kLeastTimeToRead(1);
 
+// gRPC's timer of a deadline ends a call this much before ours at most.
+constexpr std::chrono::milliseconds kTimersDiffer(50);
+
 absl::Status NoMessage() {
   return MakeError(ErrorReason::kRequestInvalid, "the call has no message; it takes one");
 }
@@ -110,10 +113,11 @@ void RawUnaryReactor::Answer(grpc::ByteBuffer message, Permit permit, ByteHold h
   answer_.Swap(&message);
   permit_ = std::move(permit);
   hold_ = std::move(hold);
+  answered_bytes_ = static_cast<int64_t>(answer_.Length());
   record_.End(absl::OkStatus());
   deps_.watch->AwaitReader(
       this, std::max<TimePoint>(call_->deadline(), deps_.clock->Now() + kLeastTimeToRead), 1,
-      static_cast<int64_t>(answer_.Length()));
+      answered_bytes_);
   // The last thing done to this object.
   StartWriteAndFinish(&answer_, grpc::WriteOptions(), grpc::Status::OK);
 }
@@ -122,12 +126,16 @@ void RawUnaryReactor::OnExpired() {
   if (Leave(Phase::kArriving, Phase::kRunning)) return Guarded([this] { End(NeverArrived()); });
   if (phase_.load() != Phase::kEnded) return;
   // The status is behind the bytes that nobody reads, so there is no way to say more.
-  deps_.metrics->AnswerDropped();
   handle_.Cancel();
 }
 
 void RawUnaryReactor::OnDone() {
   deps_.watch->Forget(this);
+  // Of a client that left before its deadline it cannot be said that it would not have read.
+  if (answered_bytes_ > 0 && context_->IsCancelled() &&
+      deps_.clock->Now() >= call_->deadline() - kTimersDiffer) {
+    record_.AnswerUnread(answered_bytes_);
+  }
   if (without_message_) {
     const absl::Status thrown =
         Guard([this] { record_.End(context_->IsCancelled() ? MessageRefused() : NoMessage()); });

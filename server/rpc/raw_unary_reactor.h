@@ -89,7 +89,9 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   ByteHold hold_;
   std::atomic<Phase> phase_{Phase::kArriving};
   std::atomic<bool> too_many_{false};  // messages
-  bool without_message_ = false;       // written before Finish, read in OnDone
+  // Written before the call is finished, read in OnDone.
+  bool without_message_ = false;
+  int64_t answered_bytes_ = 0;
 };
 
 }  // namespace pixpool

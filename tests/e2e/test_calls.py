@@ -113,14 +113,16 @@ def test_a_message_that_never_arrives_ends_at_the_deadline(impatient) -> None:
             assert "arrived" in trailers["grpc-message"]
 
 
-def test_an_answer_counts_until_it_is_read(impatient, client, small) -> None:
-    """The client reads none of the answer; the server holds it to the budget and to its time."""
+@pytest.mark.parametrize("headers", [[], [("grpc-timeout", "900m")]], ids=["server's", "its own"])
+def test_an_answer_counts_until_it_is_read(impatient, client, small, headers) -> None:
+    """The client reads none of the answer; the server holds it to the budget and to its time, which
+    is the server's or the client's own deadline."""
     request = client.pb.ExtractFeaturesRequest(
         images=[small], heads=[client.head("feature_map:layer=stem")], priority=1
     ).SerializeToString()
     dropped = gauge(impatient, "pixpool_unread_answers_dropped_total")
     with RawGrpc(impatient.target, window=0) as raw:
-        stream = raw.start(EXTRACT)
+        stream = raw.start(EXTRACT, *headers)
         raw.send(stream, message(request), end=True)
         seen = []
 
@@ -141,6 +143,10 @@ def test_an_answer_counts_until_it_is_read(impatient, client, small) -> None:
         wait_for(lambda: gauge(impatient, "pixpool_in_flight_requests") == 0)
         assert gauge(impatient, "pixpool_unread_answers") == 0
         assert gauge(impatient, "pixpool_unread_answers_dropped_total") == dropped + 1
+    wait_for(lambda: impatient.lines("answer_unread"))
+    line = impatient.lines("answer_unread")[-1]
+    assert (line["method"], line["caller"]) == ("ExtractFeatures", "127.0.0.1")
+    assert line["bytes"] > 1_000_000
 
 
 def test_a_stream_that_nobody_reads_ends(impatient, api, client, small) -> None:

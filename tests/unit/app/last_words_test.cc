@@ -31,6 +31,8 @@ TEST(LastWordsTest, SayWhatIsMissingAndWhichLimit) {
   EXPECT_EQ(Words(std::runtime_error("a bug")), "a bug");
   EXPECT_EQ(Words(7), "an error of unknown kind");
   EXPECT_NE(ExplainMessage("x: Cannot allocate memory").find("ulimit -v"), std::string::npos);
+  EXPECT_NE(ExplainMessage("node 'a': Failed to allocate 1806336 bytes").find("ulimit -v"),
+            std::string::npos);
   EXPECT_EQ(ExplainMessage("no such model"), "no such model");
 }
 

@@ -38,6 +38,18 @@ TEST(Guarded, NoMemoryIsAnOverload) {
   EXPECT_EQ(GetErrorDetails(status)->retry_after, absl::Seconds(1));
 }
 
+TEST(Guarded, LibrariesTellOfNoMemoryInTheirOwnWords) {
+  for (const char* words :
+       {"Check 'ptr' failed at cpu_memory.cpp:257: Failed to allocate 100663296 bytes",
+        "node 'GroupConvolution_174' can't alloc",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+        "CUDA out of memory. Tried to allocate 20.00 MiB"}) {
+    EXPECT_EQ(ReasonOf(Guarded("event", "it failed", [&] { throw std::runtime_error(words); })),
+              ErrorReason::kOverloaded)
+        << words;
+  }
+}
+
 TEST(Guarded, OtherExceptionsKeepTheirDetailToThemselves) {
   const absl::Status status = Guarded(
       "event", "it failed", []() -> absl::Status { throw std::runtime_error("/secret/path"); });

@@ -179,11 +179,13 @@ TEST(AdmissionTest, BulkLeavesAQuarterOfEachCeiling) {
   for (int i = 0; i < 24; ++i) {
     permits.push_back(*Acquire(admission, {}, Priority::kBulk, Concat(i % 2)));
   }
-  ExpectFull(Acquire(admission, {}, Priority::kBulk, "c"), "--max-in-flight-requests 32");
+  ExpectFull(Acquire(admission, {}, Priority::kBulk, "c"),
+             "for bulk work, three quarters of all (--max-in-flight-requests 32)");
   for (int i = 0; i < 8; ++i) {
     permits.push_back(*Acquire(admission, {}, Priority::kInteractive, "c"));
   }
-  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "d"), "--max-in-flight-requests 32");
+  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "d"),
+             "for all (--max-in-flight-requests 32)");
   permits.clear();
   const Permit bulk = *Acquire(admission, {500, 5000}, Priority::kBulk);
   ExpectFull(Acquire(admission, {251, 0}, Priority::kBulk), "--max-in-flight-bytes 1000");
@@ -197,7 +199,8 @@ TEST(AdmissionTest, OneCallerLeavesASixteenthToOthers) {
   for (int i = 0; i < 30; ++i) {
     permits.push_back(*Acquire(admission, {}, Priority::kInteractive, "a"));
   }
-  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "a"), "--max-in-flight-requests 32");
+  ExpectFull(Acquire(admission, {}, Priority::kInteractive, "a"),
+             "for one caller, fifteen sixteenths of all (--max-in-flight-requests 32)");
   EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "b").ok());
 }
 
