@@ -94,6 +94,7 @@ class TorchModel final : public Model {
         {{"model", info_.name}, {"error", ToStd(status.message())}});
     for (ModelResult& result : results) {
       result.outputs.clear();
+      result.regions.clear();
       result.status = MakeError(ErrorReason::kInferenceFailed, "the model failed");
     }
   }
