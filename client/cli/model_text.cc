@@ -198,6 +198,7 @@ std::string LimitTable(const v1::Limits& l, const Style& style) {
   table.AddRule();
   table.AddRow({"images in a request", absl::StrCat(l.max_images_per_request())});
   table.AddRow({"heads in a request", absl::StrCat(l.max_heads_per_request())});
+  table.AddRow({"regions of an image", absl::StrCat(l.max_regions_per_image())});
   table.AddRow({"bytes of an encoded image", absl::StrCat(l.max_image_bytes())});
   table.AddRow({"pixels of an image", absl::StrCat(l.max_image_pixels())});
   table.AddRow({"longer side of an image", absl::StrCat(l.max_image_side_px(), " px")});

@@ -71,4 +71,18 @@ RegionF SeenArea(const InputPlan& plan, Size picture) {
   return {left, top, right, bottom};
 }
 
+RegionF OnInput(const InputPlan& plan, Size picture, const RegionF& region) {
+  const Geometry geometry = GeometryOf(plan, picture, picture);
+  const auto along = [](double at, int side, int resized, const CropAxis& axis) {
+    return at * resized / side - axis.source + axis.target;
+  };
+  const auto x = [&](double at) {
+    return along(at, picture.width, geometry.resized.width, geometry.x);
+  };
+  const auto y = [&](double at) {
+    return along(at, picture.height, geometry.resized.height, geometry.y);
+  };
+  return {x(region.left), y(region.top), x(region.right), y(region.bottom)};
+}
+
 }  // namespace pixpool

@@ -114,4 +114,8 @@ Image PreprocessCopy(const Image& picture, const InputPlan& plan,
 // The part of a picture of this size that the network sees, in pixels of the picture.
 RegionF SeenArea(const InputPlan& plan, Size picture);
 
+// Where a rectangle of a picture of this size lies on the network's input, in its pixels: beyond
+// its edges where the crop leaves nothing of it.
+RegionF OnInput(const InputPlan& plan, Size picture, const RegionF& region);
+
 }  // namespace pixpool

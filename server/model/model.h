@@ -12,6 +12,7 @@
 #include "server/base/clock.h"
 #include "server/bundle/manifest.h"
 #include "server/heads/heads.h"
+#include "server/heads/region_pooling.h"
 #include "server/image/image.h"
 #include "server/model/options.h"
 
@@ -56,12 +57,18 @@ struct ModelTask {
   // Whether this is one of several passes over a picture: its values end with FinishPass, and
   // whoever sums the passes goes on.
   bool one_of_several = false;
+  // Parts of the input, in its pixels, to whose maps the heads are applied, as `pooling` makes
+  // them; not for a pass of several.
+  absl::Span<const RegionF> regions = {};
+  RegionPooling pooling = {};
+  bool whole = true;  // whether they are applied to the input as a whole
 };
 
 // What became of one image of a batch.
 struct ModelResult {
-  absl::Status status;              // not OK: outputs is empty
-  std::vector<HeadOutput> outputs;  // in the order of the task's heads
+  absl::Status status;              // not OK: the rest is empty
+  std::vector<HeadOutput> outputs;  // in the order of the task's heads; empty unless `whole`
+  std::vector<std::vector<HeadOutput>> regions;  // likewise of each region
 };
 
 struct ModelRunTimes {

@@ -14,6 +14,7 @@
 #include "server/base/error.h"
 #include "server/base/text.h"
 #include "server/heads/head_params.h"
+#include "server/model/run_regions.h"
 
 namespace pixpool {
 namespace {
@@ -32,17 +33,13 @@ struct Group {
   std::vector<Target> targets;
 };
 
-// Heads with the same text give the same tensors; what follows pooling is each one's own.
-std::string GroupKey(const HeadSpec& spec) {
-  return spec.pooling + ParamsText(*spec.type, spec.params, /*in_space=*/false);
-}
-
 std::map<std::string, Group> GroupHeads(absl::Span<const ModelTask> tasks) {
   std::map<std::string, Group> groups;
   for (size_t t = 0; t < tasks.size(); ++t) {
+    if (!tasks[t].whole) continue;
     for (size_t i = 0; i < tasks[t].heads.size(); ++i) {
       const HeadSpec& spec = tasks[t].heads[i];
-      Group& group = groups[GroupKey(spec)];
+      Group& group = groups[SameTensorsKey(spec)];
       group.spec = &spec;
       const auto task = static_cast<int64_t>(t);
       if (group.tasks.empty() || group.tasks.back() != task) group.tasks.push_back(task);
@@ -64,6 +61,12 @@ at::Tensor SelectRows(absl::Span<const at::Tensor> outputs, int position,
   return output.index_select(0, index);
 }
 
+}  // namespace
+
+std::string SameTensorsKey(const HeadSpec& spec) {
+  return spec.pooling + ParamsText(*spec.type, spec.params, /*in_space=*/false);
+}
+
 std::string NegativesWarningOf(const HeadSpec& head, absl::Span<const LayerInfo> layers) {
   if (head.layer_index < 0) return "";
   const LayerInfo& layer = layers[static_cast<size_t>(head.layer_index)];
@@ -75,7 +78,14 @@ void FailImage(ModelResult& result, const absl::Status& error, size_t head) {
   result.status = GetErrorDetails(error) ? PrependField(error, Concat("heads[", head, "]")) : error;
 }
 
-}  // namespace
+HeadOutput FinishedRow(const HeadSpec& head, const HeadTensors& tensors, int64_t row,
+                       const std::string& warning, bool one_of_several) {
+  HeadOutput output = TakeRow(head, tensors, row);
+  if (!warning.empty()) output.warnings.push_back(warning);
+  FinishPass(head.post, output.values);
+  if (!one_of_several) FinishHead(head, output);
+  return output;
+}
 
 absl::StatusOr<at::Tensor> StackInputs(absl::Span<const ModelTask> tasks) {
   for (const ModelTask& task : tasks) {
@@ -105,7 +115,7 @@ void RunHeads(absl::Span<const at::Tensor> outputs, const ModelTensors& model,
               absl::Span<ModelResult> results) {
   for (size_t t = 0; t < tasks.size(); ++t) {
     results[t].status = absl::OkStatus();
-    results[t].outputs.assign(tasks[t].heads.size(), HeadOutput());
+    results[t].outputs.assign(tasks[t].whole ? tasks[t].heads.size() : 0, HeadOutput());
   }
   // Of each map and selection of images, what its heads share.
   std::map<std::pair<int, std::vector<int64_t>>, MapStatistics> selections;
@@ -127,16 +137,18 @@ void RunHeads(absl::Span<const at::Tensor> outputs, const ModelTensors& model,
         continue;
       }
       const ModelTask& task = tasks[target.task];
-      const HeadSpec& head = task.heads[target.head];
-      HeadOutput output = TakeRow(head, *tensors, target.row);
-      if (!warning.empty()) output.warnings.push_back(warning);
-      FinishPass(head.post, output.values);
-      if (!task.one_of_several) FinishHead(head, output);
-      results[target.task].outputs[target.head] = std::move(output);
+      results[target.task].outputs[target.head] =
+          FinishedRow(task.heads[target.head], *tensors, target.row, warning, task.one_of_several);
     }
   }
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    if (tasks[t].regions.empty()) continue;
+    RunRegions(outputs, static_cast<int64_t>(t), model, layers, tasks[t], results[t]);
+  }
   for (ModelResult& result : results) {
-    if (!result.status.ok()) result.outputs.clear();
+    if (result.status.ok()) continue;
+    result.outputs.clear();
+    result.regions.clear();
   }
 }
 

@@ -95,6 +95,7 @@ class TorchModel final : public Model {
         {{"model", info_.name}, {"error", ToStd(status.message())}});
     for (ModelResult& result : results) {
       result.outputs.clear();
+      result.regions.clear();
       result.status = TellsOfNoMemory(ToStd(status.message()))
                           ? NoMemoryError()
                           : MakeError(ErrorReason::kInferenceFailed, "the model failed");

@@ -8,7 +8,7 @@
 #include "server/base/guarded.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
-#include "server/pipeline/limits.h"
+#include "server/pipeline/work_times.h"
 
 namespace pixpool {
 namespace {
@@ -23,7 +23,7 @@ PassWork WorkOf(const std::vector<ImageWork>& batch, const std::vector<LayerInfo
   for (const ImageWork& image : batch) {
     const Size input = image.input_size();
     work.pixels += int64_t{input.height} * input.width;
-    work.head_operations += OperationsOnInput(*image.work->result.heads, layers, input);
+    work.head_operations += OperationsOfPass(*image.work, image.state(), layers, input);
   }
   return work;
 }
@@ -34,9 +34,19 @@ std::vector<ModelTask> Tasks(const std::vector<ImageWork>& batch) {
   for (const ImageWork& image : batch) {
     tasks.push_back({.input = &image.input,
                      .heads = *image.work->result.heads,
-                     .one_of_several = image.one_of_several()});
+                     .one_of_several = image.one_of_several(),
+                     .regions = image.state().regions,
+                     .pooling = image.work->region_pooling,
+                     .whole = image.work->TakesWhole(image.state())});
   }
   return tasks;
+}
+
+void TakeOutputs(ModelResult* result, ImageFeatures* slot) {
+  slot->outputs = std::move(result->outputs);
+  for (size_t r = 0; r < result->regions.size(); ++r) {
+    slot->regions[r].outputs = std::move(result->regions[r]);
+  }
 }
 
 constexpr auto kAgeInterval = std::chrono::seconds(5);
@@ -102,7 +112,8 @@ void ModelRunner::Submit(ImageWork image) {
     // Where memory runs out further on, the image is still here to be ended.
     kept = std::make_shared<ImageWork>(std::move(image));
     memory_->Reserve(
-        {.bytes = model_->model->PassBytes(kept->input_size(), *kept->work->result.heads),
+        {.bytes = model_->model->PassBytes(kept->input_size(), *kept->work->result.heads) +
+                  kept->state().region_bytes,
          .over = [this, work = kept->work] { return work->context().Over(clock_->Now()); },
          .run =
              [this, kept](MemoryLease lease) {
@@ -212,7 +223,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
     ImageFeatures& slot = batch[i].slot();
     slot.status = status;
     if (status.ok()) slot.status = std::move(results[i].status);
-    if (slot.status.ok()) slot.outputs = std::move(results[i].outputs);
+    if (slot.status.ok()) TakeOutputs(&results[i], &slot);
     StageSlot(slot, Stage::kBackbone) = times.backbone;
     StageSlot(slot, Stage::kHeads) = times.heads;
     if (slot.status.ok()) {

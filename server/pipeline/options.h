@@ -123,6 +123,19 @@ struct PipelineOptions {
   };
   Option<int, kMaxHeadsPerRequest> max_heads_per_request;
 
+  static constexpr OptionSpec kMaxRegionsPerImage = {
+      .group = kLimitsGroup,
+      .place = 13,
+      .flag = "--max-regions-per-image",
+      .value_name = "COUNT",
+      .help = "Most regions of an image.",
+      .kind = OptionKind::kNumber,
+      .initial = 64,
+      .min = 0,
+      .max = 10'000,
+  };
+  Option<int, kMaxRegionsPerImage> max_regions_per_image;
+
   static constexpr OptionSpec kMaxHeadOperations = {
       .group = kLimitsGroup,
       .place = 3,

@@ -200,8 +200,8 @@ class Pipeline::Impl {
     preparing_.fetch_add(1);
     const absl::Status queued = Guarded("queue_failed", kImageFailed, [&] {
       kept = std::make_shared<ImageWork>(std::move(pass));
-      WorkQueue::Entry entry =
-          EntryOf(kept->work, 0, times_.PredictPass(*kept->work, kept->input_size()));
+      WorkQueue::Entry entry = EntryOf(
+          kept->work, 0, times_.PredictPass(*kept->work, kept->state(), kept->input_size()));
       entry.begun = true;
       entry.work = [this, kept](WorkQueue::Turn turn) {
         preparing_.fetch_sub(1);

@@ -11,6 +11,7 @@
 #include "server/input/picture_inputs.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/limits.h"
+#include "server/pipeline/plan_regions.h"
 
 namespace pixpool {
 namespace {
@@ -87,14 +88,26 @@ absl::Status PlanImage(const PipelineOptions& options, const InputPlan& plan, Im
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<HeadSpec>> ResolveHeads(const ExtractRequest& request,
-                                                   const ModelInfo& info, const InputPlan& plan) {
-  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ValidateHeads(request.heads, info.Scope()));
+// Gives each head its space id; `more` follows the head's own text.
+void NameSpaces(const ModelInfo& info, const InputPlan& plan, std::string_view more,
+                std::vector<HeadSpec>* heads) {
   const std::string canonical_plan = plan.Canonical();
-  for (HeadSpec& head : heads) {
-    head.space_id = MakeSpaceId(info, canonical_plan, head.canonical);
+  for (HeadSpec& head : *heads) {
+    head.space_id = MakeSpaceId(info, canonical_plan, Concat(head.canonical, more));
   }
-  return heads;
+}
+
+// Settles how regions are pooled, and the heads' space ids then.
+absl::Status ResolveRegions(const ModelInfo& info, const std::vector<HeadSpec>& heads,
+                            RequestWork* work) {
+  PIXPOOL_ASSIGN_OR_RETURN(work->region_pooling, ResolveRegionPooling(work->request.regions));
+  if (!HasRegions(work->request)) return absl::OkStatus();
+  PIXPOOL_RETURN_IF_ERROR(CheckRegionHeads(heads, *work));
+  std::vector<HeadSpec> region_heads = heads;
+  NameSpaces(info, work->plan, work->region_pooling.Canonical(), &region_heads);
+  work->result.region_heads =
+      std::make_shared<const std::vector<HeadSpec>>(std::move(region_heads));
+  return absl::OkStatus();
 }
 
 // LIMIT_EXCEEDED where a pass over an input of this size would not fit the memory alone.
@@ -150,9 +163,11 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   auto plan = MakeInputPlan(info.input, request.input, options.input.max_side);
   if (!plan.ok()) return PrependField(plan.status(), "input_options");
   work->plan = *std::move(plan);
-  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ResolveHeads(request, info, work->plan));
+  PIXPOOL_ASSIGN_OR_RETURN(std::vector<HeadSpec> heads, ValidateHeads(request.heads, info.Scope()));
+  NameSpaces(info, work->plan, "", &heads);
   work->passes = PassesOf(work->plan);
   PIXPOOL_RETURN_IF_ERROR(CheckPasses(work->passes, heads));
+  PIXPOOL_RETURN_IF_ERROR(ResolveRegions(info, heads, work));
   // Scales rise, and with a crop every picture becomes input of the plan's own size.
   const bool one_size = work->plan.crop == CropMode::kCenter;
   if (one_size) {
@@ -174,6 +189,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     if (status.ok() && !one_size) {
       status = CheckPassBytes(model, image.features.input, heads, most_pass_bytes, "");
     }
+    if (status.ok()) status = PlanRegions(options, *work, heads, info, &image);
     if (!status.ok()) {
       image.features.status = PrependField(status, Concat("images[", i, "]"));
       continue;
@@ -182,7 +198,10 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
                                                             : image.source->encoded.size());
     cost.pixels += HeldPixels(*work, image);
-    AddImage(heads, info, work->passes.size(), image.features, &head_cost);
+    if (work->TakesWhole(image)) {
+      AddImage(heads, info, work->passes.size(), image.features, &head_cost);
+    }
+    AddRegions(*work, heads, info, image, &head_cost);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
   // At most max_response_bytes now. The answer is held as long as the images are.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/heads/heads.h"
+#include "server/heads/region_pooling.h"
 #include "server/image/image.h"
 #include "server/input/preprocess.h"
 #include "server/metrics/metrics.h"
@@ -23,6 +25,25 @@
 
 namespace pixpool {
 
+// A part of a picture to which the heads are applied. Views into ExtractRequest::owner.
+struct RegionInput {
+  std::string_view id;
+  RegionF box;            // in pixels of the upright picture, or
+  bool relative = false;  // in shares of its sides
+};
+
+enum class RegionMode { kMap, kCrop };
+
+// What becomes of regions; absent fields have the mode's defaults.
+struct RegionOptions {
+  RegionMode mode = RegionMode::kMap;
+  std::optional<RegionPoolingKind> pooling;
+  std::vector<int> output_size;  // as many as were sent
+  std::optional<int> sampling_ratio;
+  std::optional<bool> aligned;
+  bool include_image = false;
+};
+
 // One picture of a request. Views into ExtractRequest::owner.
 struct ImageInput {
   std::string_view encoded;  // a whole file; or
@@ -30,6 +51,7 @@ struct ImageInput {
   int raw_width = 0;
   int raw_height = 0;
   bool is_raw = false;
+  std::vector<RegionInput> regions;
   absl::Status invalid;  // not OK: the image is malformed in a way that only it is to blame for
 };
 
@@ -40,6 +62,7 @@ struct ExtractRequest {
   std::vector<ImageInput> images;
   std::vector<HeadRequest> heads;  // empty: one global_avg
   InputOptions input;
+  RegionOptions regions;
   std::shared_ptr<CallContext> context;
 };
 
@@ -63,12 +86,19 @@ struct PoolResult {
 // Time of each stage of one image, by Stage; kConvert stays zero.
 using StageDurations = std::array<TimeDuration, kStageCount>;
 
+struct RegionFeatures {
+  std::string id;
+  RegionF box;                      // that the heads were applied to, in pixels of the picture
+  std::vector<HeadOutput> outputs;  // in the order of the heads
+};
+
 struct ImageFeatures {
-  absl::Status status;                // not OK: the rest is empty
-  std::vector<HeadOutput> outputs;    // in the order of the heads
-  std::vector<std::string> warnings;  // about the picture: damage, hidden colours
-  Size picture;                       // as decoded
-  Size input;                         // of the network; of several passes the largest
+  absl::Status status;                  // not OK: the rest is empty
+  std::vector<HeadOutput> outputs;      // in the order of the heads
+  std::vector<RegionFeatures> regions;  // in the order of the request
+  std::vector<std::string> warnings;    // about the picture: damage, hidden colours
+  Size picture;                         // as decoded
+  Size input;                           // of the network; of several passes the largest
   StageDurations times{};
 };
 
@@ -77,6 +107,8 @@ struct ExtractResult {
   std::vector<ImageFeatures> images;  // in the order of the request
   std::shared_ptr<const LoadedModel> model;
   std::shared_ptr<const std::vector<HeadSpec>> heads;  // as validated
+  // The same with the space ids of regions whose maps are pooled; null: there are none such.
+  std::shared_ptr<const std::vector<HeadSpec>> region_heads;
   // What the request may hold of the server. To be kept until the answer has left the process, not
   // only until it is made: an answer that nobody reads takes memory too.
   Permit permit;

@@ -64,6 +64,7 @@ void FailImageUnlessOk(const ImageWork& image, const absl::Status& status) {
   ImageFeatures& features = image.state().features;
   features.status = status;
   features.outputs.clear();
+  features.regions.clear();
 }
 
 void FinishRequest(RequestWork* work, Metrics* metrics) {

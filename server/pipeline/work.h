@@ -33,6 +33,11 @@ struct ImageState {
   double decode_seconds = 0;           // of that, its decoding
   double pass_seconds = 0;             // and its largest pass
   bool has_long_pass = false;          // that has a hold (work_queue.h)
+  // Of regions whose maps are pooled: where they lie on the network's input, what pooling and heads
+  // read of them, and the bytes of their maps.
+  std::vector<RegionF> regions;
+  double region_operations = 0;
+  int64_t region_bytes = 0;
   ImageFeatures features;
 };
 
@@ -43,6 +48,7 @@ struct RequestWork {
   ExtractDone done;
   InputPlan plan;
   std::vector<InputPass> passes;   // over each image; at least one
+  RegionPooling region_pooling;    // of the regions' maps
   bool draws = false;              // whether a head has something to draw
   bool keeps_pictures = false;     // whether it draws on the picture
   bool refuse_damaged = false;     // whether a damaged picture is an error
@@ -51,6 +57,10 @@ struct RequestWork {
   TimePoint admitted;
   std::atomic<int> remaining{0};  // images, and one more while they are being queued
   const CallContext& context() const { return *request.context; }
+  // Whether the heads are applied to an image as a whole.
+  bool TakesWhole(const ImageState& image) const {
+    return image.regions.empty() || request.regions.include_image;
+  }
 };
 
 // One pass over an image on its way.

@@ -13,8 +13,8 @@ int64_t Area(Size size) { return int64_t{size.width} * size.height; }
 // Limits bound what this can be.
 int64_t Whole(double values) { return static_cast<int64_t>(std::min(values, 9e18)); }
 
-int64_t Operations(const RequestWork& work, Size input) {
-  return Whole(OperationsOnInput(*work.result.heads, work.result.model->info().layers, input));
+int64_t Operations(const RequestWork& work, const ImageState& image, Size input) {
+  return Whole(OperationsOfPass(work, image, work.result.model->info().layers, input));
 }
 
 // A kind of ServiceTimes for each format.
@@ -29,16 +29,25 @@ double ShareOf(const ImageWork& pass, Stage stage) {
 
 }  // namespace
 
+double OperationsOfPass(const RequestWork& work, const ImageState& image,
+                        absl::Span<const LayerInfo> layers, Size input) {
+  double operations = image.region_operations;
+  if (work.TakesWhole(image)) {
+    operations += OperationsOnInput(*work.result.heads, layers, input);
+  }
+  return operations;
+}
+
 void WorkTimes::Predict(const RequestWork& work, ImageState* image) const {
   image->decode_seconds = times_.Predict(Decoding(*image), Area(image->features.picture));
-  image->pass_seconds = PredictPass(work, image->features.input);
+  image->pass_seconds = PredictPass(work, *image, image->features.input);
   image->predicted_seconds =
       image->decode_seconds + static_cast<double>(work.passes.size()) * image->pass_seconds;
 }
 
-double WorkTimes::PredictPass(const RequestWork& work, Size input) const {
+double WorkTimes::PredictPass(const RequestWork& work, const ImageState& image, Size input) const {
   return times_.Predict(work.result.model.get(), Area(input)) +
-         times_.Predict(&kHeads, Operations(work, input));
+         times_.Predict(&kHeads, Operations(work, image, input));
 }
 
 bool WorkTimes::IsDear(const RequestWork& work, double pass_seconds) const {
@@ -55,7 +64,8 @@ void WorkTimes::Decoded(const ImageState& image, TimeDuration took) {
 void WorkTimes::PassEnded(const ImageWork& pass) {
   times_.Observe(pass.work->result.model.get(), Area(pass.input_size()),
                  ShareOf(pass, Stage::kBackbone));
-  times_.Observe(&kHeads, Operations(*pass.work, pass.input_size()), ShareOf(pass, Stage::kHeads));
+  times_.Observe(&kHeads, Operations(*pass.work, pass.state(), pass.input_size()),
+                 ShareOf(pass, Stage::kHeads));
 }
 
 double WorkTimes::PredictPooling(double values) const {

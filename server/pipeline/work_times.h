@@ -1,6 +1,7 @@
 // What work is predicted to take, by what such work took. Internal to server/pipeline.
 #pragma once
 
+#include "absl/types/span.h"
 #include "server/base/clock.h"
 #include "server/pipeline/service_times.h"
 #include "server/pipeline/work.h"
@@ -12,6 +13,10 @@ inline constexpr double kLongSeconds = 0.25;
 // From when on as few dear passes as possible are queued behind others.
 inline constexpr double kHeavySeconds = 0.1;
 
+// Map values that the heads read in a pass over an image with an input of this size, roughly.
+double OperationsOfPass(const RequestWork& work, const ImageState& image,
+                        absl::Span<const LayerInfo> layers, Size input);
+
 // Seconds on one thread. Decoding goes by the picture's format and pixels, the backbone by the
 // input's, heads by the map values that they read: dear ones do not make others look dear.
 // Thread-safe.
@@ -19,8 +24,8 @@ class WorkTimes {
  public:
   // Notes in an image of a request, whose header was read, what it will take.
   void Predict(const RequestWork& work, ImageState* image) const;
-  // One pass over an input of this size.
-  double PredictPass(const RequestWork& work, Size input) const;
+  // One pass over an image with an input of this size.
+  double PredictPass(const RequestWork& work, const ImageState& image, Size input) const;
   // Whether a pass of so many seconds takes several times what the model's usual ones do. Where
   // cores are short all passes take longer, and that makes none of them dear.
   bool IsDear(const RequestWork& work, double pass_seconds) const;

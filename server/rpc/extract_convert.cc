@@ -11,6 +11,7 @@
 #include "server/rpc/enum_values.h"
 #include "server/rpc/head_convert.h"
 #include "server/rpc/head_fields.h"
+#include "server/rpc/region_convert.h"
 #include "server/rpc/status.h"
 
 namespace pixpool {
@@ -56,6 +57,7 @@ absl::StatusOr<uint8_t> ColorFromProto(std::string_view name, int value) {
 
 ImageInput ImageFromProto(const v1::Image& image) {
   ImageInput out;
+  if (image.regions_size() > 0) out.regions = RegionsFromProto(image.regions());
   switch (image.source_case()) {
     case v1::Image::kEncoded:
       out.encoded = image.encoded();
@@ -81,6 +83,9 @@ absl::StatusOr<ExtractRequest> SettingsFromProto(const Settings& settings) {
   auto input = InputOptionsFromProto(settings.input_options());
   if (!input.ok()) return PrependField(input.status(), "input_options");
   out.input = *std::move(input);
+  auto regions = RegionOptionsFromProto(settings.region_options());
+  if (!regions.ok()) return PrependField(regions.status(), "region_options");
+  out.regions = *std::move(regions);
   return out;
 }
 
@@ -197,6 +202,9 @@ void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::
   for (size_t h = 0; h < image.outputs.size(); ++h) {
     HeadOutputToProto((*result.heads)[h], result.model->info().labels, std::move(image.outputs[h]),
                       features->add_head_results());
+  }
+  for (RegionFeatures& region : image.regions) {
+    RegionFeaturesToProto(result, std::move(region), features->add_regions());
   }
   features->set_height_px(image.picture.height);
   features->set_width_px(image.picture.width);

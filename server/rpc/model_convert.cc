@@ -63,6 +63,7 @@ void LimitsToProto(const PipelineOptions& options, int64_t max_message_bytes, v1
   out->set_max_response_bytes(options.max_response_bytes);
   out->set_max_message_bytes(max_message_bytes);
   out->set_max_head_operations(options.max_head_operations);
+  out->set_max_regions_per_image(options.max_regions_per_image);
 }
 
 void ProjectionToProto(const Projection& projection, v1::Projection* out) {

@@ -41,6 +41,29 @@ def paths(photos) -> list[Path]:
     return sorted(photos.values())
 
 
+def test_regions_of_pictures(own, pixpool, paths):
+    boxes = np.array([[10, 20, 150, 160], [0, 0, 100.5, 90.25]])
+    pictures = [pixpool.Image(path, regions=boxes[: i + 1]) for i, path in enumerate(paths[:2])]
+    whole = pixpool.InputOptions(crop="none")
+    got = own.extract(pictures, ["gem", "global_max"], input_options=whole)
+    assert got.names == [str(path) for path in paths[:2]]
+    assert [len(result.regions) for result in got] == [1, 2]
+    np.testing.assert_allclose(
+        got[0].region_values("gem")[0],
+        own.extract(paths[0], "gem", input_options=whole, regions=boxes)[0].region_values()[0],
+        **CLOSE,
+    )
+    assert got[1].regions[1].box == (0, 0, 100.5, 90.25)
+    options = pixpool.RegionOptions(pooling="roi_pool", output_size=3, include_image=True)
+    one = own.extract(paths[0], "gem", regions=[(0, 0, 99, 99)], region_options=options)
+    assert one.array.shape == one[0].region_values().shape
+    assert one.space_ids["gem"] != one[0].regions[0]["gem"].space_id
+    assert own.model().limits.max_regions_per_image == 64
+    with pytest.raises(pixpool.ImageError, match="regions") as caught:
+        own.extract(paths[0], regions=[(5, 5, 4, 9)])
+    assert caught.value.fields[0].field == "images[0].regions[0].right"
+
+
 def test_arrays_are_those_of_plain_calls(own, client, paths):
     heads = ["gem:p=4,l2", "global_max:layer=stage4", "adaptive_avg:output_size=2x3"]
     got = own.extract(paths, heads)

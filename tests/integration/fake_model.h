@@ -47,6 +47,16 @@ class FakeModel final : public Model {
     return out;
   }
 
+  // What it gives for one head on a region of one image, in pixels of its input.
+  static HeadOutput ExpectedOfRegion(const Image& image, const HeadSpec& head,
+                                     const RegionF& region) {
+    HeadOutput out = Expected(image, head);
+    out.shape = {4};
+    out.values = {static_cast<float>(region.left), static_cast<float>(region.top),
+                  static_cast<float>(region.right), static_cast<float>(region.bottom)};
+    return out;
+  }
+
   const ModelInfo& info() const override { return info_; }
   int instance_count() const override { return instances_; }
   int useful_batch_size() const override { return 1024; }
@@ -71,8 +81,15 @@ class FakeModel final : public Model {
         results[i].status = MakeFailure();
         continue;
       }
-      for (const HeadSpec& head : tasks[i].heads) {
-        results[i].outputs.push_back(Expected(*tasks[i].input, head));
+      const ModelTask& task = tasks[i];
+      for (const HeadSpec& head : task.heads) {
+        if (task.whole) results[i].outputs.push_back(Expected(*task.input, head));
+      }
+      for (const RegionF& region : task.regions) {
+        std::vector<HeadOutput>& outputs = results[i].regions.emplace_back();
+        for (const HeadSpec& head : task.heads) {
+          outputs.push_back(ExpectedOfRegion(*task.input, head, region));
+        }
       }
     }
     times->backbone = std::chrono::milliseconds(2);

@@ -493,6 +493,65 @@ TEST_F(PipelineTest, PassesOverScalesAndMirrorsAreSummed) {
   EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), 0), 4);
 }
 
+// One pass, whose model is told where the regions lie on the input.
+TEST_F(PipelineTest, RegionsShareThePassOfTheirPicture) {
+  Make();
+  Call call;
+  call.Add(64, 32, 1);
+  call.Add(64, 32, 2);
+  call.request.heads = {{.kind = "global_avg"}, {.kind = "gem"}};
+  call.request.input.scales = {0.5};
+  Start(&call);
+  call.done.WaitForNotification();
+  EXPECT_TRUE(call.result.images[0].regions.empty());
+
+  Call with;
+  with.pictures = call.pictures;
+  with.sizes = call.sizes;
+  with.request = call.request;
+  with.request.images[0].regions = {{.id = "a", .box = {8, 4, 64, 32}},
+                                    {.id = "b", .box = {0, 0.5, 1, 1}, .relative = true}};
+  with.pictures.clear();  // the images are in the request already
+  const size_t before = fake_->model->inputs().size();
+  ASSERT_TRUE(Run(&with).status.ok()) << with.result.status;
+  EXPECT_EQ(fake_->model->inputs().size(), before + 2);
+  const ImageFeatures& image = with.result.images[0];
+  ASSERT_TRUE(image.status.ok()) << image.status;
+  EXPECT_TRUE(image.outputs.empty());
+  ASSERT_EQ(image.regions.size(), 2u);
+  EXPECT_EQ(image.regions[0].id, "a");
+  EXPECT_EQ(image.regions[0].box.left, 8);
+  ASSERT_EQ(image.regions[0].outputs.size(), 2u);
+  EXPECT_EQ(image.regions[0].outputs[1].values, (std::vector<float>{4, 2, 32, 16}));
+  EXPECT_EQ(image.regions[1].outputs[0].values, (std::vector<float>{0, 8, 32, 16}));
+  // The other picture is as without regions.
+  EXPECT_TRUE(with.result.images[1].regions.empty());
+  EXPECT_EQ(with.result.images[1].outputs[0].values, call.result.images[1].outputs[0].values);
+}
+
+TEST_F(PipelineTest, ThePictureComesWithItsRegionsWhereAsked) {
+  Make();
+  Call call;
+  call.Add(64, 32, 3);
+  call.request.heads = {{.kind = "global_avg"}};
+  call.request.images.push_back({.raw = call.pictures[0],
+                                 .raw_width = 64,
+                                 .raw_height = 32,
+                                 .is_raw = true,
+                                 .regions = {{.box = {0, 0, 4, 4}}}});
+  call.request.regions.include_image = true;
+  const std::string pixels = call.pictures[0];
+  call.pictures.clear();
+  call.request.images[0].raw = pixels;
+  ASSERT_TRUE(Run(&call).status.ok()) << call.result.status;
+  const ImageFeatures& image = call.result.images[0];
+  ASSERT_EQ(image.outputs.size(), 1u);
+  EXPECT_EQ(image.outputs[0].values,
+            FakeModel::Expected(ToImage(pixels, 64, 32), (*call.result.heads)[0]).values);
+  ASSERT_EQ(image.regions.size(), 1u);
+  EXPECT_EQ(image.regions[0].outputs.size(), 1u);
+}
+
 TEST_F(PipelineTest, PassesOfOneCallerLetAnothersPictureBetween) {
   PipelineOptions options;
   options.decode_threads = 1;

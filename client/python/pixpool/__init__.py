@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from pixpool._not_given import NOT_GIVEN as NOT_GIVEN
     from pixpool._not_given import NotGiven as NotGiven
     from pixpool._options import InputOptions as InputOptions
+    from pixpool._regions import Region as Region
+    from pixpool._regions import RegionOptions as RegionOptions
     from pixpool._results import Box as Box
     from pixpool._results import ClassScore as ClassScore
     from pixpool._results import Extraction as Extraction
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from pixpool._results import Heatmap as Heatmap
     from pixpool._results import ImageResult as ImageResult
     from pixpool._results import ModelReference as ModelReference
+    from pixpool._results import RegionResult as RegionResult
     from pixpool._results import StageTimes as StageTimes
     from pixpool._retry import RetryPolicy as RetryPolicy
 
@@ -89,6 +92,9 @@ _HOMES = {
     "NotGiven": "_not_given",
     "PixpoolError": "_errors",
     "Projection": "_models",
+    "Region": "_regions",
+    "RegionOptions": "_regions",
+    "RegionResult": "_results",
     "RetryPolicy": "_retry",
     "StageTimes": "_results",
     "Vector": "_models",

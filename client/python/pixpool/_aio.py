@@ -30,9 +30,11 @@ from pixpool._images import ImageSource, image_name, list_images
 from pixpool._models import Limits, ModelInfo
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import Progress, ProgressLike
+from pixpool._regions import RegionsLike
 from pixpool._request import (
     OnError,
     Options,
+    OptionsOfRegions,
     Priority,
     RealArray,
     heatmaps_of,
@@ -75,6 +77,8 @@ class AsyncClient(ClientBase):
         timeout: float | None | NotGiven = NOT_GIVEN,
         priority: Priority | None = None,
         progress: ProgressLike = False,
+        regions: RegionsLike = (),
+        region_options: OptionsOfRegions = None,
     ) -> Extraction:
         """Features of some images, held in memory; as `Client.extract`."""
         results = self.stream(
@@ -88,6 +92,8 @@ class AsyncClient(ClientBase):
             timeout=timeout,
             priority=priority,
             progress=progress,
+            regions=regions,
+            region_options=region_options,
         )
         return Extraction([result async for result in results])
 
@@ -105,6 +111,8 @@ class AsyncClient(ClientBase):
         timeout: float | None | NotGiven = NOT_GIVEN,
         priority: Priority | None = "bulk",
         progress: ProgressLike = False,
+        regions: RegionsLike = (),
+        region_options: OptionsOfRegions = None,
     ) -> AsyncIterator[ImageResult]:
         """Features of any number of images, in bounded memory, as `Client.stream`.
 
@@ -113,7 +121,16 @@ class AsyncClient(ClientBase):
         Leaving the loop early: `contextlib.aclosing` cancels at once what is under way.
         """
         plan = self._plan(
-            heads, model, model_version, input_options, on_error, concurrency, timeout, priority
+            heads,
+            model,
+            model_version,
+            input_options,
+            on_error,
+            concurrency,
+            timeout,
+            priority,
+            regions,
+            region_options,
         )
         sources = images if isinstance(images, AsyncIterable) else list_images(images)
         total = len(sources) if isinstance(sources, Sized) else None

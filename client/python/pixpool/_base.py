@@ -29,9 +29,11 @@ from pixpool._models import Limits, ModelInfo, model_from_proto
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import ProgressLike
 from pixpool._proxy import is_on_this_machine
+from pixpool._regions import RegionsLike
 from pixpool._request import (
     OnError,
     Options,
+    OptionsOfRegions,
     Priority,
     RealArray,
     RequestSpec,
@@ -183,9 +185,13 @@ class ClientBase(abc.ABC):
         concurrency: int,
         timeout: float | None | NotGiven,
         priority: Priority | None,
+        regions: RegionsLike,
+        region_options: OptionsOfRegions,
     ) -> Plan:
         """ValueError or TypeError for arguments that cannot be sent, before anything is."""
-        spec = RequestSpec.make(heads, model, model_version, input_options, priority)
+        spec = RequestSpec.make(
+            heads, model, model_version, input_options, priority, regions, region_options
+        )
         check_on_error(on_error)
         check_concurrency(concurrency)
         return Plan(spec, on_error, concurrency, self._seconds(timeout))

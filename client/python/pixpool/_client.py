@@ -28,9 +28,11 @@ from pixpool._images import ImageSource, image_name, list_images
 from pixpool._models import Limits, ModelInfo
 from pixpool._not_given import NOT_GIVEN, NotGiven
 from pixpool._progress import Progress, ProgressLike
+from pixpool._regions import RegionsLike
 from pixpool._request import (
     OnError,
     Options,
+    OptionsOfRegions,
     Priority,
     RealArray,
     heatmaps_of,
@@ -79,6 +81,8 @@ class Client(ClientBase):
         timeout: float | None | NotGiven = NOT_GIVEN,
         priority: Priority | None = None,
         progress: ProgressLike = False,
+        regions: RegionsLike = (),
+        region_options: OptionsOfRegions = None,
     ) -> Extraction:
         """Features of some images, held in memory; for more see `stream` and `pixpool.bulk`.
 
@@ -96,15 +100,30 @@ class Client(ClientBase):
             in favour of others under load. None: what the client's metadata say
             (`pixpool-priority`), else interactive.
         progress: True for a tqdm bar (if tqdm is installed), or a function of (done, total).
+        regions: parts of each image to which the heads are applied, such as boxes of a detector:
+            `pixpool.Region`, or four numbers, left, top, right and bottom in pixels. Regions that
+            differ from image to image come with them: `pixpool.Image(source, regions=boxes)`.
+        region_options: how regions are looked at (`pixpool.RegionOptions`), and whether the whole
+            picture is as well.
 
         Returns results in input order: `.array` is float32 [N, D] of a vector head, `["gem"]` that
         of one of several heads, `[0]` the `ImageResult` of an image with space id, model and times.
+        Those of regions are `[0].regions`, and `[0].region_values()` is float32 [R, D].
 
         Raises ImageError, and PixpoolError where every image would fail: INVALID_ARGUMENT
         (HEAD_INVALID, LIMIT_EXCEEDED), NOT_FOUND (MODEL_NOT_FOUND, LAYER_NOT_FOUND), UNAVAILABLE.
         """
         plan = self._plan(
-            heads, model, model_version, input_options, on_error, concurrency, timeout, priority
+            heads,
+            model,
+            model_version,
+            input_options,
+            on_error,
+            concurrency,
+            timeout,
+            priority,
+            regions,
+            region_options,
         )
         sources = list_images(images)
         if isinstance(sources, list) and len(sources) == 1 and not progress:
@@ -126,6 +145,8 @@ class Client(ClientBase):
         timeout: float | None | NotGiven = NOT_GIVEN,
         priority: Priority | None = "bulk",
         progress: ProgressLike = False,
+        regions: RegionsLike = (),
+        region_options: OptionsOfRegions = None,
     ) -> Iterator[ImageResult]:
         """Features of any number of images, in bounded memory, as they finish.
 
@@ -142,7 +163,16 @@ class Client(ClientBase):
         is sent again. A closed generator cancels what is under way.
         """
         plan = self._plan(
-            heads, model, model_version, input_options, on_error, concurrency, timeout, priority
+            heads,
+            model,
+            model_version,
+            input_options,
+            on_error,
+            concurrency,
+            timeout,
+            priority,
+            regions,
+            region_options,
         )
         # Not a generator itself: what is wrong with the arguments is said at once.
         return self._stream(plan, list_images(images), ordered, progress)

@@ -14,6 +14,7 @@ from pixpool._results import (
     Heatmap,
     ImageResult,
     ModelReference,
+    RegionResult,
     StageTimes,
 )
 from pixpool._values import decode_values, encoding_name
@@ -62,6 +63,14 @@ def features_from_proto(
         input_size=(features.input_height_px, features.input_width_px),
         stage_times=StageTimes(**seconds),
         warnings=tuple(features.warnings),
+        regions=tuple(_region(r) for r in features.regions),
+    )
+
+
+def _region(region: pb.RegionFeatures) -> RegionResult:
+    box = (region.left_px, region.top_px, region.right_px, region.bottom_px)
+    return RegionResult(
+        region.region_id, box, tuple(head_from_proto(r) for r in region.head_results)
     )
 
 

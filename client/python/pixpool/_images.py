@@ -17,6 +17,7 @@ from pixpool._display import clipped, shape_and_type
 from pixpool._errors import PixpoolError
 from pixpool._files import NotAFileError, open_file
 from pixpool._pil import is_pil, pixels_or_file
+from pixpool._regions import RegionsLike, regions_to_proto
 from pixpool._room import Form, Room, lossless
 
 if TYPE_CHECKING:
@@ -45,16 +46,21 @@ _MAX_BYTES = (1 << 31) - (1 << 20)
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image with a name of the caller's, which results and errors then carry.
+    """An image with a name of the caller's, which results and errors then carry, or with regions.
 
-    source: any form of an image. name: any text.
+    source: any form of an image. name: any text; None: the source's own, as without this.
+    regions: parts of the picture to which the heads are applied: `pixpool.Region`, or four numbers,
+        left, top, right and bottom in pixels. Empty: those of the call, if it has any.
     """
 
     source: ImageSource
-    name: str
+    name: str | None = None
+    regions: RegionsLike = ()
 
     def __repr__(self) -> str:
-        return f"Image({_described(self.source)}, {clipped(self.name)!r})"
+        name = "" if self.name is None else f", {clipped(self.name)!r}"
+        regions = f", {len(self.regions)} regions" if len(self.regions) else ""
+        return f"Image({_described(self.source)}{name}{regions})"
 
 
 def _described(source: ImageSource) -> str:
@@ -86,12 +92,19 @@ def list_images(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSo
 def image_name(source: ImageSource, index: int) -> str:
     """The caller's name of an image, its path, or "image 3" by its position."""
     if isinstance(source, Image):
-        return source.name
+        return image_name(source.source, index) if source.name is None else source.name
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     if isinstance(source, pb.Image) and source.image_id:
         return source.image_id
     return f"image {index}"
+
+
+def own_regions(source: ImageSource) -> list[pb.Region]:
+    """The regions that an image brings itself. TypeError or ValueError for what is none."""
+    if isinstance(source, Image):
+        return regions_to_proto(source.regions) or own_regions(source.source)
+    return list(source.regions) if isinstance(source, pb.Image) else []
 
 
 def image_to_proto(

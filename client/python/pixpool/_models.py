@@ -121,7 +121,7 @@ class HeadType:
 class Limits:
     """Limits on requests; over them INVALID_ARGUMENT with reason LIMIT_EXCEEDED.
 
-    max_images_per_request, max_heads_per_request: counts.
+    max_images_per_request, max_heads_per_request, max_regions_per_image: counts.
     max_image_bytes: of one encoded image. max_image_pixels: height times width of one image.
     max_image_side_px, max_input_side_px: longer side in pixels of one image, and of the network's
         input.
@@ -139,6 +139,7 @@ class Limits:
     max_response_bytes: int
     max_message_bytes: int
     max_head_operations: int
+    max_regions_per_image: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

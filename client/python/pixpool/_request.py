@@ -14,9 +14,15 @@ from pixpool._api import pb
 from pixpool._decode import features_from_proto, head_from_proto
 from pixpool._errors import ImageError, PixpoolError, from_status
 from pixpool._head_base import HeadsLike, heads_to_proto
-from pixpool._images import ImageSource, image_name, image_to_proto
+from pixpool._images import ImageSource, image_name, image_to_proto, own_regions
 from pixpool._models import Limits
 from pixpool._options import InputOptions, options_to_proto
+from pixpool._regions import (
+    RegionOptions,
+    RegionsLike,
+    region_options_to_proto,
+    regions_to_proto,
+)
 from pixpool._results import Extraction, Heatmap, ImageResult
 from pixpool._room import Room
 from pixpool.heads import ClassActivationMap, ClassScores
@@ -30,19 +36,25 @@ _PRIORITIES = {
 }
 OnError: TypeAlias = Literal["raise", "return"]
 Options: TypeAlias = InputOptions | pb.InputOptions | None
+OptionsOfRegions: TypeAlias = RegionOptions | pb.RegionOptions | None
 # What can be sent as float32.
 RealArray: TypeAlias = NDArray[np.bool_ | np.integer[Any] | np.floating[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class RequestSpec:
-    """Model, heads, input options and priority; immutable, so threads may share it."""
+    """Model, heads, options, priority and regions; immutable, so threads may share it.
+
+    regions: of images that bring none of their own.
+    """
 
     model: str
     model_version: str
     heads: Sequence[pb.Head]
     options: pb.InputOptions
     priority: Priority | None = None
+    regions: Sequence[pb.Region] = ()
+    region_options: pb.RegionOptions | None = None
 
     @staticmethod
     def make(
@@ -51,11 +63,20 @@ class RequestSpec:
         model_version: str = "",
         input_options: Options = None,
         priority: Priority | None = None,
+        regions: RegionsLike = (),
+        region_options: OptionsOfRegions = None,
     ) -> RequestSpec:
-        """ValueError or TypeError for heads, options or a priority that are none."""
+        """ValueError or TypeError for heads, options, a priority or regions that are none."""
         priority_to_proto(priority)
-        options = options_to_proto(input_options)
-        return RequestSpec(model, model_version, heads_to_proto(heads), options, priority)
+        return RequestSpec(
+            model,
+            model_version,
+            heads_to_proto(heads),
+            options_to_proto(input_options),
+            priority,
+            regions_to_proto(regions),
+            region_options_to_proto(region_options),
+        )
 
     def request(
         self, source: ImageSource, index: int, ask_limits: Callable[[], Limits | None]
@@ -72,15 +93,23 @@ class RequestSpec:
             heads=self.heads,
             input_options=self.options,
             priority=priority_to_proto(self.priority),
+            region_options=self.region_options,
         )
-        # The image's own fields beside its bytes: its name and its sizes.
-        room = Room(ask_limits, request.ByteSize() + len(name) + 64)
+        regions = own_regions(source) or self.regions
+        # The image's own fields beside its bytes: its name, its sizes and its regions.
+        room = Room(ask_limits, request.ByteSize() + len(name) + 64 + _bytes_of(regions))
         try:
             image = image_to_proto(source, name, apply_exif=exif, room=room)
         except PixpoolError as error:
             raise ImageError(error, name, index) from error
         request.images.append(image)
+        del request.images[0].regions[:]
+        request.images[0].regions.extend(regions)
         return request
+
+
+def _bytes_of(regions: Sequence[pb.Region]) -> int:
+    return sum(region.ByteSize() + 4 for region in regions)
 
 
 def result_of(response: pb.ExtractFeaturesResponse, name: str, index: int) -> ImageResult:

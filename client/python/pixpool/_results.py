@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # Of the tables for notebooks.
 _COLUMNS = ("head", "layer", "space id", "values")
 _SHOWN_IMAGES = 10
+_REGIONS_ALONE = (
+    "only regions were asked for: write result.region_values(), or ask for"
+    " RegionOptions(include_image=True)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,12 +142,45 @@ class HeadResult:
         return f"{extent} = {first_values(self.values)}"
 
 
+def _head_of(results: tuple[HeadResult, ...], head: str | int) -> HeadResult:
+    """The result of a head by its id or position."""
+    if isinstance(head, int):
+        return results[head]
+    for result in results:
+        if result.head_id == head:
+            return result
+    raise KeyError(f'no head "{head}"; the heads are {", ".join(r.head_id for r in results)}')
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionResult:
+    """The features of one region of an image; `result["gem"]` or `result[0]` is those of a head.
+
+    region_id: as sent. box: left, top, right and bottom in pixels of the picture, of what the heads
+        were applied to.
+    """
+
+    region_id: str
+    box: tuple[float, float, float, float]
+    head_results: tuple[HeadResult, ...]
+
+    def __repr__(self) -> str:
+        lines = [r._line(shape_and_type(r.values)) for r in self.head_results]
+        return "\n  ".join([f"<RegionResult {clipped(self.region_id)!r} {self.box}", *lines]) + ">"
+
+    def __getitem__(self, head: str | int) -> HeadResult:
+        """The result of a head by its id or position."""
+        return _head_of(self.head_results, head)
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageResult:
     """What became of one image: features, or an error.
 
     name, index: the image's name and its position among those of the call, from 0.
     error: why there are no features; None where there are. What follows is then empty.
+    head_results: of the picture as a whole; empty where regions were asked for and
+        `RegionOptions.include_image` was not. regions: theirs, in the order sent.
     size, input_size: height and width in pixels of the picture, and of the network's input.
     warnings: remarks for people on the picture: what is damaged in its file; colours under dropped
         alpha that matter (`InputOptions.background`).
@@ -158,11 +195,14 @@ class ImageResult:
     input_size: tuple[int, int] = (0, 0)
     stage_times: StageTimes = StageTimes()
     warnings: tuple[str, ...] = ()
+    regions: tuple[RegionResult, ...] = ()
 
     def __repr__(self) -> str:
         text = f"<ImageResult {self.index}, {clipped(self.name)!r}"
         if self.error is not None:
             return f"{text}: {clipped(str(self.error), 200)}>"
+        if self.regions:
+            text += f", {len(self.regions)} regions"
         lines = [r._line(shape_and_type(r.values)) for r in self.head_results]
         return "\n  ".join([text, *lines]) + ">"
 
@@ -183,19 +223,26 @@ class ImageResult:
         """The result of a head by its id or position; raises the image's error if it has one."""
         if self.error is not None:
             raise self.error
-        if isinstance(head, int):
-            return self.head_results[head]
-        for result in self.head_results:
-            if result.head_id == head:
-                return result
-        ids = ", ".join(r.head_id for r in self.head_results)
-        raise KeyError(f'no head "{head}"; the heads are {ids}')
+        return _head_of(self.head_results, head)
+
+    def region_values(self, head: str | int = 0) -> FeatureArray:
+        """A head's values of all regions, [R, ...]; raises the image's error if it has one.
+
+        ValueError where there are no regions, or where they differ in shape.
+        """
+        if self.error is not None:
+            raise self.error
+        if not self.regions:
+            raise ValueError("the image has no regions")
+        return np.stack([region[head].values for region in self.regions])
 
     @property
     def values(self) -> FeatureArray:
         """The values of the only head; raises the image's error, ValueError for several heads."""
         if self.error is None and len(self.head_results) != 1:
             ids = [r.head_id for r in self.head_results]
+            if not ids:
+                raise ValueError(_REGIONS_ALONE)
             raise ValueError(
                 f'there are several heads ({", ".join(ids)}): write result["{ids[0]}"].values'
             )
@@ -325,6 +372,8 @@ class Extraction(Sequence[ImageResult]):
         good = [r for r in self._results if r.ok]
         if not good:
             raise ValueError(f"no array: none of the {len(self)} images has features")
+        if not all(r.head_results for r in good):
+            raise ValueError(_REGIONS_ALONE)
         rows = [r[head_id].values for r in good]
         if len(shapes := {row.shape for row in rows}) > 1:
             raise ValueError(

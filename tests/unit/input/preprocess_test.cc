@@ -243,5 +243,37 @@ TEST(SeenArea, IsTheCropInPixelsOfThePicture) {
   EXPECT_EQ(SeenArea(padded, {100, 300}).top, 38);
 }
 
+TEST(OnInput, GoesThroughResizeAndCrop) {
+  const auto expect = [](const RegionF& got, double left, double top, double right, double bottom) {
+    EXPECT_DOUBLE_EQ(got.left, left);
+    EXPECT_DOUBLE_EQ(got.top, top);
+    EXPECT_DOUBLE_EQ(got.right, right);
+    EXPECT_DOUBLE_EQ(got.bottom, bottom);
+  };
+  const InputPlan plan;  // shorter side 256, crop 224
+  expect(OnInput(plan, {512, 512}, {0, 32, 480, 512}), -16, 0, 224, 240);
+  // The longer side is 341, not 341.33; of that the crop leaves from 58 on (58.5, half to even).
+  expect(OnInput(plan, {400, 300}, {0, 0, 400, 300}), -58, -16, 341 - 58, 240);
+  expect(OnInput(plan, {400, 300}, {100, 0, 200, 300}), 341 / 4.0 - 58, -16, 341 / 2.0 - 58, 240);
+  InputPlan padded = plan;  // a picture that is smaller than the crop
+  padded.resize = ResizeMode::kNone;
+  expect(OnInput(padded, {100, 300}, {0, 38, 100, 262}), 62, 0, 162, 224);
+}
+
+// What the network sees of the picture is its input from edge to edge.
+TEST(OnInput, UndoesSeenArea) {
+  InputPlan plan;
+  for (const Size picture : {Size{640, 480}, Size{333, 1001}, Size{50, 60}, Size{224, 225}}) {
+    for (const ResizeMode resize : {ResizeMode::kShorterSide, ResizeMode::kNone}) {
+      plan.resize = resize;
+      const RegionF on = OnInput(plan, picture, SeenArea(plan, picture));
+      EXPECT_NEAR(on.left, 0, 1e-9);
+      EXPECT_NEAR(on.top, 0, 1e-9);
+      EXPECT_NEAR(on.right, plan.width, 1e-9);
+      EXPECT_NEAR(on.bottom, plan.height, 1e-9);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pixpool

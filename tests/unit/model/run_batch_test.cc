@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "server/heads/pool_tensor.h"
+#include "server/heads/region_pooling.h"
 #include "server/model/model.h"
 #include "tests/unit/model/fixtures.h"
 
@@ -187,6 +188,116 @@ TEST_F(RunBatchTest, HeadsOfABatchEqualHeadsOfTheMap) {
     const auto alone = ApplyHead(head, map.values, map.shape[0], map.shape[1], map.shape[2]);
     ASSERT_TRUE(alone.ok());
     ExpectEqual(RunOne(picture, head), *alone, 1e-5f, head.canonical);
+  }
+}
+
+// The map of a layer under a region, [c, h, w].
+std::vector<float> MapUnder(const HeadOutput& map, double stride, const RegionF& region,
+                            const RegionPooling& pooling) {
+  const int64_t c = map.shape[0];
+  const int64_t cells = map.shape[1] * map.shape[2];
+  std::vector<float> last(map.values.size());
+  for (int64_t i = 0; i < cells; ++i) {
+    for (int64_t k = 0; k < c; ++k) {
+      last[static_cast<size_t>(i * c + k)] = map.values[static_cast<size_t>(k * cells + i)];
+    }
+  }
+  const int64_t out_cells = int64_t{pooling.height} * pooling.width;
+  std::vector<float> pooled(static_cast<size_t>(out_cells * c));
+  PoolRegion({last.data(), c, map.shape[1], map.shape[2], stride}, region, pooling, pooled.data());
+  std::vector<float> first(pooled.size());
+  for (int64_t i = 0; i < out_cells; ++i) {
+    for (int64_t k = 0; k < c; ++k) {
+      first[static_cast<size_t>(k * out_cells + i)] = pooled[static_cast<size_t>(i * c + k)];
+    }
+  }
+  return first;
+}
+
+// What ApplyHead gives for the map under each region.
+TEST_F(RunBatchTest, HeadsOfRegionsAreThoseOfTheirMaps) {
+  const Image picture = NoisePicture(64, 48, 12);
+  const std::vector<RegionF> regions = {{0, 0, 64, 48}, {3.5, 7.25, 40, 30}, {-9, 20, 20, 60}};
+  std::vector<HeadSpec> heads;
+  for (HeadSpec& head : AllHeads()) {
+    const bool fits = CheckHeadOnMap(head, 5, 4).ok();  // max_unpool wants a map of its own size
+    if (fits && !head.type->needs_classifier()) heads.push_back(std::move(head));
+  }
+  for (const RegionPoolingKind kind : {RegionPoolingKind::kRoiAlign, RegionPoolingKind::kRoiPool}) {
+    const RegionPooling pooling{.kind = kind, .height = 5, .width = 4};
+    const ModelResult got = std::move(Run({{.input = &picture,
+                                            .heads = heads,
+                                            .regions = regions,
+                                            .pooling = pooling,
+                                            .whole = false}})[0]);
+    ASSERT_TRUE(got.status.ok()) << got.status;
+    EXPECT_TRUE(got.outputs.empty());
+    ASSERT_EQ(got.regions.size(), regions.size());
+    for (size_t r = 0; r < regions.size(); ++r) {
+      ASSERT_EQ(got.regions[r].size(), heads.size());
+      for (size_t h = 0; h < heads.size(); ++h) {
+        const HeadSpec& head = heads[h];
+        const HeadOutput map = RunOne(picture, MakeHead("feature_map", {}, false, head.layer));
+        const double stride = model_->info().layers[static_cast<size_t>(head.layer_index)].stride;
+        const std::vector<float> under = MapUnder(map, stride, regions[r], pooling);
+        const auto want = ApplyHead(head, under, map.shape[0], pooling.height, pooling.width);
+        ASSERT_TRUE(want.ok()) << want.status();
+        float largest = 1;
+        for (const float value : want->values) largest = std::max(largest, std::fabs(value));
+        ExpectEqual(got.regions[r][h], *want, 1e-6f * largest, head.canonical);
+      }
+    }
+  }
+}
+
+// Of a region that is the map's grid, on which RoIAlign's samples lie, the scores are the
+// picture's.
+TEST_F(RunBatchTest, ARegionsScoresAreTheClassifiers) {
+  const Image picture = NoisePicture(64, 48, 13);
+  const HeadSpec head = MakeHead("class_scores", {{"top_k", int64_t{0}}});
+  const HeadOutput map = RunOne(picture, MakeHead("feature_map", {}, false, head.layer));
+  const double stride = model_->info().layers[static_cast<size_t>(head.layer_index)].stride;
+  const std::vector<RegionF> all = {{0, 0, stride * static_cast<double>(map.shape[2]),
+                                     stride * static_cast<double>(map.shape[1])}};
+  const ModelResult got =
+      std::move(Run({{.input = &picture,
+                      .heads = absl::MakeConstSpan(&head, 1),
+                      .regions = all,
+                      .pooling = {.height = static_cast<int>(map.shape[1]),
+                                  .width = static_cast<int>(map.shape[2])}}})[0]);
+  ASSERT_TRUE(got.status.ok()) << got.status;
+  ExpectEqual(got.regions[0][0], got.outputs[0], 1e-5f, "scores");
+}
+
+// More maps than are held at a time, beside a picture without regions and one with the whole too.
+TEST_F(RunBatchTest, ManyRegionsAreDoneInParts) {
+  const Image picture = NoisePicture(32, 32, 14);
+  const std::vector<HeadSpec> heads = {MakeHead("gem", {}, true), MakeHead("global_max"),
+                                       MakeHead("gem")};
+  const RegionPooling large{.height = 64, .width = 64};
+  const int64_t one = RegionMapBytes(large, 10);
+  const auto count = static_cast<size_t>(kRegionMapBytes / one * 2 + 3);
+  std::vector<RegionF> regions;
+  for (size_t i = 0; i < count; ++i) {
+    const double at = static_cast<double>(i) * 20 / static_cast<double>(count);
+    regions.push_back({at, 20 - at, at + 9, 30 - at});
+  }
+  const std::vector<ModelResult> got =
+      Run({{&picture, heads},
+           {.input = &picture, .heads = heads, .regions = regions, .pooling = large}});
+  ASSERT_TRUE(got[1].status.ok()) << got[1].status;
+  ASSERT_EQ(got[1].regions.size(), count);
+  for (size_t h = 0; h < heads.size(); ++h) {
+    ExpectEqual(got[0].outputs[h], got[1].outputs[h], 1e-5f, "whole");
+  }
+  for (const size_t r : {size_t{0}, count / 3, count / 2, count - 1}) {
+    const ModelResult alone = std::move(Run({{.input = &picture,
+                                              .heads = heads,
+                                              .regions = absl::MakeConstSpan(&regions[r], 1),
+                                              .pooling = large}})[0]);
+    for (size_t h = 0; h < heads.size(); ++h) {
+      ExpectEqual(got[1].regions[r][h], alone.regions[0][h], 1e-5f, "region");
+    }
   }
 }
 
