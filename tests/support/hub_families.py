@@ -121,6 +121,23 @@ FAMILIES = {
     ),
 }
 MORE_FAMILIES = {
+    "dinov3": Family(
+        "DINOv3ViTModel",
+        {**VIT, "num_register_tokens": 4},
+        "DINOv3ViTImageProcessor",
+        SQUARE,
+        "pooler_output",
+        5,
+        True,
+    ),
+    "convnext v2": Family(
+        "ConvNextV2ForImageClassification",
+        {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1], "id2label": NAMES},
+        "ConvNextImageProcessorPil",
+        {"size": {"shortest_edge": SIDE}, "crop_pct": 0.875},
+        None,
+        layers=("stages_0", "stages_1", "stages_2", "features"),
+    ),
     "vit": Family("ViTModel", VIT, "ViTImageProcessorPil", SQUARE, "pooler_output", 1, True),
     "dinov2": Family(
         "Dinov2Model",
@@ -180,7 +197,7 @@ def own_run(family: Family, folder: Path):
     """The package's own call as its documentation shows it: what it gives, and the embedding."""
     model = getattr(transformers, family.saved).from_pretrained(folder).eval()
     # Where it has the option; the others follow the size anyway.
-    takes = "ViT" in family.saved or family.processor.startswith(("CLIP", "Siglip"))
+    takes = family.saved.startswith("ViT") or family.processor.startswith(("CLIP", "Siglip"))
     more = {"interpolate_pos_encoding": True} if takes else {}
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
 
