@@ -96,6 +96,19 @@ def test_a_crop_may_lie_a_pixel_beside_the_packages(tmp_path):
         np.testing.assert_allclose(pixels, wanted, atol=1e-3)
 
 
+def test_a_processor_that_resizes_unrounded_values_differs_by_a_level_at_most(
+    torchvision, tmp_path
+):
+    own = transformers.DINOv3ViTImageProcessor(**SQUARE, do_normalize=False)
+    own.save_pretrained(tmp_path)
+    recipe = read_recipe(transformers, tmp_path, (SIDE, SIDE))
+    for image in (picture(400, 300), picture(176, 264)):
+        wanted = own(image, return_tensors="np")["pixel_values"][0] * 255
+        pixels = preprocess(image, recipe).astype(np.float64).transpose(2, 0, 1)
+        assert np.abs(pixels - wanted).max() <= 1.0
+        assert np.abs(pixels - wanted).mean() <= 0.1
+
+
 OLDER = {
     "do_normalize": True,
     "do_resize": True,

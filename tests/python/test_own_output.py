@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from pixpool.export import verify
 from pixpool.export.bundle import BundleOptions, write_bundle
 from pixpool.export.dependence import find_dependence
 from pixpool.export.errors import ExportError
 from pixpool.export.models import SourceModel
 from pixpool.export.probes import pictures
+from pixpool.export.recipe import Recipe
 from pixpool.export.trunk import LayerRef, Trunk
 from pixpool.export.unchanged import Unchanged
 from test_export import NormBeforeHead, TinyNet, export, tiny_source
@@ -188,3 +190,39 @@ def test_a_layer_that_runs_several_times_is_watched_at_its_call():
         assert ("between.weight" in found.left_out) == left_out
         assert ("between.weight" in found.held) != left_out
         assert "turn.weight" in found.held and "body.0.weight" in found.left_out
+
+
+class ClassesOfPositions(TokenNet):
+    """As VOLO: a second classifier works on the patches, and its best answer is added."""
+
+    def __init__(self):
+        super().__init__()
+        self.aside = nn.Linear(8, 5)
+
+    def tokens(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.block(torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1))
+
+    def embed(self, x):
+        return self.tokens(x)[:, 0]
+
+    def forward(self, x):
+        tokens = self.tokens(x)
+        return self.head(tokens[:, 0]) + self.aside(tokens[:, 1:]).amax(1) / 2
+
+
+def test_what_the_authors_call_for_the_embedding_leaves_out_is_no_layer(tmp_path):
+    source = tiny_source(ClassesOfPositions(), embed=lambda net, values: net.embed(values))
+    folder, manifest = export(source, tmp_path)
+    (layer,) = manifest["layers"]
+    assert (layer["name"], layer["channels"], layer["prefix_tokens"]) == ("features", 8, 1)
+    assert manifest["vectors"] == [{"name": "embedding", "dimensions": 8}]
+    # Both classifiers: together they are no linear layer on the embedding.
+    assert "classifier" not in manifest
+    assert manifest["parameters"]["left_out"] == 2 * (8 * 5 + 5)
+    graph, images = verify.load_graph(folder / "backbone.ts"), pictures(2, 64, 64)
+    with torch.no_grad():
+        recipe = Recipe.from_json(manifest["input"])
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
+        wanted = ClassesOfPositions().embed((images.permute(0, 3, 1, 2).float() - mean) / std)
+    torch.testing.assert_close(graph(images)[-1], wanted, rtol=1e-4, atol=1e-5)

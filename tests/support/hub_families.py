@@ -121,6 +121,23 @@ FAMILIES = {
     ),
 }
 MORE_FAMILIES = {
+    "dinov3": Family(
+        "DINOv3ViTModel",
+        {**VIT, "num_register_tokens": 4},
+        "DINOv3ViTImageProcessor",
+        SQUARE,
+        "pooler_output",
+        5,
+        True,
+    ),
+    "convnext v2": Family(
+        "ConvNextV2ForImageClassification",
+        {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1], "id2label": NAMES},
+        "ConvNextImageProcessorPil",
+        {"size": {"shortest_edge": SIDE}, "crop_pct": 0.875},
+        None,
+        layers=("stages_0", "stages_1", "stages_2", "features"),
+    ),
     "vit": Family("ViTModel", VIT, "ViTImageProcessorPil", SQUARE, "pooler_output", 1, True),
     "dinov2": Family(
         "Dinov2Model",
@@ -180,7 +197,7 @@ def own_run(family: Family, folder: Path):
     """The package's own call as its documentation shows it: what it gives, and the embedding."""
     model = getattr(transformers, family.saved).from_pretrained(folder).eval()
     # Where it has the option; the others follow the size anyway.
-    takes = "ViT" in family.saved or family.processor.startswith(("CLIP", "Siglip"))
+    takes = family.saved.startswith("ViT") or family.processor.startswith(("CLIP", "Siglip"))
     more = {"interpolate_pos_encoding": True} if takes else {}
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
 
@@ -238,27 +255,34 @@ def assert_bundle_gives_what_the_package_does(family: Family, work: Path) -> Non
         bias = torch.from_numpy(np.fromfile(folder / "classifier.bias.f32", "<f4"))
     else:
         assert "classifier" not in manifest
+    graphs = (
+        load_graph(folder / "backbone.ts"),
+        OpenVinoGraph(folder / "backbone.xml", threads=1),
+    )
     for size in ((1, recipe.height, recipe.width), (2, 96, 128)):
         images = _pictures(*size)
         embedding, output = run(normalized(manifest, images))
-        for graph in (
-            load_graph(folder / "backbone.ts"),
-            OpenVinoGraph(folder / "backbone.xml", threads=1),
-        ):
+        for graph in graphs:
             got = graph(images)
             close(got[-1], embedding)
             if weight is not None:
                 close(got[-1] @ weight.view(len(NAMES), -1).T + bias, output.logits)
-            # After the embeddings each block or stage has its own; a final norm is apart.
-            states = output.hidden_states[1 : len(manifest["layers"])]
-            if family.layers[-2] != "blocks_1":
-                states = output.hidden_states[1:]
-            for at, state in enumerate(states):
-                if state.dim() == 3:
-                    rows, columns = got[at].shape[2:]
-                    tokens = state[:, family.prefix :].transpose(1, 2)
-                    close(got[at], tokens.unflatten(2, (rows, columns)))
-                    if family.prefix:
-                        close(got[len(family.layers) + at], state[:, : family.prefix])
-                else:
+            for at, state in _layers_of(family, output):
+                if state.dim() == 4:
                     close(got[at], state)
+                    continue
+                patches = state[:, family.prefix :].transpose(1, 2)
+                close(got[at], patches.unflatten(2, got[at].shape[2:]))
+                if family.prefix:
+                    close(got[len(family.layers) + at], state[:, : family.prefix])
+
+
+def _layers_of(family: Family, output) -> list[tuple[int, torch.Tensor]]:
+    """What each layer is to give, by its place: after the package's embeddings each block or stage
+    has an entry of its own. `features` is what comes last, often a norm of the last block."""
+    last = len(family.layers) - 1
+    found = list(enumerate(output.hidden_states[1 : last + 1]))
+    if "last_hidden_state" in output:
+        found.append((last, output.last_hidden_state))
+    assert len(found) >= last
+    return found

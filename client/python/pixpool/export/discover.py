@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixpool.export.errors import ExportError
 from pixpool.export.forms import Form, Tokens, follows, form_of
 from pixpool.export.sizes import InputSizes, Size
-from pixpool.export.trunk import LayerRef
+from pixpool.export.trunk import Forward, LayerRef, run_model
 
 _Shape = tuple[int, ...]
 
@@ -58,11 +58,15 @@ def _one_stride(side: int, cells: int) -> int:
 
 
 @torch.no_grad()
-def record_maps(model: nn.Module, own: Size, sizes: InputSizes) -> list[_Call]:
-    """Runs the whole model at its own size, and at a larger one where it takes any, and lists, in
+def record_maps(
+    model: nn.Module, own: Size, sizes: InputSizes, forward: Forward = run_model
+) -> list[_Call]:
+    """Runs `forward` at the model's own size, and at a larger one where it takes any, and lists, in
     order, the calls of modules that give a feature map whose size follows the input's."""
     two = [own, sizes.larger(*own) or own]
-    runs = {size: _record_once(model, torch.zeros(1, 3, *size)) for size in dict.fromkeys(two)}
+    runs = {
+        size: _record_once(model, torch.zeros(1, 3, *size), forward) for size in dict.fromkeys(two)
+    }
     first, second = (runs[size] for size in two)
     calls = []
     for (path, call), shape in first.shapes.items():
@@ -82,13 +86,17 @@ def find_layers(
     sizes: InputSizes,
     hints: list[str],
     names: Mapping[str, str] | None = None,
+    forward: Forward = run_model,
 ) -> list[LayerRef]:
     """The last map before pooling, called `features`, and before it one layer a stride: `hints`
     (module paths) where given, otherwise the last block of each stride. Of a transformer each
     block. `own` is a size that the model takes, `sizes` are all that it takes. `names` are those of
-    layers by the paths of their modules; others are named by these paths."""
+    layers by the paths of their modules; others are named by these paths. What `forward`, which
+    gives the embedding, does not run is no layer: a classifier may work on positions too."""
     # What pools tokens works on them as blocks do; what pools a map does not end in a map.
-    calls = [c for c in record_maps(model, own, sizes) if c.form.dims == "NCHW" or not c.pools]
+    calls = [
+        c for c in record_maps(model, own, sizes, forward) if c.form.dims == "NCHW" or not c.pools
+    ]
     if not calls:
         raise ExportError(
             "no module of the model gives a feature map [N, C, h, w] that follows the input size;"
@@ -119,7 +127,7 @@ def find_layers(
     return layers + [_reference(last, calls, "features")]
 
 
-def _record_once(model: nn.Module, images: Tensor) -> _Seen:
+def _record_once(model: nn.Module, images: Tensor, forward: Forward) -> _Seen:
     seen = _Seen()
     counts: dict[str, int] = {}
     size = (images.shape[2], images.shape[3])
@@ -141,7 +149,7 @@ def _record_once(model: nn.Module, images: Tensor) -> _Seen:
         if path
     ]
     try:
-        model(images)
+        forward(model, images)
     finally:
         for handle in handles:
             handle.remove()

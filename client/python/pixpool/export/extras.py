@@ -8,15 +8,17 @@ import collections
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import torch
+from torch import Tensor
 
 from pixpool.export.engine import load_backbone
 from pixpool.export.errors import ExportError
 from pixpool.export.filters import read_filter, write_filter
+from pixpool.export.head_source import HeadSource, head_source
 from pixpool.export.manifest import Body, ProjectionEntry
 from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.projection import Whitening, fit_whitening, list_pictures, vectors_of
@@ -25,6 +27,11 @@ from pixpool.export.specs import PcaSpec
 
 if TYPE_CHECKING:
     from pixpool.export.head_spec import HeadSpec
+
+
+class _Source(TypedDict, total=False):
+    layer: str
+    vector: str
 
 
 class _Paths(TypedDict):
@@ -57,13 +64,14 @@ class Extras:
         manifest's keys. Refuses (ExportError) unknown layers, filters that do not fit theirs, and
         what fit_whitening refuses."""
         layers = {layer["name"]: layer for layer in body["layers"]}
-        for flag, specs in (("--pca", self._pca), ("--filter", self._filters)):
-            for spec, _ in specs:
-                if (spec.layer or body["default_layer"]) not in layers:
-                    raise ExportError(
-                        f"{flag} {spec.name}: the model has no layer '{spec.layer}'; it has"
-                        f" {', '.join(layers)}"
-                    )
+        for pca, head in self._pca:
+            head_source(body, head, pca.layer, f"--pca {pca.name}")
+        for spec, _ in self._filters:
+            if (spec.layer or body["default_layer"]) not in layers:
+                raise ExportError(
+                    f"--filter {spec.name}: the model has no layer '{spec.layer}'; it has"
+                    f" {', '.join(layers)}"
+                )
         for spec, stored in self._filters:
             layer = layers[spec.layer or body["default_layer"]]
             entry = write_filter(spec, stored, layer, folder)
@@ -92,19 +100,20 @@ class Extras:
         """Fits the projections that share a folder of pictures, which are read once."""
         start = time.monotonic()
         graph = load_backbone(folder, body["engines"][0], self._threads or torch.get_num_threads())
-        names = [layer["name"] for layer in body["layers"]]
-        layers = [spec.layer or body["default_layer"] for spec, _ in wanted]
-        heads = [(names.index(at), head) for at, (_, head) in zip(layers, wanted, strict=True)]
+        sources = [head_source(body, head, spec.layer, "--pca") for spec, head in wanted]
+        heads = [(at, head) for at, (_, head) in enumerate(wanted)]
         pictures = self._pictures[wanted[0][0].folder]
         recipe = Recipe.from_json(body["input"])
         with _threads(self._threads or torch.get_num_threads()):
-            collected = vectors_of(graph, recipe, pictures, heads, progress)
+            collected = vectors_of(
+                lambda images: _read_all(sources, graph(images)), recipe, pictures, heads, progress
+            )
         progress(
             f"pictures: {len(collected[0])} of {wanted[0][0].folder} in"
             f" {time.monotonic() - start:.1f} s"
         )
         entries: list[ProjectionEntry] = []
-        for (spec, head), layer, vectors in zip(wanted, layers, collected, strict=True):
+        for (spec, head), source, vectors in zip(wanted, sources, collected, strict=True):
             start = time.monotonic()
             try:
                 fitted = fit_whitening(vectors, spec.dimensions)
@@ -112,12 +121,13 @@ class Extras:
                 raise ExportError(f"--pca {spec.name}: {error}") from error
             progress(
                 f"projection {spec.name}: {len(fitted.matrix)} of {vectors.shape[1]} dimensions"
-                f" of {head.kind} on {layer} keep {100 * fitted.explained_variance:.1f} % of the"
-                f" variance; fitted in {time.monotonic() - start:.1f} s"
+                f" of {head.kind} on {source.text()} keep"
+                f" {100 * fitted.explained_variance:.1f} % of the variance; fitted in"
+                f" {time.monotonic() - start:.1f} s"
             )
             entry: ProjectionEntry = {
                 "name": spec.name,
-                "layer": layer,
+                **_stands_on(source),
                 "head": head.kind,
                 "head_parameters": head.parameters,
                 "input_dimensions": vectors.shape[1],
@@ -128,6 +138,16 @@ class Extras:
             }
             entries.append(entry)
         return entries
+
+
+def _read_all(sources: Sequence[HeadSource], outputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(source.read(outputs) for source in sources)
+
+
+def _stands_on(source: HeadSource) -> _Source:
+    if source.layer is not None:
+        return {"layer": source.layer}
+    return {"vector": str(source.vector)}
 
 
 def _with_head(spec: PcaSpec) -> tuple[PcaSpec, HeadSpec]:

@@ -17,6 +17,9 @@ from pixpool._head_text import enum_prefix, parse_head
 from pixpool.export.errors import ExportError
 from pixpool.export.heads import VECTOR_HEADS
 
+# Heads on what the graph gives beside its maps; head_source reads the vector itself.
+_READ = ("class_token", "mean_token", "embedding", "bundle_head")
+
 
 @dataclasses.dataclass(frozen=True)
 class HeadSpec:
@@ -38,10 +41,11 @@ class HeadSpec:
         """
         kind, colon, rest = text.partition(":")
         kind = kind.strip()
-        if kind not in VECTOR_HEADS:
+        known_kinds = (*VECTOR_HEADS, *_READ)
+        if kind not in known_kinds:
             raise ExportError(
                 f"head '{kind}' is not known or gives no vector; take one of"
-                f" {', '.join(VECTOR_HEADS)}"
+                f" {', '.join(known_kinds)}"
             )
         try:
             head = parse_head(kind + colon + rest.replace(":", ","))
@@ -68,7 +72,10 @@ class HeadSpec:
 
     @torch.no_grad()
     def __call__(self, maps: Tensor) -> Tensor:
-        """Vectors of feature maps [N, C, H, W]: float32 [N, D], computed in double precision."""
+        """Vectors of feature maps [N, C, H, W]: float32 [N, D], computed in double precision. Heads
+        on tokens and vectors take what is already theirs, [N, D]."""
+        if self.kind in _READ:
+            return maps.float()
         return VECTOR_HEADS[self.kind](maps.double(), **self.parameters).float()
 
 

@@ -26,12 +26,14 @@ _PREFIXES = {
     "vit": "ViT",
     "dinov2": "Dinov2",
     "dinov2_with_registers": "Dinov2WithRegisters",
+    "dinov3_vit": "DINOv3ViT",
     "clip": "CLIP",
     "clip_vision_model": "CLIP",
     "siglip": "Siglip",
     "siglip_vision_model": "Siglip",
     "resnet": "ResNet",
     "convnext": "ConvNext",
+    "convnextv2": "ConvNextV2",
 }
 _CLASSIFIER = "ForImageClassification"
 _WEIGHTS = (

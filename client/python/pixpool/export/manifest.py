@@ -88,7 +88,9 @@ class GoldenEntry(TypedDict):
 
 class ProjectionEntry(TypedDict):
     name: str
-    layer: str
+    # One of the two that the head is on.
+    layer: NotRequired[str]
+    vector: NotRequired[str]
     head: str
     head_parameters: dict[str, Any]
     input_dimensions: int

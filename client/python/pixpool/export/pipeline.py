@@ -62,7 +62,7 @@ def build_contents(
     # A model that resizes what it gets has maps of one size, whatever it takes.
     layers = outputs.layers or fitting.settle(
         lambda sizes: discover.find_layers(
-            model, own, sizes, source.layer_hints, source.layer_names
+            model, own, sizes, source.layer_hints, source.layer_names, outputs.forward
         )
     )
     refuse_same_names(layers)
@@ -76,7 +76,8 @@ def build_contents(
         Trunk(original, layers, recipe, outputs.vectors, outputs.forward), own_size
     )
     dependence = unchanged.dependence()
-    if not options.layers:
+    # What the authors' own call for the embedding leaves out is their classifier.
+    if not options.layers and outputs.forward is not source.embed:
         dependence.refuse_stump()
     classifier, remark = _take_classifier(trunk, golden)
     progress(outputs.remark)

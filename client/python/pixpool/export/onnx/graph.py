@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pixpool.export.errors import ExportError
-from pixpool.export.onnx.flow import tensors_of
+from pixpool.export.onnx.flow import Flow, tensors_of
 from pixpool.export.onnx.layers import TensorRef
 from pixpool.export.onnx.rounding import quantised_node
 from pixpool.export.onnx.source import OnnxModel, reason_of
@@ -17,13 +17,16 @@ from pixpool.export.recipe import Recipe
 
 
 def layer_graph(source: OnnxModel, layers: list[TensorRef], recipe: Recipe) -> Any:
-    """An openvino.Model: uint8 [N, H, W, 3] of any N, H and W in, normalised inside, the layers
-    out, float32 [N, C, h, w]. ExportError with the reason where the file does not allow it."""
+    """An openvino.Model: uint8 [N, H, W, 3] of any N, H and W in (of a fixed file of its own H and
+    W), normalised inside, the layers out, float32 [N, C, h, w]. ExportError with the reason where
+    the file does not allow it."""
     import openvino as ov
     from openvino import opset13 as ops
     from openvino.passes import ConstantFolding, Manager
 
     clone = source.model.clone()
+    if source.fixed:
+        _open_batch(ops, clone)
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     values = images
     if not source.input.pixels:
@@ -54,6 +57,21 @@ def layer_graph(source: OnnxModel, layers: list[TensorRef], recipe: Recipe) -> A
         folding.run_passes(model)
     set_names(model, [layer.name for layer in layers])
     return model
+
+
+def _open_batch(ops: ModuleType, model: Any) -> None:
+    """Has the reshapes of a model of one size take any number of pictures: exporters write the
+    number that they saw into them, by itself or times the positions. That it comes first is seen
+    when the graph is compared with the file."""
+    for node in Flow(model).nodes:
+        if node.get_type_name() != "Reshape":
+            continue
+        shape = node.get_output_partial_shape(0)
+        pattern = node.input_value(1).get_node()
+        if pattern.get_type_name() != "Constant" or shape.is_dynamic or len(shape) == 0:
+            continue
+        sides = [-1, *list(shape.to_shape())[1:]]
+        node.input(1).replace_source_output(ops.constant(np.array(sides, np.int64)).output(0))
 
 
 def _map(ops: ModuleType, output: Any, channels_last: bool) -> Any:

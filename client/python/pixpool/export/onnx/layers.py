@@ -47,7 +47,7 @@ def find_layers(source: OnnxModel, recipe: Recipe) -> list[TensorRef]:
     that all later ones come from, preferably a block's end."""
     names = {id_of(output): name for name, output in tensors_of(source.model).items()}
     shapes, frozen = _two_sizes(source, list(names.values()), recipe)
-    sizes = _probed(recipe)
+    sizes = _probed(source, recipe)
     flow, maps = Flow(source.model), []
     for node in flow.bottlenecks():
         name = names.get(id_of(node.output(0)), "")
@@ -133,11 +133,12 @@ def named_layers(source: OnnxModel, layers: list[LayerRef], recipe: Recipe) -> l
         if first != layer.name:
             raise ExportError(f"layers '{first}' and '{layer.name}' are the same map; name it once")
     shapes, _ = _two_sizes(source, [layer.path for layer in layers], recipe)
+    probed = _probed(source, recipe)
     return [
         TensorRef(
             layer.name,
             layer.path,
-            channels_last=layer.path in shapes and _stride(shapes[layer.path], _probed(recipe))[1],
+            channels_last=layer.path in shapes and _stride(shapes[layer.path], probed)[1],
         )
         for layer in layers
     ]
@@ -156,17 +157,17 @@ def len_of(output: Any) -> int:
 def _two_sizes(
     source: OnnxModel, tensors: list[str], recipe: Recipe
 ) -> tuple[dict[str, tuple[tuple[int, ...], tuple[int, ...]]], str]:
-    """Shapes of the tensors [N, C, h, w] at the recipe's size and at one that is larger, and why
-    the others have none: the graph up to the first that does not allow it is taken."""
+    """Shapes of the tensors [N, C, h, w] at the two sizes of _probed, and why the others have none:
+    the graph up to the first that does not allow it is taken."""
     outputs = tensors_of(source.model)
     four = [t for t in tensors if len_of(outputs[t]) == 4 and _is_float(outputs[t])]
-    height, width = recipe.height, recipe.width
+    own, other = _probed(source, recipe)
     reason = ""
 
-    def shapes(count: int, extra: int) -> dict[str, tuple[int, ...]] | None:
+    def shapes(count: int, size: Size) -> dict[str, tuple[int, ...]] | None:
         nonlocal reason
         try:
-            return _shapes(source, four[:count], height + extra, width + extra)
+            return _shapes(source, four[:count], size)
         except RuntimeError as error:
             reason = reason_of(error)
             return None
@@ -174,23 +175,21 @@ def _two_sizes(
     low, high = 0, len(four)
     while low < high:  # a longer part of the graph allows a size only if a shorter one does
         middle = (low + high + 1) // 2
-        if shapes(middle, _GROWTH) is not None:
+        if shapes(middle, other) is not None:
             low = middle
         else:
             high = middle - 1
-    small, large = shapes(low, 0) or {}, shapes(low, _GROWTH) or {}
+    small, large = shapes(low, own) or {}, shapes(low, other) or {}
     return {t: (small[t], large[t]) for t in small if t in large}, reason
 
 
-def _shapes(
-    source: OnnxModel, tensors: list[str], height: int, width: int
-) -> dict[str, tuple[int, ...]]:
+def _shapes(source: OnnxModel, tensors: list[str], size: Size) -> dict[str, tuple[int, ...]]:
     import openvino as ov
 
     clone = source.model.clone()
     outputs = tensors_of(clone)
     cut = ov.Model([outputs[t] for t in tensors], clone.get_parameters())
-    cut.reshape(source.input.shape(1, height, width))
+    cut.reshape(source.input.shape(source.own_batch if source.fixed else 1, *size))
     found = {t: outputs[t].get_partial_shape() for t in tensors}
     return {t: tuple(shape.to_shape()) for t, shape in found.items() if shape.is_static}
 
@@ -209,9 +208,11 @@ def _stride(shapes: Sequence[tuple[int, ...]], sizes: Sequence[Size]) -> tuple[i
     return stride, stride > 0
 
 
-def _probed(recipe: Recipe) -> list[Size]:
-    """The sizes at which shapes are looked at."""
-    return [(recipe.height + extra, recipe.width + extra) for extra in (0, _GROWTH)]
+def _probed(source: OnnxModel, recipe: Recipe) -> list[Size]:
+    """The two sizes at which shapes are looked at: the recipe's and a larger one, where the file
+    has more than one."""
+    growths = (0, 0) if source.fixed else (0, _GROWTH)
+    return [(recipe.height + growth, recipe.width + growth) for growth in growths]
 
 
 def _weighted(nodes: list[Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -65,27 +66,27 @@ def build_contents(
             " its precision is int8"
         )
     bounds = None if stepped is None else INT8
-    layers = _choose_layers(source, options, recipe)
-    names = [layer.name for layer in layers]
     Image.fromarray(golden_picture()).save(folder / "golden.png", optimize=True)
     golden = torch.from_numpy(preprocess(load_image(folder / "golden.png"), recipe))[None]
 
     path = folder / "backbone.xml"
-    model = layer_graph(source, layers, recipe)
-    save(model, path)
-    graph = OpenVinoGraph(path, torch.get_num_threads())  # what is checked is what was written
-    reference = Reference(source, layers, recipe)
+    network = _fitting_network(source, options, recipe, golden, path, bounds)
+    source, recipe, layers = network.source, network.recipe, network.layers
+    graph, reference = network.graph, network.reference
+    names = [layer.name for layer in layers]
     progress(f"reference: {reference_name()}")
-    wording = _wording(source)
-    for images in batches(golden, recipe.sizes):
-        check = verify.compare(graph, reference, images, names, wording, bounds)
+    for check in network.checks:
         report("openvino ", check, progress)
-    classifier, remark = _check_as_it_is(source, graph, layers, recipe, wording, bounds, progress)
+    classifier, remark = _check_as_it_is(
+        source, graph, layers, recipe, _wording(source), bounds, progress
+    )
     progress(remark)
     say_sizes(graph, recipe.sizes, progress)
+    if network.reason:
+        progress(f"remark: not every size: {network.reason}")
 
     progress(write_golden(reference, len(layers) - 1, golden, folder))
-    signs, lowest = non_negative_outputs(model), lowest_values(graph, golden, recipe.sizes)
+    signs, lowest = non_negative_outputs(network.model), lowest_values(graph, golden, recipe.sizes)
     entries = describe_layers(reference, golden, names, signs, lowest, recipe.sizes)
     for entry, layer in zip(entries, layers, strict=True):
         progress(f"{describe_layer(entry)}, {layer.path}")
@@ -109,6 +110,67 @@ def build_contents(
     }
     extras.write(folder, body, progress)
     return body
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """The graph as written, and what it was compared with."""
+
+    source: OnnxModel
+    recipe: Recipe  # with the sizes that the graph takes
+    layers: list[TensorRef]
+    model: Any  # openvino.Model
+    graph: OpenVinoGraph
+    reference: Reference
+    checks: list[verify.Check]
+    reason: str = ""  # why it does not take every size
+
+
+def _fitting_network(
+    source: OnnxModel,
+    options: BundleOptions,
+    recipe: Recipe,
+    golden: Tensor,
+    path: Path,
+    bounds: verify.Bounds | None,
+) -> _Network:
+    """For every size, or those that the user named; where the file does not hold for these, for the
+    recipe's size alone. ExportError where it holds for neither."""
+    try:
+        return _network(source, options, recipe, golden, path, bounds)
+    except ExportError as error:
+        own = (recipe.height, recipe.width)
+        known = all(
+            side in (0, mine) for side, mine in zip(source.input.sides[1:], own, strict=True)
+        )
+        if options.sizes or not known or not recipe.gives_one_size():
+            raise
+        reason = str(error)
+    source = dataclasses.replace(source, fixed=True)
+    recipe = dataclasses.replace(recipe, sizes=InputSizes(only=(own,)))
+    network = _network(source, options, recipe, golden, path, bounds)
+    return dataclasses.replace(network, reason=reason)
+
+
+def _network(
+    source: OnnxModel,
+    options: BundleOptions,
+    recipe: Recipe,
+    golden: Tensor,
+    path: Path,
+    bounds: verify.Bounds | None,
+) -> _Network:
+    layers = _choose_layers(source, options, recipe)
+    model = layer_graph(source, layers, recipe)
+    save(model, path)
+    graph = OpenVinoGraph(path, torch.get_num_threads())  # what is checked is what was written
+    reference = Reference(source, layers, recipe)
+    names, wording = [layer.name for layer in layers], _wording(source)
+    checks = [
+        verify.compare(graph, reference, images, names, wording, bounds)
+        for images in batches(golden, recipe.sizes)
+    ]
+    return _Network(source, recipe, layers, model, graph, reference, checks)
 
 
 def _engine_entry(

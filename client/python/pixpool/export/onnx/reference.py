@@ -25,8 +25,8 @@ Runner = Callable[[_Array], list[_Array]]
 class Reference:
     """Runs the file on pictures: uint8 [N, H, W, 3] to the layers, float32 [N, C, h, w], and after
     them `more` tensors as they are. `unchanged` runs the file as it is, in its own size and
-    precision; else the sizes that the file gives its input are taken out of it, and it computes in
-    float32."""
+    precision; else it computes in float32, and unless it is fixed the sizes that it gives its input
+    are taken out of it. A fixed one gets as many pictures at a time as it is made for."""
 
     def __init__(
         self,
@@ -51,11 +51,23 @@ class Reference:
             values = values[..., ::-1]
         if self._source.input.channels_first:
             values = values.transpose(0, 3, 1, 2)
-        outputs = self._run(np.ascontiguousarray(values))
+        outputs = self._in_parts(np.ascontiguousarray(values))
         return tuple(
             torch.from_numpy(v.transpose(0, 3, 1, 2) if turned else v).float()
             for v, turned in zip(outputs, self._turned, strict=True)
         )
+
+    def _in_parts(self, values: _Array) -> list[_Array]:
+        count = self._source.input.sides[0] if self._source.fixed else 0
+        if count in (0, len(values)):
+            return self._run(values)
+        parts = []
+        for start in range(0, len(values), count):
+            part = values[start : start + count]
+            # The last picture again where the file takes more than are left.
+            filled = np.concatenate([part, *[part[-1:]] * (count - len(part))])
+            parts.append([output[: len(part)] for output in self._run(filled)])
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 
 def has_onnx_runtime() -> bool:
@@ -88,7 +100,7 @@ def _onnx_runtime(source: OnnxModel, tensors: list[str], unchanged: bool) -> Run
             model = onnx.load(str(source.path))
         else:
             model.CopyFrom(source.wide)
-        _want(onnx, model.graph, source.input.name, tensors, not unchanged)
+        _want(onnx, model.graph, source.input.name, tensors, not (unchanged or source.fixed))
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -161,7 +173,7 @@ def _openvino(source: OnnxModel, tensors: list[str], unchanged: bool) -> Runner:
         outputs = tensors_of(clone)
         model = ov.Model([outputs[t] for t in tensors], clone.get_parameters())
         try:
-            if not unchanged:
+            if not (unchanged or source.fixed):
                 model.reshape(list(values.shape))
             compiled = ov.Core().compile_model(model, "CPU", config)
             results = compiled(values)

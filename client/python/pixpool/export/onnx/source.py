@@ -53,6 +53,8 @@ class OnnxModel:
     labels: list[str] | None = None
     imagenet: bool = False
     bgr: bool = False  # channels as blue, green, red; set before the graph is made
+    # Whether it is taken at its own size alone, which its constants hold for; set likewise.
+    fixed: bool = False
     # The file in float32 (an onnx.ModelProto), of one that computes in float16 or bfloat16.
     wide: Any = None
     remarks: list[str] = dataclasses.field(default_factory=list)
