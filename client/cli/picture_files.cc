@@ -14,13 +14,15 @@ using std::string_view_literals::operator""sv;  // for bytes of 0 in the middle
 // scripts/make_picture_suffixes.py makes the Python tools' lists from these three.
 
 // Those of the formats that the server decodes.
-constexpr absl::string_view kExtensions[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".png",  ".webp",
-                                             ".gif", ".bmp",  ".tif", ".tiff", ".avif", ".avifs"};
+constexpr absl::string_view kExtensions[] = {
+    ".jpg",  ".jpeg", ".jpe",   ".jfif", ".png",   ".webp", ".gif",   ".bmp", ".tif",
+    ".tiff", ".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"};
 
 // How files of these formats begin; "?" stands for any byte.
 constexpr std::string_view kSignatures[] = {"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "RIFF????WEBP",
                                             "GIF8",         "BM????\0\0\0\0"sv,  "II*\0"sv,
-                                            "MM\0*"sv,      "????ftypavi"};
+                                            "MM\0*"sv,      "????ftypavi",       "????ftyphei",
+                                            "????ftyphev",  "????ftypmif1",      "????ftypmsf1"};
 
 // Previews and copies of network drives and photo programs, what macOS puts into archives, and
 // wastebaskets.

@@ -36,6 +36,8 @@ bool IsAvif(std::string_view bytes) {
 #ifdef PIXPOOL_HAS_AVIF
 // Of an animation, whose frames libavif lists before it decodes the first.
 constexpr uint32_t kMostFrames = 65'536;
+// Each tile has a decoder of its own, which holds 0.35 MiB; each piece of metadata is copied.
+constexpr HeifBounds kBounds = {.tiles = 256, .metadata = 8};
 constexpr int64_t kMostPixels = AVIF_DEFAULT_IMAGE_SIZE_LIMIT;
 
 struct DeleteDecoder {
@@ -154,7 +156,8 @@ int64_t DecodeBytes(std::string_view bytes, const HeifIndex& index, const avifDe
 }
 
 absl::StatusOr<ImageHeader> ReadAvifHeader(std::string_view bytes) {
-  PIXPOOL_ASSIGN_OR_RETURN(const HeifIndex index, ReadHeifIndex(ImageFormat::kAvif, bytes));
+  PIXPOOL_ASSIGN_OR_RETURN(const HeifIndex index,
+                           ReadHeifIndex(ImageFormat::kAvif, bytes, kBounds));
   const Size largest = index.largest;
   if (int64_t{largest.width} * largest.height > kMostPixels) {
     // libavif calls it damaged. What limits there are say what is wrong with it.
@@ -323,7 +326,8 @@ absl::Status ConvertWithAlpha(const avifImage& from, const std::optional<Color>&
 
 absl::StatusOr<DecodeNotes> DecodeAvif(std::string_view bytes, const ImageHeader& header,
                                        const DecodeOptions& options, RowSink* sink) {
-  PIXPOOL_ASSIGN_OR_RETURN(const HeifIndex index, ReadHeifIndex(ImageFormat::kAvif, bytes));
+  PIXPOOL_ASSIGN_OR_RETURN(const HeifIndex index,
+                           ReadHeifIndex(ImageFormat::kAvif, bytes, kBounds));
   PIXPOOL_ASSIGN_OR_RETURN(const Decoder decoder, Open(bytes, index));
   const auto has_size = [&header](const avifImage& image) {
     return image.width == static_cast<uint32_t>(header.width) &&

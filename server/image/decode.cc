@@ -1,5 +1,6 @@
 #include "server/image/decode.h"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -61,13 +62,15 @@ absl::Status OverLimit(int64_t actual, std::string_view unit, FlagNumber limit,
 
 absl::Status CheckSize(const ImageHeader& header, const ImageLimits& limits) {
   constexpr std::string_view kAdvice = "resize it before sending";
-  if (header.width > limits.max_side) {
-    return OverLimit(header.width, "pixels wide", limits.max_side, kAdvice);
+  const int width = std::max(header.width, header.decoded.width);
+  const int height = std::max(header.height, header.decoded.height);
+  if (width > limits.max_side) {
+    return OverLimit(width, "pixels wide", limits.max_side, kAdvice);
   }
-  if (header.height > limits.max_side) {
-    return OverLimit(header.height, "pixels high", limits.max_side, kAdvice);
+  if (height > limits.max_side) {
+    return OverLimit(height, "pixels high", limits.max_side, kAdvice);
   }
-  const int64_t pixels = int64_t{header.width} * header.height;
+  const int64_t pixels = int64_t{width} * height;
   if (pixels > limits.max_pixels) {
     return OverLimit(pixels, "pixels", limits.max_pixels, kAdvice);
   }
@@ -114,7 +117,8 @@ absl::Status NoMemory(const ImageHeader& header) {
 }  // namespace
 
 Size UprightSize(const ImageHeader& header, bool apply_exif) {
-  return UprightSize(Size{header.width, header.height}, apply_exif ? header.orientation : 1);
+  const DecodeOptions options = {.apply_exif = apply_exif};
+  return UprightSize(Size{header.width, header.height}, OrientationOf(header, options));
 }
 
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits) {
@@ -131,7 +135,7 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
 }
 
 int OrientationOf(const ImageHeader& header, const DecodeOptions& options) {
-  return options.apply_exif ? header.orientation : 1;
+  return options.apply_exif || header.is_always_turned ? header.orientation : 1;
 }
 
 Size StoredSize(const ImageHeader& header, const DecodeOptions& options) {

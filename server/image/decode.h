@@ -40,6 +40,11 @@ struct ImageHeader {
   // What decoding the file holds at most, whatever the options: some rows where the format has them
   // one after the other, else the picture.
   int64_t decode_bytes = 0;
+  // The picture that is decoded, of which this one is cut out; 0: the same.
+  Size decoded;
+  // Whether the picture is turned whatever options say: what says how is a part of its format, and
+  // no EXIF data.
+  bool is_always_turned = false;
 };
 
 // The size after orientation, where that is applied.

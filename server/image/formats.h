@@ -9,7 +9,7 @@
 // F(Jpeg) stands for ImageFormat::kJpeg and kJpegCodec, which jpeg.cc defines. Bytes are of the
 // first format that takes them, and messages list the formats in this order. A build may lack the
 // library of some (Codec::build_option); it refuses them by name.
-#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp) F(Gif) F(Bmp) F(Tiff) F(Avif)
+#define PIXPOOL_IMAGE_FORMATS(F) F(Jpeg) F(Png) F(Webp) F(Gif) F(Bmp) F(Tiff) F(Avif) F(Heic)
 
 namespace pixpool {
 
@@ -45,10 +45,6 @@ struct OtherFormat {
   std::string_view title;
 };
 inline constexpr OtherFormat kOtherFormats[] = {
-    {4, "ftyphei", "HEIC"},  // heic, heix, heim, heis
-    {4, "ftyphev", "HEIC"},  // hevc, hevx, hevm, hevs
-    {4, "ftypmif1", "HEIF"},
-    {4, "ftypmsf1", "HEIF"},
     {4, "ftypcrx", "camera raw"},  // CR3; others are among TIFF's
     {0, std::string_view("IIU\0", 4), "camera raw"},
     {0, "IIR", "camera raw"},

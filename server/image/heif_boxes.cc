@@ -6,53 +6,13 @@
 #include <optional>
 
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 #include "server/image/bytes.h"
 #include "server/image/codec.h"
 
 namespace pixpool {
-namespace {
 
-constexpr size_t kBoxHeader = 8;
-// Bytes of the index, of some 3,000 items at the most. For each item and each reference to one
-// libraries look through all items, and for each chunk of an animation through all runs of chunks.
-constexpr uint64_t kMostIndex = 64 << 10;
-constexpr uint64_t kMostReferences = 4096;
-constexpr int kMostTiles = 256;   // each has a decoder of its own, which holds 0.35 MiB
-constexpr int kMostMetadata = 8;  // each is copied
-
-struct Box {
-  std::string_view type;
-  std::string_view body;
-  bool is_cut = false;  // it should be longer
-};
-
-// Takes big-endian numbers from the front of bytes.
-class NumberReader {
- public:
-  explicit NumberReader(std::string_view bytes) : bytes_(bytes) {}
-
-  // A number of up to 8 bytes. False where there are not so many.
-  bool Take(size_t size, uint64_t* number) {
-    if (size > sizeof(*number) || size > bytes_.size()) return false;
-    *number = 0;
-    for (size_t i = 0; i < size; ++i) *number = *number << 8 | ReadByte(bytes_, i);
-    bytes_.remove_prefix(size);
-    return true;
-  }
-  bool Skip(size_t size) {
-    if (size > bytes_.size()) return false;
-    bytes_.remove_prefix(size);
-    return true;
-  }
-  std::string_view rest() const { return bytes_; }
-
- private:
-  std::string_view bytes_;
-};
-
-// Takes the box at the front of `bytes`. One that goes beyond the end ends there; nullopt where no
-// box is.
-std::optional<Box> TakeBox(std::string_view* bytes) {
+std::optional<HeifBox> TakeHeifBox(std::string_view* bytes) {
   NumberReader reader(*bytes);
   uint64_t size = 0;
   if (!reader.Take(4, &size) || !reader.Skip(4)) return std::nullopt;
@@ -63,27 +23,36 @@ std::optional<Box> TakeBox(std::string_view* bytes) {
   if (size == 0) size = bytes->size();  // up to the end
   if (size < header) return std::nullopt;
   const auto length = static_cast<size_t>(std::min<uint64_t>(size, bytes->size()));
-  const Box box = {type, bytes->substr(header, length - header), length < size};
+  const HeifBox box = {type, bytes->substr(header, length - header), length < size};
   bytes->remove_prefix(length);
   return box;
 }
 
+namespace {
+
+constexpr size_t kBoxHeader = 8;
+// Bytes of the index, of some 3,000 items at the most. For each item and each reference to one
+// libraries look through all items, and for each chunk of an animation through all runs of chunks.
+constexpr uint64_t kMostIndex = 64 << 10;
+constexpr uint64_t kMostReferences = 4096;
+
 // The body of the box of brands with which HEIF files begin.
 std::optional<std::string_view> Brands(std::string_view file) {
   if (file.size() < kBoxHeader || file.substr(4, 4) != "ftyp") return std::nullopt;
-  const std::optional<Box> box = TakeBox(&file);
+  const std::optional<HeifBox> box = TakeHeifBox(&file);
   return box ? std::optional(box->body) : std::nullopt;
 }
 
 // Collects what matters of the boxes of an index.
 class IndexWalk {
  public:
-  IndexWalk(ImageFormat format, std::string_view file) : format_(format), file_size_(file.size()) {}
+  IndexWalk(ImageFormat format, std::string_view file, const HeifBounds& bounds)
+      : format_(format), file_size_(file.size()), bounds_(bounds) {}
 
   const HeifIndex& index() const { return index_; }
 
   // A box at the top of the file.
-  absl::Status Top(const Box& box) {
+  absl::Status Top(const HeifBox& box) {
     index_.is_cut = box.is_cut;
     if (box.type != "meta" && box.type != "moov") return absl::OkStatus();
     not_index_ = 0;
@@ -96,10 +65,10 @@ class IndexWalk {
   absl::Status Refuse(std::string_view detail) const { return Undecodable(format_, detail); }
 
   absl::Status Movie(std::string_view body) {
-    while (const std::optional<Box> track = TakeBox(&body)) {
+    while (const std::optional<HeifBox> track = TakeHeifBox(&body)) {
       if (track->type != "trak") continue;
       std::string_view inside = track->body;
-      while (const std::optional<Box> box = TakeBox(&inside)) {
+      while (const std::optional<HeifBox> box = TakeHeifBox(&inside)) {
         if (box->type == "meta") PIXPOOL_RETURN_IF_ERROR(Meta(box->body));
       }
     }
@@ -108,7 +77,7 @@ class IndexWalk {
 
   absl::Status Meta(std::string_view body) {
     body.remove_prefix(std::min<size_t>(4, body.size()));  // version and flags
-    while (const std::optional<Box> box = TakeBox(&body)) {
+    while (const std::optional<HeifBox> box = TakeHeifBox(&body)) {
       if (box->type == "idat") {
         not_index_ += box->body.size();
       } else if (box->type == "iinf") {
@@ -128,7 +97,7 @@ class IndexWalk {
     if (body.empty()) return absl::OkStatus();
     const size_t head = body[0] == 0 ? 6 : 8;  // version, flags and a count of 2 or 4 bytes
     body.remove_prefix(std::min(head, body.size()));
-    while (const std::optional<Box> item = TakeBox(&body)) {
+    while (const std::optional<HeifBox> item = TakeHeifBox(&body)) {
       if (item->body.empty()) continue;
       // Version, flags, the item's number of 2 or 4 bytes, and 2 bytes of protection.
       const std::string_view type = item->body.substr(0, 16).size() < 12
@@ -136,7 +105,9 @@ class IndexWalk {
                                         : item->body.substr(item->body[0] >= 3 ? 10 : 8, 4);
       if (type == "Exif" || type == "mime") ++metadata_;
     }
-    if (metadata_ > kMostMetadata) return Refuse("it has more than 8 pieces of metadata");
+    if (metadata_ > bounds_.metadata) {
+      return Refuse(Concat("it has more than ", bounds_.metadata, " pieces of metadata"));
+    }
     return absl::OkStatus();
   }
 
@@ -178,24 +149,26 @@ class IndexWalk {
     if (body.size() < 4) return absl::OkStatus();
     const size_t item_size = body[0] == 0 ? 2 : 4;
     body.remove_prefix(4);
-    while (const std::optional<Box> box = TakeBox(&body)) {
+    while (const std::optional<HeifBox> box = TakeHeifBox(&body)) {
       // From which item, how many follow, and these.
       const size_t head = item_size + 2;
       const size_t count = (std::max(box->body.size(), head) - head) / item_size;
       references_ += count;
       if (box->type != "dimg") continue;
-      index_.tiles += static_cast<int>(std::min<size_t>(count, kMostTiles + 1));
-      if (index_.tiles > kMostTiles) return Refuse("it has more than 256 tiles");
+      index_.tiles += static_cast<int>(std::min<size_t>(count, bounds_.tiles + 1));
+      if (index_.tiles > bounds_.tiles) {
+        return Refuse(Concat("it has more than ", bounds_.tiles, " tiles"));
+      }
     }
     if (references_ > kMostReferences) return Refuse("its items have more than 4096 references");
     return absl::OkStatus();
   }
 
   void Properties(std::string_view body) {
-    while (const std::optional<Box> list = TakeBox(&body)) {
+    while (const std::optional<HeifBox> list = TakeHeifBox(&body)) {
       if (list->type != "ipco") continue;
       std::string_view inside = list->body;
-      while (const std::optional<Box> box = TakeBox(&inside)) {
+      while (const std::optional<HeifBox> box = TakeHeifBox(&inside)) {
         if (box->type == "colr") not_index_ += box->body.size();
         if (box->type == "ispe") StatedSize(box->body);
       }
@@ -214,6 +187,7 @@ class IndexWalk {
 
   const ImageFormat format_;
   const uint64_t file_size_;
+  const HeifBounds bounds_;
   HeifIndex index_;
   uint64_t not_index_ = 0;  // bytes of data and colour profiles in the box at the top
   uint64_t in_pieces_ = 0;  // bytes of items that lie in several pieces
@@ -238,9 +212,10 @@ bool HasBrand(std::string_view file, std::string_view brand) {
   return false;
 }
 
-absl::StatusOr<HeifIndex> ReadHeifIndex(ImageFormat format, std::string_view file) {
-  IndexWalk walk(format, file);
-  while (const std::optional<Box> box = TakeBox(&file)) {
+absl::StatusOr<HeifIndex> ReadHeifIndex(ImageFormat format, std::string_view file,
+                                        const HeifBounds& bounds) {
+  IndexWalk walk(format, file, bounds);
+  while (const std::optional<HeifBox> box = TakeHeifBox(&file)) {
     PIXPOOL_RETURN_IF_ERROR(walk.Top(*box));
   }
   HeifIndex index = walk.index();

@@ -28,9 +28,9 @@ enum class ReplyKind : uint8_t { kInputs, kError, kNoMemory };
 template <typename Archive, typename Task>
 void Fields(Archive& archive, uint64_t& size, Task& task) {
   auto& [bytes, header, is_raw, plan, refuse_damaged, keep_picture] = task;
-  auto& [format, width, height, orientation, decode_bytes] = header;
+  auto& [format, width, height, orientation, decode_bytes, decoded, is_always_turned] = header;
   archive(size, is_raw, refuse_damaged, keep_picture, format, width, height, orientation,
-          decode_bytes);
+          decode_bytes, decoded.width, decoded.height, is_always_turned);
   auto& [resize, resize_size, interpolation, crop, plan_height, plan_width, exact_height,
          exact_width, apply_exif, scaled_decode, background, scales, flip, min_side, sizes, scale] =
       plan;

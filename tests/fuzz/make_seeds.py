@@ -31,6 +31,7 @@ MAGICS = {
     "bmp": (b"BM",),
     "tiff": (b"II", b"MM"),
     "avif": tuple(bytes((0, 0, 0, size)) + b"ftypavi" for size in range(16, 64, 4)),
+    "heic": tuple(bytes((0, 0, 0, size)) + b"ftyphe" for size in range(16, 64, 4)),
 }
 
 

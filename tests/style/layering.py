@@ -138,6 +138,7 @@ LIBRARIES = {
     "libtiff": (r"tiff(io)?\.h$", ["server/image/tiff*"]),
     "libavif": (r"avif/", ["server/image/avif.cc"]),
     "dav1d": (r"dav1d/", ["server/image/avif_dav1d.cc"]),
+    "libde265": (r"libde265/", ["server/image/hevc_decoder.cc"]),
     "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
     "Boost": (
         r"boost/",

@@ -19,6 +19,7 @@ import hashlib
 import io
 import itertools
 import pathlib
+import pickle
 import struct
 import subprocess
 import sys
@@ -31,6 +32,9 @@ from PIL import Image, ImageOps
 
 from agreement_exceptions import EXCEPTIONS
 from mutants import BASES, edits, mutants
+
+# What Pillow calls a format, where that is another name than ours.
+PILLOW = {"heic": "HEIF"}
 
 
 @dataclass
@@ -80,11 +84,51 @@ def upright(image: Image.Image) -> Image.Image:
         return image
 
 
+class Apart:
+    """Pillow in a process of its own, which may crash."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, data: bytes) -> Answer:
+        if self._process is None:
+            program = pathlib.Path(__file__).with_name("pillow_apart.py")
+            self._process = subprocess.Popen(
+                [sys.executable, "-B", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(struct.pack("<I", len(data)) + data)
+            process.stdin.flush()
+            (size,) = struct.unpack("<I", process.stdout.read(4))
+            answer: Answer = pickle.loads(process.stdout.read(size))
+        except (OSError, struct.error, EOFError):
+            process.kill()
+            process.wait()
+            self._process = None
+            return Answer(False, reason="crash", message="the decoder crashed")
+        return answer
+
+
+_apart = Apart()
+
+
 def pillow(data: bytes) -> Answer:
+    """What Pillow makes of a file. A crash is a refusal: damage may bring pillow-heif's decoder to
+    one.
+    """
+    is_heif = data[4:8] == b"ftyp" and data[8:10] != b"av"
+    return _apart(data) if is_heif else pillow_here(data)
+
+
+def pillow_here(data: bytes) -> Answer:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=[name.upper() for name in BASES])
+            image = Image.open(
+                io.BytesIO(data), formats=[PILLOW.get(name, name.upper()) for name in BASES]
+            )
             image.load()
             image = upright(image)
             if image.mode.startswith("I;16"):  # the upper byte, as documented
@@ -150,10 +194,10 @@ def compare(ours: Callable[[bytes], Answer], files: Iterable[tuple[str, bytes]])
 def is_compared(data: bytes) -> bool:
     """Whether a file begins as one of the formats above."""
     riff = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
-    avif = data[4:8] == b"ftyp" and b"avi" in data[8:40]
+    heif = data[4:8] == b"ftyp" and data[8:11] in (b"avi", b"hei", b"hev", b"mif", b"msf")
     return (
         riff
-        or avif
+        or heif
         or data.startswith(
             (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
         )

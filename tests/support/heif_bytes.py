@@ -54,11 +54,16 @@ def moved(data, behind, distance):
         offset, length, base = data[at + 12] >> 4, data[at + 12] & 15, data[at + 13] >> 4
         place = at + 16
         for _ in range(int.from_bytes(data[at + 14 : at + 16], "big")):
-            place += 4 + 2 * version + base
+            place += 4 + 2 * version
+            # Either may have the place.
+            is_in_file = version == 0 or data[place - 3] & 15 == 0
+            if base and is_in_file:
+                move(place, base)
+            place += base
             pieces = int.from_bytes(data[place : place + 2], "big")
             place += 2
             for _ in range(pieces):
-                if place + offset + length <= end and offset:
+                if place + offset + length <= end and offset and is_in_file:
                     move(place, offset)
                 place += offset + length
     return bytes(out)
@@ -80,6 +85,45 @@ def with_box(data, kind, change):
     at = find(data, kind)
     end = at + int.from_bytes(data[at : at + 4], "big")
     return replaced(data, at, end, box(kind, change(data[at + 8 : end])))
+
+
+def with_property(data, new, essential=False, item=None):
+    """The file whose primary item, or this one, has one more property, behind its others."""
+    data = with_box(data, b"ipco", lambda body: body + new)
+    count = len([1 for _ in children(data, b"ipco")])
+    if item is None:
+        at = find(data, b"pitm")
+        item = int.from_bytes(data[at + 12 : at + 14], "big")
+
+    def associated(body):
+        wide = body[3] & 1
+        id_size = 2 if body[0] == 0 else 4
+        out = body[:8]
+        at = 8
+        while at < len(body):
+            properties = body[at + id_size]
+            end = at + id_size + 1 + properties * (1 + wide)
+            entry = body[at:end]
+            if int.from_bytes(body[at : at + id_size], "big") == item:
+                number = count | (essential << (15 if wide else 7))
+                entry = body[at : at + id_size] + bytes([properties + 1])
+                entry += body[at + id_size + 1 : end] + number.to_bytes(1 + wide, "big")
+            out += entry
+            at = end
+        return out
+
+    return with_box(data, b"ipma", associated)
+
+
+def children(data, kind):
+    """(begin, end) of the boxes right within the first one of a kind."""
+    at = find(data, kind)
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    begin = at + 8 + CONTAINERS[kind]
+    while begin < end:
+        size = int.from_bytes(data[begin : begin + 4], "big")
+        yield begin, begin + size
+        begin += size
 
 
 def without_times(data):

@@ -49,6 +49,7 @@ from images_alpha import alphas
 from images_avif import avifs
 from images_bmp import bmps
 from images_gif import gifs
+from images_heic import heic, heics
 from images_tiff import tiffs
 from make_orientations import orientations
 from reasons import LIMIT, UNDECODABLE, UNSUPPORTED
@@ -624,6 +625,11 @@ FORMATS = {
         "avif_420_67x45.avif",
         lambda image: save(image, "AVIF", quality=100, subsampling="4:4:4"),
     ),
+    "heic": Format(
+        heics,
+        "heic_420_67x45.heic",
+        lambda image: heic(image, quality=100, subsampling="4:4:4"),
+    ),
 }
 
 # Formats that Pillow writes and the server does not decode.
@@ -646,14 +652,10 @@ def others(out):
     for kind in OTHERS:
         options = {"append_images": []} if kind == "ICNS" else {}
         out.bad("other_" + kind.lower(), save(photo, kind, **options), UNSUPPORTED)
-    for brand in ("heix", "heim", "hevc", "mif1", "msf1", "crx "):
-        out.bad(
-            f"other_{brand.strip()}", b"\0\0\0\x1cftyp" + brand.encode() + bytes(60), UNSUPPORTED
-        )
+    out.bad("other_crx", b"\0\0\0\x1cftypcrx " + bytes(60), UNSUPPORTED)
     for magic in (b"IIU\0", b"IIRO", b"MMOR", b"FUJIFILMCCD-RAW ", b"FOVb", b"\0MRM"):
         name = magic.strip(b"\0 ").decode().lower()
         out.bad(f"other_raw_{name}", magic + bytes(60), UNSUPPORTED)
-    out.bad("other_heic", b"\0\0\0\x1cftypheic" + bytes(60), UNSUPPORTED)
     out.bad("other_exr", b"\x76\x2f\x31\x01" + bytes(60), UNSUPPORTED)
     out.bad("other_hdr", b"#?RADIANCE\n" + bytes(60), UNSUPPORTED)
     out.bad("other_dicom", bytes(128) + b"DICM" + bytes(60), UNSUPPORTED)

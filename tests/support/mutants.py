@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin
 
 import heif_bytes
 import images_avif
+import images_heic
 from image_bytes import (
     GREY,
     GREY_ALPHA,
@@ -154,6 +155,33 @@ def avif_bases() -> Iterator[bytes]:
         yield deep[name]
 
 
+def heic_bases() -> Iterator[bytes]:
+    heic = images_heic.heic
+    photo = Image.fromarray(picture(61, 43))
+    for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+        yield heic(photo, subsampling=subsampling)
+    yield heic(photo.convert("L"))
+    for quality in (20, 95):
+        yield heic(photo, quality=quality)
+    yield heic(photo, exif=tiff(6), xmp=b"<x/>", icc_profile=bytes(200))
+    yield heic(photo, exif=tiff(5), quality=80)
+    yield heic(Image.fromarray(picture(16, 16)))
+    yield heic(Image.fromarray(picture(17, 130)), quality=60)
+    clear = Image.fromarray(picture(48, 32, 4))
+    yield heic(clear)
+    yield heic(clear.convert("RGBa"), subsampling="4:4:4")
+    plain = heic(photo)
+    yield images_heic.with_colors(plain, 9, False)
+    yield images_heic.renamed(plain, b"colr")
+    yield heif_bytes.with_property(plain, images_heic.clap(31, 21, (-3, 2), (5, 2)))
+    yield heif_bytes.with_property(plain, images_heic.imir(1))
+    yield heic(Image.fromarray(picture(120, 100)), tile_size=64)
+    yield heic(Image.fromarray(picture(130, 70)), tile_size=64, exif=tiff(8))
+    deep = dict(images_heic.deep())
+    for name in ("10_bit_422", "12_bit_420_alpha"):
+        yield deep[name]
+
+
 # --- The parts of a file ----------------------------------------------------------------------
 
 
@@ -256,6 +284,8 @@ def changed(part: bytes, at: int, value: int) -> bytes:
     return part[:at] + bytes([value & 255]) + part[at + 1 :] if at < len(part) else part
 
 
+HEIF = ("avif", "heic")
+
 # Where a part says what it is, and how much of it there is.
 NAME_AND_SIZE = {
     "jpeg": (slice(1, 2), slice(2, 4)),
@@ -265,13 +295,14 @@ NAME_AND_SIZE = {
     "bmp": (slice(14, 20), slice(0, 4)),  # depth and compression; the size of a header
     "tiff": (slice(0, 4), slice(4, 8)),  # tag and type
     "avif": (slice(4, 8), slice(0, 4)),
+    "heic": (slice(4, 8), slice(0, 4)),
 }
 
 
 def order_of(fmt: str, data: bytes) -> Literal["little", "big"]:
     if fmt == "tiff":
         return tiff_order(data)
-    return "big" if fmt in ("jpeg", "png", "avif") else "little"
+    return "big" if fmt in ("jpeg", "png", "avif", "heic") else "little"
 
 
 def edit_part(fmt: str, data: bytes, parts: list[Part], random_: random.Random) -> bytes:
@@ -315,7 +346,7 @@ def edit_part(fmt: str, data: bytes, parts: list[Part], random_: random.Random) 
     out = data[:begin] + new + data[end:]
     if fmt == "webp" and random_.random() < 0.6:
         return fix_riff(out)
-    if fmt == "avif" and random_.random() < 0.6:
+    if fmt in HEIF and random_.random() < 0.6:
         return heif_bytes.replaced(data, begin, end, new)
     return out
 
@@ -348,6 +379,7 @@ BASES: dict[str, Callable[[], Iterator[bytes]]] = {
     "bmp": bmp_bases,
     "tiff": tiff_bases,
     "avif": avif_bases,
+    "heic": heic_bases,
 }
 PARTS = {
     "jpeg": jpeg_parts,
@@ -357,6 +389,7 @@ PARTS = {
     "bmp": bmp_parts,
     "tiff": tiff_parts,
     "avif": heif_bytes.boxes,
+    "heic": heif_bytes.boxes,
 }
 
 
@@ -390,8 +423,8 @@ WEBP_NAMES = (
     b"abcd",
 )
 HEIF_NAMES = (
-    b"ftyp meta hdlr pitm iloc iinf infe iprp ipco ipma ispe pixi av1C colr irot imir clap pasp"
-    b" auxC iref dimg idat mdat free moov trak tkhd stbl stsd uuid abcd"
+    b"ftyp meta hdlr pitm iloc iinf infe iprp ipco ipma ispe pixi av1C hvcC colr irot imir clap"
+    b" pasp auxC iref dimg idat mdat free moov trak tkhd stbl stsd uuid abcd"
 ).split()
 
 
@@ -410,7 +443,7 @@ def renamed(fmt: str, part: bytes, order: str) -> Iterator[bytes]:
             yield from (changed(part, 1, code) for code in range(256))
     elif fmt == "png":
         yield from (fix_png(part[:4] + name + part[8:]) for name in PNG_NAMES)
-    elif fmt == "avif":
+    elif fmt in HEIF:
         yield from (part[:4] + name + part[8:] for name in HEIF_NAMES)
     elif fmt == "webp":
         yield from (name + part[4:] for name in WEBP_NAMES)
@@ -465,7 +498,7 @@ def edits(fmt: str) -> Iterator[tuple[str, bytes]]:
                 outs.append(data[:begin] + data[second[0] : second[1]] + part + data[second[1] :])
             if fmt == "webp":
                 outs += [fix_riff(out) for out in outs]
-            if fmt == "avif":
+            if fmt in HEIF:
                 longer = [one for one in new if len(one) != len(part)]  # or shorter
                 outs += [heif_bytes.replaced(data, begin, end, one) for one in longer]
             for i, out in enumerate(outs):

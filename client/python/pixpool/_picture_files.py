@@ -13,6 +13,10 @@ PICTURE_SIGNATURES = (
     b"II*\x00",
     b"MM\x00*",
     b"????ftypavi",
+    b"????ftyphei",
+    b"????ftyphev",
+    b"????ftypmif1",
+    b"????ftypmsf1",
 )
 JUNK_FOLDERS = (
     "@eaDir",

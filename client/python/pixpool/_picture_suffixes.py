@@ -16,4 +16,9 @@ PICTURE_SUFFIXES = (
     ".tiff",
     ".avif",
     ".avifs",
+    ".heic",
+    ".heics",
+    ".heif",
+    ".heifs",
+    ".hif",
 )
