@@ -167,7 +167,9 @@ class DemandCounter {
 }  // namespace
 
 std::optional<HevcSequence> ReadHevcSequence(std::string_view unit) {
-  const std::string plain = WithoutEmulation(unit);
+  // What is read lies in its first bytes, and a file may repeat long ones.
+  constexpr size_t kRead = 1024;
+  const std::string plain = WithoutEmulation(unit.substr(0, kRead));
   BitReader bits(plain);
   bits.Skip(8 * static_cast<int>(kUnitHeader) + 4);
   const int sub_layers = static_cast<int>(bits.Bits(3));
