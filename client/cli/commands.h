@@ -23,9 +23,10 @@ enum class NamedFailures {
 };
 
 // What extract, classify and heatmap share: connects, runs the job, reports on `console.err`,
-// returns the exit code.
+// returns the exit code. `regions` are those of every picture.
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
-                 v1::StreamConfig config, Pictures pictures, Writer& writer, NamedFailures named);
+                 v1::StreamConfig config, Pictures pictures, Writer& writer, NamedFailures named,
+                 std::vector<v1::Region> regions = {});
 
 // Says on `console.err` what a search for pictures left out.
 void ReportLeftOut(const Console& console, const LeftOut& left_out);

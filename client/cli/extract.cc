@@ -13,6 +13,7 @@
 #include "client/cli/json_output.h"
 #include "client/cli/npy.h"
 #include "client/cli/paths.h"
+#include "client/cli/region_flags.h"
 #include "client/cli/report.h"
 #include "client/cpp/error.h"
 
@@ -33,6 +34,7 @@ constexpr char kHeadHelp[] =
 struct ExtractFlags {
   ConnectionFlags connection;
   InputFlags input;
+  RegionFlags regions;
   std::vector<std::string> heads;
   std::string format = "table";
   std::string output;
@@ -99,6 +101,10 @@ size_t MostNamed(NamedFailures named) {
 int RunExtract(const Console& console, const ExtractFlags& flags) {
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config(flags.heads);
   if (!config.ok()) return ReportUsageError(console, config.status());
+  auto regions = flags.regions.Regions();
+  if (!regions.ok()) return ReportUsageError(console, regions.status());
+  const absl::Status applied = flags.regions.Apply(*config);
+  if (!applied.ok()) return ReportUsageError(console, applied);
   absl::StatusOr<Pictures> pictures = flags.input.FindPictures();
   if (!pictures.ok()) return ReportUsageError(console, pictures.status());
   if (flags.format == "npy" && flags.output.empty()) {
@@ -131,7 +137,7 @@ int RunExtract(const Console& console, const ExtractFlags& flags) {
     writer = NewReportWriter(*out, {config->heads().begin(), config->heads().end()}, style, name);
   }
   const int code = RunAndReport(console, flags.connection, flags.input, *std::move(config),
-                                *std::move(pictures), *writer, named);
+                                *std::move(pictures), *writer, named, *std::move(regions));
   if (file.is_open()) {
     file.close();
     if (!file && flags.format == "json") KeepWholeLines(flags.output);
@@ -142,13 +148,15 @@ int RunExtract(const Console& console, const ExtractFlags& flags) {
 }  // namespace
 
 int RunAndReport(const Console& console, const ConnectionFlags& connection, const InputFlags& input,
-                 v1::StreamConfig config, Pictures pictures, Writer& writer, NamedFailures named) {
+                 v1::StreamConfig config, Pictures pictures, Writer& writer, NamedFailures named,
+                 std::vector<v1::Region> regions) {
   const auto client = connection.Connect(console);
   if (!client.ok()) return ReportUsageError(console, client.status());
   Job job;
   ReportLeftOut(console, pictures.left_out);
   job.paths = std::move(pictures.paths);
   job.config = std::move(config);
+  job.regions = std::move(regions);
   job.concurrency = input.concurrency;
   job.stream = input.stream;
   job.timeout = connection.timeout();
@@ -191,6 +199,7 @@ Command AddExtract(CLI::App& root, const Console& console) {
   CLI::App* app = root.add_subcommand("extract", kDescription);
   flags->input.Add(*app);
   flags->input.AddPasses(*app);
+  flags->regions.Add(*app);
   app->add_option("--head", flags->heads, "Head, as below; repeatable. Default: global_avg")
       ->type_name("HEAD")
       ->allow_extra_args(false)  // what follows its value is a path

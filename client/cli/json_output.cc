@@ -9,6 +9,7 @@
 #include "client/cpp/error.h"
 #include "client/cpp/values.h"
 #include "google/protobuf/duration.pb.h"
+#include "google/protobuf/repeated_field.h"
 #include "nlohmann/json.hpp"
 
 namespace pixpool::cli {
@@ -65,6 +66,23 @@ Json HeadJson(const v1::HeadResult& head) {
   }
   if (head.indices_size() > 0) json["indices"] = Array(head.indices());
   if (head.warnings_size() > 0) json["warnings"] = Array(head.warnings());
+  return json;
+}
+
+Json HeadsJson(const google::protobuf::RepeatedPtrField<v1::HeadResult>& heads) {
+  Json json = Json::array();
+  for (const v1::HeadResult& head : heads) json.push_back(HeadJson(head));
+  return json;
+}
+
+Json RegionJson(const v1::RegionFeatures& region) {
+  Json json;
+  if (!region.region_id().empty()) json["region_id"] = region.region_id();
+  json["box"] = {{"left_px", region.left_px()},
+                 {"top_px", region.top_px()},
+                 {"right_px", region.right_px()},
+                 {"bottom_px", region.bottom_px()}};
+  json["heads"] = HeadsJson(region.head_results());
   return json;
 }
 
@@ -127,9 +145,12 @@ std::string OutcomeJson(const ImageOutcome& outcome) {
     json["width_px"] = f.width_px();
     json["input_height_px"] = f.input_height_px();
     json["input_width_px"] = f.input_width_px();
-    Json heads = Json::array();
-    for (const v1::HeadResult& head : f.head_results()) heads.push_back(HeadJson(head));
-    json["heads"] = std::move(heads);
+    json["heads"] = HeadsJson(f.head_results());
+    if (f.regions_size() > 0) {
+      Json regions = Json::array();
+      for (const v1::RegionFeatures& region : f.regions()) regions.push_back(RegionJson(region));
+      json["regions"] = std::move(regions);
+    }
     if (f.warnings_size() > 0) json["warnings"] = Array(f.warnings());
     json["stage_times_ms"] = StagesJson(f.stage_times());
   }

@@ -1,6 +1,7 @@
 #include "client/cli/npy.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <filesystem>
@@ -17,12 +18,15 @@
 #include "client/cli/text.h"
 #include "client/cpp/error.h"
 #include "client/cpp/values.h"
+#include "google/protobuf/repeated_field.h"
 #include "nlohmann/json.hpp"
 
 namespace pixpool::cli {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "rows are written as they lie in memory");
+
+using HeadResults = google::protobuf::RepeatedPtrField<v1::HeadResult>;
 
 constexpr size_t kHeaderBytes = 128;
 
@@ -124,20 +128,35 @@ class NpyWriter final : public Writer {
       return absl::OkStatus();
     }
     const v1::Features& features = outcome.features;
+    if (features.head_results_size() > 0 || features.regions_size() == 0) {
+      if (absl::Status s = AddHeads(outcome, features.head_results(), nullptr); !s.ok()) return s;
+    }
+    for (const v1::RegionFeatures& region : features.regions()) {
+      const std::array<float, 4> box = {region.left_px(), region.top_px(), region.right_px(),
+                                        region.bottom_px()};
+      if (absl::Status s = AddHeads(outcome, region.head_results(), box); !s.ok()) return s;
+      has_boxes_ = true;
+    }
+    return absl::OkStatus();
+  }
+
+  // One row of every head, of a picture or of a box of it.
+  absl::Status AddHeads(const ImageOutcome& outcome, const HeadResults& heads,
+                        nlohmann::ordered_json box) {
     if (rows_.empty()) {
-      if (absl::Status s = Open(features); !s.ok()) return s;
+      if (absl::Status s = Open(heads); !s.ok()) return s;
       model_ = absl::StrCat(outcome.model.name(), "/", outcome.model.version());
     }
-    if (static_cast<size_t>(features.head_results_size()) != arrays_.size()) {
-      return absl::InternalError(absl::StrCat("the server answered ", features.head_results_size(),
-                                              " heads for ", outcome.path, ", not ",
-                                              arrays_.size()));
+    if (static_cast<size_t>(heads.size()) != arrays_.size()) {
+      return absl::InternalError(absl::StrCat("the server answered ", heads.size(), " heads for ",
+                                              outcome.path, ", not ", arrays_.size()));
     }
     for (size_t i = 0; i < arrays_.size(); ++i) {
-      const v1::HeadResult& head = features.head_results(static_cast<int>(i));
+      const v1::HeadResult& head = heads[static_cast<int>(i)];
       if (absl::Status s = AddRow(arrays_[i], head, outcome.path); !s.ok()) return s;
     }
     rows_.push_back(outcome.path);
+    boxes_.push_back(std::move(box));
     return absl::OkStatus();
   }
 
@@ -195,6 +214,7 @@ class NpyWriter final : public Writer {
     // The rows that go make room for the index of those that stay.
     for (; rows > 0; rows -= std::max<size_t>(rows / 16, 1)) {
       rows_.resize(rows);
+      boxes_.resize(rows);
       if (Complete().ok()) {
         return absl::DataLossError(absl::StrCat(error.message(), "; what was done is kept: ", rows,
                                                 rows == 1 ? " picture" : " pictures"));
@@ -203,12 +223,12 @@ class NpyWriter final : public Writer {
     return error;
   }
 
-  absl::Status Open(const v1::Features& features) {
+  absl::Status Open(const HeadResults& heads) {
     std::set<std::string> names;
-    for (const v1::HeadResult& head : features.head_results()) {
+    for (const v1::HeadResult& head : heads) {
       Array array{head.head_id(), head.kind(),     head.layer(), head.space_id(),
                   path_,          head.encoding(), {},           {}};
-      if (features.head_results_size() > 1) {
+      if (heads.size() > 1) {
         array.path = absl::StrCat(stem_, ".", FileSafe(head.head_id()), ".npy");
       }
       if (!names.insert(array.path).second) {
@@ -253,8 +273,9 @@ class NpyWriter final : public Writer {
   }
 
   std::string IndexText(const nlohmann::ordered_json& heads) const {
-    const nlohmann::ordered_json index = {
+    nlohmann::ordered_json index = {
         {"model", model_}, {"heads", heads}, {"images", rows_}, {"failed", failed_}};
+    if (has_boxes_) index["boxes"] = boxes_;
     constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
     return index.dump(2, ' ', false, kReplace) + "\n";
   }
@@ -262,8 +283,10 @@ class NpyWriter final : public Writer {
   std::string path_;
   std::string stem_;
   std::string model_;
-  std::vector<Array> arrays_;  // one per head, opened with the first picture
-  std::vector<std::string> rows_;
+  std::vector<Array> arrays_;                  // one per head, opened with the first picture
+  std::vector<std::string> rows_;              // the picture of each
+  std::vector<nlohmann::ordered_json> boxes_;  // and its box; null for the whole picture
+  bool has_boxes_ = false;
   nlohmann::ordered_json failed_ = nlohmann::ordered_json::array();
   bool finished_ = false;
 };

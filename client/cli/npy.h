@@ -21,11 +21,12 @@ absl::StatusOr<std::string> NpyHeader(const std::vector<int64_t>& shape, absl::s
 // INT8, whose values are multiplied by their scales; float16 for FLOAT16; for BINARY the packed
 // bytes, uint8 [N, bits / 8 rounded up], which numpy.unpackbits reads. One head to `path`, several
 // to `path` with ".<head_id>" before the extension; and an index beside them, ".index.json" in
-// place of ".npy", with the picture of each row, the space ids and encodings, the bits of a row of
-// BINARY values, and the pictures that failed and so have no row. Rows are written as they come;
-// all files appear under their names in Finish, so what is there is complete. Where the disk is
-// full they get the rows that are on it, and the DATA_LOSS says how many. class_scores need
-// top_k=0: only then is a column a class; a class_activation_map must be in floats.
+// place of ".npy", with the picture of each row (and its box, of boxes, which have a row each), the
+// space ids and encodings, the bits of a row of BINARY values, and the pictures that failed and so
+// have no row. Rows are written as they come; all files appear under their names in Finish, so what
+// is there is complete. Where the disk is full they get the rows that are on it, and the DATA_LOSS
+// says how many. class_scores need top_k=0: only then is a column a class; a class_activation_map
+// must be in floats.
 //
 // Add fails with FAILED_PRECONDITION when a head's size differs from picture to picture.
 std::unique_ptr<Writer> NewNpyWriter(std::string path);

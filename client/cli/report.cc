@@ -214,12 +214,20 @@ std::string PictureBox(const ImageOutcome& outcome, const std::vector<v1::Head>&
     table.AddRule();
     table.AddRow({"note", Wrap(Printable(warning), kTextWidth)});
   }
-  for (int i = 0; i < f.head_results_size(); ++i) {
-    const bool logits = static_cast<size_t>(i) < heads.size() &&
-                        heads[i].class_scores().score_type() == v1::SCORE_TYPE_LOGITS;
+  const auto add = [&](const auto& results) {
+    for (int i = 0; i < results.size(); ++i) {
+      const bool logits = static_cast<size_t>(i) < heads.size() &&
+                          heads[i].class_scores().score_type() == v1::SCORE_TYPE_LOGITS;
+      table.AddRule();
+      table.AddRow({Printable(results[i].head_id()), HeadCell(results[i], !logits, style, shown)});
+    }
+  };
+  add(f.head_results());
+  for (const v1::RegionFeatures& region : f.regions()) {
     table.AddRule();
-    table.AddRow({Printable(f.head_results(i).head_id()),
-                  HeadCell(f.head_results(i), !logits, style, shown)});
+    table.AddTitle(absl::StrCat(style.Bold("box"), "  (", region.left_px(), ", ", region.top_px(),
+                                ") to (", region.right_px(), ", ", region.bottom_px(), ") px"));
+    add(region.head_results());
   }
   return table.Render();
 }

@@ -133,14 +133,27 @@ ImageOutcome MakeOutcome(const Job& job, size_t index) {
   return outcome;
 }
 
+// A picture with the regions that all have.
+absl::StatusOr<v1::Image> ReadImage(const Job& job, size_t index) {
+  absl::StatusOr<v1::Image> image = client::ImageFromFile(job.paths[index]);
+  if (image.ok()) image->mutable_regions()->Add(job.regions.begin(), job.regions.end());
+  return image;
+}
+
 void SetResult(v1::ImageResult result, v1::ModelReference model, ImageOutcome& outcome) {
   if (result.has_status()) {
     outcome.status = client::FromRpcStatus(result.status());
   } else if (result.has_features()) {
     outcome.features = std::move(*result.mutable_features());
     outcome.model = std::move(model);
-    for (const v1::HeadResult& head : outcome.features.head_results()) {
-      outcome.status.Update(client::DecodeValues(head).status());
+    const auto check = [&outcome](const auto& heads) {
+      for (const v1::HeadResult& head : heads) {
+        outcome.status.Update(client::DecodeValues(head).status());
+      }
+    };
+    check(outcome.features.head_results());
+    for (const v1::RegionFeatures& region : outcome.features.regions()) {
+      check(region.head_results());
     }
   } else {
     outcome.status = absl::InternalError("the server sent neither features nor an error");
@@ -149,7 +162,7 @@ void SetResult(v1::ImageResult result, v1::ModelReference model, ImageOutcome& o
 
 void StartOne(const client::Client& client, const Job& job, size_t index, Emitter& emitter) {
   ImageOutcome outcome = MakeOutcome(job, index);
-  absl::StatusOr<v1::Image> image = client::ImageFromFile(job.paths[index]);
+  absl::StatusOr<v1::Image> image = ReadImage(job, index);
   if (!image.ok()) {
     outcome.status = image.status();
     return emitter.Put(std::move(outcome));
@@ -161,6 +174,9 @@ void StartOne(const client::Client& client, const Job& job, size_t index, Emitte
   *request.mutable_heads() = job.config.heads();
   if (job.config.has_input_options()) {
     *request.mutable_input_options() = job.config.input_options();
+  }
+  if (job.config.has_region_options()) {
+    *request.mutable_region_options() = job.config.region_options();
   }
   *request.add_images() = *std::move(image);
   client.ExtractAsync(
@@ -210,7 +226,7 @@ void RunStream(const client::Client& client, const Job& job, Emitter& emitter) {
       [&]() -> std::optional<v1::Image> {
         while (next < job.paths.size()) {
           const size_t index = next++;
-          absl::StatusOr<v1::Image> image = client::ImageFromFile(job.paths[index]);
+          absl::StatusOr<v1::Image> image = ReadImage(job, index);
           if (image.ok()) {
             absl::MutexLock lock(&mu);
             in_flight.emplace(sent++, index);

@@ -18,7 +18,8 @@ bool EndsRun(const ImageOutcome& outcome);
 
 struct Job {
   std::vector<std::string> paths;
-  v1::StreamConfig config;  // model, heads, input options of all pictures
+  v1::StreamConfig config;          // model, heads, options of all pictures
+  std::vector<v1::Region> regions;  // of every picture
   // Pictures under way at once, at least 1.
   int concurrency = 4;
   // One StreamFeatures call in place of one ExtractFeatures call a picture.

@@ -28,6 +28,17 @@ inline PixelRows RowsOf(const Image& image) {
   return {.part = image.part(), .data = image.data(), .readable = 0};
 }
 
+// A part of rows that hold at least that, as a picture of its own.
+inline Image CropRows(const PixelRows& rows, const Region& part) {
+  Image crop(part.width, part.height);
+  for (int y = 0; y < part.height; ++y) {
+    const uint8_t* const row = rows.row(part.top + y);
+    std::memcpy(crop.row(y), row + static_cast<size_t>(part.left - rows.part.left) * 3,
+                crop.stride());
+  }
+  return crop;
+}
+
 // Takes a picture as a decoder gives it: from the top, as it is stored. Used by one thread at a
 // time; may throw std::bad_alloc. Until the decoder is at the end of the file nobody knows whether
 // it has a picture, so what was made of the rows counts only then.

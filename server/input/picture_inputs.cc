@@ -1,5 +1,6 @@
 #include "server/input/picture_inputs.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -12,14 +13,19 @@ namespace {
 
 constexpr int kMirrored = 2;  // EXIF's orientation of that name
 
+int64_t BytesOf(Size size) { return int64_t{3} * size.width * size.height; }
+
+Image Mirrored(const Image& image) { return ApplyOrientation(CopyImage(image), kMirrored); }
+
 // Makes the inputs of all scales from one picture's rows, and notes how long that takes.
 class AllScales final : public RowSink {
  public:
   // `keep`, unless null, gets the rows as well. It and the clock must outlive this.
-  AllScales(const InputPlan& plan, const RowsSource& source, RowSink* keep, const Clock& clock)
+  AllScales(const PictureTask& task, const RowsSource& source, RowSink* keep, const Clock& clock)
       : keep_(keep), clock_(clock) {
-    for (const double scale : plan.scales) {
-      scales_.push_back(std::make_unique<InputRows>(ScaledPlan(plan, scale), source));
+    if (!task.whole) return;
+    for (const double scale : task.plan.scales) {
+      scales_.push_back(std::make_unique<InputRows>(ScaledPlan(task.plan, scale), source));
     }
   }
 
@@ -43,7 +49,7 @@ class AllScales final : public RowSink {
     std::vector<Image> inputs;
     for (const std::unique_ptr<InputRows>& scale : scales_) {
       inputs.push_back(scale->Finish());
-      if (flip) inputs.push_back(ApplyOrientation(CopyImage(inputs.back()), kMirrored));
+      if (flip) inputs.push_back(Mirrored(inputs.back()));
     }
     time_ += clock_.Now() - start;
     return inputs;
@@ -71,6 +77,9 @@ struct Decoding {
   bool keep = false;  // whether the picture that is kept is this one
 };
 
+// Whether all of a file's picture has to be decoded.
+bool NeedsPicture(const PictureTask& task) { return task.keep_picture || !task.regions.empty(); }
+
 Decoding DecodingOf(const PictureTask& task) {
   const Size full = UprightSize(task.header, task.plan.apply_exif);
   Decoding decoding;
@@ -81,23 +90,38 @@ Decoding DecodingOf(const PictureTask& task) {
   decoding.keep = task.keep_picture;
   decoding.source = {.stored = full, .orientation = 1, .full = full};
   if (task.is_raw) return decoding;
-  const Size floor = DecodeFloor(task.plan, full);
+  const Size floor = task.whole ? DecodeFloor(task.plan, full) : Size();
   options.min_width = floor.width;
   options.min_height = floor.height;
   decoding.source.stored = StoredSize(task.header, options);
   decoding.source.orientation = OrientationOf(task.header, options);
   const Size decoded = DecodedSize(task.header, options);
-  decoding.keep = task.keep_picture && decoded == full;
+  decoding.keep = NeedsPicture(task) && decoded == full;
   if (!decoding.keep) options.part = NeededRegion(task.plan, decoded, full);
   return decoding;
 }
 
+PixelRows RawRows(const PictureTask& task) {
+  return {.part = {0, 0, task.header.width, task.header.height},
+          .data = reinterpret_cast<const uint8_t*>(task.bytes.data()),
+          .readable = 0};
+}
+
 void GiveRaw(const PictureTask& task, RowSink* sink) {
-  const Size size = {task.header.width, task.header.height};
-  const Region all = {0, 0, size.width, size.height};
-  sink->Begin(all, size);
-  sink->Take(
-      {.part = all, .data = reinterpret_cast<const uint8_t*>(task.bytes.data()), .readable = 0});
+  sink->Begin(RawRows(task).part, {task.header.width, task.header.height});
+  sink->Take(RawRows(task));
+}
+
+// Adds the inputs of each region of a picture.
+void AddRegionInputs(const PictureTask& task, const PixelRows& picture,
+                     std::vector<Image>* inputs) {
+  for (const Region& region : task.regions) {
+    const Image crop = CropRows(picture, region);
+    for (const double scale : task.plan.scales) {
+      inputs->push_back(PreprocessCopy(crop, ScaledPlan(task.plan, scale)));
+      if (task.plan.flip) inputs->push_back(Mirrored(inputs->back()));
+    }
+  }
 }
 
 }  // namespace
@@ -106,7 +130,7 @@ absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& c
   const TimePoint start = clock.Now();
   const Decoding decoding = DecodingOf(task);
   WholePicture kept;
-  AllScales scales(task.plan, decoding.source, decoding.keep ? &kept : nullptr, clock);
+  AllScales scales(task, decoding.source, decoding.keep ? &kept : nullptr, clock);
   PictureInputs made;
   if (task.is_raw) {
     GiveRaw(task, &scales);
@@ -119,13 +143,16 @@ absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& c
   made.inputs = scales.Finish(task.plan.flip);
   if (decoding.keep) {
     made.picture = ApplyOrientation(kept.Finish(), decoding.source.orientation);
-  } else if (task.keep_picture) {
+  } else if (NeedsPicture(task) && !task.is_raw) {
     DecodeOptions whole = decoding.options;
     whole.min_width = whole.min_height = 0;
     whole.part.reset();
     PIXPOOL_ASSIGN_OR_RETURN(made.picture, DecodeImage(task.bytes, task.header, whole));
   }
-  made.preprocess_time = scales.time();
+  const TimePoint decoded = clock.Now();
+  AddRegionInputs(task, task.is_raw ? RawRows(task) : RowsOf(made.picture), &made.inputs);
+  if (!task.keep_picture) made.picture = Image();
+  made.preprocess_time = scales.time() + (clock.Now() - decoded);
   made.decode_time = clock.Now() - start - made.preprocess_time;
   return made;
 }
@@ -133,16 +160,25 @@ absl::StatusOr<PictureInputs> MakeInputs(const PictureTask& task, const Clock& c
 int64_t MostBytes(const PictureTask& task) {
   const Decoding decoding = DecodingOf(task);
   int64_t bytes = task.header.decode_bytes;
+  int64_t largest_region = 0;
+  std::vector<RowsSource> sources;
+  if (task.whole) sources.push_back(decoding.source);
+  for (const Region& region : task.regions) {
+    const Size size = {region.width, region.height};
+    sources.push_back({.stored = size, .orientation = 1, .full = size});
+    largest_region = std::max(largest_region, BytesOf(size));
+  }
   for (const double scale : task.plan.scales) {
     const InputPlan plan = ScaledPlan(task.plan, scale);
-    bytes += InputRows::MostBytes(plan, decoding.source) * (task.plan.flip ? 2 : 1);
+    for (const RowsSource& source : sources) {
+      bytes += InputRows::MostBytes(plan, source) * (task.plan.flip ? 2 : 1);
+    }
   }
-  if (task.keep_picture) {
-    const Size full = UprightSize(task.header, task.plan.apply_exif);
-    const int64_t picture = int64_t{3} * full.width * full.height;
+  if (task.keep_picture || (NeedsPicture(task) && !task.is_raw)) {
+    const int64_t picture = BytesOf(UprightSize(task.header, task.plan.apply_exif));
     bytes += decoding.source.orientation > 1 ? 2 * picture : picture;
   }
-  return bytes;
+  return bytes + largest_region;
 }
 
 }  // namespace pixpool

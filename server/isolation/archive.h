@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/image/image.h"
+
 namespace pixpool {
 
 template <typename T>
@@ -43,6 +45,8 @@ class ArchiveWriter {
   void Put(const std::pair<A, B>& values) {
     (*this)(values.first, values.second);
   }
+
+  void Put(const Region& region) { (*this)(region.left, region.top, region.width, region.height); }
 
   std::string bytes_;
 };
@@ -89,6 +93,8 @@ class ArchiveReader {
   void Get(std::pair<A, B>& values) {
     (*this)(values.first, values.second);
   }
+
+  void Get(Region& region) { (*this)(region.left, region.top, region.width, region.height); }
 
   std::string_view Cut(size_t size) {
     ok_ = ok_ && size <= left_.size();

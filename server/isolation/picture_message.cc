@@ -27,10 +27,10 @@ enum class ReplyKind : uint8_t { kInputs, kError, kNoMemory };
 // Each names all members of its struct: one that is added and not named does not compile.
 template <typename Archive, typename Task>
 void Fields(Archive& archive, uint64_t& size, Task& task) {
-  auto& [bytes, header, is_raw, plan, refuse_damaged, keep_picture] = task;
+  auto& [bytes, header, is_raw, plan, refuse_damaged, keep_picture, regions, whole] = task;
   auto& [format, width, height, orientation, decode_bytes, decoded, is_always_turned] = header;
-  archive(size, is_raw, refuse_damaged, keep_picture, format, width, height, orientation,
-          decode_bytes, decoded.width, decoded.height, is_always_turned);
+  archive(size, is_raw, refuse_damaged, keep_picture, regions, whole, format, width, height,
+          orientation, decode_bytes, decoded.width, decoded.height, is_always_turned);
   auto& [resize, resize_size, interpolation, crop, plan_height, plan_width, exact_height,
          exact_width, apply_exif, scaled_decode, background, scales, flip, min_side, sizes, scale] =
       plan;
@@ -167,11 +167,16 @@ absl::StatusOr<PictureLayout> LayOut(const PictureTask& task) {
     layout.end = offset + static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3;
     return PictureLayout::Place{size, offset};
   };
-  for (const InputPass& pass : PassesOf(task.plan)) {
-    PIXPOOL_ASSIGN_OR_RETURN(
-        const Size size,
-        NetworkInputSize(ScaledPlan(task.plan, pass.scale), full, std::numeric_limits<int>::max()));
-    layout.inputs.push_back(place(size));
+  std::vector<Size> pictures;
+  if (task.whole) pictures.push_back(full);
+  for (const Region& region : task.regions) pictures.push_back({region.width, region.height});
+  for (const Size picture : pictures) {
+    for (const InputPass& pass : PassesOf(task.plan)) {
+      PIXPOOL_ASSIGN_OR_RETURN(const Size size,
+                               NetworkInputSize(ScaledPlan(task.plan, pass.scale), picture,
+                                                std::numeric_limits<int>::max()));
+      layout.inputs.push_back(place(size));
+    }
   }
   if (task.keep_picture) layout.picture = place(full);
   return layout;
@@ -190,6 +195,12 @@ std::optional<PictureTask> ReadTask(std::string_view message, const uint8_t* fil
   PictureTask task;
   Fields(reader, bytes, task);
   if (!reader.done() || bytes > size) return std::nullopt;
+  const Size full = UprightSize(task.header, task.plan.apply_exif);
+  const auto within = [full](const Region& region) {
+    return region.left >= 0 && region.top >= 0 && region.width > 0 && region.height > 0 &&
+           region.width <= full.width - region.left && region.height <= full.height - region.top;
+  };
+  if (!std::all_of(task.regions.begin(), task.regions.end(), within)) return std::nullopt;
   task.bytes = {reinterpret_cast<const char*>(file), static_cast<size_t>(bytes)};
   return task;
 }

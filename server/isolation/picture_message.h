@@ -20,7 +20,7 @@ struct PictureLayout {
     Size size;
     size_t offset = 0;
   };
-  std::vector<Place> inputs;     // in the order of PassesOf
+  std::vector<Place> inputs;     // in the order of PictureInputs::inputs
   std::optional<Place> picture;  // where it is kept
   size_t end = 0;                // of all
 };

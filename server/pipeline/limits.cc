@@ -67,6 +67,19 @@ double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const Laye
   return operations;
 }
 
+absl::Status CheckPassBytes(const Model& model, Size input, absl::Span<const HeadSpec> heads,
+                            int64_t most, std::string_view field) {
+  const int64_t bytes = model.PassBytes(input, heads);
+  if (bytes <= most) return absl::OkStatus();
+  ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
+  const std::string_view flag = MemoryLimit::kMaxMemory.flag;
+  details.metadata = {
+      {"limit", Concat(most)}, {"actual", Concat(bytes)}, {"flag", std::string(flag)}};
+  return MakeError(details, Concat("a pass of the network over ", input.width, " x ", input.height,
+                                   " pixels takes ", bytes, " bytes; the limit is ", most,
+                                   ", what ", flag, " leaves for it; ask for a smaller input"));
+}
+
 absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost) {
   if (cost.response_bytes > static_cast<double>(options.max_response_bytes)) {
     return OverLimit("heads", "estimated bytes of the response", Rounded(cost.response_bytes),

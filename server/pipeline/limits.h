@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "server/heads/heads.h"
 #include "server/image/image.h"
+#include "server/model/model.h"
 #include "server/pipeline/options.h"
 
 namespace pixpool {
@@ -31,6 +32,11 @@ struct HeadCost {
 // Map values that heads read in one pass over an input of this size, roughly.
 double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const LayerInfo> layers,
                          Size input);
+
+// LIMIT_EXCEEDED where a pass over an input of this size would not fit the memory alone, of which
+// `most` is left for it.
+absl::Status CheckPassBytes(const Model& model, Size input, absl::Span<const HeadSpec> heads,
+                            int64_t most, std::string_view field);
 
 absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost);
 

@@ -34,10 +34,10 @@ std::vector<ModelTask> Tasks(const std::vector<ImageWork>& batch) {
   for (const ImageWork& image : batch) {
     tasks.push_back({.input = &image.input,
                      .heads = *image.work->result.heads,
-                     .one_of_several = image.one_of_several(),
+                     .one_of_several = image.work->passes.size() > 1,
                      .regions = image.state().regions,
                      .pooling = image.work->region_pooling,
-                     .whole = image.work->TakesWhole(image.state())});
+                     .whole = image.work->TakesInput(image.state())});
   }
   return tasks;
 }

@@ -5,10 +5,12 @@
 #include <string>
 #include <utility>
 
+#include "absl/types/span.h"
+
 namespace pixpool {
 namespace {
 
-HeadOutput SumOutputs(const HeadSpec& head, const std::vector<ImageFeatures>& passes, size_t h) {
+HeadOutput SumOutputs(const HeadSpec& head, absl::Span<const ImageFeatures> passes, size_t h) {
   std::vector<const std::vector<float>*> vectors;
   std::set<std::string> warnings;  // each once, however many passes gave it
   for (const ImageFeatures& pass : passes) {
@@ -23,7 +25,22 @@ HeadOutput SumOutputs(const HeadSpec& head, const std::vector<ImageFeatures>& pa
   return sum;
 }
 
+// What the passes over one picture gave, put together.
+std::vector<HeadOutput> Combined(const std::vector<HeadSpec>& heads,
+                                 absl::Span<ImageFeatures> passes) {
+  if (passes.size() == 1) return std::move(passes.front().outputs);
+  std::vector<HeadOutput> outputs;
+  for (size_t h = 0; h < heads.size(); ++h) outputs.push_back(SumOutputs(heads[h], passes, h));
+  return outputs;
+}
+
 }  // namespace
+
+std::vector<Region> PartsOf(const ImageState& image) {
+  std::vector<Region> parts;
+  for (const CropState& crop : image.crops) parts.push_back(crop.part);
+  return parts;
+}
 
 absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* workers,
                                          const Clock& clock) {
@@ -34,7 +51,9 @@ absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* 
                             .is_raw = source.is_raw,
                             .plan = work.plan,
                             .refuse_damaged = work.refuse_damaged,
-                            .keep_picture = work.keeps_pictures};
+                            .keep_picture = work.keeps_pictures,
+                            .regions = PartsOf(image.state()),
+                            .whole = work.PassesWhole(image.state())};
   // Pixels need no decoder.
   if (workers == nullptr || source.is_raw) return MakeInputs(task, clock);
   return workers->MakeInputs(task, clock);
@@ -51,7 +70,7 @@ std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inp
 }
 
 void CombinePasses(const ImageWork& image) {
-  const std::vector<ImageFeatures>& passes = image.state().passes->features;
+  std::vector<ImageFeatures>& passes = image.state().passes->features;
   ImageFeatures& result = image.state().features;
   for (const ImageFeatures& pass : passes) {
     if (result.status.ok()) result.status = pass.status;
@@ -61,8 +80,14 @@ void CombinePasses(const ImageWork& image) {
   }
   if (!result.status.ok()) return;
   const std::vector<HeadSpec>& heads = *image.work->result.heads;
-  for (size_t h = 0; h < heads.size(); ++h) {
-    result.outputs.push_back(SumOutputs(heads[h], passes, h));
+  const size_t each = image.work->passes.size();  // of one picture
+  auto left = absl::MakeSpan(passes);
+  if (image.work->PassesWhole(image.state())) {
+    result.outputs = Combined(heads, left.first(each));
+    left.remove_prefix(each);
+  }
+  for (size_t r = 0; r < image.state().crops.size(); ++r) {
+    result.regions[r].outputs = Combined(heads, left.subspan(r * each, each));
   }
 }
 

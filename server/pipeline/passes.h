@@ -10,15 +10,18 @@
 
 namespace pixpool {
 
+// The parts of an image's picture that are pictures of their own.
+std::vector<Region> PartsOf(const ImageState& image);
+
 // What the network gets of an image: files are decoded in `workers`, unless that is null.
 absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* workers,
                                          const Clock& clock);
 
-// The passes of an image with their network inputs, which are in the order of PassesOf.
+// The passes of an image with their network inputs, which are those of PictureInputs.
 std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inputs);
 
-// Puts the passes of an image together in its result: the sum of their vectors, the longest of
-// their times. Where one failed, the image has its status.
+// Puts the passes of an image together in its result: for the picture and for each of its crops the
+// sum of their vectors, and the longest of all times. Where one failed, the image has its status.
 void CombinePasses(const ImageWork& image);
 
 }  // namespace pixpool

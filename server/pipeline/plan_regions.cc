@@ -120,6 +120,51 @@ RegionCost CostOf(const RequestWork& work, absl::Span<const HeadSpec> heads, con
   return cost;
 }
 
+absl::Status CheckRegionCount(const PipelineOptions& options, size_t count) {
+  if (count <= static_cast<size_t>(options.max_regions_per_image)) return absl::OkStatus();
+  return OverLimit("regions", "too many regions of one image", static_cast<int64_t>(count),
+                   options.max_regions_per_image, "send the image again with the others");
+}
+
+// Whole pixels from one edge to the other, at least one of `side`.
+std::pair<int, int> WholePixels(double from, double to, int side) {
+  const int first = std::min(static_cast<int>(std::nearbyint(from)), side - 1);
+  const int end = std::max(static_cast<int>(std::nearbyint(to)), first + 1);
+  return {first, end - first};
+}
+
+Region PartOf(const RegionF& box, Size picture) {
+  const auto [left, width] = WholePixels(box.left, box.right, picture.width);
+  const auto [top, height] = WholePixels(box.top, box.bottom, picture.height);
+  return {left, top, width, height};
+}
+
+// Size of the network's input for a picture of this size; of several scales the largest. A scale
+// may be too small as well.
+absl::StatusOr<Size> LargestInput(const PipelineOptions& options, const InputPlan& plan,
+                                  Size picture) {
+  Size largest;
+  for (const double scale : plan.scales) {  // rising
+    PIXPOOL_ASSIGN_OR_RETURN(
+        largest, NetworkInputSize(ScaledPlan(plan, scale), picture, options.input.max_side));
+  }
+  return largest;
+}
+
+// What waits for passes of one image is bounded as an image is.
+absl::Status CheckInputPixels(const PipelineOptions& options, const RequestWork& work,
+                              const ImageState& image) {
+  int64_t pixels = 0;
+  for (const CropState& crop : image.crops) {
+    pixels += int64_t{crop.input.width} * crop.input.height;
+  }
+  pixels *= static_cast<int64_t>(work.passes.size());
+  if (pixels <= options.image.max_pixels) return absl::OkStatus();
+  return OverLimit("regions", "pixels of the network's inputs of all regions", pixels,
+                   options.image.max_pixels,
+                   "send fewer regions at a time, or ask for a smaller input");
+}
+
 }  // namespace
 
 bool HasRegions(const ExtractRequest& request) {
@@ -128,12 +173,15 @@ bool HasRegions(const ExtractRequest& request) {
 }
 
 absl::StatusOr<RegionPooling> ResolveRegionPooling(const RegionOptions& options) {
-  if (options.mode == RegionMode::kCrop) {
-    return MakeError({.reason = ErrorReason::kNotImplemented, .field = "region_options.mode"},
-                     "region_options.mode REGION_MODE_CROP is not served by this version; use "
-                     "REGION_MODE_MAP, or send each region as a picture");
-  }
   RegionPooling pooling;
+  if (options.mode == RegionMode::kCrop) {
+    constexpr char kMap[] = "REGION_MODE_MAP";
+    if (options.pooling) return Unused("region_options.pooling", kMap);
+    if (!options.output_size.empty()) return Unused("region_options.output_size", kMap);
+    if (options.sampling_ratio) return Unused("region_options.sampling_ratio", kMap);
+    if (options.aligned) return Unused("region_options.aligned", kMap);
+    return pooling;
+  }
   pooling.kind = options.pooling.value_or(pooling.kind);
   PIXPOOL_ASSIGN_OR_RETURN(const auto size, OutputSize(options.output_size));
   pooling.height = size.first;
@@ -184,12 +232,8 @@ absl::Status PlanRegions(const PipelineOptions& options, const RequestWork& work
                          absl::Span<const HeadSpec> heads, const ModelInfo& info,
                          ImageState* image) {
   const std::vector<RegionInput>& regions = image->source->regions;
-  if (regions.empty()) return absl::OkStatus();
+  PIXPOOL_RETURN_IF_ERROR(CheckRegionCount(options, regions.size()));
   const auto count = static_cast<int64_t>(regions.size());
-  if (count > options.max_regions_per_image) {
-    return OverLimit("regions", "too many regions of one image", count,
-                     options.max_regions_per_image, "send the image again with the others");
-  }
   ImageFeatures& slot = image->features;
   const RegionCost cost = CostOf(work, heads, info, slot.input);
   for (size_t r = 0; r < regions.size(); ++r) {
@@ -208,19 +252,41 @@ absl::Status PlanRegions(const PipelineOptions& options, const RequestWork& work
   return absl::OkStatus();
 }
 
+absl::Status PlanCrops(const PipelineOptions& options, const RequestWork& work, const Model& model,
+                       absl::Span<const HeadSpec> heads, int64_t most_pass_bytes,
+                       ImageState* image) {
+  const std::vector<RegionInput>& regions = image->source->regions;
+  PIXPOOL_RETURN_IF_ERROR(CheckRegionCount(options, regions.size()));
+  ImageFeatures& slot = image->features;
+  for (size_t r = 0; r < regions.size(); ++r) {
+    const std::string prefix = Concat("regions[", r, "]");
+    absl::StatusOr<RegionF> box = BoxOf(regions[r], slot.picture);
+    if (!box.ok()) return PrependField(box.status(), prefix);
+    const Region part = PartOf(*box, slot.picture);
+    absl::StatusOr<Size> input = LargestInput(options, work.plan, {part.width, part.height});
+    if (!input.ok()) return PrependField(input.status(), prefix);
+    PIXPOOL_RETURN_IF_ERROR(CheckPassBytes(model, *input, heads, most_pass_bytes, prefix));
+    const RegionF applied = {static_cast<double>(part.left), static_cast<double>(part.top),
+                             static_cast<double>(part.right()), static_cast<double>(part.bottom())};
+    slot.regions.push_back({.id = std::string(regions[r].id), .box = applied, .outputs = {}});
+    image->crops.push_back({.part = part, .input = *input});
+  }
+  return CheckInputPixels(options, work, *image);
+}
+
 void AddRegions(const RequestWork& work, absl::Span<const HeadSpec> heads, const ModelInfo& info,
                 const ImageState& image, HeadCost* cost) {
-  const auto count = static_cast<int64_t>(image.regions.size());
+  const auto pooled = static_cast<int64_t>(image.regions.size());
+  const auto results = static_cast<double>(image.features.regions.size());
   for (const HeadSpec& head : heads) {
     const HeadExtents map = {.c = ExtentsOf(head, info.layers, {}, 0).c,
                              .h = work.region_pooling.height,
                              .w = work.region_pooling.width};
     HeadCost one;
-    one.Add(head, map, count);
+    if (pooled > 0) one.Add(head, map, pooled);
     cost->response_bytes += one.response_bytes;
     cost->response_bytes +=
-        static_cast<double>(count) *
-        (kResultBytes + static_cast<double>(head.id.size() + head.layer.size()));
+        results * (kResultBytes + static_cast<double>(head.id.size() + head.layer.size()));
   }
   cost->operations += image.region_operations;
   for (const RegionFeatures& region : image.features.regions) {

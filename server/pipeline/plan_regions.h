@@ -18,8 +18,8 @@ namespace pixpool {
 // Whether any image of a request has regions.
 bool HasRegions(const ExtractRequest& request);
 
-// The pooling of options whose mode is kMap. REQUEST_INVALID with the field
-// ("region_options.aligned") for what is out of range or does not apply; NOT_IMPLEMENTED for kCrop.
+// How regions' maps are pooled, in mode kMap. REQUEST_INVALID with the field
+// ("region_options.aligned") for what is out of range or does not apply to the mode.
 absl::StatusOr<RegionPooling> ResolveRegionPooling(const RegionOptions& options);
 
 // Whether these heads can be applied to regions' maps: HEAD_INVALID for those that read no map, or
@@ -33,7 +33,14 @@ absl::Status PlanRegions(const PipelineOptions& options, const RequestWork& work
                          absl::Span<const HeadSpec> heads, const ModelInfo& info,
                          ImageState* image);
 
-// Adds what the heads of an image's regions cost.
+// The same in mode kCrop, of an image whose header is read: each region becomes whole pixels (both
+// ends rounded half to even, at least one pixel) and then the network's input as a picture would.
+// No pass may take more memory than `most_pass_bytes`.
+absl::Status PlanCrops(const PipelineOptions& options, const RequestWork& work, const Model& model,
+                       absl::Span<const HeadSpec> heads, int64_t most_pass_bytes,
+                       ImageState* image);
+
+// Adds what the heads of an image's regions cost, of crops beside that of their passes.
 void AddRegions(const RequestWork& work, absl::Span<const HeadSpec> heads, const ModelInfo& info,
                 const ImageState& image, HeadCost* cost);
 

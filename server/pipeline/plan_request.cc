@@ -11,10 +11,13 @@
 #include "server/input/picture_inputs.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/limits.h"
+#include "server/pipeline/passes.h"
 #include "server/pipeline/plan_regions.h"
 
 namespace pixpool {
 namespace {
+
+int64_t Area(Size size) { return int64_t{size.width} * size.height; }
 
 absl::Status CheckCounts(const PipelineOptions& options, const ExtractRequest& request) {
   if (request.images.empty()) {
@@ -66,13 +69,16 @@ int64_t HeldPixels(const RequestWork& work, const ImageState& image) {
                                    .header = image.header,
                                    .is_raw = image.source->is_raw,
                                    .plan = work.plan,
-                                   .keep_picture = work.keeps_pictures});
+                                   .keep_picture = work.keeps_pictures,
+                                   .regions = PartsOf(image),
+                                   .whole = work.PassesWhole(image)});
   const int64_t pixels = static_cast<int64_t>(image.header.width) * image.header.height;
   return std::max(std::min(pixels, bytes / kBytesPerPixel), (bytes - kTables) / kBytesPerPixel);
 }
 
 // Checks one image from its header and notes header and sizes in its state.
-absl::Status PlanImage(const PipelineOptions& options, const InputPlan& plan, ImageState* image) {
+absl::Status PlanImage(const PipelineOptions& options, const RequestWork& work, ImageState* image) {
+  const InputPlan& plan = work.plan;
   const ImageInput& source = *image->source;
   PIXPOOL_RETURN_IF_ERROR(source.invalid);
   PIXPOOL_ASSIGN_OR_RETURN(image->header, source.is_raw
@@ -80,6 +86,10 @@ absl::Status PlanImage(const PipelineOptions& options, const InputPlan& plan, Im
                                               : ReadImageHeader(source.encoded, options.image));
   ImageFeatures& slot = image->features;
   slot.picture = UprightSize(image->header, plan.apply_exif);
+  const RegionOptions& regions = work.request.regions;
+  if (regions.mode == RegionMode::kCrop && !source.regions.empty() && !regions.include_image) {
+    return absl::OkStatus();  // nothing is made of the picture as a whole
+  }
   // Scales rise, so the last one's input is the largest; a scale may be too small as well.
   for (const double scale : plan.scales) {
     PIXPOOL_ASSIGN_OR_RETURN(slot.input, NetworkInputSize(ScaledPlan(plan, scale), slot.picture,
@@ -101,27 +111,15 @@ void NameSpaces(const ModelInfo& info, const InputPlan& plan, std::string_view m
 absl::Status ResolveRegions(const ModelInfo& info, const std::vector<HeadSpec>& heads,
                             RequestWork* work) {
   PIXPOOL_ASSIGN_OR_RETURN(work->region_pooling, ResolveRegionPooling(work->request.regions));
-  if (!HasRegions(work->request)) return absl::OkStatus();
+  // A crop is a picture like any other.
+  const bool pools = work->request.regions.mode == RegionMode::kMap;
+  if (!pools || !HasRegions(work->request)) return absl::OkStatus();
   PIXPOOL_RETURN_IF_ERROR(CheckRegionHeads(heads, *work));
   std::vector<HeadSpec> region_heads = heads;
   NameSpaces(info, work->plan, work->region_pooling.Canonical(), &region_heads);
   work->result.region_heads =
       std::make_shared<const std::vector<HeadSpec>>(std::move(region_heads));
   return absl::OkStatus();
-}
-
-// LIMIT_EXCEEDED where a pass over an input of this size would not fit the memory alone.
-absl::Status CheckPassBytes(const Model& model, Size input, const std::vector<HeadSpec>& heads,
-                            int64_t most, std::string_view field) {
-  const int64_t bytes = model.PassBytes(input, heads);
-  if (bytes <= most) return absl::OkStatus();
-  ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
-  const std::string_view flag = MemoryLimit::kMaxMemory.flag;
-  details.metadata = {
-      {"limit", Concat(most)}, {"actual", Concat(bytes)}, {"flag", std::string(flag)}};
-  return MakeError(details, Concat("a pass of the network over ", input.width, " x ", input.height,
-                                   " pixels takes ", bytes, " bytes; the limit is ", most,
-                                   ", what ", flag, " leaves for it; ask for a smaller input"));
 }
 
 // Vectors of several passes can be summed; what has a place on the picture cannot.
@@ -138,18 +136,47 @@ absl::Status CheckPasses(const std::vector<InputPass>& passes, const std::vector
   return absl::OkStatus();
 }
 
-// Adds what the heads of one image cost in all passes.
-void AddImage(const std::vector<HeadSpec>& heads, const ModelInfo& info, size_t passes,
-              const ImageFeatures& slot, HeadCost* cost) {
+// Adds what the heads of one picture cost in all passes.
+void AddPicture(const std::vector<HeadSpec>& heads, const ModelInfo& info, size_t passes,
+                Size picture, Size input, HeadCost* cost) {
   for (const HeadSpec& head : heads) {
-    const HeadExtents map = ExtentsOf(head, info.layers, slot.input, 1);
+    const HeadExtents map = ExtentsOf(head, info.layers, input, 1);
     cost->Add(head, map, 1);
     cost->operations += static_cast<double>(passes - 1) * HeadOperations(head, map.c, map.h, map.w);
     // A PNG file is hardly ever larger than its pixels.
     if (Draws(head) && head.Enum("format") != "floats") {
-      cost->response_bytes += 3.0 * slot.picture.width * slot.picture.height;
+      cost->response_bytes += 3.0 * picture.width * picture.height;
     }
   }
+}
+
+// Adds what the heads of one image cost, regions included.
+void AddImage(const RequestWork& work, const std::vector<HeadSpec>& heads, const ModelInfo& info,
+              const ImageState& image, HeadCost* cost) {
+  const ImageFeatures& slot = image.features;
+  const size_t passes = work.passes.size();
+  if (work.TakesWhole(image)) AddPicture(heads, info, passes, slot.picture, slot.input, cost);
+  for (const CropState& crop : image.crops) {
+    AddPicture(heads, info, passes, {crop.part.width, crop.part.height}, crop.input, cost);
+  }
+  AddRegions(work, heads, info, image, cost);
+}
+
+// Settles what an image's regions are, of one whose header and sizes are known.
+absl::Status PlanParts(const PipelineOptions& options, const RequestWork& work, const Model& model,
+                       const std::vector<HeadSpec>& heads, int64_t most_pass_bytes,
+                       ImageState* image) {
+  if (image->source->regions.empty()) return absl::OkStatus();
+  if (work.request.regions.mode == RegionMode::kMap) {
+    return PlanRegions(options, work, heads, model.info(), image);
+  }
+  PIXPOOL_RETURN_IF_ERROR(PlanCrops(options, work, model, heads, most_pass_bytes, image));
+  // What is reported, where the picture as a whole has none.
+  Size& input = image->features.input;
+  for (const CropState& crop : image->crops) {
+    if (!work.request.regions.include_image && Area(crop.input) > Area(input)) input = crop.input;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -185,23 +212,22 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   for (size_t i = 0; i < work->images.size(); ++i) {
     ImageState& image = work->images[i];
     image.source = &request.images[i];
-    absl::Status status = PlanImage(options, work->plan, &image);
-    if (status.ok() && !one_size) {
+    absl::Status status = PlanImage(options, *work, &image);
+    if (status.ok() && !one_size && image.features.input != Size()) {
       status = CheckPassBytes(model, image.features.input, heads, most_pass_bytes, "");
     }
-    if (status.ok()) status = PlanRegions(options, *work, heads, info, &image);
+    if (status.ok()) status = PlanParts(options, *work, model, heads, most_pass_bytes, &image);
     if (!status.ok()) {
       image.features.status = PrependField(status, Concat("images[", i, "]"));
       continue;
     }
-    if (work->passes.size() > 1) image.passes = std::make_unique<PassGroup>(work->passes.size());
+    // A crop's features are not where those of its image are, so that one alone is a group too.
+    const size_t passes = work->PassCount(image);
+    if (passes > 1 || !image.crops.empty()) image.passes = std::make_unique<PassGroup>(passes);
     cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
                                                             : image.source->encoded.size());
     cost.pixels += HeldPixels(*work, image);
-    if (work->TakesWhole(image)) {
-      AddImage(heads, info, work->passes.size(), image.features, &head_cost);
-    }
-    AddRegions(*work, heads, info, image, &head_cost);
+    AddImage(*work, heads, info, image, &head_cost);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
   // At most max_response_bytes now. The answer is held as long as the images are.

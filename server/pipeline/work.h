@@ -22,6 +22,12 @@ struct PassGroup {
   std::atomic<int> remaining;
 };
 
+// A region that is a picture of its own.
+struct CropState {
+  Region part;  // of the picture, upright and in full
+  Size input;   // of the network; of several scales the largest
+};
+
 // One image of a request, from its header to its features. Written by one thread at a time: the
 // caller's until it is queued, then that of the stage it is in.
 struct ImageState {
@@ -38,6 +44,7 @@ struct ImageState {
   std::vector<RegionF> regions;
   double region_operations = 0;
   int64_t region_bytes = 0;
+  std::vector<CropState> crops;
   ImageFeatures features;
 };
 
@@ -47,7 +54,7 @@ struct RequestWork {
   ExtractRequest request;
   ExtractDone done;
   InputPlan plan;
-  std::vector<InputPass> passes;   // over each image; at least one
+  std::vector<InputPass> passes;   // over each picture; at least one
   RegionPooling region_pooling;    // of the regions' maps
   bool draws = false;              // whether a head has something to draw
   bool keeps_pictures = false;     // whether it draws on the picture
@@ -59,7 +66,19 @@ struct RequestWork {
   const CallContext& context() const { return *request.context; }
   // Whether the heads are applied to an image as a whole.
   bool TakesWhole(const ImageState& image) const {
+    return (image.regions.empty() && image.crops.empty()) || request.regions.include_image;
+  }
+  // Whether they are applied to what a pass over an image, or a crop of it, has as its input.
+  bool TakesInput(const ImageState& image) const {
     return image.regions.empty() || request.regions.include_image;
+  }
+  // Whether there are passes over an image as a whole, be it for regions of their maps.
+  bool PassesWhole(const ImageState& image) const {
+    return image.crops.empty() || request.regions.include_image;
+  }
+  // Passes over the picture as a whole, and those over each crop.
+  size_t PassCount(const ImageState& image) const {
+    return passes.size() * (image.crops.size() + (PassesWhole(image) ? 1 : 0));
   }
 };
 

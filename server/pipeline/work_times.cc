@@ -32,7 +32,7 @@ double ShareOf(const ImageWork& pass, Stage stage) {
 double OperationsOfPass(const RequestWork& work, const ImageState& image,
                         absl::Span<const LayerInfo> layers, Size input) {
   double operations = image.region_operations;
-  if (work.TakesWhole(image)) {
+  if (work.TakesInput(image)) {
     operations += OperationsOnInput(*work.result.heads, layers, input);
   }
   return operations;
@@ -41,8 +41,14 @@ double OperationsOfPass(const RequestWork& work, const ImageState& image,
 void WorkTimes::Predict(const RequestWork& work, ImageState* image) const {
   image->decode_seconds = times_.Predict(Decoding(*image), Area(image->features.picture));
   image->pass_seconds = PredictPass(work, *image, image->features.input);
-  image->predicted_seconds =
-      image->decode_seconds + static_cast<double>(work.passes.size()) * image->pass_seconds;
+  const auto each = static_cast<double>(work.passes.size());
+  image->predicted_seconds = image->decode_seconds;
+  if (work.PassesWhole(*image)) image->predicted_seconds += each * image->pass_seconds;
+  for (const CropState& crop : image->crops) {
+    const double seconds = PredictPass(work, *image, crop.input);
+    image->predicted_seconds += each * seconds;
+    image->pass_seconds = std::max(image->pass_seconds, seconds);
+  }
 }
 
 double WorkTimes::PredictPass(const RequestWork& work, const ImageState& image, Size input) const {

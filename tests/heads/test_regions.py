@@ -5,12 +5,14 @@ torchvision's own RoIAlign, and against the same heads on the same maps.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 
 import grpc
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from api import as_array, field_paths, reason
 from kinds import OF_MAPS, simplest
@@ -236,6 +238,105 @@ def test_spaces_are_those_of_the_pooling(client, ledger):
         row.equal("defaults", spelt.regions[0].head_results[0].space_id, spaces[0])
 
 
+def encoded(pixels: np.ndarray, form: str, **options) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, form, **options)
+    return out.getvalue()
+
+
+def upright(data: bytes) -> Image.Image:
+    return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+
+
+def cut_out(picture: Image.Image, box) -> np.ndarray:
+    """What PIL.Image.crop gives for the box in whole pixels, both ends rounded half to even."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    left, top = min(left, picture.width - 1), min(top, picture.height - 1)
+    return np.asarray(picture.crop((left, top, max(right, left + 1), max(bottom, top + 1))))
+
+
+def test_inputs_of_crops_are_those_of_the_pixels_sent_alone(pixels, ledger):
+    """Through the server's own decoders, in its worker processes; every pixel is the same."""
+    pb = pixels.pb
+    source = picture(120, 170, 11)
+    turned = Image.Exif()
+    turned[274] = 6
+    files = {
+        "pixels": source,
+        "png": encoded(source, "PNG"),
+        "jpeg": encoded(source, "JPEG", quality=90),
+        "progressive jpeg": encoded(source, "JPEG", progressive=True),
+        "turned jpeg": encoded(source, "JPEG", exif=turned),
+        "webp": encoded(source, "WEBP", lossless=True),
+    }
+    options = {
+        "exact": pb.InputOptions(),
+        "scaled decode": pb.InputOptions(decode=pb.DECODE_MODE_SCALED, input_height_px=16),
+        "none": pb.InputOptions(resize=pb.RESIZE_MODE_NONE, crop=pb.CROP_MODE_NONE),
+        "crop": pb.InputOptions(
+            resize=pb.RESIZE_MODE_SHORTER_SIDE, resize_size_px=40, crop=pb.CROP_MODE_CENTER
+        ),
+        "padded": pb.InputOptions(
+            resize=pb.RESIZE_MODE_NONE, crop=pb.CROP_MODE_CENTER, input_height_px=64
+        ),
+    }
+    boxes = [(0, 0, 120, 120), (10.5, 11.5, 60.5, 70.5), (3, 5, 50.2, 31), (99.6, 80, 119.9, 99)]
+    with ledger("regions: crops are the pixels sent alone") as row:
+        for name, file in files.items():
+            whole = Image.fromarray(file) if name == "pixels" else upright(file)
+            for title, wanted in options.items():
+                for include in (False, True):
+                    got = ask(
+                        pixels.client,
+                        file,
+                        boxes,
+                        ["feature_map"],
+                        input_options=wanted,
+                        mode=pb.REGION_MODE_CROP,
+                        include_image=include,
+                    )
+                    for box, region in zip(boxes, got.regions, strict=True):
+                        crop = cut_out(whole, box)
+                        alone = pixels.client.extract([crop], ["feature_map"], input_options=wanted)
+                        (want,) = alone.results[0].features.head_results
+                        (result,) = region.head_results
+                        row.equal(f"{name}, {title}, {box}", as_array(result), as_array(want))
+                        row.equal("space", result.space_id, want.space_id)
+                        applied = (region.left_px, region.top_px, region.right_px, region.bottom_px)
+                        row.equal("box", applied, [round(edge) for edge in box])
+                    row.equal("the picture", len(got.head_results), int(include))
+
+
+def test_every_pass_and_head_of_a_crop(client, ledger):
+    """Scales, flip, class scores and activation maps, as of the crop sent alone."""
+    pb = client.pb
+    source = picture(300, 320, 12)
+    boxes = [(10, 20, 210, 180), (100, 0, 319.5, 250)]
+    passes = pb.InputOptions(scales=[1, 0.5], flip=True)
+    cases = {
+        "passes": (["gem:l2", "class_scores:top_k=3", "global_max"], pb.InputOptions()),
+        "several": (["gem:l2", "global_avg"], passes),
+        "maps": (["class_activation_map:format=ACTIVATION_MAP_FORMAT_PNG_OVERLAY"], None),
+    }
+    with ledger("regions: passes and heads of crops") as row:
+        for name, (heads, options) in cases.items():
+            got = ask(client, source, boxes, heads, input_options=options, mode=pb.REGION_MODE_CROP)
+            for box, region in zip(boxes, got.regions, strict=True):
+                crop = cut_out(Image.fromarray(source), box)
+                alone = client.extract([crop], heads, input_options=options).results[0].features
+                for head, result, want in zip(
+                    heads, region.head_results, alone.head_results, strict=True
+                ):
+                    what = f"{name}: {head} at {box}"
+                    row.close(what, list(result.values), list(want.values), TOLERANCE)
+                    ours, theirs = (list(r.class_scores) for r in (result, want))
+                    row.equal("classes", [s.label for s in ours], [s.label for s in theirs])
+                    row.close("scores", [s.score for s in ours], [s.score for s in theirs], 1e-4)
+                    row.equal("space", result.space_id, want.space_id)
+                    row.case("box", result.activation_map.box == want.activation_map.box)
+                    row.case("png", result.activation_map.png == want.activation_map.png)
+
+
 def test_what_is_refused_and_by_which_field(client):
     pb = client.pb
     source = picture(64, 96, 9)
@@ -249,6 +350,10 @@ def test_what_is_refused_and_by_which_field(client):
     assert refused(pooling=pb.REGION_POOLING_ROI_POOL, aligned=True) == (
         "REQUEST_INVALID",
         ["region_options.aligned"],
+    )
+    assert refused(mode=pb.REGION_MODE_CROP, output_size=[7]) == (
+        "REQUEST_INVALID",
+        ["region_options.output_size"],
     )
     assert refused(["class_activation_map"]) == ("HEAD_INVALID", ["heads[0].class_activation_map"])
     assert refused(["mean_token"]) == ("HEAD_INVALID", ["heads[0].mean_token"])

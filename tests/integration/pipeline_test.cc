@@ -529,6 +529,80 @@ TEST_F(PipelineTest, RegionsShareThePassOfTheirPicture) {
   EXPECT_EQ(with.result.images[1].outputs[0].values, call.result.images[1].outputs[0].values);
 }
 
+// Regions as if each had been sent alone: the same values for one pass and for several.
+TEST_F(PipelineTest, CropsAreAsPicturesThatAreSent) {
+  for (const bool several : {false, true}) {
+    for (const bool include : {false, true}) {
+      Make();
+      const std::string pixels = Pixels(96, 64, 7);
+      const std::vector<Region> parts = {{0, 0, 96, 64}, {10, 20, 40, 30}, {5, 6, 32, 33}};
+      Call alone;  // the parts as pictures
+      alone.request.heads = {{.kind = "global_avg"}, {.kind = "gem", .l2_normalized = true}};
+      if (several) {
+        alone.request.input.scales = {1, 2};
+        alone.request.input.flip = true;
+      }
+      for (const Region& part : parts) {
+        std::string& picture = alone.pictures.emplace_back();
+        for (int y = part.top; y < part.bottom(); ++y) {
+          picture += pixels.substr(3 * (static_cast<size_t>(y) * 96 + part.left), 3 * part.width);
+        }
+        alone.sizes.push_back({part.width, part.height});
+      }
+      ASSERT_TRUE(Run(&alone).status.ok());
+
+      Call call;
+      call.request.heads = alone.request.heads;
+      call.request.input = alone.request.input;
+      call.request.regions = {.mode = RegionMode::kCrop, .include_image = include};
+      ImageInput image = {.raw = pixels, .raw_width = 96, .raw_height = 64, .is_raw = true};
+      for (const Region& part : parts) {
+        image.regions.push_back(
+            {.box = {static_cast<double>(part.left), static_cast<double>(part.top),
+                     static_cast<double>(part.right()), static_cast<double>(part.bottom())}});
+      }
+      call.request.images = {std::move(image)};
+      ASSERT_TRUE(Run(&call).status.ok()) << call.result.status;
+      const ImageFeatures& got = call.result.images[0];
+      ASSERT_TRUE(got.status.ok()) << got.status;
+      ASSERT_EQ(got.regions.size(), parts.size());
+      for (size_t r = 0; r < parts.size(); ++r) {
+        ASSERT_EQ(got.regions[r].outputs.size(), 2u);
+        for (size_t h = 0; h < 2; ++h) {
+          EXPECT_EQ(got.regions[r].outputs[h].values, alone.result.images[r].outputs[h].values);
+        }
+      }
+      ASSERT_EQ(got.outputs.size(), include ? 2u : 0u);
+      if (include) {  // the first part is all of it
+        EXPECT_EQ(got.outputs[1].values, alone.result.images[0].outputs[1].values);
+      }
+    }
+  }
+}
+
+TEST_F(PipelineTest, ActivationMapsOfCropsAreDrawnOnThem) {
+  Make();
+  const std::string pixels = Pixels(64, 48, 8);
+  Call call;
+  call.request.heads = {
+      {.kind = "class_activation_map", .params = {{"format", std::string("png_overlay")}}}};
+  call.request.regions.mode = RegionMode::kCrop;
+  call.request.images = {{.raw = pixels,
+                          .raw_width = 64,
+                          .raw_height = 48,
+                          .is_raw = true,
+                          .regions = {{.box = {8, 4, 40, 36}}}}};
+  ASSERT_TRUE(Run(&call).status.ok()) << call.result.status;
+  const ImageFeatures& image = call.result.images[0];
+  ASSERT_TRUE(image.status.ok()) << image.status;
+  const HeadOutput& map = image.regions.at(0).outputs.at(0);
+  const absl::StatusOr<ImageHeader> header = ReadImageHeader(map.png, {});
+  ASSERT_TRUE(header.ok()) << header.status();
+  EXPECT_EQ(header->width, 32);
+  EXPECT_EQ(header->height, 32);
+  EXPECT_LE(map.box.right(), 32);
+}
+
 TEST_F(PipelineTest, ThePictureComesWithItsRegionsWhereAsked) {
   Make();
   Call call;

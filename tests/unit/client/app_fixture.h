@@ -35,6 +35,7 @@ class AppTest : public testing::Test {
       {
         absl::MutexLock lock(&mu_);
         input_ = in.input_options();
+        region_options_ = in.region_options();
         if (heads_ > 0) head_ = in.heads(0);
       }
       const std::string& order = in.images(0).encoded();
@@ -68,6 +69,8 @@ class AppTest : public testing::Test {
         if (in.has_config()) {
           map = WantsMap(in.config());
           priority_ = in.config().priority();
+          absl::MutexLock lock(&mu_);
+          region_options_ = in.config().region_options();
         }
         v1::StreamFeaturesResponse out;
         *out.mutable_result() = Result(in.image(), index, map);
@@ -94,6 +97,7 @@ class AppTest : public testing::Test {
     } else {
       *result.mutable_features() = MakeGood(0, "", {1, 2}, true).features;
     }
+    AddRegions(image, result.mutable_features());
     if (image.encoded() == "transparent") {
       result.mutable_features()->add_warnings("it is transparent (--background)");
       result.mutable_features()->add_warnings("it is damaged");
@@ -103,6 +107,22 @@ class AppTest : public testing::Test {
       result.mutable_features()->mutable_head_results(0)->clear_class_scores();
     }
     return result;
+  }
+
+  // The heads' results for each region, in place of the picture's.
+  static void AddRegions(const v1::Image& image, v1::Features* features) {
+    if (image.regions_size() == 0) return;
+    for (const v1::Region& region : image.regions()) {
+      v1::RegionFeatures& out = *features->add_regions();
+      *out.mutable_head_results() = features->head_results();
+      const float width = region.relative() ? 300 : 1;
+      const float height = region.relative() ? 200 : 1;
+      out.set_left_px(region.left() * width);
+      out.set_top_px(region.top() * height);
+      out.set_right_px(region.right() * width);
+      out.set_bottom_px(region.bottom() * height);
+    }
+    features->clear_head_results();
   }
 
   // Writes a picture file whose content is the server's order, and returns its path.
@@ -143,6 +163,7 @@ class AppTest : public testing::Test {
   absl::Mutex mu_;
   v1::Head head_;           // the first one of the last request
   v1::InputOptions input_;  // of the last request
+  v1::RegionOptions region_options_;
   client::FakeServer server_;
 };
 

@@ -91,6 +91,48 @@ TEST_F(AppTest, ScalesAndFlipReachTheServer) {
   }
 }
 
+TEST_F(AppTest, BoxesHaveResultsOfTheirOwn) {
+  for (const bool stream : {false, true}) {
+    std::vector<std::string> arguments = {"extract",         "--format",      "json",
+                                          "--box",           "10,20,30.5,40", "--box",
+                                          "0%,50%,25%,100%", Picture("a.png")};
+    if (stream) arguments.push_back("--stream");
+    ASSERT_EQ(Run(arguments), kExitOk) << err_.str();
+    const nlohmann::json line = JsonLines().at(0);
+    EXPECT_TRUE(line["heads"].empty());
+    ASSERT_EQ(line["regions"].size(), 2u);
+    EXPECT_EQ(line["regions"][0]["box"]["right_px"], 30.5);
+    EXPECT_EQ(line["regions"][1]["box"]["top_px"], 100);
+    EXPECT_EQ(line["regions"][1]["box"]["right_px"], 75);
+    EXPECT_EQ(line["regions"][0]["heads"].size(), 2u);
+    EXPECT_EQ(region_options_.ByteSizeLong(), 0u);
+  }
+  EXPECT_EQ(Run({"extract", "--box", "1,2,3,4", Picture("a.png")}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("box  (1, 2) to (3, 4) px"));
+}
+
+TEST_F(AppTest, OptionsOfBoxesReachTheServer) {
+  for (const bool stream : {false, true}) {
+    std::vector<std::string> arguments = {
+        "extract",  "--box",      "1,2,3,4", "--box-mode",     "map",           "--box-pooling",
+        "roi_pool", "--box-size", "3x5",     "--with-picture", Picture("a.png")};
+    if (stream) arguments.push_back("--stream");
+    ASSERT_EQ(Run(arguments), kExitOk) << err_.str();
+    EXPECT_EQ(region_options_.mode(), v1::REGION_MODE_MAP);
+    EXPECT_EQ(region_options_.pooling(), v1::REGION_POOLING_ROI_POOL);
+    EXPECT_THAT(region_options_.output_size(), ElementsAre(3, 5));
+    EXPECT_TRUE(region_options_.include_image());
+  }
+  const std::string picture = Picture("a.png");
+  for (const char* bad : {"1,2,3", "1,2,3,4,5", "1,2,3,x", "1%,2,3,4", "nan,1,2,3", ""}) {
+    EXPECT_EQ(Run({"extract", picture, "--box", bad}), kExitUsage) << bad;
+    EXPECT_THAT(err_.str(), HasSubstr("--box")) << bad;
+  }
+  EXPECT_EQ(Run({"extract", picture, "--box", "1,2,3,4", "--box-size", "1x2x3"}), kExitUsage);
+  EXPECT_EQ(Run({"extract", picture, "--box-mode", "crop"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("name some with --box"));
+}
+
 TEST_F(AppTest, MalformedResultFailsItsPicture) {
   const std::string bad = Picture("a.png", "malformed");
   for (const char* format : {"json", "table", "npy"}) {

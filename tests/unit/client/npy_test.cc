@@ -108,6 +108,27 @@ TEST_F(NpyTest, SeveralHeadsGoToSeveralFiles) {
   EXPECT_THAT(Floats(ReadFile(root_ + "/out.class_scores.npy")), ElementsAre(0.5, 1.5));
 }
 
+TEST_F(NpyTest, BoxesHaveARowEach) {
+  const auto writer = NewNpyWriter(root_ + "/out.npy");
+  ImageOutcome outcome = MakeGood(0, "a.png", {1, 2});
+  for (const float left : {0.5f, 3.0f}) {
+    v1::RegionFeatures& region = *outcome.features.add_regions();
+    region.set_left_px(left);
+    region.set_right_px(9);
+    region.set_bottom_px(8);
+    *region.mutable_head_results() = outcome.features.head_results();
+    region.mutable_head_results(0)->set_values(0, left);
+  }
+  outcome.features.clear_head_results();
+  ASSERT_TRUE(writer->Add(outcome).ok());
+  ASSERT_TRUE(writer->Add(MakeBad(1, "b.png", absl::InvalidArgumentError("broken"))).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_THAT(Floats(ReadFile(root_ + "/out.npy")), ElementsAre(0.5f, 2, 3, 2));
+  const auto index = nlohmann::json::parse(ReadFile(root_ + "/out.index.json"));
+  EXPECT_EQ(index["images"], nlohmann::json({"a.png", "a.png"}));
+  EXPECT_EQ(index["boxes"], nlohmann::json({{0.5, 0, 9, 8}, {3, 0, 9, 8}}));
+}
+
 TEST_F(NpyTest, SortedScoresAreRefusedAndNothingIsLeft) {
   {
     const auto writer = NewNpyWriter(root_ + "/out.npy");

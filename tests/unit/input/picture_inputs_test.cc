@@ -57,6 +57,64 @@ absl::StatusOr<std::vector<Image>> PlainInputs(const PictureTask& task) {
   return inputs;
 }
 
+// Some rectangles of a picture.
+std::vector<Region> RandomRegions(std::mt19937& random, Size picture) {
+  std::vector<Region> regions(1 + random() % 3);
+  for (Region& region : regions) {
+    const auto side = [&random](int of) { return 1 + static_cast<int>(random() % of); };
+    region.width = side(picture.width);
+    region.height = side(picture.height);
+    region.left = side(picture.width - region.width + 1) - 1;
+    region.top = side(picture.height - region.height + 1) - 1;
+  }
+  return regions;
+}
+
+// The inputs of regions, each as if it had been sent as pixels.
+std::vector<Image> PlainRegionInputs(const PictureTask& task, const Image& picture) {
+  std::vector<Image> inputs;
+  for (const Region& region : task.regions) {
+    std::string pixels;
+    for (int y = region.top; y < region.bottom(); ++y) {
+      pixels.append(reinterpret_cast<const char*>(picture.row(y) + 3 * region.left),
+                    3 * static_cast<size_t>(region.width));
+    }
+    const PictureTask alone = {.bytes = pixels,
+                               .header = {.width = region.width, .height = region.height},
+                               .is_raw = true,
+                               .plan = task.plan};
+    absl::StatusOr<PictureInputs> made = MakeInputs(alone, *Clock::Real());
+    EXPECT_TRUE(made.ok()) << made.status();
+    for (Image& input : made->inputs) inputs.push_back(std::move(input));
+  }
+  return inputs;
+}
+
+// Regions come behind the whole picture's inputs or alone, with or without the picture.
+void CheckRegions(PictureTask task, std::mt19937& random, const std::string& name) {
+  absl::StatusOr<Image> picture = DecodeImage(task.bytes, task.header,
+                                              {.apply_exif = task.plan.apply_exif,
+                                               .background = task.plan.background,
+                                               .refuse_damaged = task.refuse_damaged});
+  task.regions = RandomRegions(random, UprightSize(task.header, task.plan.apply_exif));
+  task.whole = random() % 2 == 0;
+  const absl::StatusOr<PictureInputs> made = MakeInputs(task, *Clock::Real());
+  if (!picture.ok()) {
+    ASSERT_FALSE(made.ok()) << name;
+    return;
+  }
+  ASSERT_TRUE(made.ok()) << name << made.status();
+  std::vector<Image> wanted;
+  if (task.whole) wanted = *PlainInputs(task);
+  for (Image& input : PlainRegionInputs(task, *picture)) wanted.push_back(std::move(input));
+  ASSERT_EQ(made->inputs.size(), wanted.size()) << name;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    ASSERT_TRUE(Same(made->inputs[i], wanted[i])) << name << ", input " << i;
+  }
+  ASSERT_EQ(made->picture.empty(), !task.keep_picture) << name;
+  ASSERT_TRUE(!task.keep_picture || Same(made->picture, *picture)) << name;
+}
+
 void Check(const PictureTask& task, const std::string& name) {
   const absl::StatusOr<PictureInputs> made = MakeInputs(task, *Clock::Real());
   const absl::StatusOr<std::vector<Image>> wanted = PlainInputs(task);
@@ -99,6 +157,50 @@ TEST(PictureInputs, OfEveryFileAreThoseOfTheWholePicture) {
     }
   }
   EXPECT_GT(good, 200);
+}
+
+TEST(PictureInputs, OfRegionsAreThoseOfTheirPixels) {
+  std::mt19937 random(3);
+  int good = 0;
+  for (const Fixture& fixture : testing::LoadFixtures("")) {
+    const absl::StatusOr<ImageHeader> header = ReadImageHeader(fixture.bytes, ImageLimits());
+    if (!header.ok() || int64_t{header->width} * header->height > 2'000'000) continue;
+    ++good;
+    for (int i = 0; i < 2; ++i) {
+      ImageHeader turned = *header;
+      if (i == 1) turned.orientation = 1 + static_cast<int>(random() % 8);  // as if it said so
+      CheckRegions({.bytes = fixture.bytes,
+                    .header = turned,
+                    .plan = RandomPlan(random),
+                    .refuse_damaged = random() % 4 == 0,
+                    .keep_picture = random() % 4 == 0},
+                   random, fixture.name);
+    }
+  }
+  EXPECT_GT(good, 200);
+}
+
+TEST(PictureInputs, OfRegionsOfPixelsAreThoseOfTheirPixels) {
+  std::mt19937 random(4);
+  std::string pixels(120 * 90 * 3, 0);
+  for (char& value : pixels) value = static_cast<char>(random());
+  Image picture(120, 90);
+  std::memcpy(picture.data(), pixels.data(), pixels.size());
+  for (int i = 0; i < 20; ++i) {
+    PictureTask task = {.bytes = pixels,
+                        .header = {.width = 120, .height = 90},
+                        .is_raw = true,
+                        .plan = RandomPlan(random),
+                        .keep_picture = i % 2 == 0,
+                        .regions = RandomRegions(random, {120, 90}),
+                        .whole = false};
+    const absl::StatusOr<PictureInputs> made = MakeInputs(task, *Clock::Real());
+    ASSERT_TRUE(made.ok());
+    const std::vector<Image> wanted = PlainRegionInputs(task, picture);
+    ASSERT_EQ(made->inputs.size(), wanted.size());
+    for (size_t k = 0; k < wanted.size(); ++k) ASSERT_TRUE(Same(made->inputs[k], wanted[k]));
+    ASSERT_EQ(made->picture.empty(), !task.keep_picture);
+  }
 }
 
 TEST(PictureInputs, OfPixelsAreThoseOfThePicture) {

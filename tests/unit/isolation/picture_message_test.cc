@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "server/base/error.h"
@@ -55,6 +56,8 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   task.plan.min_side = 12;
   task.plan.sizes = {.only = {{17, 18}, {34, 36}}, .multiple = 1};
   task.plan.scale = 0.25;
+  task.regions = {{0, 0, 1, 2}, {3, 4, 27, 16}};  // it is not turned
+  task.whole = false;
   const auto read =
       ReadTask(WriteTask(task), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   ASSERT_TRUE(read.has_value());
@@ -71,12 +74,49 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   EXPECT_EQ(read->plan.min_side, 12);
   EXPECT_EQ(read->plan.sizes, task.plan.sizes);
   EXPECT_EQ(read->plan.scale, 0.25);
+  EXPECT_EQ(read->regions, task.regions);
+  EXPECT_FALSE(read->whole);
 
   task.plan.background.reset();
   const auto plain = ReadTask(WriteTask(task), nullptr, bytes.size());
   ASSERT_TRUE(plain.has_value());
   EXPECT_FALSE(plain->plan.background.has_value());
   EXPECT_FALSE(ReadTask(WriteTask(task), nullptr, bytes.size() - 1).has_value());
+}
+
+// Upright, the picture is 20 x 30 pixels (width x height).
+TEST(PictureMessageTest, RegionsBesideThePictureAreNoTask) {
+  PictureTask task;
+  task.header = {.width = 30, .height = 20, .orientation = 6};
+  const auto taken = [&task](const Region& region) {
+    task.regions = {{0, 0, 20, 30}, region};
+    return ReadTask(WriteTask(task), nullptr, 0).has_value();
+  };
+  EXPECT_TRUE(taken({19, 29, 1, 1}));
+  EXPECT_FALSE(taken({-1, 0, 5, 5}));
+  EXPECT_FALSE(taken({0, -1, 5, 5}));
+  EXPECT_FALSE(taken({0, 0, 0, 5}));
+  EXPECT_FALSE(taken({0, 0, 5, -5}));
+  EXPECT_FALSE(taken({0, 0, 21, 5}));
+  EXPECT_FALSE(taken({0, 29, 5, 2}));
+  EXPECT_FALSE(taken({std::numeric_limits<int>::max(), 0, 5, 5}));
+}
+
+TEST(PictureMessageTest, EachRegionHasAPlaceForEachPass) {
+  PictureTask task;
+  task.header = {.width = 300, .height = 200};
+  task.plan.resize = ResizeMode::kNone;
+  task.plan.crop = CropMode::kNone;
+  task.plan.flip = true;
+  task.regions = {{0, 0, 50, 40}, {10, 10, 60, 70}};
+  const auto layout = LayOut(task);
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  ASSERT_EQ(layout->inputs.size(), 6u);
+  EXPECT_EQ(layout->inputs[1].size, (Size{300, 200}));
+  EXPECT_EQ(layout->inputs[3].size, (Size{50, 40}));
+  EXPECT_EQ(layout->inputs[4].size, (Size{60, 70}));
+  task.whole = false;
+  EXPECT_EQ(LayOut(task)->inputs.size(), 4u);
 }
 
 TEST(PictureMessageTest, PlacesDoNotOverlap) {

@@ -160,12 +160,87 @@ TEST_F(PlanRegionsTest, OptionsAreCheckedByField) {
   EXPECT_EQ(ResolveRegionPooling({})->Canonical(), RegionPooling().Canonical());
 }
 
-TEST_F(PlanRegionsTest, CropsAreNotServedYet) {
+TEST_F(PlanRegionsTest, OptionsOfMapsAreNotForCrops) {
+  const auto refused = [](RegionOptions options) {
+    options.mode = RegionMode::kCrop;
+    const absl::Status status = ResolveRegionPooling(options).status();
+    EXPECT_EQ(ReasonOf(status), ErrorReason::kRequestInvalid);
+    return FieldOf(status);
+  };
+  EXPECT_EQ(refused({.pooling = RegionPoolingKind::kRoiAlign}), "region_options.pooling");
+  EXPECT_EQ(refused({.output_size = {7}}), "region_options.output_size");
+  EXPECT_EQ(refused({.sampling_ratio = 0}), "region_options.sampling_ratio");
+  EXPECT_EQ(refused({.aligned = true}), "region_options.aligned");
+  EXPECT_TRUE(ResolveRegionPooling({.mode = RegionMode::kCrop, .include_image = true}).ok());
+}
+
+TEST_F(PlanRegionsTest, CropsAreWholePixels) {
   work_.request.regions.mode = RegionMode::kCrop;
-  Add(32, 32, {{.box = {0, 0, 5, 5}}});
-  const absl::Status status = Plan();
-  EXPECT_EQ(ReasonOf(status), ErrorReason::kNotImplemented);
-  EXPECT_EQ(FieldOf(status), "region_options.mode");
+  work_.request.input.resize = ResizeMode::kExact;
+  Add(64, 48,
+      {{.id = "a", .box = {0.5, 1.5, 20.5, 21.5}},
+       {.box = {10.2, 10.2, 10.4, 10.4}},
+       {.box = {63.8, 47.9, 64, 48}},
+       {.box = {0, 0, 0.5, 1}, .relative = true}});
+  ASSERT_TRUE(PlanImage().ok()) << PlanImage();
+  const ImageState& image = work_.images[0];
+  ASSERT_EQ(image.crops.size(), 4u);
+  EXPECT_EQ(image.crops[0].part, (Region{0, 2, 20, 20}));  // half to even
+  EXPECT_EQ(image.crops[1].part, (Region{10, 10, 1, 1}));
+  EXPECT_EQ(image.crops[2].part, (Region{63, 47, 1, 1}));
+  EXPECT_EQ(image.crops[3].part, (Region{0, 0, 32, 48}));
+  EXPECT_EQ(image.features.regions[0].id, "a");
+  EXPECT_EQ(image.features.regions[0].box.bottom, 22);
+  EXPECT_EQ(image.features.input, (Size{32, 32}));
+  EXPECT_EQ(work_.result.region_heads, nullptr) << "the spaces of pictures";
+  EXPECT_FALSE(work_.TakesWhole(image));
+  EXPECT_EQ(work_.PassCount(image), 4u);
+  ASSERT_NE(image.passes, nullptr);
+  EXPECT_EQ(image.passes->features.size(), 4u);
+}
+
+TEST_F(PlanRegionsTest, EachCropHasAllPasses) {
+  work_.request.regions.mode = RegionMode::kCrop;
+  work_.request.regions.include_image = true;
+  work_.request.input.flip = true;
+  work_.request.input.scales = {0.5, 1};
+  Add(128, 128, {{.box = {0, 0, 40, 50}}, {.box = {0, 0, 64, 64}}});
+  ASSERT_TRUE(PlanImage().ok()) << PlanImage();
+  EXPECT_EQ(work_.PassCount(work_.images[0]), 12u);
+  EXPECT_EQ(work_.images[0].crops[0].input, (Size{40, 50}));
+  EXPECT_EQ(work_.images[0].features.input, (Size{128, 128}));
+}
+
+TEST_F(PlanRegionsTest, ACropThatTheNetworkDoesNotTakeFailsItsImage) {
+  work_.request.regions.mode = RegionMode::kCrop;
+  Add(64, 64, {{.box = {0, 0, 20, 20}}, {.box = {0, 0, 20, 15}}});  // neither resize nor crop
+  const absl::Status status = PlanImage();
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kRequestInvalid);
+  EXPECT_EQ(FieldOf(status), "images[0].regions[1]");
+}
+
+// Of the picture itself nothing is made.
+TEST_F(PlanRegionsTest, CropsOfAPictureThatIsTooLargeForTheNetworkAreTaken) {
+  options_.input.max_side = 64;
+  work_.request.regions.mode = RegionMode::kCrop;
+  Add(200, 100, {{.box = {0, 0, 60, 40}}});
+  EXPECT_TRUE(PlanImage().ok()) << PlanImage();
+  EXPECT_EQ(work_.images[0].features.input, (Size{60, 40}));
+  work_.request.regions.include_image = true;
+  EXPECT_EQ(ReasonOf(PlanImage()), ErrorReason::kLimitExceeded);
+}
+
+TEST_F(PlanRegionsTest, CropsCostAsPicturesDo) {
+  work_.request.regions.mode = RegionMode::kCrop;
+  const RegionInput all = {.box = {0, 0, 512, 512}};
+  Add(512, 512, {all, all, all});
+  ASSERT_TRUE(Plan().ok());
+  EXPECT_GE(cost_.bytes, 512 * 512 * 3 + 3 * 8 * 4);
+  EXPECT_GT(cost_.pixels, 2 * 512 * 512) << "the inputs of all wait for their passes";
+  options_.image.max_pixels = 2 * 512 * 512;
+  const absl::Status status = PlanImage();
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kLimitExceeded);
+  EXPECT_EQ(FieldOf(status), "images[0].regions");
 }
 
 TEST_F(PlanRegionsTest, HeadsWithoutAMapAreRefusedByName) {
