@@ -117,8 +117,10 @@ bool HeicTurns::Cut(std::string_view clap) {
   const int64_t end_y = height.PlusWhole(-1).PlusWhole(begin_y).Rounded();
   const int64_t left = std::max<int64_t>(begin_x, 0);
   const int64_t top = std::max<int64_t>(begin_y, 0);
-  const int64_t right = std::min<int64_t>(end_x, all.width - 1);
-  const int64_t bottom = std::min<int64_t>(end_y, all.height - 1);
+  // As by libheif, where an end before the picture counts as one behind it.
+  const auto end = [](int64_t at, int64_t all) { return at < 0 ? all - 1 : std::min(at, all - 1); };
+  const int64_t right = end(end_x, all.width);
+  const int64_t bottom = end(end_y, all.height);
   if (left > right || top > bottom) return false;
   if (chroma_ == 2) MakeSmooth(left % 2 == 1);
   if (chroma_ == 1) MakeSmooth(left % 2 == 1 || top % 2 == 1);

@@ -37,7 +37,7 @@ void Try(std::string_view bytes) {
   const DecodeOptions plain = {.apply_exif = false};
   const absl::StatusOr<Image> whole = DecodeImage(bytes, *header, plain);
   if (!whole.ok()) RequireReason(whole.status());
-  const Size size = {header->width, header->height};
+  const Size size = UprightSize(*header, plain.apply_exif);
   Require(!whole.ok() || whole->whole() == size, "a picture has the size of its header");
 
   std::mt19937 random(static_cast<uint32_t>(std::hash<std::string_view>()(bytes)));

@@ -87,6 +87,46 @@ def is_avif(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and b"avi" in data[8:40]
 
 
+def is_heic(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif", b"msf")
+
+
+def refused_heic(ours: Any, theirs: Any, data: bytes) -> bool:
+    return is_heic(data) and theirs.read and not ours.read
+
+
+def heic_coverage(ours: Any, theirs: Any, data: bytes) -> bool:
+    return refused_heic(ours, theirs, data) and "ends before the picture" in ours.message
+
+
+def heic_tile(ours: Any, theirs: Any, data: bytes) -> bool:
+    broken = re.search("truncated|compressed data is damaged|no picture|has no data", ours.message)
+    return refused_heic(ours, theirs, data) and b"dimg" in data and broken is not None
+
+
+def heic_size(ours: Any, theirs: Any, data: bytes) -> bool:
+    return refused_heic(ours, theirs, data) and "states no size" in ours.message
+
+
+def heic_boxes_refused(ours: Any, theirs: Any, data: bytes) -> bool:
+    named = re.search(
+        r"boxes are damaged|new kind|is missing|lacks a part|another size|has no properties"
+        r"|neither coded|not coded as HEVC|grid of tiles|several sizes|other samples|its own"
+        r"|other numbers of bits|no parameters|lacks tiles|parts of other data|turned or cut"
+        r"|has no data|colours of this kind|do not cover|more than|odd sides",
+        ours.message,
+    )
+    return refused_heic(ours, theirs, data) and named is not None
+
+
+def heic_boxes_read(ours: Any, theirs: Any, data: bytes) -> bool:
+    return is_heic(data) and ours.read and not theirs.read
+
+
+def heic_data(ours: Any, theirs: Any, data: bytes) -> bool:
+    return is_heic(data) and ours.read and theirs.read and "data" in ours.damages
+
+
 EXCEPTIONS: dict[str, Callable[[Any, Any, bytes], bool]] = {
     "JPEGs with all of their rows and without an end marker: we read them, with a warning; Pillow"
     " wants more bytes than the last row needs, and calls them truncated": end_marker,
@@ -110,4 +150,15 @@ EXCEPTIONS: dict[str, Callable[[Any, Any, bytes], bool]] = {
     " of time: we read the picture": boxes,
     "AVIFs whose boxes contradict the data, about size or colours: libavif before 1.0 believes the"
     " other side, and what is not of the header's size we refuse": contradiction,
+    "HEICs whose data does not cover the picture: we refuse them; libheif shows"
+    " zeros": heic_coverage,
+    "HEICs with a tile that is missing or broken: we refuse them; libheif leaves it out": heic_tile,
+    "HEICs that state no size: we refuse them; libheif takes that of the data": heic_size,
+    "HEICs with damaged boxes, by which libheif comes to a picture and we do not": (
+        heic_boxes_refused
+    ),
+    "HEICs with damage that is none of the picture's: in boxes that libheif wants right and we do"
+    " not look at, or that crashes it": heic_boxes_read,
+    "HEICs with damaged data, with a warning: libde265 1.0, Debian 12's, and pillow-heif's 1.1 go"
+    " on elsewhere": heic_data,
 }

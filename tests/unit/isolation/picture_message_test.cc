@@ -37,7 +37,9 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
                  .width = 30,
                  .height = 20,
                  .orientation = 6,
-                 .decode_bytes = int64_t{5} << 32};
+                 .decode_bytes = int64_t{5} << 32,
+                 .decoded = {40, 50},
+                 .is_always_turned = true};
   task.refuse_damaged = true;
   task.keep_picture = true;
   task.plan.resize = ResizeMode::kExact;
@@ -67,6 +69,8 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   EXPECT_EQ(read->header.height, 20);
   EXPECT_EQ(read->header.orientation, 6);
   EXPECT_EQ(read->header.decode_bytes, int64_t{5} << 32);
+  EXPECT_EQ(read->header.decoded, (Size{40, 50}));
+  EXPECT_TRUE(read->header.is_always_turned);
   EXPECT_FALSE(read->is_raw);
   EXPECT_TRUE(read->refuse_damaged);
   EXPECT_TRUE(read->keep_picture);
