@@ -17,8 +17,9 @@ COUNT = 3000
 # shows what is left of a damaged HEIC.
 MOST_EXCEPTIONS = {"tiff": 0.08, "avif": 0.06, "heic": 0.12}
 # Files whose difference has no reason yet. Damaged TIFFs differ in so many ways that not all have
-# been looked at (docs/pictures.md).
-UNEXPLAINED = {"tiff": 5}
+# been looked at (docs/pictures.md). Of HEICs it is one in a thousand: colours along an edge where a
+# picture of an odd side is turned twice, and alpha whose kind is no longer named.
+UNEXPLAINED = {"tiff": 5, "heic": 2}
 
 
 @pytest.fixture
