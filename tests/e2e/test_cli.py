@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -53,6 +54,32 @@ def test_json_is_one_object_an_image(cli, client, photos):
     np.testing.assert_allclose(
         got, client.features(photos["cat.png"], "gem:l2")[0], rtol=2e-4, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("stream", [(), ("--stream",)])
+def test_boxes_have_features_of_their_own(cli, client, photos, stream):
+    """A crop's are those of its pixels sent alone."""
+    path = photos["coffee.png"]
+    run = cli(
+        "extract",
+        "--format=json",
+        "--head=gem:l2",
+        "--box=40,30,240.4,200",
+        "--box=50%,0%,100%,100%",
+        "--box-mode=crop",
+        *stream,
+        path,
+    )
+    assert run.returncode == 0, run.stderr
+    (row,) = (json.loads(line) for line in run.stdout.splitlines())
+    assert row["heads"] == []
+    boxes = [tuple(region["box"].values()) for region in row["regions"]]
+    assert boxes == [(40, 30, 240, 200), (300, 0, 600, 400)]
+    picture = Image.open(path).convert("RGB")
+    for box, region in zip(boxes, row["regions"], strict=True):
+        (want,) = client.features(np.asarray(picture.crop(box)), "gem:l2")
+        got = np.asarray(region["heads"][0]["values"], np.float32)
+        np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-6)
 
 
 def _values(row: dict) -> list[float]:

@@ -97,7 +97,7 @@ class AppTest : public testing::Test {
     } else {
       *result.mutable_features() = MakeGood(0, "", {1, 2}, true).features;
     }
-    AddRegions(image, result.mutable_features());
+    if (result.has_features()) AddRegions(image, result.mutable_features());
     if (image.encoded() == "transparent") {
       result.mutable_features()->add_warnings("it is transparent (--background)");
       result.mutable_features()->add_warnings("it is damaged");
