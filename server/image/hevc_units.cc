@@ -155,6 +155,11 @@ class DemandCounter {
         coded.height > stated_.height + kLargestBlock) {
       return Refuse("its picture has another size than the file states");
     }
+    if (sequence->is_cut_before && sequence->luma_bits > 8) {
+      return UnsupportedVariant(
+          ImageFormat::kHeic,
+          "HEIC of more than 8 bits whose data is cut at the left or upper edge");
+    }
     demand_.coded.width = std::max(demand_.coded.width, coded.width);
     demand_.coded.height = std::max(demand_.coded.height, coded.height);
     return absl::OkStatus();
@@ -184,11 +189,13 @@ std::optional<HevcSequence> ReadHevcSequence(std::string_view unit) {
   if (width == 0 || height == 0 || std::max(width, height) > kMostSide) return std::nullopt;
   uint32_t cut_width = 0;
   uint32_t cut_height = 0;
+  bool is_cut_before = false;
   if (bits.Bit() != 0) {
     const uint32_t left = bits.Golomb();
     const uint32_t right = bits.Golomb();
     const uint32_t top = bits.Golomb();
     const uint32_t bottom = bits.Golomb();
+    is_cut_before = left > 0 || top > 0;
     cut_width = (left + right) * (chroma == 1 || chroma == 2 ? 2 : 1);
     cut_height = (top + bottom) * (chroma == 1 ? 2 : 1);
   }
@@ -204,6 +211,7 @@ std::optional<HevcSequence> ReadHevcSequence(std::string_view unit) {
   };
   return HevcSequence{.coded = size(width, height),
                       .visible = size(width - cut_width, height - cut_height),
+                      .is_cut_before = is_cut_before,
                       .chroma = static_cast<int>(chroma),
                       .luma_bits = static_cast<int>(luma_bits),
                       .chroma_bits = static_cast<int>(chroma_bits)};

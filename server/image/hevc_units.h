@@ -15,8 +15,11 @@ namespace pixpool {
 
 // A sequence parameter set: what pictures are like.
 struct HevcSequence {
-  Size coded;           // in luma samples
-  Size visible;         // of it, behind cropping
+  Size coded;    // in luma samples
+  Size visible;  // of it, behind cropping
+  // Whether something is cropped in front of it: libde265 1.0 miscounts that in samples of two
+  // bytes.
+  bool is_cut_before = false;
   int chroma = 0;       // chroma_format_idc: 0 none, 1 4:2:0, 2 4:2:2, 3 4:4:4
   int luma_bits = 0;    // 8 to 16
   int chroma_bits = 0;  // likewise

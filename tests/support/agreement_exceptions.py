@@ -113,7 +113,7 @@ def heic_boxes_refused(ours: Any, theirs: Any, data: bytes) -> bool:
         r"boxes are damaged|new kind|is missing|lacks a part|another size|has no properties"
         r"|neither coded|not coded as HEVC|grid of tiles|several sizes|other samples|its own"
         r"|other numbers of bits|no parameters|lacks tiles|parts of other data|turned or cut"
-        r"|has no data|colours of this kind|do not cover|more than|odd sides",
+        r"|has no data|colours of this kind|do not cover|more than|odd sides|is cut at",
         ours.message,
     )
     return refused_heic(ours, theirs, data) and named is not None
