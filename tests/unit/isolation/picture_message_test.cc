@@ -58,7 +58,7 @@ TEST(PictureMessageTest, ATaskArrivesAsItWas) {
   task.plan.min_side = 12;
   task.plan.sizes = {.only = {{17, 18}, {34, 36}}, .multiple = 1};
   task.plan.scale = 0.25;
-  task.regions = {{0, 0, 1, 2}, {3, 4, 27, 16}};  // it is not turned
+  task.regions = {{0, 0, 1, 2}, {3, 4, 17, 26}};  // of 20 x 30 pixels, since it is always turned
   task.whole = false;
   const auto read =
       ReadTask(WriteTask(task), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
