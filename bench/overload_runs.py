@@ -101,7 +101,7 @@ def rate_now(lab: Lab, server: loaded.Server, callers: float) -> float:
     goals allow, a figure is held against what was measured beside it.
     """
     server.wait_idle()
-    load = lab.load(server.target, "--concurrency", int(callers), timeout=5)
+    load = lab.load(server.target, "--concurrency", int(callers), timeout=5, seconds=4)
     return float(load.finish()["images_per_second"])
 
 

@@ -43,7 +43,8 @@ void FinishHead(const HeadSpec& spec, HeadOutput& output) {
     }
   }
   output.packed = Encode(output.values, post.encoding, output.scale);
-  output.values.clear();
+  // With its memory: what is packed counts as such.
+  std::vector<float>().swap(output.values);
 }
 
 }  // namespace pixpool

@@ -49,12 +49,15 @@ absl::StatusOr<ImageHeader> ReadHeicHeader(std::string_view bytes) {
   PIXPOOL_ASSIGN_OR_RETURN(const HeifItems items, Open(bytes));
   PIXPOOL_ASSIGN_OR_RETURN(const HeicLayout layout, ReadHeicLayout(items));
   const HeicPicture& picture = layout.picture;
+  const auto pixels = [](Size size) { return int64_t{size.width} * size.height; };
+  Size decoded = picture.size;
+  if (layout.alpha && pixels(layout.alpha->size) > pixels(decoded)) decoded = layout.alpha->size;
   return ImageHeader{.format = ImageFormat::kHeic,
                      .width = picture.shown.width,
                      .height = picture.shown.height,
                      .orientation = picture.orientation,
                      .decode_bytes = layout.decode_bytes,
-                     .decoded = picture.size,
+                     .decoded = decoded,
                      .is_always_turned = true};
 }
 

@@ -181,7 +181,18 @@ class HeifItemsReader {
         }
         item.pieces.push_back(piece);
       }
+      if (!CanBeJoined(item)) return false;
       items_.locations_.push_back(std::move(item));
+    }
+    return true;
+  }
+
+  // Pieces are copied to be joined: of all items together, no more than the file has bytes.
+  bool CanBeJoined(const HeifItems::Location& item) {
+    if (item.pieces.size() < 2) return true;
+    for (const HeifItems::Piece& piece : item.pieces) {
+      if (piece.length > items_.file_.size() - joined_) return false;
+      joined_ += piece.length;
     }
     return true;
   }
@@ -255,6 +266,7 @@ class HeifItemsReader {
   }
 
   HeifItems& items_;
+  uint64_t joined_ = 0;  // bytes of items in several pieces, at most the file's
   bool is_picture_ = false;
   bool has_handler_ = false;
   bool has_primary_ = false;

@@ -107,6 +107,7 @@ struct Account {
   Size largest;  // of a picture
   int most = 0;  // pictures at a time
   int count = 0;
+  bool lacked_memory = false;
 };
 
 int GetBuffer(de265_decoder_context* /*decoder*/, de265_image_spec* spec, de265_image* image,
@@ -116,6 +117,7 @@ int GetBuffer(de265_decoder_context* /*decoder*/, de265_image_spec* spec, de265_
       spec->width > account->largest.width || spec->height > account->largest.height) {
     return 0;
   }
+  account->lacked_memory = true;  // until all is there
   std::unique_ptr<Buffer> buffer(new (std::nothrow) Buffer);
   if (buffer == nullptr) return 0;
   buffer->width = spec->width;
@@ -150,6 +152,7 @@ int GetBuffer(de265_decoder_context* /*decoder*/, de265_image_spec* spec, de265_
     de265_set_image_plane(image, i, buffer->planes[i].get(), strides[i], buffer.get());
   }
   buffer.release();
+  account->lacked_memory = false;
   ++account->count;
   return 1;
 }
@@ -214,6 +217,7 @@ class HevcDecoder::State {
     }
     de265_flush_data(context_);
     const de265_image* const image = NextPicture();
+    if (account_.lacked_memory) throw std::bad_alloc();
     if (image == nullptr) return Damaged();
     if (!BufferOf(image)->IsWhole()) {
       return Truncated(ImageFormat::kHeic, "its compressed data ends before the picture does");
@@ -296,10 +300,11 @@ int64_t HevcDecoderBytes(const HevcConfiguration& configuration, const HevcDeman
   const int64_t samples = configuration.chroma == 0   ? 1
                           : configuration.chroma == 3 ? 3
                                                       : 2;  // of a pixel, rounded up
-  // Each picture has notes of its blocks, and the filter a copy of a plane.
+  // Each picture has notes of its blocks, and the filter a copy of a plane. One more is made in
+  // place of one that others refer to and that is missing.
   const int64_t picture = pixels * (wide * samples + 3);
   return kDecoder + 2 * data_bytes + demand.units * kUnit + demand.slices * kSlice +
-         demand.pictures * picture + wide * pixels + demand.parameter_sets * pixels / 2;
+         (demand.pictures + 1) * picture + wide * pixels + demand.parameter_sets * pixels / 2;
 }
 
 }  // namespace pixpool

@@ -19,6 +19,7 @@ constexpr int kMostParameterSets = 64;
 constexpr int kMostPictures = 8;
 constexpr int kMostSlices = 600;
 constexpr int kMostUnits = 4096;
+constexpr int kMostSequences = 16;  // they are numbered 0 to 15
 constexpr int kLargestBlock = 64;
 // Of a side, so that sums and products fit; no limit lets more through.
 constexpr uint32_t kMostSide = 1 << 20;
@@ -122,7 +123,8 @@ bool HasBlocks(int sub_layers, uint32_t width, uint32_t height, BitReader* bits)
 // Counts the units of an item.
 class DemandCounter {
  public:
-  explicit DemandCounter(Size stated) : stated_(stated) {}
+  DemandCounter(const HevcConfiguration& configuration, Size stated)
+      : configuration_(configuration), stated_(stated) {}
 
   const HevcDemand& demand() const { return demand_; }
 
@@ -148,6 +150,8 @@ class DemandCounter {
   }
 
   absl::Status Sequence(std::string_view unit) {
+    // Each is read, for each tile that names it.
+    if (++sequences_ > kMostSequences) return Refuse("it has more than 16 sequence sets");
     const std::optional<HevcSequence> sequence = ReadHevcSequence(unit);
     if (!sequence) return Refuse("its compressed data is damaged");
     const Size coded = sequence->coded;
@@ -160,13 +164,24 @@ class DemandCounter {
           ImageFormat::kHeic,
           "HEIC of more than 8 bits whose data is cut at the left or upper edge");
     }
+    // The price goes by the configuration.
+    if (sequence->chroma != configuration_.chroma ||
+        sequence->luma_bits != configuration_.luma_bits) {
+      return Refuse("its data has other samples than its parameters (hvcC) state");
+    }
+    if (sequence->chroma != 0 && sequence->chroma_bits != sequence->luma_bits) {
+      return UnsupportedVariant(ImageFormat::kHeic,
+                                "HEIC with other numbers of bits for light than for colour");
+    }
     demand_.coded.width = std::max(demand_.coded.width, coded.width);
     demand_.coded.height = std::max(demand_.coded.height, coded.height);
     return absl::OkStatus();
   }
 
+  const HevcConfiguration& configuration_;
   const Size stated_;
   HevcDemand demand_;
+  int sequences_ = 0;
 };
 
 }  // namespace
@@ -230,9 +245,12 @@ std::optional<HevcConfiguration> ReadHevcConfiguration(std::string_view body) {
   }
   out.chroma = static_cast<int>(chroma & 3);
   out.luma_bits = static_cast<int>(8 + (luma_bits & 7));
+  uint64_t all_units = 0;
   for (; arrays > 0; --arrays) {
     uint64_t units = 0;
     if (!reader.Skip(1) || !reader.Take(2, &units)) return std::nullopt;
+    all_units += units;
+    if (all_units > kMostUnits) return std::nullopt;
     for (; units > 0; --units) {
       uint64_t size = 0;
       if (!reader.Take(2, &size)) return std::nullopt;
@@ -246,7 +264,7 @@ std::optional<HevcConfiguration> ReadHevcConfiguration(std::string_view body) {
 
 absl::StatusOr<HevcDemand> ReadHevcDemand(const HevcConfiguration& configuration,
                                           std::string_view data, Size stated) {
-  DemandCounter counter(stated);
+  DemandCounter counter(configuration, stated);
   for (const std::string_view unit : configuration.units) {
     PIXPOOL_RETURN_IF_ERROR(counter.Add(unit));
   }

@@ -1,5 +1,7 @@
 #include "server/isolation/bounds.h"
 
+#include <algorithm>
+
 #include "server/base/memory.h"
 
 namespace pixpool {
@@ -20,7 +22,12 @@ constexpr int kWallPerCpu = 6;
 
 WorkBounds BoundsOf(const PictureTask& task, int64_t input_pixels,
                     std::chrono::milliseconds patience) {
-  const int64_t pixels = int64_t{task.header.width} * task.header.height;
+  const auto area = [](Size size) { return int64_t{size.width} * size.height; };
+  int64_t pixels =
+      std::max(area({task.header.width, task.header.height}), area(task.header.decoded));
+  for (const Region& region : task.regions) {
+    pixels += area({region.width, region.height}) * static_cast<int64_t>(task.plan.scales.size());
+  }
   const auto file = static_cast<int64_t>(task.bytes.size());
   WorkBounds bounds;
   // What the heap keeps of earlier pictures counts as well.

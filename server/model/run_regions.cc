@@ -73,10 +73,12 @@ void RunSome(const Sources& sources, size_t first, absl::Span<const RegionF> reg
              const ModelTensors& model, absl::Span<const LayerInfo> layers, const ModelTask& task,
              ModelResult& result) {
   std::map<int, MapStatistics> maps;
-  std::map<std::string, absl::StatusOr<HeadTensors>> computed;
-  for (size_t h = 0; h < task.heads.size(); ++h) {
-    const HeadSpec& head = task.heads[h];
-    const int layer = head.source.map;
+  // Heads that give the same tensors, one after the other, so that none outlives its use.
+  std::map<std::string, std::vector<size_t>> groups;
+  for (size_t h = 0; h < task.heads.size(); ++h) groups[SameTensorsKey(task.heads[h])].push_back(h);
+  for (const auto& [key, heads] : groups) {
+    const HeadSpec& any = task.heads[heads.front()];
+    const int layer = any.source.map;
     auto map = maps.find(layer);
     if (map == maps.end()) {
       const Source& source = sources.at(layer);
@@ -86,21 +88,19 @@ void RunSome(const Sources& sources, size_t first, absl::Span<const RegionF> reg
                   PoolRegions(source.cells, source.stride, regions, task.pooling).to(source.device))
               .first;
     }
-    const std::string key = SameTensorsKey(head);
-    auto tensors = computed.find(key);
-    if (tensors == computed.end()) {
-      tensors =
-          computed.emplace(key, ComputeHead(head, {.shared = map->second, .model = &model})).first;
-    }
-    if (!tensors->second.ok()) {
-      FailImage(result, tensors->second.status(), h);
-      continue;
-    }
-    const std::string warning = NegativesWarningOf(head, layers);
-    for (size_t r = 0; r < regions.size(); ++r) {
-      result.regions[first + r].push_back(FinishedRow(head, *tensors->second,
-                                                      static_cast<int64_t>(r), warning,
-                                                      /*one_of_several=*/false));
+    const absl::StatusOr<HeadTensors> tensors =
+        ComputeHead(any, {.shared = map->second, .model = &model});
+    const std::string warning = NegativesWarningOf(any, layers);
+    for (const size_t h : heads) {
+      if (!tensors.ok()) {
+        FailImage(result, tensors.status(), h);
+        continue;
+      }
+      for (size_t r = 0; r < regions.size(); ++r) {
+        result.regions[first + r][h] =
+            FinishedRow(task.heads[h], *tensors, static_cast<int64_t>(r), warning,
+                        /*one_of_several=*/false);
+      }
     }
   }
 }
@@ -109,7 +109,7 @@ void RunSome(const Sources& sources, size_t first, absl::Span<const RegionF> reg
 
 void RunRegions(absl::Span<const at::Tensor> outputs, int64_t row, const ModelTensors& model,
                 absl::Span<const LayerInfo> layers, const ModelTask& task, ModelResult& result) {
-  result.regions.resize(task.regions.size());
+  result.regions.assign(task.regions.size(), std::vector<HeadOutput>(task.heads.size()));
   const Sources sources = SourcesOf(outputs, row, layers, task);
   const size_t at_once = RegionsAtOnce(sources, task.pooling);
   for (size_t first = 0; first < task.regions.size() && result.status.ok(); first += at_once) {

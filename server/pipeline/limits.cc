@@ -68,8 +68,8 @@ double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const Laye
 }
 
 absl::Status CheckPassBytes(const Model& model, Size input, absl::Span<const HeadSpec> heads,
-                            int64_t most, std::string_view field) {
-  const int64_t bytes = model.PassBytes(input, heads);
+                            int64_t most, std::string_view field, int64_t more) {
+  const int64_t bytes = model.PassBytes(input, heads) + more;
   if (bytes <= most) return absl::OkStatus();
   ErrorDetails details{.reason = ErrorReason::kLimitExceeded, .field = std::string(field)};
   const std::string_view flag = MemoryLimit::kMaxMemory.flag;

@@ -33,10 +33,10 @@ struct HeadCost {
 double OperationsOnInput(absl::Span<const HeadSpec> heads, absl::Span<const LayerInfo> layers,
                          Size input);
 
-// LIMIT_EXCEEDED where a pass over an input of this size would not fit the memory alone, of which
-// `most` is left for it.
+// LIMIT_EXCEEDED where a pass over an input of this size, and `more` bytes, would not fit the
+// memory alone, of which `most` is left for it.
 absl::Status CheckPassBytes(const Model& model, Size input, absl::Span<const HeadSpec> heads,
-                            int64_t most, std::string_view field);
+                            int64_t most, std::string_view field, int64_t more = 0);
 
 absl::Status CheckHeadCost(const PipelineOptions& options, const HeadCost& cost);
 

@@ -132,7 +132,7 @@ struct PipelineOptions {
       .kind = OptionKind::kNumber,
       .initial = 64,
       .min = 0,
-      .max = 10'000,
+      .max = 4'000,
   };
   Option<int, kMaxRegionsPerImage> max_regions_per_image;
 

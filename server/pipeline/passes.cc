@@ -42,6 +42,14 @@ std::vector<Region> PartsOf(const ImageState& image) {
   return parts;
 }
 
+int64_t CropPixels(const RequestWork& work, const ImageState& image) {
+  int64_t pixels = 0;
+  for (const CropState& crop : image.crops) {
+    pixels += int64_t{crop.part.width} * crop.part.height;
+  }
+  return pixels * static_cast<int64_t>(work.plan.scales.size());
+}
+
 absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* workers,
                                          const Clock& clock) {
   const RequestWork& work = *image.work;

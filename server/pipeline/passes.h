@@ -2,6 +2,7 @@
 // server/pipeline.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "server/input/picture_inputs.h"
@@ -12,6 +13,9 @@ namespace pixpool {
 
 // The parts of an image's picture that are pictures of their own.
 std::vector<Region> PartsOf(const ImageState& image);
+
+// Pixels of the picture that are resized for those, with each scale.
+int64_t CropPixels(const RequestWork& work, const ImageState& image);
 
 // What the network gets of an image: files are decoded in `workers`, unless that is null.
 absl::StatusOr<PictureInputs> MakeInputs(const ImageWork& image, DecodeWorkers* workers,

@@ -298,7 +298,7 @@ class Pipeline::Impl {
     RecordStage(image, Stage::kPreprocess, made.preprocess_time);
     NoteRemarks(image, made, metrics_);
     image.state().picture = std::move(made.picture);
-    times_.Decoded(image.state(), made.decode_time + made.preprocess_time);
+    times_.Decoded(*image.work, image.state(), made.decode_time + made.preprocess_time);
     *passes = MakePasses(image, std::move(made.inputs));
     return absl::OkStatus();
   }

@@ -10,6 +10,7 @@
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/pipeline/passes.h"
 
 namespace pixpool {
 namespace {
@@ -151,9 +152,14 @@ absl::StatusOr<Size> LargestInput(const PipelineOptions& options, const InputPla
   return largest;
 }
 
-// What waits for passes of one image is bounded as an image is.
-absl::Status CheckInputPixels(const PipelineOptions& options, const RequestWork& work,
-                              const ImageState& image) {
+// What is resized of one image, and what waits for its passes, are bounded as an image is.
+absl::Status CheckCropPixels(const PipelineOptions& options, const RequestWork& work,
+                             const ImageState& image) {
+  const int64_t cut = CropPixels(work, image);
+  if (cut > options.image.max_pixels) {
+    return OverLimit("regions", "pixels of all regions", cut, options.image.max_pixels,
+                     "send fewer or smaller regions at a time");
+  }
   int64_t pixels = 0;
   for (const CropState& crop : image.crops) {
     pixels += int64_t{crop.input.width} * crop.input.height;
@@ -229,13 +235,13 @@ absl::Status CheckRegionHeads(absl::Span<const HeadSpec> heads, const RequestWor
 }
 
 absl::Status PlanRegions(const PipelineOptions& options, const RequestWork& work,
-                         absl::Span<const HeadSpec> heads, const ModelInfo& info,
-                         ImageState* image) {
+                         const Model& model, absl::Span<const HeadSpec> heads,
+                         int64_t most_pass_bytes, ImageState* image) {
   const std::vector<RegionInput>& regions = image->source->regions;
   PIXPOOL_RETURN_IF_ERROR(CheckRegionCount(options, regions.size()));
   const auto count = static_cast<int64_t>(regions.size());
   ImageFeatures& slot = image->features;
-  const RegionCost cost = CostOf(work, heads, info, slot.input);
+  const RegionCost cost = CostOf(work, heads, model.info(), slot.input);
   for (size_t r = 0; r < regions.size(); ++r) {
     const std::string prefix = Concat("regions[", r, "]");
     absl::StatusOr<RegionF> box = BoxOf(regions[r], slot.picture);
@@ -249,7 +255,7 @@ absl::Status PlanRegions(const PipelineOptions& options, const RequestWork& work
   }
   const int64_t one = RegionMapBytes(work.region_pooling, cost.channels);
   image->region_bytes = kRegionCopies * std::min(count * one, std::max(one, kRegionMapBytes));
-  return absl::OkStatus();
+  return CheckPassBytes(model, slot.input, heads, most_pass_bytes, "regions", image->region_bytes);
 }
 
 absl::Status PlanCrops(const PipelineOptions& options, const RequestWork& work, const Model& model,
@@ -271,7 +277,7 @@ absl::Status PlanCrops(const PipelineOptions& options, const RequestWork& work, 
     slot.regions.push_back({.id = std::string(regions[r].id), .box = applied, .outputs = {}});
     image->crops.push_back({.part = part, .input = *input});
   }
-  return CheckInputPixels(options, work, *image);
+  return CheckCropPixels(options, work, *image);
 }
 
 void AddRegions(const RequestWork& work, absl::Span<const HeadSpec> heads, const ModelInfo& info,

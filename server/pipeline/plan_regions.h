@@ -28,14 +28,14 @@ absl::Status CheckRegionHeads(absl::Span<const HeadSpec> heads, const RequestWor
 
 // Checks the regions of an image whose sizes are known, and notes in its state where they lie and
 // what they cost in heads' work and memory. The field is relative to the image
-// ("regions[2].right").
+// ("regions[2].right"). No pass may take more memory than `most_pass_bytes`.
 absl::Status PlanRegions(const PipelineOptions& options, const RequestWork& work,
-                         absl::Span<const HeadSpec> heads, const ModelInfo& info,
-                         ImageState* image);
+                         const Model& model, absl::Span<const HeadSpec> heads,
+                         int64_t most_pass_bytes, ImageState* image);
 
 // The same in mode kCrop, of an image whose header is read: each region becomes whole pixels (both
 // ends rounded half to even, at least one pixel) and then the network's input as a picture would.
-// No pass may take more memory than `most_pass_bytes`.
+// Together they are at most as large as a picture may be, with each scale.
 absl::Status PlanCrops(const PipelineOptions& options, const RequestWork& work, const Model& model,
                        absl::Span<const HeadSpec> heads, int64_t most_pass_bytes,
                        ImageState* image);

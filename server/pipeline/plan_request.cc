@@ -168,7 +168,7 @@ absl::Status PlanParts(const PipelineOptions& options, const RequestWork& work, 
                        ImageState* image) {
   if (image->source->regions.empty()) return absl::OkStatus();
   if (work.request.regions.mode == RegionMode::kMap) {
-    return PlanRegions(options, work, heads, model.info(), image);
+    return PlanRegions(options, work, model, heads, most_pass_bytes, image);
   }
   PIXPOOL_RETURN_IF_ERROR(PlanCrops(options, work, model, heads, most_pass_bytes, image));
   // What is reported, where the picture as a whole has none.

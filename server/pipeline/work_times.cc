@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "server/pipeline/limits.h"
+#include "server/pipeline/passes.h"
 
 namespace pixpool {
 namespace {
@@ -20,6 +21,12 @@ int64_t Operations(const RequestWork& work, const ImageState& image, Size input)
 // A kind of ServiceTimes for each format.
 const void* Decoding(const ImageState& image) {
   return (image.source->is_raw ? kRawFormat : FormatName(image.header.format)).data();
+}
+
+// Pixels that are decoded, and resized again as regions.
+int64_t DecodedArea(const RequestWork& work, const ImageState& image) {
+  return std::max(Area(image.features.picture), Area(image.header.decoded)) +
+         CropPixels(work, image);
 }
 
 // What a pass took of a stage, as one of its batch.
@@ -39,7 +46,7 @@ double OperationsOfPass(const RequestWork& work, const ImageState& image,
 }
 
 void WorkTimes::Predict(const RequestWork& work, ImageState* image) const {
-  image->decode_seconds = times_.Predict(Decoding(*image), Area(image->features.picture));
+  image->decode_seconds = times_.Predict(Decoding(*image), DecodedArea(work, *image));
   image->pass_seconds = PredictPass(work, *image, image->features.input);
   const auto each = static_cast<double>(work.passes.size());
   image->predicted_seconds = image->decode_seconds;
@@ -63,8 +70,8 @@ bool WorkTimes::IsDear(const RequestWork& work, double pass_seconds) const {
   return pass_seconds >= kDear * times_.Predict(&model, Area({recipe.width, recipe.height}));
 }
 
-void WorkTimes::Decoded(const ImageState& image, TimeDuration took) {
-  times_.Observe(Decoding(image), Area(image.features.picture), ToSeconds(took));
+void WorkTimes::Decoded(const RequestWork& work, const ImageState& image, TimeDuration took) {
+  times_.Observe(Decoding(image), DecodedArea(work, image), ToSeconds(took));
 }
 
 void WorkTimes::PassEnded(const ImageWork& pass) {

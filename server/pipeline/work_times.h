@@ -31,7 +31,7 @@ class WorkTimes {
   bool IsDear(const RequestWork& work, double pass_seconds) const;
 
   // A picture was decoded and preprocessed.
-  void Decoded(const ImageState& image, TimeDuration took);
+  void Decoded(const RequestWork& work, const ImageState& image, TimeDuration took);
   // A pass has ended well.
   void PassEnded(const ImageWork& pass);
 

@@ -128,7 +128,7 @@ TEST(FinishHead, PacksAndWarns) {
   output.values = {0.6f, 0.8f, 0};
   FinishHead(head, output);
   EXPECT_EQ(output.shape, (std::vector<int64_t>{2}));
-  EXPECT_TRUE(output.values.empty());
+  EXPECT_EQ(output.values.capacity(), 0u);  // nor is memory kept for them
   EXPECT_EQ(output.packed.size(), 4u);
   EXPECT_EQ(output.warnings,
             (std::vector<std::string>{"projection 'small' was fitted on gem, not global_avg"}));

@@ -340,5 +340,31 @@ TEST_F(PlanRegionsTest, MemoryOfMapsIsBounded) {
   EXPECT_LE(work_.images[0].region_bytes, 3 * kRegionMapBytes);
 }
 
+TEST_F(PlanRegionsTest, MapsThatDoNotFitTheMemoryAreRefused) {
+  Add(64, 64, {{.box = {0, 0, 5, 5}}});
+  ASSERT_TRUE(PlanImage().ok());
+  const int64_t most = work_.images[0].region_bytes - 1;
+  ASSERT_GT(most, 0);
+  ASSERT_TRUE(PlanRequest(options_, &work_, most).ok());
+  const absl::Status status = work_.images[0].features.status;
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kLimitExceeded);
+  EXPECT_EQ(FieldOf(status), "images[0].regions");
+}
+
+TEST_F(PlanRegionsTest, CropsAreNoLargerThanAPictureMayBe) {
+  work_.request.regions.mode = RegionMode::kCrop;
+  work_.request.input.resize = ResizeMode::kExact;
+  work_.request.input.height = 32;
+  work_.request.input.width = 32;
+  options_.image.max_pixels = 4 * 100 * 100;
+  Add(100, 100, std::vector<RegionInput>(4, {.box = {0, 0, 100, 100}}));
+  Add(100, 100, std::vector<RegionInput>(5, {.box = {0, 0, 100, 100}}));
+  ASSERT_TRUE(PlanImage().ok()) << PlanImage();
+  const absl::Status status = work_.images[1].features.status;
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kLimitExceeded);
+  EXPECT_EQ(FieldOf(status), "images[1].regions");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("pixels of all regions"));
+}
+
 }  // namespace
 }  // namespace pixpool
