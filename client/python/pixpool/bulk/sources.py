@@ -82,11 +82,12 @@ class PathList(Source):
         return {"kind": "list", "images": self._count, "sha256": self._digest}
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
-        for position, line in enumerate(self._lines()):
-            if position >= stop:
-                return
-            if position >= start:
-                yield Image(os.path.join(self._base, line), line)
+        for line in self.lines(start, stop):
+            yield Image(os.path.join(self._base, line), line)
+
+    def lines(self, start: int, stop: int) -> Iterator[str]:
+        """The lines of those images."""
+        return itertools.islice(self._lines(), start, stop)
 
     def _lines(self) -> Iterator[str]:
         # Paths are bytes; those that are not UTF-8 survive as surrogates.
@@ -123,8 +124,8 @@ class Folder(Source):
         return {**self._list.identity(), "kind": "folder", **self._rules.settings()}
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
-        for line in self._list.read(start, stop):
-            path = json.loads(line.name)
+        for line in self._list.lines(start, stop):
+            path = json.loads(line)
             yield Image(os.path.join(self._folder, path), path)
 
 
