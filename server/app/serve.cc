@@ -119,6 +119,7 @@ class Process {
         std::make_unique<HealthWatch>(&live_, [first = true](const absl::Status& now) mutable {
           if (!std::exchange(first, false)) LogHealth("live", now);
         });
+    TellOfOverload();
     std::string http_listen = config_.http.listen.value();
     if (!http_listen.empty()) {
       HttpHandlers handlers{.metrics = [this] { return metrics_.Scrape(); },
@@ -195,6 +196,26 @@ class Process {
   }
 
  private:
+  // The log says when an overload begins and ends: callers see OVERLOADED, operators may not.
+  void TellOfOverload() {
+    room_.Add("admission", [this] {
+      const Admission& admission = *pipeline_.admission();
+      if (!admission.overloaded()) return absl::OkStatus();
+      return absl::UnavailableError(
+          Concat("more pictures come than the server can work on; it takes ",
+                 admission.image_limit(), " at a time and refuses the others (OVERLOADED)"));
+    });
+    room_watch_ =
+        std::make_unique<HealthWatch>(&room_, [first = true](const absl::Status& now) mutable {
+          if (std::exchange(first, false) && now.ok()) return;
+          if (now.ok()) {
+            Log(LogLevel::kInfo, "overload_over");
+          } else {
+            Log(LogLevel::kWarning, "overloaded", {{"message", ToStd(now.message())}});
+          }
+        });
+  }
+
   // Memory of the server and of its workers before the first request.
   int64_t TakenBytes() const {
     return ResidentBytes() + (*workers_ == nullptr ? 0 : (*workers_)->ResidentBytes());
@@ -286,6 +307,7 @@ class Process {
   Metrics metrics_;
   HealthChecks live_;   // /livez: whether a restart would help
   HealthChecks ready_;  // /readyz and gRPC's health: whether new work should come
+  HealthChecks room_;   // whether all the work that comes is taken; for the log alone
   ModelRegistry registry_;
   const absl::StatusOr<std::unique_ptr<DecodeWorkers>> workers_;
   Pipeline pipeline_;
@@ -296,6 +318,7 @@ class Process {
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HealthWatch> watch_;
   std::unique_ptr<HealthWatch> live_watch_;
+  std::unique_ptr<HealthWatch> room_watch_;
   absl::Mutex told_mu_;
   std::map<std::string, bool> told_ ABSL_GUARDED_BY(told_mu_);  // gRPC's health by name
   std::atomic<bool> draining_{false};

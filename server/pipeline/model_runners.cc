@@ -1,9 +1,10 @@
 #include "server/pipeline/model_runners.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <chrono>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "server/base/guarded.h"
 #include "server/base/text.h"
 
@@ -35,9 +36,10 @@ absl::Status ModelRunners::Progress(double times) const {
   absl::MutexLock lock(&mu_);
   for (const auto& [model, runner] : runners_) {
     if (runner->watch().TimeUsed(now) <= times) continue;
-    const double seconds = ToSeconds(runner->watch().Oldest(now));
+    const auto taken =
+        std::chrono::duration_cast<std::chrono::milliseconds>(runner->watch().Oldest(now));
     return absl::UnavailableError(Concat("a pass of model ", model->info().name, " has taken ",
-                                         static_cast<int64_t>(seconds), " s"));
+                                         absl::FormatDuration(absl::FromChrono(taken))));
   }
   return absl::OkStatus();
 }

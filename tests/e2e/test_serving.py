@@ -90,6 +90,12 @@ def test_overload_sheds_at_once_and_serves_the_rest(start_server, api, photos):
             assert "grpc-retry-pushback-ms" in dict(error.trailing_metadata())
     assert set(outcomes) == {"ok", "OVERLOADED"}
     assert outcomes["ok"] >= 4
+    end = time.monotonic() + 60
+    while not server.lines("overload_over"):
+        assert time.monotonic() < end, server.log()
+        time.sleep(0.1)
+    (begun,) = server.lines("overloaded")
+    assert begun["level"] == "warning" and "more pictures come" in begun["message"]
 
 
 def test_deadline_that_cannot_be_met(client, photos):

@@ -184,24 +184,20 @@ def test_waits_are_spread_so_that_nobody_comes_back_in_step(connect):
     assert back[-1] - back[0] > 0.03
 
 
-def test_no_attempt_begins_or_lasts_beyond_the_timeout(connect):
-    """Of an image: attempts, and waits that the server asked for."""
-    begun = []
-    shed = Failure(grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=0.2)
-
-    def act(name, attempt):
-        begun.append(time.monotonic())
-        return shed
-
-    client, _ = connect(act, retry=RetryPolicy(max_attempts=1000), timeout=0.7)
+def test_no_attempt_begins_beyond_the_timeout(connect):
+    """Of an image: a wait that the server asked for is not begun where the timeout comes first."""
+    shed = Failure(grpc.StatusCode.UNAVAILABLE, "full", "OVERLOADED", retry_after_s=2)
+    client, script = connect(
+        lambda name, attempt: shed, retry=RetryPolicy(max_attempts=1000), timeout=3
+    )
     for given in (images(1), images(2)):
-        begun.clear()
+        script.attempts.clear()
         began = time.monotonic()
         with pytest.raises(PixpoolError, match="OVERLOADED"):
             client.extract(given)
-        # The fifth would begin at 0.8 s or later, and a wait for it is not begun.
-        assert time.monotonic() - began < 0.7 + 0.2
-        assert all(at - began < 0.7 for at in begun)
+        # The third would begin at 4 s or later. On a slow machine the second may come too late.
+        assert max(script.attempts.values()) <= 2
+        assert time.monotonic() - began < 4
 
 
 def test_priority_reaches_the_server(connect):

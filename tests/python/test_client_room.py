@@ -202,7 +202,7 @@ def test_a_server_that_is_gone_is_not_waited_for_twice():
     ):
         client.extract([bytes(3 * MB)] * 3)
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 2.9  # twice would be 3
 
 
 def test_without_limits_pixels_are_sent_as_they_are(serve):
