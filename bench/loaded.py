@@ -45,9 +45,14 @@ class Server(Pixpool):
         return self.counters()["pixpool_in_flight_requests"]
 
     def wait_idle(self, seconds: float = 30) -> None:
-        """Until nothing is in flight, so that a run does not begin with what another has left."""
+        """Until nothing is in flight and nobody is refused for an overload that is over, so that a
+        run does not begin with what another has left.
+        """
         end = time.monotonic() + seconds
-        while self.in_flight() and time.monotonic() < end:
+        while time.monotonic() < end:
+            now = self.counters()
+            if not now["pixpool_in_flight_requests"] and not now.get("pixpool_overloaded"):
+                return
             time.sleep(0.05)
 
     def threads(self) -> Iterator[tuple[int, str]]:

@@ -212,7 +212,7 @@ bool Admission::overloaded() const {
 
 bool Admission::has_backlog(int waiting) const {
   absl::MutexLock lock(&mu_);
-  return waiting > overload_.limit() && overload_.overloaded(clock_->Now());
+  return overload_.has_backlog(clock_->Now(), waiting);
 }
 
 int Admission::image_limit() const {

@@ -76,7 +76,8 @@ OverloadControl::Verdict OverloadControl::Judge(TimePoint now, const Call& call)
   if (wait > 0 && kMargin * (wait + call.seconds / drain_rate_) > ToSeconds(call.left)) {
     return Verdict::kLate;
   }
-  if (call.priority == Priority::kBulk || !overloaded(now)) return Verdict::kTake;
+  const bool takes_all = !overloaded(now) || probe_.is_open();
+  if (call.priority == Priority::kBulk || takes_all) return Verdict::kTake;
   return Ahead(call).images < limit() ? Verdict::kTake : Verdict::kFull;
 }
 
@@ -88,7 +89,9 @@ void OverloadControl::Taken(TimePoint now, const Call& call) {
     in_flight->seconds += call.seconds;
   }
   Slice& slice = SliceAt(now);
-  if (call.priority == Priority::kInteractive) slice.come += call.images;
+  if (call.priority != Priority::kInteractive) return;
+  slice.come += call.images;
+  CountForProbe(now, call.images);
 }
 
 void OverloadControl::Refused(TimePoint now, const Call& call, Verdict verdict) {
@@ -97,10 +100,28 @@ void OverloadControl::Refused(TimePoint now, const Call& call, Verdict verdict) 
   // A call that has hardly time for its own work says nothing about the load.
   if (verdict == Verdict::kLate && ToSeconds(call.left) < 4 * call.seconds) return;
   slice.come += call.images;
-  if (overloaded(now)) overloaded_until_ = now + kCalm;
+  if (!overloaded(now)) return;
+  Overloaded(now);
+  probe_.Refused(now);
+  probed_ = probed_ || probe_.is_open();
 }
 
-void OverloadControl::MetCeiling(TimePoint now) { overloaded_until_ = now + kCalm; }
+void OverloadControl::MetCeiling(TimePoint now) {
+  Overloaded(now);
+  probe_.Close(now);
+}
+
+void OverloadControl::Overloaded(TimePoint now) {
+  if (!overloaded(now)) probe_.Begin(now);
+  overloaded_until_ = now + kCalm;
+}
+
+void OverloadControl::CountForProbe(TimePoint now, int images) {
+  if (!probe_.Count(now, images)) return;
+  overloaded_until_ = now;
+  // What was refused has come again and again, and says nothing of what comes now.
+  for (Slice& slice : slices_) slice.come = std::min(slice.come, slice.done);
+}
 
 void OverloadControl::Done(TimePoint now, Priority priority, const std::string& caller,
                            double seconds, bool worked, int waiting) {
@@ -114,7 +135,11 @@ void OverloadControl::Done(TimePoint now, Priority priority, const std::string& 
   }
   if (own != callers_[p].end() && own->second.images <= 0) callers_[p].erase(own);
   Slice& slice = SliceAt(now);
-  if (priority == Priority::kInteractive) slice.done += 1;
+  if (priority == Priority::kInteractive) {
+    slice.done += 1;
+    CountForProbe(now, -1);
+  }
+  if (!probe_.is_open() && waiting <= limit()) probed_ = false;
   if (!worked) return;
   slice.worked += 1;
   slice.seconds += seconds;
@@ -134,7 +159,7 @@ OverloadControl::Slice& OverloadControl::SliceAt(TimePoint now) {
     }
     slice = {.number = number};
     current_ = number;
-    if (Grows(number)) overloaded_until_ = now + kCalm;
+    if (Grows(number)) Overloaded(now);
   }
   return slice;
 }

@@ -8,6 +8,7 @@
 
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
+#include "server/pipeline/overload_probe.h"
 
 namespace pixpool {
 
@@ -21,6 +22,7 @@ namespace pixpool {
 // many interactive images are taken as keep its threads busy, so that what is taken is answered at
 // once (after Netflix's concurrency-limits and Uber's Cinnamon; the number in service is measured
 // and not inferred from latencies). Bulk work is not refused for that: it waits, and gives way.
+// From time to time OverloadProbe sees whether those who are refused would wait for their answers.
 //
 // Whatever the state, a call whose deadline comes before the work that is ahead of it can be done
 // is refused on arrival.
@@ -63,6 +65,10 @@ class OverloadControl {
             bool worked, int waiting);
 
   bool overloaded(TimePoint now) const { return now < overloaded_until_; }
+  // Whether so many images that wait are a backlog from before the overload was noticed.
+  bool has_backlog(TimePoint now, int waiting) const {
+    return waiting > limit() && overloaded(now) && !probed_;
+  }
   // Interactive images that are taken while overloaded.
   int limit() const;
   // How long a call would wait before its own work begins, by the predicted seconds of what is
@@ -85,6 +91,9 @@ class OverloadControl {
   };
   static constexpr int kSlices = 9;  // one of them under way
 
+  void Overloaded(TimePoint now);
+  // Counts interactive images that were taken, or have left.
+  void CountForProbe(TimePoint now, int images);
   Slice& SliceAt(TimePoint now);
   void Closed(const Slice& slice);
   bool Grows(int64_t current) const;
@@ -106,6 +115,8 @@ class OverloadControl {
   double in_service_;  // images that threads work on while others wait, averaged
   double drain_rate_;  // seconds of work done in a second while others wait
   TimePoint overloaded_until_{};
+  OverloadProbe probe_;
+  bool probed_ = false;  // what waits was let in by the probe; each of it in its turn
 };
 
 }  // namespace pixpool

@@ -23,9 +23,11 @@ namespace pixpool {
 struct Callers {
   std::string name;
   Priority priority = Priority::kInteractive;
-  double rate = 0;  // requests a second that come whatever the server does (Poisson); or
+  double rate = 0;   // requests a second that come whatever the server does (Poisson); or
+  double until = 0;  // so long alone, where it is above 0
   int closed_loop =
       0;  // callers that each wait for their answer, and after a refusal as they are told
+  double returns = 0;    // where it is above 0, so many seconds after a refusal, whatever it said
   double deadline = 10;  // seconds
   double seconds = 0;    // that a picture takes; 0: as all
   int pictures = 1;      // of a request
@@ -114,6 +116,7 @@ class Simulation {
     const Callers& callers = kinds_[kind];
     Outcome& outcome = outcomes_[callers.name];
     const bool counts = now_ >= warm_up_;
+    if (callers.until > 0 && now_ > callers.until) return;
     if (callers.rate > 0) At(Gap(callers.rate), [this, kind] { Arrive(kind); });
     outcome.sent += counts;
     auto call = std::make_shared<CallContext>(
@@ -129,8 +132,9 @@ class Simulation {
     if (!permit.ok()) {
       outcome.refused += counts;
       if (callers.closed_loop > 0) {
-        const absl::Duration pause = GetErrorDetails(permit.status())->retry_after;
-        At(now_ + absl::ToDoubleSeconds(pause), [this, kind] { Arrive(kind); });
+        const absl::Duration told = GetErrorDetails(permit.status())->retry_after;
+        const double pause = callers.returns > 0 ? callers.returns : absl::ToDoubleSeconds(told);
+        At(now_ + pause, [this, kind] { Arrive(kind); });
       }
       return;
     }

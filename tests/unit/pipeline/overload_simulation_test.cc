@@ -54,6 +54,23 @@ TEST(OverloadTest, CallersThatWaitAreNotRefused) {
   }
 }
 
+// Those who come back at once when they are refused keep up what others have begun: nothing but
+// refusals, although all of them would be served. The server finds that out by itself.
+TEST(OverloadTest, CallersThatWaitAreServedAgainAfterAnOverload) {
+  for (const int callers : {8, 32, 60}) {
+    for (const double returns : {0.001, 0.005, 0.03}) {
+      SCOPED_TRACE(Concat(callers, " callers, back after ", returns, " s"));
+      Simulation server(kThreads, kService);
+      server.Add({.name = "closed", .closed_loop = callers, .returns = returns});
+      server.Add({.name = "open", .rate = 3 * kPeak, .until = 10, .deadline = 1});
+      server.Run(160, 90);
+      const Outcome& closed = server.outcome("closed");
+      EXPECT_EQ(closed.refused, 0);
+      EXPECT_GE(static_cast<double>(closed.seconds.size()), 0.95 * kPeak * (160 - 90));
+    }
+  }
+}
+
 TEST(OverloadTest, FollowsCoresThatGoAndComeBack) {
   Simulation server(kThreads, kService);
   server.Add({.name = "open", .rate = 1.5 * kPeak, .deadline = 1});
