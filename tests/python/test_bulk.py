@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
+from killed_jobs import Killed, count_parts, killing, run_killing, work_of
 from pixpool import InputOptions
 from pixpool.bulk import BulkError
 from pixpool.bulk.__main__ import main
@@ -218,78 +215,13 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(serve, tmp_path, suffix
     names = make_folder(tmp_path / "in", 300)
     server = serve(lambda name, attempt: BAD if "0123" in name else None)
     output = tmp_path / f"f.{suffix}"
-    stubs = Path(sys.modules["pixpool.v1.feature_service_pb2"].__file__).parents[1]
-    # The generated code lies elsewhere than the package, as conftest.py has it.
-    program = (
-        f"import pixpool, sys; pixpool.__path__.insert(0, {str(stubs)!r});"
-        "from pixpool.bulk.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = [
-        sys.executable,
-        "-c",
-        program,
-        str(tmp_path / "in"),
-        "--output",
-        str(output),
-        "--head",
-        "gem",
-        "--target",
-        server.target,
-        "--part-size",
-        "5",
-        "--concurrency",
-        "2",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "client" / "python")}
-    work = tmp_path / f"f.{suffix}.work"
-    kills = 0
-    while kills < 40:
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        before = count_parts(work)
-        end = time.monotonic() + 60
-        # A few parts later, and not always at the same place within one.
-        while process.poll() is None and count_parts(work) < before + 9 + kills % 3:
-            assert time.monotonic() < end
-            time.sleep(0.0005 * (1 + kills % 5))
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-        kills += 1
-        assert not output.exists() or (work / "job.json").exists()
-    assert process.returncode == 1, process.stderr.read()  # 1: an image failed
-    process.stderr.close()
-    assert kills >= 3
+    arguments = [tmp_path / "in", "--head", "gem", "--target", server.target]
+    kills, code = run_killing(arguments, output)
+    assert code == 1 and kills >= 3  # 1: an image failed
     ids, matrix = read(output)
     assert ids == [name for name in names if "0123" not in name]
     np.testing.assert_array_equal(matrix, rows_of(ids))
-    assert not work.exists()
-
-
-def count_parts(work: Path) -> int:
-    try:
-        return sum(name.endswith(".npz") for name in os.listdir(work))
-    except FileNotFoundError:  # not there yet, or removed
-        return 0
-
-
-class Killed(BaseException):
-    """Stands for a SIGKILL at one exact place."""
-
-
-def killing(function, at):
-    """The function, until its call number `at`."""
-    calls = 0
-
-    def wrapped(*arguments, **options):
-        nonlocal calls
-        calls += 1
-        if calls == at:
-            raise Killed
-        return function(*arguments, **options)
-
-    return wrapped
+    assert not work_of(output).exists()
 
 
 @pytest.mark.parametrize("at", range(1, 12))
@@ -303,7 +235,7 @@ def test_a_kill_while_a_part_is_written(bulk, tmp_path, monkeypatch, at):
         patch.setattr(os, "fsync", killing(os.fsync, at))
         with pytest.raises(Killed):
             job(tmp_path / "in", tmp_path / "f.npy")
-    done = count_parts(tmp_path / "f.npy.work") * 8
+    done = count_parts(work_of(tmp_path / "f.npy")) * 8
     script.attempts.clear()
     assert job(tmp_path / "in", tmp_path / "f.npy").resumed == done
     assert set(script.attempts) == set(names[done:])
