@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,7 +16,8 @@ def blocks(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "comments_wanted"), [("docs/python.md", 4), ("docs/kserve.md", 2), ("README.md", 1)]
+    ("name", "comments_wanted"),
+    [("docs/python.md", 5), ("docs/regions.md", 0), ("docs/kserve.md", 2), ("README.md", 1)],
 )
 def test_examples_run(
     name, comments_wanted, api, server, photos, tmp_path, monkeypatch, capsys
@@ -28,6 +30,11 @@ def test_examples_run(
         ("b.png", "cat.png"),
     ]:
         (tmp_path / other).write_bytes(photos[photo].read_bytes())
+    coco = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "image_id": 7, "bbox": [1, 2, 3.5, 4]}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(coco))
     config = ROOT / "deploy" / "client" / "service_config.json"
     (tmp_path / config.name).write_bytes(config.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -48,3 +55,6 @@ def test_examples_run(
             assert comment in printed, (comment, printed)
         said += len(comments)
     assert said >= comments_wanted
+    if name == "docs/regions.md":
+        (box,) = json.loads((tmp_path / "boxes.jsonl").read_text())["boxes"]
+        assert box == {"left": 1, "top": 2, "right": 4.5, "bottom": 6, "region_id": "1"}

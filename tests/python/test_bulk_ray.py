@@ -4,6 +4,7 @@ large).
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -67,3 +68,33 @@ def test_parts_are_done_by_rays_workers(cluster, serve, tmp_path, monkeypatch):
     # The client's library alone does the same.
     run(tmp_path / "list.txt", tmp_path / "g.npy", "gem", **options)
     assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "g.npy").read_bytes()
+
+
+def test_regions_are_done_by_rays_workers(cluster, serve, tmp_path):
+    from pixpool.bulk import run
+
+    rows = []
+    for i in range(30):
+        path = tmp_path / f"{i:03d}.jpg"
+        path.write_bytes(bytes([i + 1]) * (i + 3))
+        boxes = [[r, 0, r + 1, i + 1] for r in range(i % 3)]
+        rows.append(json.dumps({"image": str(path), "boxes": boxes if i != 7 else [[1]]}) + "\n")
+    (tmp_path / "boxes.jsonl").write_text("".join(rows))
+    server = serve()
+    for name, ray in (("f", True), ("g", False)):
+        summary = run(
+            tmp_path / "boxes.jsonl",
+            tmp_path / f"{name}.npy",
+            "gem",
+            box_column="boxes",
+            target=server.target,
+            part_size=7,
+            progress=False,
+            timeout=60,
+            ray=ray,
+        )
+        assert (summary.images, summary.failed) == (30, 1)
+        assert (summary.regions, summary.without_regions) == (29, 10)
+    assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "g.npy").read_bytes()
+    one, other = (json.loads((tmp_path / f"{name}.index.json").read_text()) for name in "fg")
+    assert one["boxes"] == other["boxes"] and one["images"] == other["images"]

@@ -1,8 +1,8 @@
 """A gRPC server in this process whose failures follow a script: for what the real one does not do
 on command.
 
-Features are a function of the image's bytes alone, so that a test knows them; `expected` is that
-function.
+Features are a function of the image's bytes alone, and of a region's edges, so that a test knows
+them; `expected` and `expected_of_region` are these functions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pixpool.v1 import feature_service_pb2 as pb
 from pixpool.v1 import feature_service_pb2_grpc as rpc
 
 DIMENSIONS = 6
+HEIGHT, WIDTH = 40, 30  # of every image
 
 
 def expected(data: bytes) -> np.ndarray:
@@ -33,6 +34,12 @@ def expected(data: bytes) -> np.ndarray:
     row[4] = sum(data) % 251
     row[5] = 0.5
     return row
+
+
+def expected_of_region(data: bytes, box: tuple[float, ...]) -> np.ndarray:
+    """The vector of a region of an image: the image's length and checksum, and the edges."""
+    whole = expected(data)
+    return np.array([whole[0], *box, whole[4]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Script:
 
     act: Callable[[str, int], Act] = lambda name, attempt: None
     space_id: str = "0" * 32
+    knows_regions: bool = True  # a server that does not leaves them out
     warnings: dict = field(default_factory=dict)  # of images, by their ids
     models: list = field(default_factory=list)  # pb.Model; the first is the default one
     attempts: Counter = field(default_factory=Counter)
@@ -147,20 +155,36 @@ class Servicer(rpc.FeatureServiceServicer):
             return response
         data = image.encoded or image.raw.pixels
         features = result.features
-        features.height_px, features.width_px = 40, 30
+        features.height_px, features.width_px = HEIGHT, WIDTH
         features.stage_times.backbone.nanos = 5_000_000
         features.warnings.extend(self.script.warnings.get(image.image_id, []))
+        regions = image.regions if self.script.knows_regions else []
+        for sent in regions:
+            wide, high = (WIDTH, HEIGHT) if sent.relative else (1, 1)
+            box = (sent.left * wide, sent.top * high, sent.right * wide, sent.bottom * high)
+            region = features.regions.add(
+                region_id=sent.region_id,
+                left_px=box[0],
+                top_px=box[1],
+                right_px=box[2],
+                bottom_px=box[3],
+            )
+            self._add_heads(region.head_results, request, expected_of_region(data, box))
+        if not regions or request.region_options.include_image:
+            self._add_heads(features.head_results, request, expected(data))
+        return response
+
+    def _add_heads(self, results, request, values):
         for head in request.heads or [pb.Head(global_avg=pb.GlobalAvg())]:
-            features.head_results.add(
+            results.add(
                 head_id=head.head_id or head.WhichOneof("kind"),
                 kind=head.WhichOneof("kind"),
                 layer="features",
                 space_id=self.script.space_id,
                 shape=[DIMENSIONS],
                 encoding=pb.ENCODING_FLOAT32,
-                values=expected(data),
+                values=values,
             )
-        return response
 
 
 class ScriptedServer:

@@ -63,6 +63,13 @@ class Image:
         return f"Image({_described(self.source)}{name}{regions})"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NotSent(Image):
+    """Stands in the place of an image that is not sent; its result is this error, made for it."""
+
+    error: PixpoolError
+
+
 def _described(source: ImageSource) -> str:
     """What a source is, without its pixels or bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -116,6 +123,8 @@ def image_to_proto(
     PIL images are turned upright, as the server does with files. room: what the server takes;
     pixels that are more than that are sent as a file that holds the same. None: whatever it is.
     """
+    if isinstance(source, NotSent):
+        raise source.error
     if isinstance(source, Image):
         return image_to_proto(source.source, name, apply_exif=apply_exif, room=room)
     if isinstance(source, pb.Image):

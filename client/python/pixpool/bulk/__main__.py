@@ -13,17 +13,19 @@ from pixpool._options import InputOptions
 from pixpool.bulk.errors import EXIT_CODE_HELP, BulkError, ExitCode, exit_code_for
 from pixpool.bulk.job import Summary, advice_line
 from pixpool.bulk.launch import run
+from pixpool.bulk.region_flags import add_region_flags, region_options, size
 
 EPILOG = """\
-SOURCE is a folder of pictures (with all below it), a text file of paths (one per line), or a
-Parquet file or folder of them. Hidden files, and folders that programs keep beside pictures
-(@eaDir, __MACOSX, .thumbnails and the like), are left out. FILE ends in .npy (an index of rows and
-failed images is written beside it) or in .parquet (id, one column per head, its space id, and
-errors).
+SOURCE is a folder of pictures (with all below it), a text file of paths (one per line), a Parquet
+file or folder of them, or a .jsonl file of objects (one per line). Hidden files, and folders that
+programs keep beside pictures (@eaDir, __MACOSX, .thumbnails and the like), are left out. FILE ends
+in .npy (an index of rows and failed images is written beside it) or in .parquet (id, one column per
+head, its space id, and errors; with boxes a row a box).
 
   %(prog)s photos/ --output features.npy --head gem:l2
   %(prog)s list.txt --output features.parquet --head gem --head rmac:encoding=float16
   %(prog)s images.parquet --column image --id-column id --output features.parquet
+  %(prog)s detections.jsonl --box-column boxes --crop none --output features.parquet
 
 A run that was stopped or killed goes on with the same command. Until a job is done, its work lies
 in FILE.work.
@@ -61,9 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", default="", help="model; default: the server's")
     parser.add_argument("--model-version", default="", metavar="VERSION")
-    parser.add_argument("--column", default="", help="column of images in Parquet; default: image")
     parser.add_argument(
-        "--id-column", default="", help="column of ids; default: the row's position"
+        "--column",
+        default="",
+        help="column of images in Parquet, key of paths in JSON lines; default: image",
+    )
+    parser.add_argument(
+        "--id-column",
+        default="",
+        help="column or key of ids; default: the row's position in Parquet, the path in JSON lines",
     )
     parser.add_argument(
         "--follow-links", action="store_true", help="follow links to folders, but not in circles"
@@ -78,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--resize", choices=("shorter_side", "exact", "none"))
     parser.add_argument("--crop", choices=("center", "none"))
-    parser.add_argument("--input-size", type=_size, metavar="HxW", help="in pixels, or N for both")
+    parser.add_argument("--input-size", type=size, metavar="HxW", help="in pixels, or N for both")
     parser.add_argument("--resize-size", type=int, metavar="PIXELS")
     parser.add_argument(
         "--decode",
@@ -126,12 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ray", action="store_true", help="do the parts by Ray Data")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_region_flags(parser)
     return parser
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    return int(height), int(width or height)
 
 
 def _color(text: str) -> tuple[int, int, int]:
@@ -170,6 +174,9 @@ def main(arguments: list[str] | None = None) -> int:
             input_options=options,
             column=args.column,
             id_column=args.id_column,
+            box_column=args.box_column,
+            regions=args.box,
+            region_options=region_options(args),
             concurrency=args.concurrency,
             timeout=args.timeout,
             priority=args.priority,
@@ -210,12 +217,15 @@ def _told(summary: Summary, output: Path) -> str:
     if summary.files:
         names = ", ".join(str(output.with_name(path.name)) for path in summary.files)
         spaces = ", ".join(f"{head} {space}" for head, space in summary.space_ids.items())
-        text = f"{names}: {summary.images:,} images, {summary.failed:,} failed; {spaces}"
+        text = f"{names}: {summary.images:,} images, {summary.failed:,} failed"
+        if summary.regions or summary.without_regions:
+            text += f", {summary.regions:,} regions, {summary.without_regions:,} images without"
+        text += f"; {spaces}"
     else:
-        text = (
-            f"{output} was not written: all {summary.images:,} images failed;"
-            f" {output.with_suffix('.index.json')} says why"
-        )
+        text = f"{output} was not written: all {summary.images:,} images failed"
+        if summary.without_regions:
+            text += f" ({summary.failed:,}) or have no regions"
+        text += f"; {output.with_suffix('.index.json')} says why"
     if summary.unreadable:
         text += f"; left out {len(summary.unreadable):,} folders or links that cannot be read"
     return text

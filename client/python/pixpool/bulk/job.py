@@ -10,19 +10,20 @@ from typing import Any, TextIO
 import grpc
 from google.protobuf.json_format import MessageToDict
 
+from pixpool._api import pb
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._client import Client
 from pixpool._errors import PixpoolError
-from pixpool._images import Image
+from pixpool._images import Image, NotSent
 from pixpool._request import RequestSpec
 from pixpool._results import ImageResult
 from pixpool._retry import RetryPolicy
 from pixpool.bulk.errors import BulkError, ExitCode, exit_code_for
 from pixpool.bulk.folders import LeftOut
 from pixpool.bulk.outputs import About, Output
-from pixpool.bulk.parts import HeadLayout, Part, Work
+from pixpool.bulk.parts import HeadLayout, Part, Work, has_failed, nothing_asked, rows_of
 from pixpool.bulk.report import Report
-from pixpool.bulk.sources import Source
+from pixpool.bulk.source import Source
 
 # Failures that say nothing about the image: the job stops, and a later run goes on there.
 _STOPS = (
@@ -46,7 +47,8 @@ class Summary:
     files: those with features that were written; none where every image failed and the output is
     .npy. left_out: of a folder's files, how many the search left out, by kind, such as ".txt" or
     "hidden". unreadable: folders and links in it that could not be read, by path, with the reason.
-    advice: what images had to remark on the options of the job, each once.
+    advice: what images had to remark on the options of the job, each once. regions: of all images,
+    those that have features. without_regions: images of a job of regions that had none.
     """
 
     images: int
@@ -58,6 +60,8 @@ class Summary:
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     advice: tuple[str, ...] = ()
+    regions: int = 0
+    without_regions: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,10 @@ Runner = Callable[["Job", list[int]], Iterator[tuple[int, int, int]]]
 
 
 class Job:
-    """The parts of a source, those that are there and those to be done."""
+    """The parts of a source, those that are there and those to be done.
+
+    by_region: whether rows are of regions of images, in place of images.
+    """
 
     def __init__(
         self, source: Source, spec: RequestSpec, work: Work, output: Output, server: Server
@@ -93,6 +100,7 @@ class Job:
         self.work = work
         self.output = output
         self.server = server
+        self.by_region = bool(source.has_boxes or spec.regions)
         self.part_size = 0
         self.layouts: list[HeadLayout] = []
         self.advice: list[str] = []
@@ -135,6 +143,16 @@ class Job:
             "model": self.spec.model,
             "model_version": self.spec.model_version,
             "input_options": options,
+            "regions": self._region_settings() if self.by_region else None,
+        }
+
+    def _region_settings(self) -> dict[str, Any]:
+        options = self.spec.region_options or pb.RegionOptions()
+        return {
+            "of_all": [
+                MessageToDict(r, preserving_proto_field_name=True) for r in self.spec.regions
+            ],
+            "options": MessageToDict(options, preserving_proto_field_name=True),
         }
 
     def _complete(self) -> Summary | None:
@@ -161,6 +179,8 @@ class Job:
             dict(left_out.kinds),
             left_out.unreadable,
             tuple(about.get("advice", ())),
+            about.get("regions", 0),
+            about.get("without_regions", 0),
         )
 
     def _begin(self, part_size: int) -> None:
@@ -186,7 +206,7 @@ class Job:
     def _check_layouts(self, layouts: list[HeadLayout]) -> None:
         """All rows must be of one space and shape; the first decide."""
         if not self.layouts:
-            self.output.check(layouts)
+            self.output.check(layouts, self.by_region)
             self.layouts = layouts
         for here, new in zip(self.layouts, layouts, strict=True):
             if here.space_id != new.space_id:
@@ -218,7 +238,7 @@ class Job:
     def _run_here(self, missing: list[int], report: Report) -> None:
         with self.server.connect() as client:
             for number, results in self.results(client, missing, report):
-                part = Part.of(results, self.layouts)
+                part = Part.of(results, self.layouts, self.by_region)
                 self.work.write(number, part)
                 self._take_advice(part, report)
 
@@ -235,6 +255,8 @@ class Job:
             input_options=spec.options,
             concurrency=self.server.concurrency,
             priority=spec.priority,
+            regions=spec.regions,
+            region_options=spec.region_options,
         )
         for number in numbers:
             results: list[ImageResult] = []
@@ -243,7 +265,7 @@ class Job:
                     result = next(stream)
                     self._check(result)
                     results.append(result)
-                    report.add(not result.ok)
+                    report.add(has_failed(result))
             except StopIteration:
                 raise BulkError(
                     "the source ended early: it has lost images since it was counted"
@@ -264,7 +286,7 @@ class Job:
             start = numbers[at] * self.part_size
             stop = min((numbers[end - 1] + 1) * self.part_size, len(self.source))
             try:
-                yield from self.source.read(start, stop)
+                yield from map(self._asked, self.source.read(start, stop))
             except (OSError, ValueError) as error:
                 raise BulkError(
                     f"cannot read the source: {error}. What is done is kept; the same command goes"
@@ -272,25 +294,53 @@ class Job:
                 ) from error
             at = end
 
+    def _asked(self, image: Image) -> Image:
+        """The image; of one that has no regions where only these are wanted, nothing is asked."""
+        if not self.by_region or isinstance(image, NotSent):
+            return image
+        if len(image.regions) or self.spec.regions or self._with_pictures:
+            return image
+        return NotSent(b"", image.name, error=nothing_asked())
+
+    @property
+    def _with_pictures(self) -> bool:
+        options = self.spec.region_options
+        return options is not None and options.include_image
+
     def _check(self, result: ImageResult) -> None:
         if result.error is not None:
             code, reason = result.error.code, result.error.reason
             if code in _STOPS or code in _STOPS_UNEXPLAINED and not reason:
                 raise result.error
             return
-        self._check_layouts([HeadLayout.of(r) for r in result.head_results])
+        if self.by_region and result.head_results and not self._with_pictures:
+            raise BulkError(
+                "the server gives features of the pictures in place of their regions: it is older"
+                " than these. Run a newer one",
+                ExitCode.REFUSED,
+            )
+        for row in rows_of(result):
+            self._check_layouts([HeadLayout.of(r) for r in row])
 
     def _finish(self, count: int, failed: int, resumed: int) -> Summary:
-        parts = (self.work.read(number, rows=False) for number in range(count))
-        model = next((part.model for part in parts if part.model), "")
+        rows = regions = without = 0
+        model = ""
+        for part in self.work.read_all(count, rows=False):
+            rows += int(part.counts.sum())
+            model = model or part.model
+            if part.regions is not None:
+                regions += int((~part.regions.whole).sum())
+                without += part.regions.bare - len(part.failed)
         layouts = self.layouts or HeadLayout.wanted(self.spec.heads)
-        good = len(self.source) - failed
         about: About = {
             "images": len(self.source),
             "failed": failed,
+            "rows": rows,
+            "regions": regions,
+            "without_regions": without,
             "space_ids": {layout.head_id: layout.space_id for layout in self.layouts},
             "model": model,
-            "files": [path.name for path in self.output.files(layouts, good)],
+            "files": [path.name for path in self.output.files(layouts, rows)],
             "left_out": self.source.left_out.to_json(),
             "advice": self.advice,
             "settings": self._settings(),

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from pixpool._api import pb
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._head_base import HeadsLike
-from pixpool._request import Options, Priority, RequestSpec
+from pixpool._regions import RegionsLike
+from pixpool._request import Options, OptionsOfRegions, Priority, RequestSpec
 from pixpool.bulk.errors import writing
 from pixpool.bulk.folders import Rules
 from pixpool.bulk.job import Job, Server, Summary
@@ -31,6 +33,9 @@ def run(
     input_options: Options = None,
     column: str = "",
     id_column: str = "",
+    box_column: str = "",
+    regions: RegionsLike = (),
+    region_options: OptionsOfRegions = None,
     concurrency: int = 32,
     timeout: float = 300.0,
     priority: Priority | None = "bulk",
@@ -44,7 +49,8 @@ def run(
     """Extracts features of all images of a source into a file; goes on where an earlier run ended.
 
     source: a folder of pictures, with all below it; a text file of paths, one per line; a Parquet
-        file, or a folder of them, partitioned or not. A folder that holds both is one of pictures
+        file, or a folder of them, partitioned or not; a file of JSON objects, one per line, that
+        ends in .jsonl or .ndjson. A folder that holds pictures and Parquet files is one of pictures
         unless a column is named. Hidden files and what programs keep beside pictures ("@eaDir",
         "__MACOSX") are left out; files without a suffix are looked into.
     output: `NAME.npy` (one head; of several, `NAME.<head_id>.npy`) with `NAME.index.json`, or
@@ -53,7 +59,13 @@ def run(
     heads, model, model_version, input_options: as in `Client.extract`; heads must give vectors or
         maps of one size.
     column, id_column: of Parquet, the column of images (bytes, paths, or structs of them; default
-        "image") and of ids (default: the row's position).
+        "image") and of ids (default: the row's position). Of JSON, the keys of paths and of ids
+        (default: the path).
+    box_column: of Parquet or JSON, the boxes of each image: lists of four numbers (left, top, right
+        and bottom in pixels), or of structs or objects with the fields of `pixpool.Region`. The
+        output then has a row a box; an image without boxes is not sent.
+    regions, region_options: as in `Client.extract`; heads are applied to regions in place of
+        images here, too. `include_image` needs the mode "crop".
     concurrency: images under way at once, 1 to 1024; fewer while the server sheds.
     timeout: seconds for an image, in which an overloaded or restarted server is waited for.
     priority: as in `Client.extract`; a job can be held back, so it is "bulk" unless told.
@@ -79,7 +91,10 @@ def run(
     """
     if not 1 <= part_size <= 100_000:
         raise ValueError(f"part_size must be 1 to 100000, is {part_size}")
-    spec = RequestSpec.make(heads, model, model_version, input_options, priority)
+    spec = RequestSpec.make(
+        heads, model, model_version, input_options, priority, regions, region_options
+    )
+    _check_regions(spec, box_column)
     server = Server(target, timeout, concurrency, round_robin)
     rules = Rules(follow_links, tuple(exclude))
     out = sys.stderr if progress is True else progress or None
@@ -90,8 +105,21 @@ def run(
     work.lock()
     try:
         work.forget_if_empty()
-        images = open_source(Path(source), work.listing, column, id_column, rules)
+        images = open_source(Path(source), work.listing, column, id_column, box_column, rules)
         job = Job(images, spec, work, result, server)
         return job.run(part_size, out, run_parts if ray else None)
     finally:
         work.unlock()
+
+
+def _check_regions(spec: RequestSpec, box_column: str) -> None:
+    """ValueError for options that have no regions, or that no output can hold."""
+    options = spec.region_options or pb.RegionOptions()
+    if options != pb.RegionOptions() and not spec.regions and not box_column:
+        raise ValueError("region options say what becomes of regions; name some, or their column")
+    if options.include_image and options.mode != pb.REGION_MODE_CROP:
+        raise ValueError(
+            "in the mode map, whole pictures are of another vector space than regions, so they must"
+            " not share a file. Give each picture a box of all of it, which is of the regions'"
+            " space; or take the mode crop, or a job for pictures alone"
+        )

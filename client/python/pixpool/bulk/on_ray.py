@@ -9,7 +9,7 @@ from typing import Any
 from pixpool._extras import how_to_install
 from pixpool.bulk.errors import BulkError
 from pixpool.bulk.job import Job
-from pixpool.bulk.parts import Part, Work
+from pixpool.bulk.parts import Part, Work, has_failed
 from pixpool.bulk.report import Report
 
 
@@ -24,11 +24,11 @@ class _DoPart:
         job = self.job
         with job.server.connect() as client:
             for _, results in job.results(client, [number], Report(None, len(job.source))):
-                job.work.write(number, Part.of(results, job.layouts))
+                job.work.write(number, Part.of(results, job.layouts, job.by_region))
         return {
             "number": number,
             "images": len(results),
-            "failed": sum(not r.ok for r in results),
+            "failed": sum(map(has_failed, results)),
         }
 
 

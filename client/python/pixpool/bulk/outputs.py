@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypedDict, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixpool._extras import how_to_install
 from pixpool.bulk.errors import BulkError, ExitCode, writing
-from pixpool.bulk.parts import HeadLayout, Part, Work, publish, removed_on_failure
+from pixpool.bulk.parts import HeadLayout, Part, RegionRows, Work, publish, removed_on_failure
 
 # Columns of a Parquet file beside the heads'.
 _OTHER_COLUMNS = ("id", "error_code", "error_reason", "error")
+_EDGES = ("left", "top", "right", "bottom")
+_REGION_COLUMNS = ("region", "region_id", *_EDGES)
 
 
 class About(TypedDict):
     """What an output says about itself; `settings` are those of the job that made it.
 
-    files: names of those that hold features. left_out: as `LeftOut.to_json` gives it.
+    files: names of those that hold features. left_out: as `LeftOut.to_json` gives it. rows: those
+    with features. regions, without_regions: as in `Summary`.
     """
 
     images: int
     failed: int
+    rows: int
+    regions: int
+    without_regions: int
     space_ids: dict[str, str]
     model: str
     files: list[str]
@@ -47,12 +55,12 @@ class Output(abc.ABC):
         """What `write` was given, of an output that is there and complete; else None."""
 
     @abc.abstractmethod
-    def check(self, layouts: list[HeadLayout]) -> None:
+    def check(self, layouts: list[HeadLayout], by_region: bool) -> None:
         """BulkError where these heads cannot share this output."""
 
     @abc.abstractmethod
     def files(self, layouts: list[HeadLayout], rows: int) -> list[Path]:
-        """Those that `write` writes features to where `rows` images have some."""
+        """Those that `write` writes features to where `rows` rows have some."""
 
     @abc.abstractmethod
     def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
@@ -68,7 +76,8 @@ class NpyOutput(Output):
 
     One head to `features.npy`, several to `features.<head_id>.npy`, [N, ...]: float32, float16, or
     packed bits; and `features.index.json` with the image of each row, space ids, and the images
-    that failed and so have no row.
+    that failed and so have no row. In a job of regions it has the box of each row (null: the whole
+    picture) and, where there are any, the region ids.
     """
 
     @property
@@ -93,7 +102,7 @@ class NpyOutput(Output):
         except (ValueError, KeyError, TypeError) as error:
             raise BulkError(f"{self._index} is of another program; name another output") from error
 
-    def check(self, layouts: list[HeadLayout]) -> None:
+    def check(self, layouts: list[HeadLayout], by_region: bool) -> None:
         paths = self.files(layouts, 1)
         if len(set(paths)) < len(paths):
             raise BulkError(
@@ -113,7 +122,7 @@ class NpyOutput(Output):
         return self._stem.with_name(f"{self._stem.name}.{safe}.npy")
 
     def write(self, work: Work, parts: int, layouts: list[HeadLayout], about: About) -> None:
-        count = about["images"] - about["failed"]
+        count = about["rows"]
         paths = self.files(layouts, count)
         with removed_on_failure(*map(_part, (*paths, self._index))):
             for i, path in enumerate(paths):
@@ -134,42 +143,44 @@ class NpyOutput(Output):
         paths: list[Path],
         about: About,
     ) -> None:
-        count = about["images"] - about["failed"]
+        count = about["rows"]
         heads = []
         for layout, path in zip(layouts, paths, strict=False):  # no paths where there are no rows
             entry = dataclasses.asdict(layout)
             entry |= {"file": path.name, "shape": [count, *layout.row_shape]}
             heads.append(entry | ({"bits": layout.bits} if layout.bits else {}))
+
+        def all_parts() -> Iterator[Part]:
+            return work.read_all(parts, rows=False)
+
+        lists: dict[str, Callable[[Part], Iterable[Any]]] = {"images": _row_ids}
+        if about["settings"]["regions"] is not None:
+            lists["boxes"] = _row_boxes
+            if any(any(_row_names(part)) for part in all_parts()):
+                lists["region_ids"] = _row_names
+        lists["failed"] = _failures
         with open(_part(self._index), "w", encoding="ascii") as file:
             file.write(
                 f'{{\n "about": {json.dumps(about)},\n "model": {json.dumps(about["model"])},'
             )
-            file.write(f'\n "heads": {json.dumps(heads)},\n "images": [')
-            comma = ""
-            for part in work.read_all(parts):
-                for at, name in enumerate(part.ids):
-                    if at not in part.failed:
-                        file.write(f"{comma}\n  {json.dumps(name)}")
-                        comma = ","
-            file.write('],\n "failed": [')
-            comma = ""
-            for part in work.read_all(parts):
-                for at, failed in part.failed.items():
-                    row = {"path": part.ids[at], "error": str(failed)}
-                    row |= {"code": failed.code, "reason": failed.reason}
-                    file.write(f"{comma}\n  {json.dumps(row)}")
-                    comma = ","
-            file.write("]\n}\n")
+            file.write(f'\n "heads": {json.dumps(heads)}')
+            for name, items in lists.items():
+                file.write(f',\n "{name}": [')
+                _write_items(file, itertools.chain.from_iterable(map(items, all_parts())))
+                file.write("]")
+            file.write("\n}\n")
             _sync(file)
 
 
 class ParquetOutput(Output):
-    """One row per image, failed ones too.
+    """One row per image, failed ones too; in a job of regions one per region.
 
     Columns: `id`; of each head `<head_id>`, a list of always as many values (float32, float16, or
     uint8 of packed bits), null where the image failed, and `<head_id>_space_id`; `error_code`,
-    `error_reason` and `error`, null where it did not. Shapes, model and settings are in the file's
-    metadata under "pixpool".
+    `error_reason` and `error`, null where it did not. In a job of regions `region`, the position of
+    the row's region in its picture, `region_id`, and `left`, `top`, `right`, `bottom`; all are null
+    in the row of a whole picture, and in the only row of one that failed or has no regions. Shapes,
+    model and settings are in the file's metadata under "pixpool".
     """
 
     def __init__(self, path: Path) -> None:
@@ -190,11 +201,12 @@ class ParquetOutput(Output):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BulkError(f"{self.path} is of another program; name another output") from error
 
-    def check(self, layouts: list[HeadLayout]) -> None:
+    def check(self, layouts: list[HeadLayout], by_region: bool) -> None:
         names = [n for h in layouts for n in (h.head_id, f"{h.head_id}_space_id")]
-        if len({*names, *_OTHER_COLUMNS}) < len(names) + len(_OTHER_COLUMNS):
+        others = _OTHER_COLUMNS + (_REGION_COLUMNS if by_region else ())
+        if len({*names, *others}) < len(names) + len(others):
             raise BulkError(
-                f"head ids must differ from each other and {', '.join(_OTHER_COLUMNS)}",
+                f"head ids must differ from each other and {', '.join(others)}",
                 ExitCode.INTERNAL,
             )
 
@@ -205,6 +217,9 @@ class ParquetOutput(Output):
         pa = self._arrow
         text = pa.string()
         fields = [pa.field("id", text)]
+        if about["settings"]["regions"] is not None:
+            fields += [pa.field("region", pa.int32()), pa.field("region_id", text)]
+            fields += [pa.field(name, pa.float32()) for name in _EDGES]
         for layout in layouts:
             values = pa.from_numpy_dtype(layout.dtype)
             fields += [
@@ -230,9 +245,12 @@ class ParquetOutput(Output):
 
     def _table(self, part: Part, layouts: list[HeadLayout], schema: Any) -> Any:
         pa = self._arrow
-        count = len(part.ids)
-        good = np.array([at not in part.failed for at in range(count)], bool)
-        columns = [pa.array([_utf8(name) for name in part.ids], pa.string())]
+        # An image without features has a row, too.
+        owners = np.repeat(np.arange(len(part.ids)), np.maximum(part.counts, 1))
+        good = np.repeat(part.counts > 0, np.maximum(part.counts, 1))
+        columns = [pa.array([_utf8(part.ids[at]) for at in owners], pa.string())]
+        if part.regions is not None:
+            columns += self._region_columns(part.regions, good)
         for i, layout in enumerate(layouts):
             values = part.rows[i].ravel() if part.rows else np.empty(0, layout.dtype)
             # Where a row begins; null where the row is null, and such rows have no values.
@@ -243,10 +261,28 @@ class ParquetOutput(Output):
                 pa.ListArray.from_arrays(offsets, pa.array(values)),
                 pa.array(space, pa.string()).dictionary_encode(),
             ]
-        failed = [part.failed.get(at) for at in range(count)]
+        failed = [part.failed.get(at) for at in owners.tolist()]
         for name in ("code", "reason", "message"):
             columns.append(pa.array([getattr(f, name) if f else None for f in failed], pa.string()))
         return pa.Table.from_arrays(columns, schema=schema)
+
+    def _region_columns(self, regions: RegionRows, good: NDArray[np.bool_]) -> list[Any]:
+        """good: which rows of the table are rows of the part."""
+        pa = self._arrow
+        null = np.ones(len(good), bool)
+        null[good] = regions.whole
+
+        def spread(values: NDArray[Any], fill: Any) -> NDArray[Any]:
+            column = np.full(len(good), fill, values.dtype)
+            column[good] = values
+            return column
+
+        names = spread(np.array(regions.names, object), "")
+        return [
+            pa.array(spread(regions.numbers, 0), pa.int32(), mask=null),
+            pa.array([_utf8(name) or None for name in names], pa.string()),
+            *(pa.array(spread(edge, 0), mask=null) for edge in regions.boxes.T),
+        ]
 
 
 def open_output(path: Path) -> Output:
@@ -273,9 +309,45 @@ def _write_array(
     _sync(file)
 
 
+def _row_ids(part: Part) -> Iterator[str]:
+    """The image of each row."""
+    for name, count in zip(part.ids, part.counts, strict=True):
+        yield from itertools.repeat(name, count)
+
+
+def _row_boxes(part: Part) -> Iterator[list[float] | None]:
+    """The box of each row; None: the whole picture."""
+    if part.regions is not None:
+        for box, whole in zip(part.regions.boxes.tolist(), part.regions.whole, strict=True):
+            yield None if whole else box
+
+
+def _row_names(part: Part) -> list[str]:
+    """The region id of each row."""
+    return part.regions.names if part.regions is not None else []
+
+
+def _failures(part: Part) -> Iterator[dict[str, str]]:
+    for at, failed in part.failed.items():
+        row = {"path": part.ids[at], "error": str(failed)}
+        yield row | {"code": failed.code, "reason": failed.reason}
+
+
+def _write_items(file: IO[str], items: Iterable[Any]) -> None:
+    """The items of a JSON list, one per line."""
+    comma = ""
+    for item in items:
+        file.write(f"{comma}\n  {json.dumps(item)}")
+        comma = ","
+
+
 def _utf8(name: str) -> str:
-    # Paths may hold any bytes, Parquet's strings may not.
-    return name.encode(errors="surrogateescape").decode(errors="replace")
+    # Paths may hold any bytes, and JSON half a pair of surrogates; Parquet's strings may not.
+    try:
+        data = name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        data = name.encode(errors="surrogatepass")
+    return data.decode(errors="replace")
 
 
 def _part(path: Path) -> Path:

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 
 from pixpool._api import pb
+from pixpool._errors import PixpoolError
 from pixpool._results import HeadResult, ImageResult
 from pixpool._values import encoding_name
 from pixpool.bulk.errors import BulkError, ExitCode, writing
@@ -94,13 +96,74 @@ class Failed:
         return f"{self.code}{f' ({self.reason})' if self.reason else ''}: {self.message}"
 
 
+def nothing_asked() -> PixpoolError:
+    """Stands for the result of an image without regions, which is not sent: nothing went wrong."""
+    return PixpoolError(grpc.StatusCode.OK, "no regions")
+
+
+def has_failed(result: ImageResult) -> bool:
+    return result.error is not None and result.error.code is not grpc.StatusCode.OK
+
+
+def rows_of(result: ImageResult) -> list[tuple[HeadResult, ...]]:
+    """The results that become rows: of the whole picture if it has some, then of its regions."""
+    whole = [result.head_results] if result.head_results else []
+    return [*whole, *(region.head_results for region in result.regions)]
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionRows:
+    """Which region of its picture each row of a part is of, in a job of regions.
+
+    counts: rows of each image: int64. boxes: left, top, right and bottom in pixels, as the heads
+    were applied to them: float32 [rows, 4]; NaN in the row of a whole picture, which is its first.
+    names: region ids, by row.
+    """
+
+    counts: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    names: list[str]
+
+    @staticmethod
+    def of(results: Sequence[ImageResult]) -> RegionRows:
+        boxes: list[tuple[float, float, float, float]] = []
+        names = []
+        for result in results:
+            if result.head_results:
+                boxes.append((np.nan, np.nan, np.nan, np.nan))
+                names.append("")
+            boxes += [region.box for region in result.regions]
+            names += [region.region_id for region in result.regions]
+        counts = np.array([len(rows_of(result)) for result in results], np.int64)
+        return RegionRows(counts, np.array(boxes, np.float32).reshape(-1, 4), names)
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which rows are of whole pictures."""
+        return np.isnan(self.boxes[:, 0])
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Of each row that is of a region, its position among those of its picture, from 0."""
+        first = np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        # A picture's own row comes before those of its regions.
+        return np.arange(len(first)) - first - self.whole[first]
+
+    @property
+    def bare(self) -> int:
+        """How many images have no row of a region."""
+        owners = np.repeat(np.arange(len(self.counts)), self.counts)
+        return len(self.counts) - len(np.unique(owners[~self.whole]))
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
     """Consecutive images of the source.
 
-    rows: an array a head, in the order of `layouts`, [number of images that succeeded, ...].
-    failed: by position within the part. layouts, model: empty where every image failed. advice:
-    what images have to remark on the options of the job, each once.
+    rows: an array a head, in the order of `layouts`, [number of rows, ...]: of each image that
+    succeeded one, or, in a job of regions, one for each of them. failed: by position within the
+    part. layouts, model: empty where there are no rows. advice: what images have to remark on the
+    options of the job, each once. regions: None in a job without.
     """
 
     ids: list[str]
@@ -109,25 +172,43 @@ class Part:
     model: str
     rows: list[NDArray[Any]]
     advice: list[str] = dataclasses.field(default_factory=list)
+    regions: RegionRows | None = None
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each image."""
+        if self.regions is not None:
+            return self.regions.counts
+        return np.array([at not in self.failed for at in range(len(self.ids))], np.int64)
 
     @staticmethod
-    def of(results: list[ImageResult], layouts: list[HeadLayout]) -> Part:
+    def of(results: list[ImageResult], layouts: list[HeadLayout], by_region: bool) -> Part:
         good = [r for r in results if r.ok]
+        found = [row for result in good for row in rows_of(result)]
+        layouts = layouts if found else []
         rows = [
-            np.stack([layout.row(r.head_results[i]) for r in good]).astype(layout.dtype, copy=False)
-            for i, layout in enumerate(layouts if good else ())
+            np.stack([layout.row(row[i]) for row in found]).astype(layout.dtype, copy=False)
+            for i, layout in enumerate(layouts)
         ]
         failed = {
-            at: Failed(r.error.code.name, r.error.reason, r.error.message)
+            at: Failed(r.error.code.name, r.error.reason, _message(r.error))
             for at, r in enumerate(results)
-            if r.error is not None
+            if r.error is not None and has_failed(r)
         }
         model = good[0].model if good else None
         name = f"{model.name}/{model.version}" if model else ""
         # A warning that names an option is the same for every image that it concerns.
         warnings = (w for r in good for w in r.warnings if "--background" in w)
         advice = list(dict.fromkeys(warnings))
-        return Part([r.name for r in results], failed, layouts if good else [], name, rows, advice)
+        regions = RegionRows.of(results) if by_region else None
+        return Part([r.name for r in results], failed, layouts, name, rows, advice, regions)
+
+
+def _message(error: PixpoolError) -> str:
+    """Of an image's error; which region is at fault, only the field says."""
+    fields = [violation.field for violation in error.fields]
+    where = [f"[{field[field.index('regions[') :]}]" for field in fields if "regions[" in field]
+    return " ".join([error.message, *where])
 
 
 class Work:
@@ -196,6 +277,9 @@ class Work:
         }
         file = io.BytesIO()
         arrays: dict[str, Any] = {f"head_{i}": rows for i, rows in enumerate(part.rows)}
+        if part.regions is not None:
+            meta["regions"] = part.regions.names
+            arrays |= {"counts": part.regions.counts, "boxes": part.regions.boxes}
         np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
         self._write(self._name(number), file.getvalue())
 
@@ -205,11 +289,15 @@ class Work:
             meta = json.loads(file["meta"].tobytes())
             layouts = [HeadLayout(**{**m, "shape": tuple(m["shape"])}) for m in meta["layouts"]]
             arrays = [file[f"head_{i}"] for i in range(len(layouts))] if rows else []
+            regions = None
+            if (names := meta.get("regions")) is not None:
+                regions = RegionRows(file["counts"], file["boxes"], names)
         failed = {int(at): Failed(*values) for at, values in meta["failed"].items()}
-        return Part(meta["ids"], failed, layouts, meta["model"], arrays, meta.get("advice", []))
+        advice = meta.get("advice", [])
+        return Part(meta["ids"], failed, layouts, meta["model"], arrays, advice, regions)
 
-    def read_all(self, count: int) -> Iterator[Part]:
-        return (self.read(number) for number in range(count))
+    def read_all(self, count: int, *, rows: bool = True) -> Iterator[Part]:
+        return (self.read(number, rows=rows) for number in range(count))
 
     @property
     def merged(self) -> bool:

@@ -1,13 +1,7 @@
-"""Where images come from: a folder, a list of paths, or a column of Parquet files.
-
-A source has a fixed number of images in a fixed order, so that a part of it means the same images
-in every run; its identity (a JSON object) tells whether it has changed.
-"""
+"""Where images come from: a folder, a column of Parquet files, or a list; which it is."""
 
 from __future__ import annotations
 
-import abc
-import codecs
 import hashlib
 import itertools
 import json
@@ -21,6 +15,7 @@ from pixpool._extras import how_to_install
 from pixpool._files import open_file
 from pixpool._images import Image
 from pixpool._picture_suffixes import PICTURE_SUFFIXES
+from pixpool.bulk.boxes import FORMS, may_hold_boxes, with_boxes
 from pixpool.bulk.errors import BulkError, writing
 from pixpool.bulk.folders import (
     OWN_RESULTS,
@@ -30,73 +25,13 @@ from pixpool.bulk.folders import (
     takes_picture,
     walk,
 )
+from pixpool.bulk.lists import JsonLines, PathList
+from pixpool.bulk.source import Source
 
 _PARQUET = ".parquet"
-# What a file in UTF-16 begins with, as Windows writes them; UTF-8 may begin with its own.
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_JSON_LINES = (".jsonl", ".ndjson")
 # The end of a Parquet file holds its schema, and place and statistics of all of its data.
 _FOOTER_BYTES = 1 << 16
-
-
-class Source(abc.ABC):
-    """Images by position. left_out: what the search for them left out."""
-
-    left_out = LeftOut()
-
-    @abc.abstractmethod
-    def __len__(self) -> int:
-        """Number of images."""
-
-    @abc.abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """What differs where the images may differ."""
-
-    @abc.abstractmethod
-    def read(self, start: int, stop: int) -> Iterator[Image]:
-        """The images from position `start` to before `stop`, named by their ids."""
-
-
-class PathList(Source):
-    """Paths in a text file, one per line, which is the image's id. Empty lines do not count.
-
-    UTF-8, or after a byte order mark UTF-16.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path.absolute()
-        with open_file(self._path) as file:
-            self._encoding = "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
-        # Relative paths mean the same in other processes, such as Ray's workers.
-        self._base = os.getcwd()
-        digest = hashlib.sha256()
-        self._count = 0
-        for line in self._lines():
-            digest.update(line.encode(errors="surrogateescape") + b"\n")
-            self._count += 1
-        self._digest = digest.hexdigest()
-
-    def __len__(self) -> int:
-        return self._count
-
-    def identity(self) -> dict[str, Any]:
-        return {"kind": "list", "images": self._count, "sha256": self._digest}
-
-    def read(self, start: int, stop: int) -> Iterator[Image]:
-        for line in self.lines(start, stop):
-            yield Image(os.path.join(self._base, line), line)
-
-    def lines(self, start: int, stop: int) -> Iterator[str]:
-        """The lines of those images."""
-        return itertools.islice(self._lines(), start, stop)
-
-    def _lines(self) -> Iterator[str]:
-        # Paths are bytes; those that are not UTF-8 survive as surrogates.
-        with open(
-            self._path, encoding=self._encoding, errors="surrogateescape", newline="\n"
-        ) as file:
-            for line in file:
-                if stripped := line.rstrip("\r\n"):
-                    yield stripped
 
 
 class Folder(Source):
@@ -134,11 +69,14 @@ class ParquetColumn(Source):
 
     column: holds the bytes of images, paths, or structs of `bytes` and `path` as Hugging Face's
         datasets do; default: "image". id_column: default: the position of the row, from 0; may be
-        what the names of folders say, as in "label=cat/0.parquet". Files that this package has
-        written are left out, and so are those whose names begin with an underscore.
+        what the names of folders say, as in "label=cat/0.parquet". box_column: of the boxes of each
+        picture; default: images bring none. Files that this package has written are left out, and
+        so are those whose names begin with an underscore.
     """
 
-    def __init__(self, path: Path, column: str, id_column: str, rules: Rules) -> None:
+    def __init__(
+        self, path: Path, column: str, id_column: str, box_column: str, rules: Rules
+    ) -> None:
         try:
             import pyarrow.parquet as parquet
         except ImportError as error:
@@ -147,6 +85,8 @@ class ParquetColumn(Source):
         self._open = parquet.ParquetFile
         self._column = column or "image"
         self._id_column = id_column
+        self._box_column = box_column
+        self.has_boxes = bool(box_column)
         self._rules = rules
         self._folder = path if path.is_dir() else path.parent
         self.left_out = LeftOut()
@@ -157,7 +97,7 @@ class ParquetColumn(Source):
                 if path.is_dir() and b"pixpool" in (opened.metadata.metadata or {}):
                     self.left_out.kinds[OWN_RESULTS] += 1
                     continue
-                self._check(name, opened.schema_arrow.names)
+                self._check(name, opened.schema_arrow)
                 self._files.append(name)
                 self._counts.append(opened.metadata.num_rows)
 
@@ -166,16 +106,18 @@ class ParquetColumn(Source):
             return iter([path.name])
         return walk(os.fspath(path), self._rules, _takes_parquet, self.left_out)
 
-    def _check(self, name: str, columns: list[str]) -> None:
+    def _check(self, name: str, schema: Any) -> None:
+        path, columns = self._folder / name, schema.names
         known = [*columns, *(key for key in _partition(name) if key not in columns)]
-        if self._column not in columns:
-            wanted = self._column
-        elif self._id_column and self._id_column not in known:
-            wanted = self._id_column
-        else:
-            return
-        path = self._folder / name
-        raise BulkError(f"{path}: no column {wanted}; it has {', '.join(known)}")
+        for wanted, among in (
+            (self._column, columns),
+            (self._id_column, known),
+            (self._box_column, columns),
+        ):
+            if wanted and wanted not in among:
+                raise BulkError(f"{path}: no column {wanted}; it has {', '.join(known)}")
+        if self.has_boxes and not may_hold_boxes(kind := schema.field(self._box_column).type):
+            raise BulkError(f"{path}: column {self._box_column} is {kind}; wanted is {FORMS}")
 
     def __len__(self) -> int:
         return sum(self._counts)
@@ -193,6 +135,7 @@ class ParquetColumn(Source):
             "column": self._column,
             "id_column": self._id_column,
             "sha256": digest.hexdigest(),
+            **({"box_column": self._box_column} if self.has_boxes else {}),
             **self._rules.settings(),
         }
 
@@ -200,7 +143,7 @@ class ParquetColumn(Source):
         first = 0  # position of the row group's first row
         for name in self._files:
             with self._open(self._folder / name) as file:
-                columns = [self._column]
+                columns = [self._column, *([self._box_column] if self.has_boxes else [])]
                 fixed = None  # the id of all rows
                 if self._id_column in file.schema_arrow.names:
                     columns.append(self._id_column)
@@ -226,22 +169,30 @@ class ParquetColumn(Source):
                     ids = [fixed] * len(values)
                 elif self._id_column:
                     ids = rows.column(self._id_column).to_pylist()
-                for value, name in zip(values, ids, strict=True):
-                    yield Image(_picture(value), str(name))
+                boxes: list[Any] = [None] * len(values)
+                if self.has_boxes:
+                    boxes = rows.column(self._box_column).to_pylist()
+                for value, name, regions in zip(values, ids, boxes, strict=True):
+                    yield with_boxes(Image(_picture(value), str(name)), regions)
             first += batch.num_rows
 
 
 def open_source(
-    path: Path, listing: Path, column: str = "", id_column: str = "", rules: Rules | None = None
+    path: Path,
+    listing: Path,
+    column: str = "",
+    id_column: str = "",
+    box_column: str = "",
+    rules: Rules | None = None,
 ) -> Source:
     """The source that a path means: a folder of pictures or of Parquet files, or a file.
 
     A folder with both is one of pictures, unless a column is named. listing: where a folder's
     pictures are listed. BulkError where it cannot be read, or holds no images.
     """
-    rules = rules or Rules()
+    columns = (column, id_column, box_column)
     try:
-        source = _open(path, listing, column, id_column, rules)
+        source = _open(path, listing, columns, rules or Rules())
     except (OSError, ValueError) as error:
         raise BulkError(f"cannot read {path}: {_reason(error)}") from error
     if len(source) == 0:
@@ -249,20 +200,21 @@ def open_source(
     return source
 
 
-def _open(path: Path, listing: Path, column: str, id_column: str, rules: Rules) -> Source:
-    named = bool(column or id_column)
+def _open(path: Path, listing: Path, columns: tuple[str, str, str], rules: Rules) -> Source:
     if path.is_dir():
-        if named:
-            return ParquetColumn(path, column, id_column, rules)
+        if any(columns):
+            return ParquetColumn(path, *columns, rules)
         folder = Folder(path, listing, rules)
         if len(folder) == 0 and folder.left_out.kinds[_PARQUET]:
-            return ParquetColumn(path, column, id_column, rules)
+            return ParquetColumn(path, *columns, rules)
         return folder
     if rules != Rules():
         raise BulkError(f"{path} is a file: exclude and follow_links are for folders")
     open_file(path).close()  # a list is read more than once, so it must be a file
-    if path.suffix == _PARQUET or named:
-        return ParquetColumn(path, column, id_column, rules)
+    if path.suffix in _JSON_LINES:
+        return JsonLines(path, *columns)
+    if path.suffix == _PARQUET or any(columns):
+        return ParquetColumn(path, *columns, rules)
     if has_picture_signature(os.fspath(path)):
         raise ValueError("it is a picture, not a list of paths; name its folder, or a list")
     return PathList(path)
@@ -272,10 +224,12 @@ def _nothing(path: Path, source: Source) -> str:
     """What is missing where there are no images."""
     if isinstance(source, Folder):
         text = f"no pictures ({' '.join(PICTURE_SUFFIXES)}) in or below {path}"
-    elif isinstance(source, PathList):
+    elif isinstance(source, (PathList, JsonLines)):
         text = f"no paths in {path}"
     else:
         text = f"no rows in the Parquet files of {path}"
+        if source.has_boxes:
+            text += "; pictures with boxes are listed in one, or in a .jsonl file"
     return ". ".join([text, *source.left_out.lines()])
 
 
