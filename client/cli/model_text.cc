@@ -34,6 +34,7 @@ std::vector<std::string> Header(std::vector<std::string> cells, const Style& sty
 
 std::string RecipeText(const v1::InputRecipe& r) {
   std::vector<std::string> steps;
+  if (r.color() == "grey") steps.push_back("grey");
   if (r.resize() == v1::RESIZE_MODE_SHORTER_SIDE) {
     steps.push_back(absl::StrCat("shorter side to ", r.resize_size_px(), " px (",
                                  Printable(r.interpolation()), ")"));

@@ -105,6 +105,7 @@ class ManifestReader {
          {std::pair("resize_height", &r.exact_height), std::pair("resize_width", &r.exact_width)}) {
       if (input.Has(key)) *side = static_cast<int>(input.Int(key, 1, kMaxSide));
     }
+    if (input.Has("color")) r.grey = input.Choice("color", {"rgb", "grey"}) == 1;
     if (input.Has("sizes")) ReadSizes(input.Object("sizes"));
     r.mean = input.Triple("mean", -1e6);
     r.std = input.Triple("std", 1e-6);

@@ -39,6 +39,9 @@ struct InputRecipe {
   InputSizes sizes;
   // Smallest input side that a request may ask for; the chosen engine's.
   int min_side = kMinInputSide;
+  // Whether the network sees pictures without their colours, before anything else is done to them.
+  // Its input is as for colours, with three equal levels a pixel.
+  bool grey = false;
   // Applied inside the graph, on the 0 to 255 scale; here for information and for the space id.
   std::array<float, 3> mean = {0, 0, 0};
   std::array<float, 3> std = {1, 1, 1};

@@ -6,9 +6,13 @@
 #include <utility>
 
 #include "server/image/decode.h"
+#include "server/image/grey.h"
 
 namespace pixpool {
 namespace {
+
+// That lose their colours at a time: few, since they are held beside the picture's own.
+constexpr int kGreyRows = 8;
 
 // `part` on black, at the crop's size.
 Image Pad(const Image& part, const Geometry& geometry) {
@@ -36,7 +40,20 @@ ResizeJob JobOf(const Geometry& geometry, const RowsSource& source) {
 }  // namespace
 
 InputRows::InputRows(const InputPlan& plan, const RowsSource& source)
-    : geometry_(SourceGeometry(plan, source)), resizer_(JobOf(geometry_, source)) {}
+    : geometry_(SourceGeometry(plan, source)),
+      grey_(plan.grey),
+      resizer_(JobOf(geometry_, source)) {}
+
+void InputRows::Take(const PixelRows& rows) {
+  if (!grey_) return resizer_.Take(rows);
+  const Region& all = rows.part;
+  grey_rows_.resize(rows.stride() * static_cast<size_t>(std::min(all.height, kGreyRows)));
+  for (int top = all.top; top < all.bottom(); top += kGreyRows) {
+    const int count = std::min(kGreyRows, all.bottom() - top);
+    ToGrey(rows.row(top), count * all.width, grey_rows_.data());
+    resizer_.Take({.part = {all.left, top, all.width, count}, .data = grey_rows_.data()});
+  }
+}
 
 Image InputRows::Finish() {
   Image part = resizer_.Finish();
@@ -47,7 +64,8 @@ int64_t InputRows::MostBytes(const InputPlan& plan, const RowsSource& source) {
   const Geometry geometry = SourceGeometry(plan, source);
   const int64_t padded =
       geometry.is_padded() ? int64_t{3} * geometry.wanted.width * geometry.wanted.height : 0;
-  return RowResizer::MostBytes(JobOf(geometry, source)) + padded;
+  const int64_t grey = plan.grey ? int64_t{3} * source.stored.width * kGreyRows : 0;
+  return RowResizer::MostBytes(JobOf(geometry, source)) + padded + grey;
 }
 
 }  // namespace pixpool

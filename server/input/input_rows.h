@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "server/image/image.h"
 #include "server/image/row_resizer.h"
@@ -25,7 +26,7 @@ class InputRows final : public RowSink {
   InputRows(const InputPlan& plan, const RowsSource& source);
 
   // Of rows that hold at least the columns of NeededRegion, as it lies in the stored picture.
-  void Take(const PixelRows& rows) override { resizer_.Take(rows); }
+  void Take(const PixelRows& rows) override;
 
   // The input, when all rows of NeededRegion have come. Once.
   Image Finish();
@@ -35,7 +36,9 @@ class InputRows final : public RowSink {
 
  private:
   const Geometry geometry_;
+  const bool grey_;
   RowResizer resizer_;
+  std::vector<uint8_t> grey_rows_;
 };
 
 }  // namespace pixpool

@@ -149,6 +149,7 @@ std::string InputPlan::Canonical() const {
   }
   if (flip) text += ";flip=true";
   if (scaled_decode) text += ";decode=scaled";
+  if (grey) text += ";color=grey";
   return text;
 }
 
@@ -208,6 +209,7 @@ absl::StatusOr<InputPlan> MakeInputPlan(const InputRecipe& recipe, const InputOp
     plan.exact_width = Following(recipe.exact_width, plan.width, recipe.width);
   }
   plan.flip = options.flip;
+  plan.grey = recipe.grey;
   plan.min_side = recipe.min_side;
   plan.sizes = recipe.sizes;
   if (const auto input = InputForAll(plan)) {

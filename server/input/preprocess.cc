@@ -40,7 +40,7 @@ Image Make(const Image& picture, const InputPlan& plan, Size full) {
 }
 
 bool ChangesNothing(const InputPlan& plan, const Image& picture, Size full) {
-  return GeometryOf(plan, picture.whole(), full).unchanged();
+  return !plan.grey && GeometryOf(plan, picture.whole(), full).unchanged();
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ struct InputPlan {
   std::optional<std::array<uint8_t, 3>> background;
   std::vector<double> scales = {1};  // rising
   bool flip = false;
+  bool grey = false;             // the picture loses its colours before it is resized
   int min_side = kMinInputSide;  // of the network's input
   InputSizes sizes;              // that the network takes
   // The scale that this plan was brought to with ScaledPlan, which the sizes above follow already.

@@ -32,10 +32,10 @@ void Fields(Archive& archive, uint64_t& size, Task& task) {
   archive(size, is_raw, refuse_damaged, keep_picture, regions, whole, format, width, height,
           orientation, decode_bytes, decoded.width, decoded.height, is_always_turned);
   auto& [resize, resize_size, interpolation, crop, plan_height, plan_width, exact_height,
-         exact_width, apply_exif, scaled_decode, background, scales, flip, min_side, sizes, scale] =
-      plan;
+         exact_width, apply_exif, scaled_decode, background, scales, flip, grey, min_side, sizes,
+         scale] = plan;
   archive(resize, resize_size, interpolation, crop, plan_height, plan_width, exact_height,
-          exact_width, apply_exif, scaled_decode, scales, flip, min_side, sizes.only,
+          exact_width, apply_exif, scaled_decode, scales, flip, grey, min_side, sizes.only,
           sizes.multiple, scale);
   bool has_background = background.has_value();
   archive(has_background);

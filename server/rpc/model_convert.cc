@@ -45,6 +45,7 @@ void RecipeToProto(const InputRecipe& recipe, v1::InputRecipe* out) {
     size->set_width_px(width);
   }
   out->set_size_multiple_px(recipe.sizes.multiple);
+  out->set_color(recipe.grey ? "grey" : "rgb");
   out->set_interpolation(std::string(InterpolationName(recipe.interpolation)));
   out->set_crop(recipe.crop == CropMode::kCenter ? v1::CROP_MODE_CENTER : v1::CROP_MODE_NONE);
   out->set_input_height_px(recipe.height);

@@ -14,12 +14,13 @@ import grpc
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 from torch import nn
 
 from pixpool.export import verify
 from pixpool.export.bundle import BundleOptions, write_bundle
 from pixpool.export.models import SourceModel
-from pixpool.export.preprocess import load_image, preprocess
+from pixpool.export.preprocess import crop_offset, load_image, preprocess, resized_size
 from pixpool.export.recipe import Recipe
 
 NAME = "efficientnet-lite0"
@@ -97,6 +98,56 @@ def test_sizes_that_the_network_does_not_take(
     shown = client.stub.GetModel(client.pb.GetModelRequest(model=NAME), timeout=10).model
     assert len(shown.input_recipe.sizes) == len(sizes.get("only", []))
     assert shown.input_recipe.size_multiple_px == sizes.get("multiple", 1)
+
+
+class OneChannel(nn.Module):
+    """A small network of grey pictures."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.stem = nn.Conv2d(1, 8, 5, stride=4, padding=2)
+        self.body = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.body(torch.relu(self.stem(x))))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("crop", ["center", "none"])
+def test_a_network_of_one_channel_sees_grey_as_pillow_makes_it(
+    start_server, api, photos, tmp_path, crop
+):
+    recipe = Recipe(
+        resize_size=96,
+        height=80,
+        width=80,
+        crop=crop,
+        mean=(120.0,) * 3,
+        std=(60.0,) * 3,
+        color="grey",
+    )
+    module = OneChannel().eval()
+    write_bundle(SourceModel(module, "grey", "test", recipe=recipe), BundleOptions(out=tmp_path))
+    client = api.client(start_server("--default-model", "grey", models=tmp_path).target)
+    shown = client.stub.GetModel(client.pb.GetModelRequest(model="grey"), timeout=10).model
+    assert shown.input_recipe.color == "grey"
+    for path in photos.values():
+        with Image.open(path) as opened:
+            level = ImageOps.exif_transpose(opened).convert("RGB").convert("L")
+        level = level.resize(resized_size(*level.size, 96), Image.Resampling.BILINEAR)
+        if crop == "center":
+            left, top = (crop_offset(side, 80) for side in level.size)
+            level = level.crop((left, top, left + 80, top + 80))
+        values = torch.from_numpy(np.array(level, np.float32))[None, None]
+        with torch.no_grad():
+            wanted = module((values - 120) / 60)[0].softmax(0)
+            maps = torch.relu(module.body(torch.relu(module.stem((values - 120) / 60))))
+        got = client.features(path, "global_avg")[0]
+        np.testing.assert_allclose(got, maps.mean((2, 3))[0], rtol=1e-4, atol=1e-5)
+        scores = client.features(path, "class_scores:top_k=3")[0]
+        np.testing.assert_allclose(np.sort(scores), np.sort(wanted), rtol=1e-4, atol=1e-5)
 
 
 class Tokens(nn.Module):

@@ -2,6 +2,7 @@
 number of classes; what does not match is listed."""
 
 import argparse
+import json
 import sys
 import types
 from pathlib import Path
@@ -212,7 +213,16 @@ def test_one_channel_networks_are_told_about_channels(tmp_path, torchvision, cap
     arguments = ["timm:resnet18", "--random-weights", "--out", str(tmp_path)]
     for layers in ([], ["--layers", "features=layer4"]):
         assert main([*arguments, *layers, "--model-args", "in_chans=1"]) == 1
-        assert "the model takes pictures of 1 channel; a bundle's" in capsys.readouterr().err
+        assert "takes pictures of 1 channel; --grey exports it" in capsys.readouterr().err
+    grey = [*arguments, "--model-args", "in_chans=1", "--grey"]
+    assert main(grey) == 1
+    assert "one mean and one std" in capsys.readouterr().err
+    assert main([*grey, "--mean", "127.5", "--std", "64"]) == 0
+    said = capsys.readouterr().out
+    assert "golden: 512 values\n" in said and "classifier of 1000 classes" in said
+    manifest = json.loads((tmp_path / "resnet18" / "1" / "manifest.json").read_text())
+    assert manifest["input"]["color"] == "grey"
+    assert manifest["input"]["mean"] == [127.5] * 3
 
 
 def test_random_weights_download_nothing(torchvision, monkeypatch):

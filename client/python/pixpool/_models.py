@@ -34,6 +34,7 @@ class InputRecipe:
     input_height_px, input_width_px: size of the input in pixels.
     sizes: all sizes of its input that the network takes; empty where it is not bound to a list.
     size_multiple_px: both sides of the input are multiples of this many pixels.
+    color: what the network sees of the picture: "rgb", or "grey", its luma.
     mean, std: what is subtracted from a value and what it is then divided by, inside the network's
         graph; a number per channel in RGB order, on the 0 to 255 scale.
     """
@@ -50,6 +51,7 @@ class InputRecipe:
     resize_width_px: int = 0
     sizes: tuple[InputSize, ...] = ()
     size_multiple_px: int = 1
+    color: str = "rgb"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,6 +63,14 @@ TEST(ModelTextTest, ShowsWhatAnExactResizeIsTo) {
               HasSubstr("resize to 240 x 248 px (bicubic), centre crop, input 224 x 224 px"));
 }
 
+TEST(ModelTextTest, ShowsThatPicturesLoseTheirColors) {
+  v1::Model m = Sample();
+  m.mutable_input_recipe()->set_color("rgb");
+  EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("grey")));
+  m.mutable_input_recipe()->set_color("grey");
+  EXPECT_THAT(ModelText(m, Style{}), HasSubstr("grey, shorter side to"));
+}
+
 TEST(ModelTextTest, ShowsTheSizesThatTheNetworkTakes) {
   v1::Model m = Sample();
   EXPECT_THAT(ModelText(m, Style{}), Not(HasSubstr("takes")));

@@ -33,6 +33,7 @@ InputPlan RandomPlan(std::mt19937& random) {
   plan.apply_exif = !one_in(3);
   plan.scaled_decode = one_in(3);
   plan.flip = one_in(3);
+  plan.grey = one_in(4);
   if (one_in(3)) plan.scales = {0.5, 1};
   if (one_in(3)) plan.background = {255, 255, 255};
   return plan;

@@ -47,6 +47,34 @@ TEST(Resize, EqualsPillowByteForByte) {
   }
 }
 
+// As Pillow: convert("L"), then resize. Colours that are lost after the resize give other levels.
+TEST(Grey, ComesBeforeTheResize) {
+  const int width = 61;
+  const int height = 47;
+  Image picture(width, height);
+  Image grey(width, height);
+  for (size_t i = 0; i < picture.byte_size(); i += 3) {
+    uint8_t* const rgb = picture.data() + i;
+    for (size_t c = 0; c < 3; ++c) rgb[c] = static_cast<uint8_t>((i / 3 * 37 + c * 91) % 251);
+    const int luma = (19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 32768) / 65536;
+    std::fill_n(grey.data() + i, 3, static_cast<uint8_t>(luma));
+  }
+  InputPlan unchanged;
+  unchanged.resize = ResizeMode::kNone;
+  unchanged.crop = CropMode::kNone;
+  for (InputPlan plan :
+       {unchanged, ExactPlan(20, 90, Interpolation::kBicubic),
+        ExactPlan(90, 20, Interpolation::kBilinear), ExactPlan(47, 61, Interpolation::kBicubic)}) {
+    const Image wanted = PreprocessCopy(grey, plan);
+    const Image in_colors = PreprocessCopy(picture, plan);
+    plan.grey = true;
+    const Image got = PreprocessCopy(picture, plan);
+    ASSERT_EQ(got.byte_size(), wanted.byte_size());
+    EXPECT_EQ(std::memcmp(got.data(), wanted.data(), wanted.byte_size()), 0);
+    EXPECT_NE(std::memcmp(got.data(), in_colors.data(), wanted.byte_size()), 0);
+  }
+}
+
 TEST(Resize, SizesAreTorchvisions) {
   for (const json& c : ReadGoldens("sizes")) {
     InputPlan plan;

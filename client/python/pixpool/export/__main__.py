@@ -270,6 +270,9 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("--crop", choices=CROP_MODES)
     recipe.add_argument("--mean", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")
     recipe.add_argument("--std", type=_triple, metavar="R,G,B", help="on the 0 to 255 scale")
+    recipe.add_argument(
+        "--grey", action="store_true", help="the network takes one channel, the picture's luma"
+    )
     recipe.add_argument("--bgr", action="store_true", help="an ONNX file takes blue, green, red")
     return parser
 
@@ -277,6 +280,8 @@ def _parser() -> argparse.ArgumentParser:
 def _recipe_changes(args: argparse.Namespace) -> dict[str, Any]:
     fields = ("resize", "resize_size", "interpolation", "crop", "mean", "std")
     changes = {f: getattr(args, f) for f in fields if getattr(args, f) is not None}
+    if args.grey:
+        changes["color"] = "grey"
     if args.input_size:
         changes["height"], changes["width"] = args.input_size[0]
     return changes

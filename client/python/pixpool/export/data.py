@@ -30,6 +30,8 @@ def write_golden(run: Run, at: int, golden: Tensor, folder: Path) -> str:
             "the golden picture gives a vector that is zero or not finite; are the weights right?"
         )
     values.numpy().astype("<f4").tofile(folder / "golden.f32")
+    if torch.equal(golden, golden.flip(3)):  # of a grey recipe
+        return f"golden: {len(values)} values"
     noticed = torch.nn.functional.cosine_similarity(values, swapped, dim=0).item()
     remark = f"golden: {len(values)} values; with red and blue swapped the cosine is {noticed:.4f}"
     if noticed >= GOLDEN_MIN_COSINE:

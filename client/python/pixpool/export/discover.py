@@ -59,13 +59,18 @@ def _one_stride(side: int, cells: int) -> int:
 
 @torch.no_grad()
 def record_maps(
-    model: nn.Module, own: Size, sizes: InputSizes, forward: Forward = run_model
+    model: nn.Module,
+    own: Size,
+    sizes: InputSizes,
+    forward: Forward = run_model,
+    channels: int = 3,
 ) -> list[_Call]:
     """Runs `forward` at the model's own size, and at a larger one where it takes any, and lists, in
     order, the calls of modules that give a feature map whose size follows the input's."""
     two = [own, sizes.larger(*own) or own]
     runs = {
-        size: _record_once(model, torch.zeros(1, 3, *size), forward) for size in dict.fromkeys(two)
+        size: _record_once(model, torch.zeros(1, channels, *size), forward)
+        for size in dict.fromkeys(two)
     }
     first, second = (runs[size] for size in two)
     calls = []
@@ -87,6 +92,7 @@ def find_layers(
     hints: list[str],
     names: Mapping[str, str] | None = None,
     forward: Forward = run_model,
+    channels: int = 3,
 ) -> list[LayerRef]:
     """The last map before pooling, called `features`, and before it one layer a stride: `hints`
     (module paths) where given, otherwise the last block of each stride. Of a transformer each
@@ -95,7 +101,9 @@ def find_layers(
     gives the embedding, does not run is no layer: a classifier may work on positions too."""
     # What pools tokens works on them as blocks do; what pools a map does not end in a map.
     calls = [
-        c for c in record_maps(model, own, sizes, forward) if c.form.dims == "NCHW" or not c.pools
+        c
+        for c in record_maps(model, own, sizes, forward, channels)
+        if c.form.dims == "NCHW" or not c.pools
     ]
     if not calls:
         raise ExportError(

@@ -15,9 +15,14 @@ def refuse_channels(error: BaseException) -> None:
     wants = re.search(r"to have (\d+) channels?, but got 3 channels", str(error))
     if wants is None:
         return
+    if wants[1] == "1":
+        raise ExportError(
+            "the model takes pictures of 1 channel; --grey exports it for grey ones, with --mean and"
+            " --std of one number each"
+        ) from error
     raise ExportError(
-        f"the model takes pictures of {wants[1]} channel{'s' * (wants[1] != '1')}; a bundle's"
-        " network takes three: red, green and blue"
+        f"the model takes pictures of {wants[1]} channels; a bundle's network takes three (red,"
+        " green and blue) or with --grey one"
     ) from error
 
 

@@ -23,8 +23,8 @@ def fit_input_size(original: nn.Module, model: nn.Module, own: Recipe, recipe: R
     size, wanted = (own.height, own.width), (recipe.height, recipe.width)
     if size == wanted:
         return size
-    if not _refuses(model, wanted):
-        return wanted if _refuses(original, size) else size
+    if not _refuses(model, wanted, recipe.channels):
+        return wanted if _refuses(original, size, recipe.channels) else size
     for one in (original, model):
         set_size = getattr(one, "set_input_size", None)
         if not callable(set_size):
@@ -106,10 +106,10 @@ class Fitting:
         return None
 
 
-def _refuses(model: nn.Module, size: Size) -> bool:
+def _refuses(model: nn.Module, size: Size, channels: int) -> bool:
     try:
         with torch.no_grad():
-            model(torch.zeros(1, 3, *size))
+            model(torch.zeros(1, channels, *size))
     except Exception:
         return True
     return False

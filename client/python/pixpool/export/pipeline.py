@@ -62,7 +62,13 @@ def build_contents(
     # A model that resizes what it gets has maps of one size, whatever it takes.
     layers = outputs.layers or fitting.settle(
         lambda sizes: discover.find_layers(
-            model, own, sizes, source.layer_hints, source.layer_names, outputs.forward
+            model,
+            own,
+            sizes,
+            source.layer_hints,
+            source.layer_names,
+            outputs.forward,
+            recipe.channels,
         )
     )
     refuse_same_names(layers)

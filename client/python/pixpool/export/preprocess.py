@@ -56,7 +56,10 @@ def center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def preprocess(image: Image.Image, recipe: Recipe) -> NDArray[np.uint8]:
-    """Network input of an RGB picture: uint8 [height, width, 3]. The graph normalises it."""
+    """Network input of an RGB picture: uint8 [height, width, 3], of a grey recipe with three equal
+    levels a pixel. The graph normalises it."""
+    if recipe.color == "grey":
+        image = image.convert("L").convert("RGB")
     size = image.size
     if recipe.resize == "shorter_side":
         size = resized_size(image.width, image.height, recipe.resize_size)

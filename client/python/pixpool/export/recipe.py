@@ -12,6 +12,7 @@ from pixpool.export.sizes import InputSizes
 RESIZE_MODES = ("shorter_side", "exact", "none")
 CROP_MODES = ("center", "none")
 INTERPOLATIONS = ("bilinear", "bicubic")
+COLORS = ("rgb", "grey")
 MIN_SIDE = 16
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -33,6 +34,8 @@ class Recipe:
     # Both sides after the resize "exact"; None: those of the input. Larger ones are for a crop.
     resize_height: int | None = None
     resize_width: int | None = None
+    # "grey": the network takes one channel, the luma of the picture (Pillow's convert("L")).
+    color: str = "rgb"
     # What the network takes; found by the export, never given.
     sizes: InputSizes = InputSizes()
 
@@ -62,6 +65,12 @@ class Recipe:
                 "three finite numbers, red green blue, on the 0 to 255 scale",
             )
         _require(min(self.std) > 0, "std", self.std, "above 0")
+        _require(self.color in COLORS, "color", self.color, "|".join(COLORS))
+        if self.color == "grey" and (len({*self.mean}), len({*self.std})) != (1, 1):
+            raise ExportError(
+                f"--grey: a network of one channel has one mean and one std, not {self.mean} and"
+                f" {self.std}; give them with --mean and --std, on the 0 to 255 scale"
+            )
 
     @staticmethod
     def from_json(fields: dict[str, Any]) -> Recipe:
@@ -75,7 +84,14 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         made = {"mean": list(self.mean), "std": list(self.std), "sizes": self.sizes.to_json()}
         recipe = {**dataclasses.asdict(self), **made}
+        if self.color == "rgb":
+            del recipe["color"]  # as bundles were written before there was another
         return {key: value for key, value in recipe.items() if value is not None}
+
+    @property
+    def channels(self) -> int:
+        """That the network takes; what the server gives has three, of a grey one the same."""
+        return 1 if self.color == "grey" else 3
 
     def gives_one_size(self) -> bool:
         """Whether every picture becomes one of the recipe's height and width."""

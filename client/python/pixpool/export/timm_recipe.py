@@ -49,5 +49,6 @@ def timm_recipe(config: Mapping[str, Any], name: str) -> Recipe:
 def scaled(values: Iterable[float]) -> tuple[float, float, float]:
     """From timm's and torchvision's 0..1 scale to 0..255."""
     # Through float32's 7 digits: 0.485 * 255 is 123.675, not 123.67499999999998.
-    red, green, blue = (float(f"{value * 255:.7g}") for value in values)
+    red, *others = (float(f"{value * 255:.7g}") for value in values)
+    green, blue = others or (red, red)  # of a network of one channel
     return red, green, blue

@@ -104,8 +104,9 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", torch.tensor(recipe.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(recipe.std).view(1, 3, 1, 1))
+        count = self._channels = recipe.channels
+        self.register_buffer("mean", torch.tensor(recipe.mean[:count]).view(1, count, 1, 1))
+        self.register_buffer("std", torch.tensor(recipe.std[:count]).view(1, count, 1, 1))
         modules = dict(model.named_modules())
         for ref in [*layers, *vectors]:
             if ref.path not in modules:
@@ -164,8 +165,10 @@ class Trunk(nn.Module):
         return (*maps, *prefixes, *vectors)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """What the model itself takes: float32 [N, 3, H, W], in channels-last memory."""
-        return (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
+        """What the model itself takes: float32 [N, 3, H, W], in channels-last memory; [N, 1, H, W]
+        of a grey recipe, whose pictures have three equal levels a pixel."""
+        taken = images if self._channels == 3 else images[..., : self._channels]
+        return (taken.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
 
     def module_output(self, at: int, outputs: Sequence[Tensor]) -> Tensor:
         """What the module of the layer at this position gave, from the trunk's outputs."""

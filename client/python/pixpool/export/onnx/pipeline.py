@@ -54,6 +54,10 @@ def build_contents(
         )
     if options.aotinductor is not None:
         raise ExportError("--aotinductor compiles PyTorch modules; an ONNX file is for openvino")
+    if "color" in options.recipe_changes:
+        raise ExportError(
+            "--grey is for models that PyTorch code makes; an ONNX file takes three channels"
+        )
     source = dataclasses.replace(source, bgr=options.bgr)
     extras = Extras(options)
     recipe = _choose_recipe(source, options, progress)
