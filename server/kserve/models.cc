@@ -9,6 +9,24 @@
 namespace pixpool::kserve {
 namespace {
 
+struct InputType {
+  const char* name;
+  const char* datatype;
+  inference::DataType config_type;
+  std::vector<int64_t> shape;  // without the batch; -1: any size
+  bool optional = false;
+};
+
+// Images in the form that is the same for all of them; of numbers the type that is named first.
+const std::vector<InputType>& InputTypes() {
+  static const auto* const types = new std::vector<InputType>{
+      {"image", "BYTES", inference::TYPE_STRING, {1}},
+      {"regions", "FP32", inference::TYPE_FP32, {-1, 4}, true},
+      {"region_count", "INT32", inference::TYPE_INT32, {1}, true},
+  };
+  return *types;
+}
+
 // An output without parameters, on the input size of the recipe.
 struct Output {
   std::string name;
@@ -56,11 +74,13 @@ void MetadataToProto(const ModelInfo& info, int max_input_side,
                      inference::ModelMetadataResponse* out) {
   out->set_name(info.name);
   out->set_platform(Platform(info));
-  auto* input = out->add_inputs();
-  input->set_name("image");
-  input->set_datatype("BYTES");
-  input->add_shape(-1);
-  input->add_shape(1);
+  for (const InputType& type : InputTypes()) {
+    auto* input = out->add_inputs();
+    input->set_name(type.name);
+    input->set_datatype(type.datatype);
+    input->add_shape(-1);
+    input->mutable_shape()->Add(type.shape.begin(), type.shape.end());
+  }
   for (const Output& output : OutputsOf(info, max_input_side)) {
     auto* tensor = out->add_outputs();
     tensor->set_name(output.name);
@@ -76,10 +96,13 @@ void ConfigToProto(const ModelInfo& info, int max_input_side, int max_images,
   out->set_platform(Platform(info));
   out->set_backend("pixpool");
   out->set_max_batch_size(max_images);
-  auto* input = out->add_input();
-  input->set_name("image");
-  input->set_data_type(inference::TYPE_STRING);
-  input->add_dims(1);
+  for (const InputType& type : InputTypes()) {
+    auto* input = out->add_input();
+    input->set_name(type.name);
+    input->set_data_type(type.config_type);
+    input->mutable_dims()->Add(type.shape.begin(), type.shape.end());
+    input->set_optional(type.optional);
+  }
   for (const Output& output : OutputsOf(info, max_input_side)) {
     auto* tensor = out->add_output();
     tensor->set_name(output.name);

@@ -6,7 +6,7 @@
 
 namespace pixpool::kserve {
 
-// Input and outputs of a loaded model: the heads that need no parameters.
+// Inputs of a loaded model, and as outputs the heads that need no parameters.
 void MetadataToProto(const ModelInfo& info, int max_input_side,
                      inference::ModelMetadataResponse* out);
 

@@ -19,6 +19,7 @@
 #include "server/rpc/extract_convert.h"
 #include "server/rpc/head_convert.h"
 #include "server/rpc/priority.h"
+#include "server/rpc/region_convert.h"
 
 namespace pixpool::kserve {
 namespace {
@@ -132,21 +133,45 @@ absl::Status SetBackground(const std::string& text, v1::InputOptions* options) {
   return absl::OkStatus();
 }
 
-absl::Status SetOption(const std::string& key, const InferParameter& value,
-                       v1::InputOptions* options) {
+// The API's messages that a request's parameters are fields of.
+struct Messages {
+  v1::InputOptions input;
+  v1::RegionOptions regions;
+  v1::Region region;  // `relative` alone
+};
+
+struct FieldOf {
+  google::protobuf::Message* message;
+  const google::protobuf::FieldDescriptor* field;  // null: there is none of that name
+};
+
+FieldOf FindOption(const std::string& key, Messages* messages) {
+  if (key == "relative") {
+    return {&messages->region, v1::Region::descriptor()->FindFieldByName(key)};
+  }
+  if (const auto* field = v1::InputOptions::descriptor()->FindFieldByName(key)) {
+    return {&messages->input, field};
+  }
+  return {&messages->regions, v1::RegionOptions::descriptor()->FindFieldByName(key)};
+}
+
+absl::Status SetOption(const std::string& key, const InferParameter& value, Messages* messages) {
   for (const std::string_view other : kOthers) {
     if (key == other) return absl::OkStatus();
   }
-  if (key == "background") return SetBackground(value.string_param(), options);
+  if (key == "background") return SetBackground(value.string_param(), &messages->input);
   if (key.substr(0, 9) == "sequence_") return NotServed(PathOf(key), "a sequence of requests");
-  const auto* type = v1::InputOptions::descriptor();
-  const auto* field = type->FindFieldByName(key);
-  if (field == nullptr) {
+  const FieldOf found = FindOption(key, messages);
+  if (found.field == nullptr) {
+    const auto names = [](const google::protobuf::Descriptor* type) {
+      return absl::StrJoin(ScalarFieldNames(type), ", ");
+    };
     return Invalid(ErrorReason::kRequestInvalid, PathOf(key),
                    absl::StrCat("no such parameter; requests take ",
-                                absl::StrJoin(ScalarFieldNames(type), ", "), ", background"));
+                                names(v1::InputOptions::descriptor()), ", background; of regions ",
+                                names(v1::RegionOptions::descriptor()), ", relative"));
   }
-  const std::string complaint = SetField(*options, field, ValueOf(value));
+  const std::string complaint = SetField(*found.message, found.field, ValueOf(value));
   if (complaint.empty()) return absl::OkStatus();
   return Invalid(ErrorReason::kRequestInvalid, PathOf(key), complaint);
 }
@@ -174,15 +199,18 @@ absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
   return heads;
 }
 
-absl::StatusOr<InputOptions> InputOptionsFromParameters(
-    const inference::ModelInferRequest& request) {
-  v1::InputOptions options;
+absl::StatusOr<RequestOptions> OptionsFromParameters(const inference::ModelInferRequest& request) {
+  Messages messages;
   for (const std::string& key : Keys(request.parameters())) {
-    PIXPOOL_RETURN_IF_ERROR(SetOption(key, request.parameters().at(key), &options));
+    PIXPOOL_RETURN_IF_ERROR(SetOption(key, request.parameters().at(key), &messages));
   }
-  auto native = InputOptionsFromProto(options);
-  if (!native.ok()) return PrependField(native.status(), "parameters");
-  return native;
+  auto input = InputOptionsFromProto(messages.input);
+  if (!input.ok()) return PrependField(input.status(), "parameters");
+  auto regions = RegionOptionsFromProto(messages.regions);
+  if (!regions.ok()) return PrependField(regions.status(), "parameters");
+  return RequestOptions{.input = *std::move(input),
+                        .regions = *std::move(regions),
+                        .relative = messages.region.relative()};
 }
 
 absl::StatusOr<Priority> PriorityFromParameters(const inference::ModelInferRequest& request,

@@ -9,6 +9,7 @@
 #include "server/base/call_context.h"
 #include "server/heads/heads.h"
 #include "server/input/preprocess.h"
+#include "server/pipeline/request.h"
 
 namespace pixpool::kserve {
 
@@ -19,10 +20,17 @@ namespace pixpool::kserve {
 absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
     const inference::ModelInferRequest& request);
 
-// The input options among a request's parameters. Field paths start with "parameters". Errors:
+// What a request's parameters say, all but its priority.
+struct RequestOptions {
+  InputOptions input;
+  RegionOptions regions;
+  bool relative = false;  // whether regions' edges are shares of their image's sides
+};
+
+// The parameters of a request that are fields of the API's InputOptions and RegionOptions, and
+// `relative` of its Region, by their names. Field paths start with "parameters". Errors:
 // REQUEST_INVALID for a name or value that is not known, NOT_IMPLEMENTED for sequences.
-absl::StatusOr<InputOptions> InputOptionsFromParameters(
-    const inference::ModelInferRequest& request);
+absl::StatusOr<RequestOptions> OptionsFromParameters(const inference::ModelInferRequest& request);
 
 // How urgent a request is by its parameter `priority`: "interactive" or "bulk", or Triton's number,
 // of which 1 is the highest: 1 is interactive, more is bulk, 0 is `fallback`. REQUEST_INVALID for

@@ -1,14 +1,17 @@
 #include "server/kserve/response.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "server/base/error.h"
+#include "server/base/number_text.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/kserve/tensor_bytes.h"
@@ -21,9 +24,13 @@ using OutputTensor = inference::ModelInferResponse::InferOutputTensor;
 
 static_assert(std::endian::native == std::endian::little, "tensors travel in little-endian order");
 
-// One head over all images.
+// What the rows of an output are.
+enum class Rows { kImages, kRegions };
+
+// One head over all images, or over all of their regions.
 struct Column {
   const HeadSpec& head;
+  Rows rows;
   std::vector<HeadOutput*> outputs;
 };
 
@@ -73,6 +80,10 @@ std::string BoxText(const Region& box) {
   return absl::StrJoin({box.left, box.top, box.right(), box.bottom()}, ",");
 }
 
+void AddOnce(const std::string& text, std::vector<std::string>* texts) {
+  if (std::find(texts->begin(), texts->end(), text) == texts->end()) texts->push_back(text);
+}
+
 void SetParameters(const Column& column, const std::vector<std::string>& labels,
                    OutputTensor* tensor) {
   SetText(tensor, "space_id", column.head.space_id);
@@ -80,7 +91,7 @@ void SetParameters(const Column& column, const std::vector<std::string>& labels,
   SetText(tensor, "layer", column.head.layer);
   std::vector<std::string> warnings, classes, boxes;
   for (const HeadOutput* output : column.outputs) {
-    warnings.insert(warnings.end(), output->warnings.begin(), output->warnings.end());
+    for (const std::string& warning : output->warnings) AddOnce(warning, &warnings);
     if (column.head.output() != HeadOutputKind::kActivationMap) continue;
     classes.push_back(output->scores.empty() ? "" : ClassText(output->scores[0], labels));
     boxes.push_back(BoxText(output->box));
@@ -91,17 +102,25 @@ void SetParameters(const Column& column, const std::vector<std::string>& labels,
   SetText(tensor, "boxes", absl::StrJoin(boxes, ";"));
 }
 
-absl::Status AddOutput(const std::string& name, const Column& column,
+// What to do where the maps of one output differ in size.
+std::string DifferentSizes(const std::string& field, const std::string& name, Rows rows) {
+  const bool regions = rows == Rows::kRegions;
+  return Concat(field, ": the maps of ", name, " differ in size between the ",
+                regions ? "regions" : "images", ", and one tensor holds one size; send one ",
+                regions ? "region" : "image", " per request, or ask for crop \"center\"");
+}
+
+// `h` is the head's place in the request.
+absl::Status AddOutput(size_t h, const std::string& name, const Column& column,
                        const std::vector<std::string>& labels, inference::ModelInferResponse* out) {
   OutputTensor* const tensor = out->add_outputs();
   std::string* const raw = out->add_raw_output_contents();
   const TensorType type = TypeOf(column.head, *column.outputs[0]);
   for (const HeadOutput* output : column.outputs) {
     if (TypeOf(column.head, *output) != type) {
-      return MakeError({.reason = ErrorReason::kRequestInvalid, .field = "inputs[0]"},
-                       Concat("inputs[0]: the maps of ", name,
-                              " differ in size between the images, and one tensor holds one size; "
-                              "send one image per request, or crop"));
+      const std::string field = Concat("outputs[", h, "]");
+      return MakeError({.reason = ErrorReason::kRequestInvalid, .field = field},
+                       DifferentSizes(field, name, column.rows));
     }
     AppendValues(column.head, labels, *output, raw);
   }
@@ -135,11 +154,56 @@ void SetWarnings(const ExtractResult& result, inference::ModelInferResponse* out
   (*out->mutable_parameters())["warnings"].set_string_param(absl::StrJoin(warnings, "; "));
 }
 
-// The error of one image as that of the request: clients of this protocol show the message alone.
+// The error of one image as that of the request: clients of this protocol show the message alone,
+// which therefore begins with the image, or with what is wrong with it.
 absl::Status ImageError(size_t index, const absl::Status& status) {
   const auto details = GetErrorDetails(status);
   if (!details) return status;
-  return MakeError(*details, Concat("images[", index, "]: ", ToStd(status.message())));
+  const std::string image = Concat("images[", index, "]");
+  const bool within = absl::StartsWith(details->field, image);
+  return MakeError(*details,
+                   Concat(within ? details->field : image, ": ", ToStd(status.message())));
+}
+
+bool HasRegions(const ExtractResult& result) {
+  return std::any_of(result.images.begin(), result.images.end(),
+                     [](const ImageFeatures& image) { return !image.regions.empty(); });
+}
+
+// Whether every image has results as a whole: with include_image, or where none has regions.
+bool HasAllImages(const ExtractResult& result) {
+  return std::none_of(result.images.begin(), result.images.end(),
+                      [](const ImageFeatures& image) { return image.outputs.empty(); });
+}
+
+// The results of one head, by what has them.
+Column ImagesColumn(ExtractResult& result, size_t h) {
+  Column column = {.head = (*result.heads)[h], .rows = Rows::kImages, .outputs = {}};
+  for (ImageFeatures& image : result.images) column.outputs.push_back(&image.outputs[h]);
+  return column;
+}
+
+Column RegionsColumn(ExtractResult& result, size_t h) {
+  const std::vector<HeadSpec>& heads = *(result.region_heads ? result.region_heads : result.heads);
+  Column column = {.head = heads[h], .rows = Rows::kRegions, .outputs = {}};
+  for (ImageFeatures& image : result.images) {
+    for (RegionFeatures& region : image.regions) column.outputs.push_back(&region.outputs[h]);
+  }
+  return column;
+}
+
+// The edges that the heads were applied to.
+void SetRegionEdges(const ExtractResult& result, inference::ModelInferResponse* out) {
+  std::vector<std::string> edges;
+  for (const ImageFeatures& image : result.images) {
+    for (const RegionFeatures& region : image.regions) {
+      const RegionF& box = region.box;
+      edges.push_back(absl::StrJoin(
+          {FloatText(box.left), FloatText(box.top), FloatText(box.right), FloatText(box.bottom)},
+          ","));
+    }
+  }
+  (*out->mutable_parameters())["regions"].set_string_param(absl::StrJoin(edges, ";"));
 }
 
 }  // namespace
@@ -156,14 +220,20 @@ absl::Status InferResponseFromResult(const inference::ModelInferRequest& request
     if (!result.images[i].status.ok()) return ImageError(i, result.images[i].status);
   }
   const ModelInfo& info = result.model->info();
+  const auto name = [&](size_t h) {
+    return request.outputs_size() > 0 ? request.outputs(static_cast<int>(h)).name()
+                                      : std::string((*result.heads)[h].kind());
+  };
+  const bool regions = HasRegions(result);
   for (size_t h = 0; h < result.heads->size(); ++h) {
-    Column column = {.head = (*result.heads)[h], .outputs = {}};
-    for (ImageFeatures& image : result.images) column.outputs.push_back(&image.outputs[h]);
-    const int i = static_cast<int>(h);
-    const std::string name =
-        request.outputs_size() > 0 ? request.outputs(i).name() : std::string(column.head.kind());
-    PIXPOOL_RETURN_IF_ERROR(AddOutput(name, column, info.labels, out));
+    const Column column = regions ? RegionsColumn(result, h) : ImagesColumn(result, h);
+    PIXPOOL_RETURN_IF_ERROR(AddOutput(h, name(h), column, info.labels, out));
   }
+  for (size_t h = 0; regions && HasAllImages(result) && h < result.heads->size(); ++h) {
+    PIXPOOL_RETURN_IF_ERROR(
+        AddOutput(h, "image/" + name(h), ImagesColumn(result, h), info.labels, out));
+  }
+  if (regions) SetRegionEdges(result, out);
   out->set_model_name(info.name);
   out->set_model_version(info.version);
   out->set_id(request.id());

@@ -6,9 +6,11 @@
 
 namespace pixpool::kserve {
 
-// The response to a request whose result, as a whole, is OK. Takes the values over. Errors: that of
-// the first image that failed, with its index, since the protocol has no status of an image;
-// REQUEST_INVALID where the images' maps differ in size, which one tensor cannot hold.
+// The response to a request whose result, as a whole, is OK. Takes the values over. Each output has
+// a row for each image, or where there are regions for each of those, image by image; images that
+// have results beside those of their regions are outputs of their own then ("image/gem"). Errors:
+// that of the first image that failed, with its index, since the protocol has no status of an
+// image; REQUEST_INVALID where maps differ in size, which one tensor cannot hold.
 absl::Status InferResponseFromResult(const inference::ModelInferRequest& request,
                                      ExtractResult&& result, inference::ModelInferResponse* out);
 

@@ -44,6 +44,12 @@ absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads) {
                    options.max_heads_per_request, "split the request");
 }
 
+absl::Status CheckRegionCount(const PipelineOptions& options, size_t count) {
+  if (count <= static_cast<size_t>(options.max_regions_per_image)) return absl::OkStatus();
+  return OverLimit("regions", "too many regions of one image", static_cast<int64_t>(count),
+                   options.max_regions_per_image, "send the image again with the others");
+}
+
 void HeadCost::Add(const HeadSpec& head, const HeadExtents& map, int64_t maps) {
   const auto times = static_cast<double>(maps);
   double values = static_cast<double>(head.type->value_count(head, map.c, map.h, map.w));

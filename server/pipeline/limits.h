@@ -20,6 +20,9 @@ absl::Status OverLimit(std::string_view field, std::string_view what, int64_t ac
 
 absl::Status CheckHeadCount(const PipelineOptions& options, size_t heads);
 
+// Of one image.
+absl::Status CheckRegionCount(const PipelineOptions& options, size_t count);
+
 // What the heads of a request cost, as far as their maps' sizes tell.
 struct HeadCost {
   double response_bytes = 0;

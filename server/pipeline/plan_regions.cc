@@ -121,12 +121,6 @@ RegionCost CostOf(const RequestWork& work, absl::Span<const HeadSpec> heads, con
   return cost;
 }
 
-absl::Status CheckRegionCount(const PipelineOptions& options, size_t count) {
-  if (count <= static_cast<size_t>(options.max_regions_per_image)) return absl::OkStatus();
-  return OverLimit("regions", "too many regions of one image", static_cast<int64_t>(count),
-                   options.max_regions_per_image, "send the image again with the others");
-}
-
 // Whole pixels from one edge to the other, at least one of `side`.
 std::pair<int, int> WholePixels(double from, double to, int side) {
   const int first = std::min(static_cast<int>(std::nearbyint(from)), side - 1);

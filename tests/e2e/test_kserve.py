@@ -18,6 +18,7 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from api import as_array, reason
+from triton_tensors import files, output_of, outputs, pixels
 
 MODEL = "efficientnet-lite0"
 
@@ -34,27 +35,6 @@ def stub(server):
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
-def files(*paths) -> triton.InferInput:
-    tensor = triton.InferInput("image", [len(paths), 1], "BYTES")
-    data = [p if isinstance(p, bytes) else p.read_bytes() for p in paths]
-    tensor.set_data_from_numpy(np.array(data, dtype=np.object_).reshape(-1, 1))
-    return tensor
-
-
-def pixels(array: np.ndarray) -> triton.InferInput:
-    tensor = triton.InferInput("image", list(array.shape), "UINT8")
-    tensor.set_data_from_numpy(array)
-    return tensor
-
-
-def outputs(*names: str) -> list[triton.InferRequestedOutput]:
-    return [triton.InferRequestedOutput(name) for name in names]
-
-
-def output_of(result: triton.InferResult, name: str):
-    return next(o for o in result.get_response().outputs if o.name == name)
-
-
 def test_health_and_metadata(infer_client, client):
     assert (
         infer_client.is_server_live()
@@ -69,7 +49,9 @@ def test_health_and_metadata(infer_client, client):
     model = infer_client.get_model_metadata(MODEL)
     assert (model.name, list(model.versions), model.platform) == (MODEL, ["1"], "pixpool_openvino")
     assert [(i.name, i.datatype, list(i.shape)) for i in model.inputs] == [
-        ("image", "BYTES", [-1, 1])
+        ("image", "BYTES", [-1, 1]),
+        ("regions", "FP32", [-1, -1, 4]),
+        ("region_count", "INT32", [-1, 1]),
     ]
     described = {o.name: (o.datatype, list(o.shape)) for o in model.outputs}
     assert described["global_avg"] == ("FP32", [-1, 1280]) and described["feature_map"] == (
@@ -87,6 +69,16 @@ def test_health_and_metadata(infer_client, client):
         and not config.model_transaction_policy.decoupled
     )
     assert {o.name for o in config.output} == set(described)
+    types = {"TYPE_STRING": "BYTES", "TYPE_FP32": "FP32", "TYPE_INT32": "INT32"}
+    for told, configured in zip(model.inputs, config.input, strict=True):
+        name = type(configured).DESCRIPTOR.fields_by_name["data_type"].enum_type
+        datatype = types[name.values_by_number[configured.data_type].name]
+        assert (told.name, told.datatype, list(told.shape)) == (
+            configured.name,
+            datatype,
+            [-1, *configured.dims],
+        )
+        assert configured.optional == (told.name != "image")
     index = infer_client.get_model_repository_index().models
     assert [(m.name, m.version, m.state) for m in index] == [(MODEL, "1", "READY")]
     with pytest.raises(InferenceServerException, match="no-such-model"):
@@ -236,7 +228,7 @@ BROKEN = {
         lambda r: r.inputs.pop(),
         "INVALID_ARGUMENT",
         "REQUEST_INVALID",
-        "the one input is",
+        "the inputs are",
     ),
     "input's name": (
         lambda r: setattr(r.inputs[0], "name", "INPUT0"),

@@ -20,14 +20,26 @@ PROGRAM = os.environ.get("PERF_ANALYZER") or shutil.which("perf_analyzer")
     PROGRAM is None, reason="perf_analyzer is not here; PERF_ANALYZER names it (docs/kserve.md)"
 )
 @pytest.mark.parametrize(
-    "flags", [[], ["--streaming"], ["--async"]], ids=["unary", "streaming", "async"]
+    ("flags", "more"),
+    [
+        ([], {}),
+        (["--streaming"], {}),
+        (["--async"], {}),
+        # It asks for every head of the metadata, and one of them is not for maps of regions.
+        (
+            ["--request-parameter", "mode:crop:string"],
+            {"regions": {"content": [10.0, 10.0, 99.5, 99.0], "shape": [1, 4]}},
+        ),
+    ],
+    ids=["unary", "streaming", "async", "regions"],
 )
-def test_a_run_at_several_concurrencies_completes(server, photos, tmp_path, flags):
+def test_a_run_at_several_concurrencies_completes(server, photos, tmp_path, flags, more):
+    """Without the optional inputs, and with one of them."""
     file = photos["rocket.jpg"].read_bytes()
     # It sends these bytes as they are, so the element's length has to be among them.
     picture = base64.b64encode(len(file).to_bytes(4, "little") + file).decode()
     data = tmp_path / "data.json"
-    data.write_text(json.dumps({"data": [{"image": {"b64": picture}}]}))
+    data.write_text(json.dumps({"data": [{"image": {"b64": picture}, **more}]}))
     report = tmp_path / "report.csv"
     run = subprocess.run(
         [

@@ -17,7 +17,7 @@ def blocks(name: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "comments_wanted"),
-    [("docs/python.md", 5), ("docs/regions.md", 0), ("docs/kserve.md", 2), ("README.md", 1)],
+    [("docs/python.md", 5), ("docs/regions.md", 0), ("docs/kserve.md", 4), ("README.md", 1)],
 )
 def test_examples_run(
     name, comments_wanted, api, server, photos, tmp_path, monkeypatch, capsys

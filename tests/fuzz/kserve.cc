@@ -35,6 +35,8 @@ void Try(const uint8_t* data, size_t size) {
     Require(!image.is_raw || image.raw.size() == size_t{3} * static_cast<size_t>(image.raw_width) *
                                                      static_cast<size_t>(image.raw_height),
             "pixels are as many as their shape says");
+    Require(static_cast<int64_t>(image.regions.size()) <= options.max_regions_per_image,
+            "the limit on regions holds");
   }
 }
 

@@ -12,6 +12,7 @@ import json
 import pathlib
 import re
 import shutil
+import struct
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -138,6 +139,27 @@ def kserve_requests():
     numbers = pb.InferTensorContents(uint_contents=[0, 255, 256] * 4)
     yield request(datatype="UINT8", shape=(1, 2, 2, 3), raw=numbers)
     yield request(datatype="UINT8", shape=(1, 2**31 - 1, 2**31 - 1, 3), raw=b"")
+
+    def with_regions(shape, edges, counts=None, **parameters):
+        out = request(shape=(2,), raw=b"\1\0\0\0a\1\0\0\0b", **parameters)
+        out.inputs.add(name="regions", datatype="FP32", shape=shape)
+        out.raw_input_contents.append(struct.pack(f"<{len(edges)}f", *edges))
+        if counts is not None:
+            out.inputs.add(name="region_count", datatype="INT32", shape=(len(counts), 1))
+            out.raw_input_contents.append(struct.pack(f"<{len(counts)}i", *counts))
+        return out
+
+    yield with_regions((2, 1, 4), range(8))
+    yield with_regions((2, 2, 4), range(16), (2, 0), mode="crop", relative=True)
+    yield with_regions((2, 2, 4), range(16), (1, 2), output_size="3x5", sampling_ratio=2)
+    yield with_regions((2, 65, 4), [float("nan")] * 520, pooling="roi_pool")
+    yield with_regions((2, 2**61, 4), [])
+    typed = request(raw=pb.InferTensorContents(bytes_contents=[b"abc"]), aligned=False)
+    regions = typed.inputs.add(name="regions", datatype="FP32", shape=(1, 4))
+    regions.contents.fp32_contents.extend([0, 0, 5, 5])
+    counts = typed.inputs.add(name="region_count", datatype="INT64", shape=(1,))
+    counts.contents.int64_contents.append(1)
+    yield typed
     heads = sorted(path.stem for path in ROOT.glob("server/heads/kinds/*.cc"))
     assert len(heads) > 20
     for head in heads:

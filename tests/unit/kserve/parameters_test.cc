@@ -1,5 +1,6 @@
 #include "server/kserve/parameters.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pixpool/v1/feature_service.pb.h"
 #include "server/base/error.h"
 #include "server/base/number_text.h"
 #include "server/base/text.h"
@@ -101,6 +103,9 @@ const std::vector<Sent>& AllSent() {
       Text("int16"),
       Text("Float16"),
       Text("exact"),
+      Text("crop"),
+      Text("region_mode_map"),
+      Text("ROI_POOL"),
       Text("score_type_unspecified"),
       {"nothing", {}, ""},
   };
@@ -154,16 +159,28 @@ std::string HeadOutcome(const std::string& head, const std::string& name,
 std::string OptionOutcome(const std::string& name, const InferParameter& value) {
   inference::ModelInferRequest request;
   (*request.mutable_parameters())[name] = value;
-  const auto out = InputOptionsFromParameters(request);
+  const auto out = OptionsFromParameters(request);
   if (!out.ok()) {
     return Refused(out.status(), Concat("parameters[\"", name, "\"]"),
                    ErrorReason::kRequestInvalid);
   }
-  if (name == "input_height_px") return Concat("int ", out->height.value_or(-1));
-  if (name == "apply_exif") return out->apply_exif ? "true" : "false";
-  if (name == "flip") return out->flip ? "true" : "false";
-  if (name == "resize") return out->resize ? Concat("mode ", static_cast<int>(*out->resize)) : "";
-  return List(out->scales);
+  const InputOptions& input = out->input;
+  const RegionOptions& regions = out->regions;
+  if (name == "input_height_px") return Concat("int ", input.height.value_or(-1));
+  if (name == "apply_exif") return input.apply_exif ? "true" : "false";
+  if (name == "flip") return input.flip ? "true" : "false";
+  if (name == "resize") return input.resize ? Concat("mode ", static_cast<int>(*input.resize)) : "";
+  if (name == "scales") return List(input.scales);
+  if (name == "mode") return regions.mode == RegionMode::kCrop ? "crop" : "map";
+  if (name == "pooling") return regions.pooling == RegionPoolingKind::kRoiPool ? "roi_pool" : "";
+  if (name == "output_size") {
+    const std::vector<int>& sides = regions.output_size;
+    return List(std::vector<int64_t>(sides.begin(), sides.end()));
+  }
+  if (name == "sampling_ratio") return Concat("int ", regions.sampling_ratio.value_or(-1));
+  if (name == "aligned") return *regions.aligned ? "true" : "false";
+  if (name == "include_image") return regions.include_image ? "true" : "";
+  return out->relative ? "true" : "";
 }
 
 // By the name of what was sent, what it comes to; nothing else is taken.
@@ -281,6 +298,13 @@ std::vector<Row> Rows() {
       {"", "resize", "one of shorter_side, exact, none", {{"\"exact\"", "mode 1"}}},
       {"", "scales", "a number" + several,
        Lists(kNumbers, {{"\"2x3\"", "[2,3]"}, {"\"0.5X2\"", "[0.5,2]"}})},
+      {"", "mode", "one of map, crop", {{"\"crop\"", "crop"}, {"\"region_mode_map\"", "map"}}},
+      {"", "pooling", "one of roi_align, roi_pool", {{"\"ROI_POOL\"", "roi_pool"}}},
+      {"", "output_size", whole + several, Lists(kWholeNumbers, {{"\"2x3\"", "[2,3]"}})},
+      {"", "sampling_ratio", whole, kWholeNumbers},
+      {"", "aligned", flag, kFlags},
+      {"", "include_image", flag, TrueAlone(kFlags)},
+      {"", "relative", flag, TrueAlone(kFlags)},
   };
 }
 
@@ -334,10 +358,23 @@ TEST(KserveParametersTest, ABackgroundIsAText) {
   for (const Sent& sent : AllSent()) {
     inference::ModelInferRequest request;
     (*request.mutable_parameters())["background"] = sent.value;
-    EXPECT_EQ(InputOptionsFromParameters(request).status().message(),
+    EXPECT_EQ(OptionsFromParameters(request).status().message(),
               "parameters[\"background\"]: it must be red,green,blue, such as 255,255,255")
         << sent.name;
   }
+}
+
+TEST(KserveParametersTest, OptionsOfRegionsHaveNamesOfTheirOwn) {
+  const auto* regions = v1::RegionOptions::descriptor();
+  for (int i = 0; i < regions->field_count(); ++i) {
+    const std::string& name = regions->field(i)->name();
+    EXPECT_EQ(v1::InputOptions::descriptor()->FindFieldByName(name), nullptr) << name;
+  }
+  inference::ModelInferRequest request;
+  (*request.mutable_parameters())["region_mode"] = Text("crop").value;
+  EXPECT_THAT(std::string(ToStd(OptionsFromParameters(request).status().message())),
+              ::testing::HasSubstr("of regions mode, pooling, output_size, sampling_ratio, "
+                                   "aligned, include_image, relative"));
 }
 
 TEST(KserveParametersTest, APriorityIsATextOrTritonsNumber) {

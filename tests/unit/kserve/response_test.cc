@@ -81,12 +81,107 @@ TEST_F(InferResponse, OneBadImageFailsTheRequest) {
   EXPECT_EQ(status.message(), "images[1]: broken");
 }
 
+TEST_F(InferResponse, ABadRegionIsNamed) {
+  ExtractResult result = Result({.type = FindHeadType("gem")}, 2);
+  result.images[1].status = MakeError(
+      {.reason = ErrorReason::kRequestInvalid, .field = "images[1].regions[3].top"}, "top is -1");
+  EXPECT_EQ(Convert(std::move(result)).message(), "images[1].regions[3].top: top is -1");
+}
+
 TEST_F(InferResponse, MapsOfDifferentSizesAreRefused) {
   ExtractResult result = Result({.type = FindHeadType("feature_map")}, 2);
   result.images[1].outputs[0].shape = {2, 1};
   const absl::Status status = Convert(std::move(result));
   EXPECT_EQ(GetErrorDetails(status)->reason, ErrorReason::kRequestInvalid);
-  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("differ in size"));
+  EXPECT_EQ(GetErrorDetails(status)->field, "outputs[0]");
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("the maps of feature_map differ in size between the images"));
+
+  ExtractResult regions = Result({.type = FindHeadType("feature_map")}, 1);
+  for (const int64_t side : {2, 3}) {
+    regions.images[0].regions.push_back({.outputs = {{.shape = {1, side}}}});
+  }
+  EXPECT_THAT(std::string(Convert(std::move(regions)).message()),
+              ::testing::HasSubstr("differ in size between the regions"));
+}
+
+class InferRegions : public InferResponse {
+ protected:
+  // A result of one head on `images` images that have no values of their own, with as many regions
+  // as `counts` says; the values of the regions count up.
+  ExtractResult Regions(const std::vector<int>& counts) {
+    ExtractResult result = Result({.type = FindHeadType("gem")}, counts.size());
+    float value = 0;
+    for (size_t i = 0; i < counts.size(); ++i) {
+      ImageFeatures& image = result.images[i];
+      if (counts[i] > 0) image.outputs.clear();
+      for (int r = 0; r < counts[i]; ++r, ++value) {
+        image.regions.push_back({.box = {0.1f, 1.0 * r, 1234.5678f, 9},
+                                 .outputs = {{.shape = {1}, .values = {value}}}});
+      }
+    }
+    return result;
+  }
+
+  std::vector<float> Values(int output) const {
+    const std::string& raw = response_.raw_output_contents(output);
+    std::vector<float> values(raw.size() / sizeof(float));
+    std::memcpy(values.data(), raw.data(), raw.size());
+    return values;
+  }
+};
+
+TEST_F(InferRegions, EachHasARow) {
+  request_.add_outputs()->set_name("gem:l2");
+  ASSERT_TRUE(Convert(Regions({2, 0, 1})).ok());
+  ASSERT_EQ(response_.outputs_size(), 1);
+  EXPECT_EQ(response_.outputs(0).name(), "gem:l2");
+  EXPECT_THAT(response_.outputs(0).shape(), ::testing::ElementsAre(3, 1));
+  EXPECT_THAT(Values(0), ::testing::ElementsAre(0, 1, 2));
+  EXPECT_EQ(response_.parameters().at("regions").string_param(),
+            "0.1,0,1234.5677,9;0.1,1,1234.5677,9;0.1,0,1234.5677,9");
+  ASSERT_TRUE(Convert(Result({.type = FindHeadType("gem")}, 1)).ok());
+  EXPECT_FALSE(response_.parameters().contains("regions"));
+}
+
+TEST_F(InferRegions, WhatIsRemarkedOnAllIsSaidOnce) {
+  ExtractResult result = Regions({2, 2});
+  for (ImageFeatures& image : result.images) {
+    for (RegionFeatures& region : image.regions) region.outputs[0].warnings = {"of all"};
+  }
+  result.images[1].regions[1].outputs[0].warnings.push_back("of one");
+  ASSERT_TRUE(Convert(std::move(result)).ok());
+  EXPECT_EQ(response_.outputs(0).parameters().at("warnings").string_param(), "of all; of one");
+}
+
+TEST_F(InferRegions, PooledOnesHaveASpaceOfTheirOwn) {
+  ExtractResult crops = Regions({1});
+  ExtractResult pooled = Regions({1});
+  auto heads = std::make_shared<std::vector<HeadSpec>>(*pooled.heads);
+  heads->front().space_id = "pooled";
+  pooled.region_heads = heads;
+  ASSERT_TRUE(Convert(std::move(crops)).ok());
+  EXPECT_EQ(response_.outputs(0).parameters().at("space_id").string_param(), "space");
+  ASSERT_TRUE(Convert(std::move(pooled)).ok());
+  EXPECT_EQ(response_.outputs(0).parameters().at("space_id").string_param(), "pooled");
+}
+
+TEST_F(InferRegions, WholeImagesAreOutputsOfTheirOwn) {
+  ExtractResult result = Regions({1, 2});
+  auto heads = std::make_shared<std::vector<HeadSpec>>(*result.heads);
+  heads->front().space_id = "pooled";
+  result.region_heads = heads;
+  for (ImageFeatures& image : result.images) {
+    image.outputs.push_back({.shape = {2}, .values = {8, 9}});
+  }
+  ASSERT_TRUE(Convert(std::move(result)).ok());
+  ASSERT_EQ(response_.outputs_size(), 2);
+  EXPECT_EQ(response_.outputs(0).name(), "gem");
+  EXPECT_THAT(Values(0), ::testing::ElementsAre(0, 1, 2));
+  EXPECT_EQ(response_.outputs(1).name(), "image/gem");
+  EXPECT_THAT(response_.outputs(1).shape(), ::testing::ElementsAre(2, 2));
+  EXPECT_THAT(Values(1), ::testing::ElementsAre(8, 9, 8, 9));
+  EXPECT_EQ(response_.outputs(1).parameters().at("space_id").string_param(), "space");
 }
 
 TEST_F(InferResponse, ScoresAndEncodingsHaveTheirTypes) {
