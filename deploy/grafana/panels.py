@@ -315,6 +315,13 @@ ROWS = {
             {"stack": True},
         ),
         (
+            "Regions",
+            "ops",
+            "Regions of images, by how they are looked at.",
+            {"{{mode}}": by("mode", rate("pixpool_regions_total"))},
+            {"stack": True},
+        ),
+        (
             "Formats",
             "ops",
             "Images received, by file format.",

@@ -69,6 +69,7 @@ struct Metrics::Handles {
   Counter* images_ok;
   std::array<Counter*, kErrorReasonCount> images_failed;
   Counter* images_failed_other;
+  std::array<Counter*, kRegionModeCount> regions;
   CountersByLabel formats;
   Family<Counter>* damaged_family;
   // By format and kind; constant once serving has begun.
@@ -151,6 +152,12 @@ struct Metrics::Handles {
           &outcomes.Add({{"outcome", "error"}, {"reason", Reason(static_cast<ErrorReason>(i))}});
     }
     images_failed_other = &outcomes.Add({{"outcome", "error"}, {"reason", "OTHER"}});
+
+    auto& of_images = CounterFamily("pixpool_regions_total", "Regions of images that were ok.");
+    for (int i = 0; i < kRegionModeCount; ++i) {
+      const std::string mode(RegionModeName(static_cast<RegionMode>(i)));
+      regions[static_cast<size_t>(i)] = &of_images.Add({{"mode", mode}});
+    }
 
     auto& received = CounterFamily("pixpool_images_received_total", "Images by file format.");
     formats = {&received, "format", &received.Add({{"format", kOther}}), {}};
@@ -238,6 +245,10 @@ void Metrics::ImageDone(const absl::Status& status) {
   } else {
     handles_->images_failed_other->Increment();
   }
+}
+
+void Metrics::RegionsDone(RegionMode mode, size_t count) {
+  if (count > 0) handles_->regions[Index(mode)]->Increment(static_cast<double>(count));
 }
 
 void Metrics::Cancelled(Stage stage, ErrorReason reason) {

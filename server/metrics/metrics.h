@@ -119,6 +119,19 @@ constexpr std::string_view ConnectionRefusalName(ConnectionRefusal refusal) {
 }
 inline constexpr int kConnectionRefusalCount = NamedCount(ConnectionRefusalName);
 
+// How regions of images are looked at; label `mode`.
+enum class RegionMode { kMap, kCrop };
+constexpr std::string_view RegionModeName(RegionMode mode) {
+  switch (mode) {
+    case RegionMode::kMap:
+      return "map";
+    case RegionMode::kCrop:
+      return "crop";
+  }
+  return {};
+}
+inline constexpr int kRegionModeCount = NamedCount(RegionModeName);
+
 // Gauges read at scrape time; each has its row in gauge_rows.h.
 struct GaugeReadings {
   double queue_depth = 0;     // images admitted that wait for a decode thread, memory or a batch
@@ -163,6 +176,8 @@ class Metrics {
   void ConnectionRefused(ConnectionRefusal reason);
   // One image's outcome: OK, or the reason of its error.
   void ImageDone(const absl::Status& status);
+  // The regions of an image that was OK.
+  void RegionsDone(RegionMode mode, size_t count);
   // An image that was dropped because its client went away or its time ran out, and where.
   void Cancelled(Stage stage, ErrorReason reason);
   // Decoding or a pass was begun for a call that was over already.

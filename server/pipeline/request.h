@@ -32,8 +32,6 @@ struct RegionInput {
   bool relative = false;  // in shares of its sides
 };
 
-enum class RegionMode { kMap, kCrop };
-
 // What becomes of regions; absent fields have the mode's defaults.
 struct RegionOptions {
   RegionMode mode = RegionMode::kMap;

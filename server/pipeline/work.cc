@@ -73,6 +73,9 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
     result.images.reserve(work->images.size());
     for (ImageState& image : work->images) {
       metrics->ImageDone(image.features.status);
+      if (image.features.status.ok()) {
+        metrics->RegionsDone(work->request.regions.mode, image.features.regions.size());
+      }
       result.images.push_back(std::move(image.features));
     }
     return RequestStatus(result);

@@ -626,6 +626,23 @@ TEST_F(PipelineTest, ThePictureComesWithItsRegionsWhereAsked) {
   EXPECT_EQ(image.regions[0].outputs.size(), 1u);
 }
 
+TEST_F(PipelineTest, RegionsOfImagesThatAreOkAreCounted) {
+  Make();
+  const std::string pixels = Pixels(64, 32, 3);
+  const ImageInput image = {.raw = pixels, .raw_width = 64, .raw_height = 32, .is_raw = true};
+  for (const RegionMode mode : {RegionMode::kMap, RegionMode::kCrop}) {
+    Call call;
+    call.request.regions.mode = mode;
+    call.request.images = {image, image, image};
+    call.request.images[0].regions = {{.box = {0, 0, 16, 16}}, {.box = {0, 0, 32, 32}}};
+    call.request.images[1].regions = {{.box = {0, 0, 16, 16}}, {.box = {0, 0, 65, 32}}};
+    ASSERT_TRUE(Run(&call).status.ok()) << call.result.status;
+    EXPECT_FALSE(call.result.images[1].status.ok());
+    EXPECT_THAT(metrics_.Scrape(), HasSubstr("pixpool_regions_total{mode=\"" +
+                                             std::string(RegionModeName(mode)) + "\"} 2\n"));
+  }
+}
+
 TEST_F(PipelineTest, PassesOfOneCallerLetAnothersPictureBetween) {
   PipelineOptions options;
   options.decode_threads = 1;
