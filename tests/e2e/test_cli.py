@@ -268,7 +268,7 @@ def test_an_installed_package_serves_a_project_of_ones_own(bin_dir, server, phot
         capture_output=True,
     )
     subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
-    for program in ("extract", "extract_async", "extract_stream"):
+    for program in ("extract", "extract_async", "extract_stream", "extract_regions"):
         pictures = [photos["cat.png"], photos["rocket.jpg"]]
         run = subprocess.run(
             [build / program, server.target, *pictures], capture_output=True, text=True
