@@ -130,6 +130,7 @@ class Process {
     }
     Log(LogLevel::kInfo, "listening",
         {{"grpc", WithPort(config_.rpc.listen.value(), grpc_->port())},
+         {"tls", config_.rpc.tls.enabled()},
          {"http", http_listen},
          {"cores", cores_}});
     watch_ = std::make_unique<HealthWatch>(

@@ -36,6 +36,7 @@ inline constexpr OptionGroup kAdmissionGroup = {4, "Admission"};
 inline constexpr OptionGroup kLimitsGroup = {5, "Limits on a request"};
 inline constexpr OptionGroup kLifeGroup = {6, "Life cycle and log"};
 inline constexpr OptionGroup kConnectionsGroup = {7, "Connections to the gRPC port"};
+inline constexpr OptionGroup kAccessGroup = {8, "Who may use the gRPC port"};
 
 enum class OptionKind {
   kSwitch,    // true or false

@@ -31,6 +31,17 @@ void FindFormatsNotBuilt(const ImageLimits& limits, std::vector<std::string>* pr
   }
 }
 
+// Files of TLS that say nothing without another one.
+void FindHalfOfTls(const TlsOptions& tls, std::vector<std::string>* problems) {
+  const auto needs = [problems](const auto& given, const auto& other) {
+    if (given.value().empty() || !other.value().empty()) return;
+    problems->push_back(Concat(given.flag(), " ", given.value(), " needs ", other.flag(), " too"));
+  };
+  needs(tls.certificate, tls.key);
+  needs(tls.key, tls.certificate);
+  needs(tls.client_ca, tls.certificate);
+}
+
 }  // namespace
 
 std::vector<std::string> FindContradictions(const Config& config) {
@@ -77,6 +88,7 @@ std::vector<std::string> FindContradictions(const Config& config) {
                               other == kPriorityMetadata ? "how urgent a call is" : "its trace",
                               " and not whose it is; choose another"));
   }
+  FindHalfOfTls(config.rpc.tls, &problems);
   const auto& listen = config.rpc.listen;
   const auto& http_listen = config.http.listen;
   const std::optional<HostPort> grpc = ParseHostPort(listen.value());

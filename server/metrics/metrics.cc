@@ -64,6 +64,10 @@ struct Metrics::Handles {
   Counter* admitted;
   Counter* answers_dropped;
   std::array<Counter*, kConnectionRefusalCount> connections_refused;
+  Counter* tls_taken;
+  Counter* tls_refused;
+  Gauge* tls_files_refused;
+  Gauge* tls_certificate_end;
 
   // Images.
   Counter* images_ok;
@@ -142,6 +146,18 @@ struct Metrics::Handles {
       const std::string reason(ConnectionRefusalName(static_cast<ConnectionRefusal>(i)));
       connections_refused[static_cast<size_t>(i)] = &refused.Add({{"reason", reason}});
     }
+    auto& reloads = CounterFamily("pixpool_tls_reloads_total",
+                                  "Files of TLS that changed: taken, or refused and not served.");
+    tls_taken = &reloads.Add({{"outcome", "taken"}});
+    tls_refused = &reloads.Add({{"outcome", "refused"}});
+    tls_files_refused =
+        &GaugeFamily("pixpool_tls_files_refused",
+                     "1 while the files of TLS on the disk cannot be used and older ones serve.")
+             .Add({});
+    tls_certificate_end =
+        &GaugeFamily("pixpool_tls_certificate_expiry_timestamp_seconds",
+                     "When the certificate that is served expires; 0 without TLS.")
+             .Add({});
   }
 
   void AddImages() {
@@ -236,6 +252,14 @@ void Metrics::AnswerDropped() { handles_->answers_dropped->Increment(); }
 void Metrics::ConnectionRefused(ConnectionRefusal reason) {
   handles_->connections_refused[Index(reason)]->Increment();
 }
+
+void Metrics::TlsReload(bool taken) {
+  (taken ? handles_->tls_taken : handles_->tls_refused)->Increment();
+}
+
+void Metrics::TlsFilesRefused(bool refused) { handles_->tls_files_refused->Set(refused ? 1 : 0); }
+
+void Metrics::SetTlsCertificateEnd(double seconds) { handles_->tls_certificate_end->Set(seconds); }
 
 void Metrics::ImageDone(const absl::Status& status) {
   if (status.ok()) {

@@ -110,7 +110,7 @@ constexpr std::string_view ConnectionRefusalName(ConnectionRefusal refusal) {
       return "address";
     case ConnectionRefusal::kRate:  // its address begins too many
       return "rate";
-    case ConnectionRefusal::kNoPreface:  // said nothing in time, or no HTTP/2
+    case ConnectionRefusal::kNoPreface:  // said nothing in time, or neither HTTP/2 nor TLS
       return "no_preface";
     case ConnectionRefusal::kDescriptors:  // the process has none left
       return "descriptors";
@@ -174,6 +174,12 @@ class Metrics {
   // A call or stream ended because its client did not read.
   void AnswerDropped();
   void ConnectionRefused(ConnectionRefusal reason);
+  // Files of TLS that changed were taken, or refused.
+  void TlsReload(bool taken);
+  // Whether the files of TLS on the disk are not what is served, because they cannot be.
+  void TlsFilesRefused(bool refused);
+  // When the certificate that is served expires, in Unix seconds.
+  void SetTlsCertificateEnd(double seconds);
   // One image's outcome: OK, or the reason of its error.
   void ImageDone(const absl::Status& status);
   // The regions of an image that was OK.

@@ -17,7 +17,6 @@
 
 #include "server/base/thread_pool.h"
 #include "server/net/connection_table.h"
-#include "server/net/waiting.h"
 
 namespace pixpool {
 namespace {
@@ -196,12 +195,12 @@ class EpollAcceptor final : public Acceptor {
   }
 
   void OnBytes(WaitingConnections::Place place, uint32_t events) {
-    const FirstBytes first = PeekFirstBytes(place->socket.get());
+    const FirstBytes first = PeekFirstBytes(place->socket.get(), options_.protocol);
     if (first == FirstBytes::kClosed || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-      Take(place);  // no client of HTTP/2 goes on after its end of file
+      Take(place);  // no client goes on after its end of file
     } else if (first == FirstBytes::kOther) {
       Refuse(place, ConnectionRefusal::kNoPreface);
-    } else if (first == FirstBytes::kHttp2 && !place->ripe) {
+    } else if (first == FirstBytes::kGood && !place->ripe) {
       // Those of its address that are held back go first.
       const bool held_back = place->peer && waiting_.HasRipe(*place->peer);
       waiting_.MarkRipe(place);

@@ -7,22 +7,24 @@
 #include "server/metrics/metrics.h"
 #include "server/net/connection_limits.h"
 #include "server/net/listen.h"
+#include "server/net/waiting.h"
 
 namespace pixpool {
 
 // Accepts connections on a thread of its own and hands over those that may begin.
 //
-// A connection waits here until it has sent the first bytes of HTTP/2 and its address may begin
-// another one, for ten seconds at most. So one that says nothing costs a descriptor and nothing
-// more, and where one too many comes, the silent one that waited longest makes room. What finds no
-// room is closed at once: its client then knows, and tries elsewhere or again, where it would wait
-// for nothing in the backlog. When even descriptors are short, one held in reserve is used to take
-// a connection and close it, so that the backlog never fills up.
+// A connection waits here until it has sent the first bytes of its protocol and its address may
+// begin another one, for ten seconds at most. So one that says nothing costs a descriptor and
+// nothing more, and where one too many comes, the silent one that waited longest makes room. What
+// finds no room is closed at once: its client then knows, and tries elsewhere or again, where it
+// would wait for nothing in the backlog. When even descriptors are short, one held in reserve is
+// used to take a connection and close it, so that the backlog never fills up.
 //
 // Thread-safe. The destructor is Stop.
 class Acceptor {
  public:
   struct Options {
+    Protocol protocol = Protocol::kHttp2;
     ConnectionLimits::Numbers limits;
     std::function<void(int fd)> hand_over;           // takes the descriptor; must not block
     std::function<void(ConnectionRefusal)> refused;  // for each that is closed without it

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -60,6 +61,14 @@ absl::StatusOr<Listening> ListenOn(const std::string& host_port) {
   }
   if (listening.sockets.empty()) return failure;
   return listening;
+}
+
+bool OnLoopback(const Listening& listening) {
+  return std::all_of(listening.sockets.begin(), listening.sockets.end(), [](const auto& socket) {
+    SocketAddress address;
+    getsockname(socket.get(), address.get(), &address.size);
+    return IsLoopback(address);
+  });
 }
 
 SocketAddress ProbeAddress(const Listening& listening) {

@@ -21,6 +21,9 @@ struct Listening {
 // that can be bound are enough.
 absl::StatusOr<Listening> ListenOn(const std::string& host_port);
 
+// Whether this machine alone reaches them.
+bool OnLoopback(const Listening& listening);
+
 // The address at which this host reaches them.
 SocketAddress ProbeAddress(const Listening& listening);
 

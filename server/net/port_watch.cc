@@ -53,20 +53,25 @@ bool PortWatch::Ask() {
   options_.announce(own.port());
   if (connect(socket.get(), target.get(), target.size) != 0 && errno != EINPROGRESS) return false;
   if (!WaitFor(socket, POLLOUT)) return false;
-  const std::string call = HealthCallBytes();
-  if (send(socket.get(), call.data(), call.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(call.size())) {
-    return false;
-  }
-  std::string received;
+  const std::unique_ptr<ProbeWire> wire = options_.wire();
+  if (!Send(socket, wire->Say(HealthCallBytes()))) return false;
+  std::string heard;
   std::array<char, 1024> buffer;
-  while (!HoldsAnswer(received) && received.size() < kMostBytes) {
-    if (!WaitFor(socket, POLLIN)) return false;
+  for (size_t received = 0; !HoldsAnswer(heard) && received < kMostBytes;) {
+    if (!wire->good() || !WaitFor(socket, POLLIN)) return false;
     const ssize_t count = recv(socket.get(), buffer.data(), buffer.size(), 0);
     if (count == 0 || (count < 0 && errno != EAGAIN)) return false;
-    if (count > 0) received.append(buffer.data(), static_cast<size_t>(count));
+    if (count < 0) continue;
+    const std::string_view bytes(buffer.data(), static_cast<size_t>(count));
+    received += bytes.size();
+    if (!Send(socket, wire->Hear(bytes, &heard))) return false;
   }
-  return HoldsAnswer(received);
+  return HoldsAnswer(heard);
+}
+
+bool PortWatch::Send(const Descriptor& socket, std::string_view bytes) {
+  return bytes.empty() || send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+                              static_cast<ssize_t>(bytes.size());
 }
 
 bool PortWatch::WaitFor(const Descriptor& socket, short events) {

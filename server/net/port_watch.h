@@ -3,10 +3,13 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "server/base/ticker.h"
 #include "server/net/descriptor.h"
+#include "server/net/probe_wire.h"
 #include "server/net/socket_address.h"
 
 namespace pixpool {
@@ -20,6 +23,8 @@ class PortWatch {
     SocketAddress target;  // a wildcard stands for this host
     // Told where the next connection comes from, 0 when it is over.
     std::function<void(int port)> announce;
+    // Makes what the next connection is spoken by.
+    std::function<std::unique_ptr<ProbeWire>()> wire = [] { return std::make_unique<ProbeWire>(); };
     std::chrono::milliseconds pause{2'000};
     std::chrono::milliseconds silence{10'000};  // that is too long
   };
@@ -34,6 +39,7 @@ class PortWatch {
  private:
   void Look();
   bool Ask();
+  bool Send(const Descriptor& socket, std::string_view bytes);
   bool WaitFor(const Descriptor& socket, short events);
   void Silent(std::chrono::milliseconds time) { silent_ms_ += time.count(); }
 

@@ -61,6 +61,11 @@ bool SameHost(const SocketAddress& a, const SocketAddress& b) {
   return IN6_ARE_ADDR_EQUAL(&left, &right);
 }
 
+bool IsLoopback(const SocketAddress& address) {
+  const in6_addr a = Mapped(address);
+  return IN6_IS_ADDR_V4MAPPED(&a) ? a.s6_addr[12] == IN_LOOPBACKNET : IN6_IS_ADDR_LOOPBACK(&a);
+}
+
 absl::StatusOr<std::vector<SocketAddress>> Resolve(const std::string& host_port) {
   const std::optional<HostPort> parts = ParseHostPort(host_port);
   if (!parts) {

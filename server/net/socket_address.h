@@ -31,6 +31,9 @@ PeerKey PeerKeyOf(const SocketAddress& address);
 // Whether two addresses are of the same host, whatever their ports.
 bool SameHost(const SocketAddress& a, const SocketAddress& b);
 
+// Whether it is of this machine alone.
+bool IsLoopback(const SocketAddress& address);
+
 // What "host:port" stands for; names may be several addresses. Either wildcard, 0.0.0.0 and [::],
 // is that of IPv6 with IPv4 mapped into it. Blocks while a name is looked up.
 absl::StatusOr<std::vector<SocketAddress>> Resolve(const std::string& host_port);

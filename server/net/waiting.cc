@@ -1,5 +1,6 @@
 #include "server/net/waiting.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,6 +10,33 @@
 #include <utility>
 
 namespace pixpool {
+namespace {
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+// A record of TLS: type, version, two bytes of length; of a handshake the type of message follows.
+constexpr size_t kRecordHeader = 5;
+constexpr int kHandshake = 22;
+constexpr int kMajorVersion = 3;
+constexpr int kClientHello = 1;
+constexpr int kMostInRecord = 1 << 14;
+
+FirstBytes LookAtHello(int fd, std::string_view seen) {
+  const auto byte = [seen](size_t i) { return int{static_cast<unsigned char>(seen[i])}; };
+  const auto differs = [&](size_t i, int wanted) { return i < seen.size() && byte(i) != wanted; };
+  if (differs(0, kHandshake) || differs(1, kMajorVersion) || differs(kRecordHeader, kClientHello)) {
+    return FirstBytes::kOther;
+  }
+  if (seen.size() <= kRecordHeader) return FirstBytes::kMore;
+  const int length = byte(3) << 8 | byte(4);
+  if (length == 0 || length > kMostInRecord) return FirstBytes::kOther;
+  int readable = 0;
+  if (ioctl(fd, FIONREAD, &readable) != 0) return FirstBytes::kClosed;
+  return readable >= static_cast<int>(kRecordHeader) + length ? FirstBytes::kGood
+                                                              : FirstBytes::kMore;
+}
+
+}  // namespace
 
 WaitingConnections::Place WaitingConnections::Add(WaitingConnection connection) {
   const int fd = connection.socket.get();
@@ -56,15 +84,15 @@ std::optional<WaitingConnections::Place> WaitingConnections::OldestSilent(
   return found;
 }
 
-FirstBytes PeekFirstBytes(int fd) {
-  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+FirstBytes PeekFirstBytes(int fd, Protocol protocol) {
   std::array<char, kPreface.size()> bytes;
   const ssize_t count = recv(fd, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return FirstBytes::kMore;
   if (count <= 0) return FirstBytes::kClosed;
   const std::string_view seen(bytes.data(), static_cast<size_t>(count));
+  if (protocol == Protocol::kTls) return LookAtHello(fd, seen);
   if (!kPreface.starts_with(seen)) return FirstBytes::kOther;
-  return seen.size() == kPreface.size() ? FirstBytes::kHttp2 : FirstBytes::kMore;
+  return seen.size() == kPreface.size() ? FirstBytes::kGood : FirstBytes::kMore;
 }
 
 }  // namespace pixpool

@@ -46,15 +46,21 @@ class WaitingConnections {
   std::unordered_map<int, Place> by_descriptor_;
 };
 
+// What a connection must begin with.
+enum class Protocol {
+  kHttp2,  // the preface of HTTP/2 (RFC 9113, 3.4)
+  kTls,    // a record of TLS with a ClientHello (RFC 8446, 5.1 and 4.1.2), all of it
+};
+
 // What the first bytes of a connection say.
 enum class FirstBytes {
   kMore,    // too few yet
-  kHttp2,   // the preface of HTTP/2 (RFC 9113, 3.4)
+  kGood,    // the protocol's beginning
   kOther,   // another protocol
   kClosed,  // the other end has gone
 };
 
 // Looks at them without taking them out.
-FirstBytes PeekFirstBytes(int fd);
+FirstBytes PeekFirstBytes(int fd, Protocol protocol);
 
 }  // namespace pixpool

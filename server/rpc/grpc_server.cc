@@ -16,12 +16,16 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/base/ticker.h"
 #include "server/net/acceptor.h"
 #include "server/net/connection_limits.h"
 #include "server/net/descriptor.h"
 #include "server/net/listen.h"
 #include "server/net/port_watch.h"
+#include "server/rpc/tls_credentials.h"
 #include "server/rpc/unknown_calls.h"
+#include "server/tls/probe_identity.h"
+#include "server/tls/tls_store.h"
 
 namespace pixpool {
 namespace {
@@ -80,8 +84,12 @@ constexpr int kReflectionThreads = 16;
 // What a message may take beside its own bytes before gRPC is short of memory.
 constexpr int64_t kReceiveRoom = 8 << 20;
 
-// What a connection takes in gRPC's own reckoning (docs/sizing.md).
+// What a connection takes in gRPC's own reckoning, and what two buffers of TLS add to it.
 constexpr int64_t kConnectionBytes = 20'000;
+constexpr int64_t kTlsConnectionBytes = 20'000;
+
+// How often the files of TLS are looked at.
+constexpr std::chrono::milliseconds kTlsFilesPause(1'000);
 
 // How many connections there may be, by the options and by the descriptors that the process may
 // have.
@@ -111,6 +119,7 @@ class GrpcServerImpl final : public GrpcServer {
   absl::Status Start(const RpcOptions& options, const std::vector<grpc::Service*>& services,
                      Metrics* metrics) {
     PIXPOOL_ASSIGN_OR_RETURN(limits_, Limits(options.connections));
+    PIXPOOL_RETURN_IF_ERROR(OpenTls(options.tls, metrics));
     absl::StatusOr<Listening> listening = ListenOn(options.listen);
     if (!listening.ok()) {
       return absl::UnavailableError(Concat("cannot listen on ", options.listen.value(), " (",
@@ -118,11 +127,17 @@ class GrpcServerImpl final : public GrpcServer {
                                            "): ", listening.status().message()));
     }
     port_ = listening->port;
+    if (tls_ == nullptr && !OnLoopback(*listening)) {
+      Log(LogLevel::kWarning, "plain_text",
+          {{"address", options.listen.value()},
+           {"message",
+            Concat("pictures cross the network as they are; set ", options.tls.certificate.flag(),
+                   " and ", options.tls.key.flag(), ", or have an edge in front end TLS")}});
+    }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     connections_ = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        grpc::InsecureServerCredentials());
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials_);
     SetChannelArguments(&builder, options);
     least_received_ = options.max_message_bytes + kReceiveRoom;
     quota_.SetMaxThreads(kReflectionThreads);
@@ -140,12 +155,15 @@ class GrpcServerImpl final : public GrpcServer {
     SocketAddress own = ProbeAddress(*listening);
     acceptor_ = StartAcceptor(
         *std::move(listening),
-        {.limits = limits_,
+        {.protocol = tls_ == nullptr ? Protocol::kHttp2 : Protocol::kTls,
+         .limits = limits_,
          .hand_over = [this](int fd) { HandOver(fd); },
          .refused = [metrics](ConnectionRefusal why) { metrics->ConnectionRefused(why); }},
         Clock::Real());
-    watch_ = std::make_unique<PortWatch>(PortWatch::Options{
-        .target = own, .announce = [this](int port) { acceptor_->ExpectProbe(port); }});
+    PortWatch::Options watch = {.target = own,
+                                .announce = [this](int port) { acceptor_->ExpectProbe(port); }};
+    if (tls_ != nullptr) watch.wire = [this] { return probe_->NewWire(); };
+    watch_ = std::make_unique<PortWatch>(std::move(watch));
     return absl::OkStatus();
   }
 
@@ -173,6 +191,16 @@ class GrpcServerImpl final : public GrpcServer {
   }
 
  private:
+  absl::Status OpenTls(const TlsOptions& options, Metrics* metrics) {
+    credentials_ = grpc::InsecureServerCredentials();
+    if (!options.enabled()) return absl::OkStatus();
+    PIXPOOL_ASSIGN_OR_RETURN(tls_, TlsStore::Open(options, metrics));
+    PIXPOOL_ASSIGN_OR_RETURN(probe_, ProbeIdentity::Make());
+    credentials_ = TlsCredentials(tls_.get(), probe_->certificate());
+    tls_ticker_ = std::make_unique<Ticker>("tls-files", kTlsFilesPause, [this] { tls_->Look(); });
+    return absl::OkStatus();
+  }
+
   void HandOver(int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.fd = fd;
@@ -184,7 +212,8 @@ class GrpcServerImpl final : public GrpcServer {
   void ResizeQuota() {
     const int64_t received = received_;
     if (received == 0) return;
-    quota_.Resize(static_cast<size_t>(received + kConnectionBytes * connections()));
+    const int64_t each = kConnectionBytes + (tls_ == nullptr ? 0 : kTlsConnectionBytes);
+    quota_.Resize(static_cast<size_t>(received + each * connections()));
   }
 
   int port_ = 0;
@@ -193,10 +222,14 @@ class GrpcServerImpl final : public GrpcServer {
   std::atomic<int64_t> received_{0};  // 0: not bounded yet
   UnknownCalls unknown_;
   ConnectionLimits::Numbers limits_;
+  std::unique_ptr<TlsStore> tls_;  // null: plain text
+  std::unique_ptr<ProbeIdentity> probe_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<PortWatch> watch_;
+  std::unique_ptr<Ticker> tls_ticker_;
 };
 
 }  // namespace

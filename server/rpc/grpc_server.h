@@ -45,8 +45,9 @@ class GrpcServer {
   virtual void Shutdown(absl::Duration grace) = 0;
 };
 
-// Starts listening; services and metrics must outlive the server. UNAVAILABLE with one clear line
-// where the address cannot be bound, or the process may not have enough descriptors.
+// Starts listening; services and metrics must outlive the server. One clear line where it
+// cannot: UNAVAILABLE where the address cannot be bound, or the process may not have enough
+// descriptors, INVALID_ARGUMENT where a file of TLS is bad.
 absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
     const RpcOptions& options, const std::vector<grpc::Service*>& services, Metrics* metrics);
 

@@ -6,6 +6,7 @@
 
 #include "server/base/option.h"
 #include "server/net/options.h"
+#include "server/tls/options.h"
 
 namespace pixpool {
 
@@ -124,6 +125,7 @@ struct RpcOptions {
   Option<std::string, kCallerHeader> caller_header;
 
   ConnectionOptions connections;
+  TlsOptions tls;
 };
 
 }  // namespace pixpool

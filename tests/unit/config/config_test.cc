@@ -161,6 +161,10 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
               HasSubstr("could never fill"));
   EXPECT_THAT(Problems({"--http-listen=127.0.0.1:50051"}), HasSubstr("want the same port"));
   EXPECT_THAT(Problems({"--http-listen=0.0.0.0:50051"}), HasSubstr("want the same port"));
+  EXPECT_THAT(Problems({"--tls-cert=a.pem"}), HasSubstr("--tls-cert a.pem needs --tls-key too"));
+  EXPECT_THAT(Problems({"--tls-key=a.key", "--tls-client-ca=ca.pem"}),
+              AllOf(HasSubstr("--tls-key a.key needs --tls-cert too"),
+                    HasSubstr("--tls-client-ca ca.pem needs --tls-cert too")));
   EXPECT_THAT(Problems({"--models-dir="}), HasSubstr("--models-dir: \"\" must not be empty"));
 }
 

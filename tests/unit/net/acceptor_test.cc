@@ -17,12 +17,13 @@ namespace {
 
 class AcceptorTest : public testing::Test {
  protected:
-  void Start(ConnectionLimits::Numbers limits) {
+  void Start(ConnectionLimits::Numbers limits, Protocol protocol = Protocol::kHttp2) {
     auto listening = ListenOn("127.0.0.1:0");
     ASSERT_TRUE(listening.ok()) << listening.status();
     port_ = listening->port;
     acceptor_ = StartAcceptor(*std::move(listening),
-                              {.limits = limits,
+                              {.protocol = protocol,
+                               .limits = limits,
                                .hand_over =
                                    [this](int fd) {
                                      absl::MutexLock lock(&mu_);
@@ -96,6 +97,54 @@ TEST_F(AcceptorTest, SilenceAndOtherProtocolsAreClosed) {
   EXPECT_TRUE(IsClosed(silent));
   EXPECT_TRUE(IsClosed(half));
   EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 3));
+}
+
+// A record of TLS with a message of a handshake, as long as it says.
+std::string Record(char message, size_t length = 200) {
+  std::string record = {22, 3, 1, static_cast<char>(length >> 8), static_cast<char>(length)};
+  return (record + message).append(length - 1, 'x');
+}
+const std::string kHello = Record(1);
+
+TEST_F(AcceptorTest, WhereTlsIsSpokenAWholeHelloIsHandedOverUnread) {
+  Start({.total = 4, .per_address = 4, .rate = 100}, Protocol::kTls);
+  const Descriptor client = Connect(port_);
+  Send(client, kHello);
+  ASSERT_TRUE(WaitForHanded(1));
+  const Descriptor slow = Connect(port_);
+  for (const char c : kHello) Send(slow, std::string(1, c));
+  ASSERT_TRUE(WaitForHanded(2));
+  const Descriptor large = Connect(port_);
+  Send(large, Record(1, 1 << 14));
+  ASSERT_TRUE(WaitForHanded(3));
+  absl::MutexLock lock(&mu_);
+  char bytes[1000];
+  EXPECT_EQ(recv(handed_[0].get(), bytes, sizeof(bytes), 0), static_cast<ssize_t>(kHello.size()));
+  EXPECT_TRUE(refused_.empty());
+}
+
+TEST_F(AcceptorTest, WhereTlsIsSpokenPlainTextIsClosedAndSoIsHalfAHello) {
+  Start({.total = 20, .per_address = 20, .rate = 100}, Protocol::kTls);
+  for (const std::string& other :
+       {std::string(kPreface), std::string("GET / HTTP/1.1\r\n\r\n"), Record(2),
+        std::string({22, 3, 1, 0, 0, 1}), std::string({22, 3, 1, 64, 1, 1}),
+        std::string({22, 2, 0}), std::string({21, 3, 1, 0, 2, 1, 0})}) {
+    const Descriptor client = Connect(port_);
+    Send(client, other);
+    EXPECT_TRUE(IsClosed(client)) << other;
+  }
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 7));
+  const Descriptor silent = Connect(port_);
+  const Descriptor half = Connect(port_);
+  Send(half, kHello.substr(0, kHello.size() - 1));
+  const Descriptor good = Connect(port_);
+  Send(good, kHello);
+  // Handed over, so all that came before it have been accepted.
+  ASSERT_TRUE(WaitForHanded(1));
+  clock_.Advance(std::chrono::seconds(10));
+  EXPECT_TRUE(IsClosed(silent));
+  EXPECT_TRUE(IsClosed(half));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 9));
 }
 
 TEST_F(AcceptorTest, TheSilentMakeRoom) {

@@ -27,9 +27,12 @@ class PortWatchTest : public testing::Test {
  protected:
   PortWatchTest() : listening_(*ListenOn("127.0.0.1:0")) {}
 
-  std::unique_ptr<PortWatch> Start() {
+  std::unique_ptr<PortWatch> Start(std::function<std::unique_ptr<ProbeWire>()> wire = [] {
+    return std::make_unique<ProbeWire>();
+  }) {
     return std::make_unique<PortWatch>(PortWatch::Options{.target = Loopback(listening_.port),
                                                           .announce = [this](int p) { from_ = p; },
+                                                          .wire = std::move(wire),
                                                           .pause = milliseconds(10),
                                                           .silence = milliseconds(300)});
   }
@@ -72,6 +75,40 @@ TEST_F(PortWatchTest, ADeafPortIsSeenAndSoIsItsRecovery) {
 TEST_F(PortWatchTest, OtherBytesAreNoAnswer) {
   std::thread server([this] { Answer("HTTP/1.1 200 OK\r\n\r\n"); });
   const auto watch = Start();
+  EXPECT_TRUE(Becomes(*watch, false));
+  stop_ = true;
+  server.join();
+}
+
+// Says everything backwards.
+class Backwards final : public ProbeWire {
+ public:
+  std::string Say(std::string_view words) override { return {words.rbegin(), words.rend()}; }
+  std::string Hear(std::string_view bytes, std::string* heard) override {
+    heard->append(bytes.rbegin(), bytes.rend());
+    return "";
+  }
+};
+
+TEST_F(PortWatchTest, SpeaksByItsWire) {
+  const auto watch = Start([] { return std::make_unique<Backwards>(); });
+  EXPECT_TRUE(Becomes(*watch, false));
+  const std::string answer(kAnswer.rbegin(), kAnswer.rend());
+  std::thread server([&] { Answer(answer); });
+  EXPECT_TRUE(Becomes(*watch, true));
+  stop_ = true;
+  server.join();
+}
+
+// Understands nothing.
+class Deaf final : public ProbeWire {
+ public:
+  bool good() const override { return false; }
+};
+
+TEST_F(PortWatchTest, WhatIsNotUnderstoodIsNoAnswer) {
+  std::thread server([this] { Answer(kAnswer); });
+  const auto watch = Start([] { return std::make_unique<Deaf>(); });
   EXPECT_TRUE(Becomes(*watch, false));
   stop_ = true;
   server.join();

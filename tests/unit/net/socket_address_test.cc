@@ -27,6 +27,15 @@ TEST(SocketAddressTest, SameHostWhateverThePort) {
   EXPECT_FALSE(SameHost(Of("[2001:db8::1]:1"), Of("[2001:db8::2]:1")));
 }
 
+TEST(SocketAddressTest, LoopbackIsOfThisMachineAlone) {
+  for (const std::string text : {"127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"}) {
+    EXPECT_TRUE(IsLoopback(Of(text))) << text;
+  }
+  for (const std::string text : {"0.0.0.0:1", "[::]:1", "10.0.0.127:1", "[2001:db8::1]:1"}) {
+    EXPECT_FALSE(IsLoopback(Of(text))) << text;
+  }
+}
+
 TEST(SocketAddressTest, EitherWildcardIsThatOfIpv6) {
   for (const std::string text : {"0.0.0.0:7", "[::]:7"}) {
     const SocketAddress address = Of(text);
