@@ -40,7 +40,12 @@ MODELS = {
     ],
     "vit-base-16": ["timm:vit_base_patch16_224", "--random-weights"],
 }
-RANDOM = {"mobilenetv2", "resnet50", "dinov2-small", "vit-base-16"}  # the weights of the others are learnt
+RANDOM = {
+    "mobilenetv2",
+    "resnet50",
+    "dinov2-small",
+    "vit-base-16",
+}  # the weights of the others are learnt
 LEARNT = MODELS.keys() - RANDOM
 # Not for comparisons: overhead.py's.
 NOTHING = [

@@ -147,7 +147,8 @@ def test_a_connection_takes_what_the_sizing_guide_says(start_server, many_descri
         return (status_bytes(server.process.pid, "VmRSS") - before) / count
 
     grow(1000)  # into what the start has left free
-    each = grow(2000) / 1000
+    # Free memory that the server returns meanwhile, all at once, makes one of them less.
+    each = sorted(grow(700) for _ in range(3))[1] / 1000
     assert metric(server, "pixpool_connections") >= 3000
     assert 0.7 * int(kilobytes) < each < 1.15 * int(kilobytes)
     for channel in channels:

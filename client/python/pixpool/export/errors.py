@@ -17,8 +17,8 @@ def refuse_channels(error: BaseException) -> None:
         return
     if wants[1] == "1":
         raise ExportError(
-            "the model takes pictures of 1 channel; --grey exports it for grey ones, with --mean and"
-            " --std of one number each"
+            "the model takes pictures of 1 channel; --grey exports it for grey ones, with --mean"
+            " and --std of one number each"
         ) from error
     raise ExportError(
         f"the model takes pictures of {wants[1]} channels; a bundle's network takes three (red,"
