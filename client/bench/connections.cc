@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "client/cpp/proxy.h"
 #include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 
 namespace pixpool::bench {
 
@@ -20,8 +18,9 @@ Connections::Connections(const TransportOptions& options) {
   args.SetMaxReceiveMessageSize(-1);
   args.SetMaxSendMessageSize(-1);
   args.SetUserAgentPrefix("pixpool-bench");
-  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY,
-              client::internal::IsOnThisMachine(options.target) ? 0 : 1);
+  const auto entry =
+      options.entry != nullptr ? options.entry : *client::internal::Entry::Make({}, options.target);
+  entry->SetArguments(&args);
   // Each channel gets a socket of its own; else all of one target share one.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // gRPC's own retries would hide what was shed.
@@ -37,7 +36,7 @@ Connections::Connections(const TransportOptions& options) {
   for (size_t i = 0; i < threads; ++i) queues_.push_back(std::make_unique<grpc::CompletionQueue>());
   for (size_t i = 0; i < count; ++i) {
     connections_.push_back({std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(
-                                options.target, grpc::InsecureChannelCredentials(), args)),
+                                options.target, entry->credentials(), args)),
                             queues_[i % threads].get()});
   }
   for (const auto& queue : queues_) {

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "client/bench/answer.h"
 #include "client/bench/workload.h"
+#include "client/cpp/entry.h"
 #include "client/cpp/headers.h"
 
 namespace pixpool::bench {
@@ -31,6 +32,8 @@ struct TransportOptions {
   absl::Duration timeout = absl::Seconds(10);  // of one request, from its first attempt on
   bool retry = false;                          // what was shed, as the client library does
   client::Headers headers;                     // of every call
+  // How connections come in; null: in plain text.
+  std::shared_ptr<const client::internal::Entry> entry;
 };
 
 // Requests of one kind over one or more connections.

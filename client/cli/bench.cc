@@ -173,6 +173,7 @@ int RunBench(const Console& console, const BenchFlags& flags) {
     if (!started.ok()) return ReportError(console, started.status(), "");
     null_server = *std::move(started);
     options.transport.target = null_server->target();
+    options.transport.entry = nullptr;
   }
   report.target = options.transport.target;
   if (!flags.no_probe) {

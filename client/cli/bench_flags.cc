@@ -192,9 +192,13 @@ std::vector<bench::Load> BenchFlags::Loads() const {
 }
 
 absl::StatusOr<bench::TransportOptions> BenchFlags::Transport() const {
-  absl::StatusOr<client::Headers> headers = connection.AllHeaders();
-  if (!headers.ok()) return headers.status();
   bench::TransportOptions options;
+  auto entry = client::internal::Entry::Make(connection.access, connection.target);
+  if (!entry.ok()) return entry.status();
+  options.entry = *std::move(entry);
+  absl::StatusOr<client::Headers> headers = connection.AllHeaders();
+  if (headers.ok()) headers = options.entry->Complete(*std::move(headers));
+  if (!headers.ok()) return headers.status();
   options.target = connection.target;
   options.connections = connections;
   options.timeout = connection.timeout();

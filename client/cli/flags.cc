@@ -1,7 +1,9 @@
 #include "client/cli/flags.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <ostream>
 #include <utility>
 
@@ -49,6 +51,24 @@ bool ParseScales(const std::string& text, v1::InputOptions& input) {
   return true;
 }
 
+// "name: value" each.
+absl::StatusOr<client::Headers> ParseHeaders(const char* source,
+                                             const std::vector<std::string>& texts) {
+  client::Headers headers;
+  for (const std::string& text : texts) {
+    const size_t colon = text.find(':');
+    if (colon == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(source, " '", text, "' must be 'NAME: VALUE'"));
+    }
+    std::string name = absl::AsciiStrToLower(text.substr(0, colon));
+    std::string value = text.substr(colon + 1);
+    for (std::string* const part : {&name, &value}) absl::StripAsciiWhitespace(part);
+    headers.emplace_back(std::move(name), std::move(value));
+  }
+  return headers;
+}
+
 }  // namespace
 
 void ConnectionFlags::Add(CLI::App& app) {
@@ -65,26 +85,52 @@ void ConnectionFlags::Add(CLI::App& app) {
       ->capture_default_str()
       ->group("Connection");
   app.add_option("--header", headers,
-                 "Header of every call, such as 'authorization: Bearer ...'; repeatable")
+                 "Header of every call, such as 'pixpool-priority: bulk'; repeatable. Those of "
+                 "PIXPOOL_HEADERS, one a line, count too")
       ->type_name("'NAME: VALUE'")
       ->group("Connection");
+  AddAccess(app);
+}
+
+void ConnectionFlags::AddAccess(CLI::App& app) {
+  const auto flag = [&app](const char* name, bool& value, const char* help, const char* variable) {
+    app.add_flag(name, value, help)->envname(variable)->group("Connection");
+  };
+  const auto text = [&app](const char* name, std::string& value, const char* type, const char* help,
+                           const char* variable) {
+    app.add_option(name, value, help)->type_name(type)->envname(variable)->group("Connection");
+  };
+  flag("--tls", access.tls, "Encrypt; so do the four below", "PIXPOOL_TLS");
+  text("--ca", access.ca, "FILE",
+       "Certificates (PEM) of those who sign the server's; default: this system's", "PIXPOOL_CA");
+  text("--client-cert", access.client_cert, "FILE",
+       "Certificate chain (PEM) of this client, where the server wants one", "PIXPOOL_CLIENT_CERT");
+  text("--client-key", access.client_key, "FILE", "Its private key (PEM)", "PIXPOOL_CLIENT_KEY");
+  text("--server-name", access.server_name, "NAME",
+       "Name in the server's certificate, where --target has another", "PIXPOOL_SERVER_NAME");
+  text("--token-file", access.token_file, "FILE",
+       "File of the token that every call brings (authorization: Bearer ...)",
+       "PIXPOOL_TOKEN_FILE");
+  flag("--allow-plain-token", access.allow_plain_token,
+       "Let a token go to another machine without TLS, where the way there is safe",
+       "PIXPOOL_ALLOW_PLAIN_TOKEN");
 }
 
 absl::StatusOr<client::Headers> ConnectionFlags::AllHeaders() const {
-  client::Headers all = client::TraceHeadersFromEnvironment(), given;
-  for (const std::string& text : headers) {
-    const size_t colon = text.find(':');
-    if (colon == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--header '", text, "' must be 'NAME: VALUE'"));
-    }
-    const std::string name = absl::AsciiStrToLower(text.substr(0, colon));
-    std::string value = text.substr(colon + 1);
-    absl::StripAsciiWhitespace(&value);
-    given.emplace_back(name, std::move(value));
-    std::erase_if(all, [&name](const auto& header) { return header.first == name; });
+  client::Headers all = client::TraceHeadersFromEnvironment();
+  const char* const variable = std::getenv("PIXPOOL_HEADERS");
+  const std::vector<std::string> lines =
+      absl::StrSplit(variable == nullptr ? "" : variable, '\n', absl::SkipWhitespace());
+  for (const auto& [source, texts] :
+       {std::pair("PIXPOOL_HEADERS", &lines), std::pair("--header", &headers)}) {
+    absl::StatusOr<client::Headers> given = ParseHeaders(source, *texts);
+    if (!given.ok()) return given.status();
+    std::erase_if(all, [&given](const auto& header) {
+      return std::any_of(given->begin(), given->end(),
+                         [&header](const auto& later) { return later.first == header.first; });
+    });
+    all.insert(all.end(), given->begin(), given->end());
   }
-  all.insert(all.end(), given.begin(), given.end());
   if (absl::Status status = client::CheckHeaders(all); !status.ok()) return status;
   return all;
 }
@@ -102,6 +148,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> ConnectionFlags::Connect(
   options.deadline = timeout();
   options.timer = console.timer;
   options.headers = [all = *std::move(all)] { return all; };
+  options.access = access;
   return client::Client::Create(std::move(options));
 }
 
@@ -263,7 +310,7 @@ int ReportError(const Console& console, const absl::Status& status, const std::s
                   << " names; no_proxy with the server's name goes straight there. If it is the "
                      "server that is down: is it running?";
     } else {
-      console.err << "; is it running?";
+      console.err << "; is it running? Where it speaks TLS, --tls does too.";
     }
     console.err << " --target or PIXPOOL_TARGET name another\n";
   } else if (absl::IsDeadlineExceeded(status)) {

@@ -36,13 +36,17 @@ struct ConnectionFlags {
   std::string target;
   double timeout_s = 10;
   std::vector<std::string> headers;  // "name: value"
+  client::Access access;
 
   void Add(CLI::App& app);
   absl::StatusOr<std::unique_ptr<client::Client>> Connect(const Console& console) const;
   absl::Duration timeout() const;
-  // --header, and the trace that the environment names unless --header names another.
-  // INVALID_ARGUMENT for what cannot be sent.
+  // --header, PIXPOOL_HEADERS, and the trace that the environment names unless --header names
+  // another. INVALID_ARGUMENT for what cannot be sent.
   absl::StatusOr<client::Headers> AllHeaders() const;
+
+ private:
+  void AddAccess(CLI::App& app);
 };
 
 struct InputFlags {

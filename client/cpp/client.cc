@@ -8,7 +8,6 @@
 #include "absl/synchronization/notification.h"
 #include "client/cpp/core.h"
 #include "client/cpp/error.h"
-#include "client/cpp/proxy.h"
 #include "client/cpp/unary_call.h"
 #include "grpcpp/create_channel.h"
 
@@ -43,12 +42,12 @@ absl::Status CheckOptions(const ClientOptions& options) {
   return CheckRetryPolicy(options.retry);
 }
 
-grpc::ChannelArguments ChannelArgs(const ClientOptions& options) {
+grpc::ChannelArguments ChannelArgs(const ClientOptions& options, const internal::Entry& entry) {
   grpc::ChannelArguments args;
   args.SetMaxReceiveMessageSize(static_cast<int>(options.max_response_bytes));
   args.SetMaxSendMessageSize(-1);
   args.SetUserAgentPrefix("pixpool-cpp");
-  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, internal::IsOnThisMachine(options.target) ? 0 : 1);
+  entry.SetArguments(&args);
   if (options.round_robin) args.SetLoadBalancingPolicyName("round_robin");
   // gRPC waits a second before it connects anew, and fails all calls meanwhile without trying:
   // longer than our retries last. Connect as often as we retry.
@@ -102,11 +101,11 @@ absl::StatusOr<Response> Wait(internal::Core* core, const RetryPolicy& policy,
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  auto core = std::make_unique<internal::Core>(options);
-  const auto channel = grpc::CreateCustomChannel(
-      options.target,
-      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(),
-      ChannelArgs(options));
+  auto entry = internal::Entry::Make(options.access, options.target, options.credentials);
+  if (!entry.ok()) return entry.status();
+  const auto channel = grpc::CreateCustomChannel(options.target, (*entry)->credentials(),
+                                                 ChannelArgs(options, **entry));
+  auto core = std::make_unique<internal::Core>(options, *std::move(entry));
   core->timer = options.timer != nullptr ? options.timer : Timer::Real();
   core->features = v1::FeatureService::NewStub(channel);
   core->health = grpc::health::v1::Health::NewStub(channel);

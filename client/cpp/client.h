@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/cpp/access.h"
 #include "client/cpp/headers.h"
 #include "client/cpp/retry.h"
 #include "client/cpp/timer.h"
@@ -55,7 +56,9 @@ struct ClientOptions {
   // is in. Asked once per call, on the thread that makes it, so that a trace's context can be read
   // where it lives; empty: none. A header that cannot be sent fails the call with INVALID_ARGUMENT.
   std::function<Headers()> headers;
-  // Default: no encryption.
+  // TLS and token. Default: no encryption, no token.
+  Access access;
+  // gRPC's own, in place of TLS by `access`.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   // Clock and waits; not owned, must outlive all calls. Default: Timer::Real().
   Timer* timer = nullptr;

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/client.h"
+#include "client/cpp/entry.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "pixpool/v1/feature_service.grpc.pb.h"
 
@@ -17,7 +18,8 @@ namespace pixpool::client::internal {
 // owner is such a thread would make that thread join itself.
 class Core {
  public:
-  explicit Core(ClientOptions o) : options(std::move(o)) {}
+  Core(ClientOptions o, std::shared_ptr<const Entry> e)
+      : options(std::move(o)), entry(std::move(e)) {}
   ~Core() {
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(this, &Core::Idle));
@@ -35,14 +37,12 @@ class Core {
 
   // The headers of a call that begins here and now. INVALID_ARGUMENT for those that cannot be sent.
   absl::StatusOr<Headers> CallHeaders() const {
-    if (options.headers == nullptr) return Headers();
-    Headers headers = options.headers();
-    if (absl::Status status = CheckHeaders(headers); !status.ok()) return status;
-    return headers;
+    return entry->Complete(options.headers == nullptr ? Headers() : options.headers());
   }
 
   // Constant after construction; stubs and timer are thread-safe.
   ClientOptions options;
+  std::shared_ptr<const Entry> entry;
   Timer* timer = nullptr;
   std::unique_ptr<v1::FeatureService::Stub> features;
   std::unique_ptr<grpc::health::v1::Health::Stub> health;

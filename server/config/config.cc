@@ -146,7 +146,10 @@ bool IsServiceLink(std::string_view name) {
 // Variables of the project that are not the server's: the command's target, and those of ./run and
 // ./test. tests/style/test_options.py holds the list to the scripts.
 constexpr std::string_view kForOthers[] = {
-    "PIXPOOL_TARGET", "PIXPOOL_TORCH", "PIXPOOL_PYTHON", "PIXPOOL_JOBS", "PIXPOOL_LOCK",
+    "PIXPOOL_TARGET",     "PIXPOOL_TLS",         "PIXPOOL_CA",         "PIXPOOL_CLIENT_CERT",
+    "PIXPOOL_CLIENT_KEY", "PIXPOOL_SERVER_NAME", "PIXPOOL_TOKEN_FILE", "PIXPOOL_ALLOW_PLAIN_TOKEN",
+    "PIXPOOL_HEADERS",    "PIXPOOL_TORCH",       "PIXPOOL_PYTHON",     "PIXPOOL_JOBS",
+    "PIXPOOL_LOCK",
 };
 
 bool IsForOthers(std::string_view name) {

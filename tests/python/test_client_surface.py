@@ -55,6 +55,7 @@ NAMES = [
     "RegionResult",
     "RetryPolicy",
     "StageTimes",
+    "Tls",
     "Vector",
     "channel_options",
     "heads",

@@ -25,6 +25,9 @@ subjectKeyIdentifier = hash
 [server]
 subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
 extendedKeyUsage = serverAuth
+[named server]
+subjectAltName = DNS:pixpool.example.com
+extendedKeyUsage = serverAuth
 [client]
 extendedKeyUsage = clientAuth
 """
@@ -59,8 +62,8 @@ class Authority:
         return self._own.certificate
 
     def issue(self, name: str, kind: str, *, days: int = 30, key: tuple[str, ...] = EC) -> Pair:
-        """NAME.pem and NAME.key for a "server" on loopback or a "client"; with -1 days it has
-        expired.
+        """NAME.pem and NAME.key for a "server" on loopback, a "named server" elsewhere or a
+        "client"; with -1 days it has expired.
         """
         pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         request = self.folder / f"{name}.csr"

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixpool import heads as heads
+    from pixpool._access import Tls as Tls
     from pixpool._aio import AsyncClient as AsyncClient
     from pixpool._channel import channel_options as channel_options
     from pixpool._client import Client as Client
@@ -97,6 +98,7 @@ _HOMES = {
     "RegionResult": "_results",
     "RetryPolicy": "_retry",
     "StageTimes": "_results",
+    "Tls": "_access",
     "Vector": "_models",
     "channel_options": "_channel",
     "parse_head": "_head_text",

@@ -13,6 +13,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from pixpool._access import StrPath, Tls, guarded
 from pixpool._api import pb
 from pixpool._call import Call
 from pixpool._channel import (
@@ -122,6 +123,9 @@ class ClientBase(abc.ABC):
         timeout: float | None = 10.0,
         retry: RetryPolicy | None = None,
         round_robin: bool = False,
+        tls: bool | Tls = False,
+        token_file: StrPath | None = None,
+        allow_plain_token: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Metadata = (),
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
@@ -137,7 +141,13 @@ class ClientBase(abc.ABC):
         retry: what is tried again, and when; `RetryPolicy(max_attempts=1)` turns retries off.
         round_robin: spreads calls over all addresses of the target, for several servers behind a
             name.
-        credentials: default: no encryption; `grpc.ssl_channel_credentials()` for TLS.
+        tls: encrypts: True with the certificates that the public web trusts, or `pixpool.Tls`.
+        token_file: a file with the token that every call brings (`authorization: Bearer ...`); it
+            is read again when it changes.
+        allow_plain_token: lets a token, or a header `authorization` or `x-api-key`, go to another
+            machine without TLS, where a mesh encrypts or the network is your own. Otherwise that
+            is a ValueError.
+        credentials: gRPC's own, in place of `tls`.
         metadata: headers of every call, such as (("authorization", "Bearer ..."),), or a function
             that gives them. It runs where a method is called, in the caller's thread, so a tracing
             library can put the caller's trace in (`traceparent`).
@@ -148,12 +158,23 @@ class ClientBase(abc.ABC):
         self.target = target
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
-        self._headers = headers_source(metadata)
+        if tls and credentials is not None:
+            raise ValueError("tls and credentials both say how to encrypt: give one")
+        encryption = Tls() if tls is True else tls or None
+        encrypted = encryption is not None or credentials is not None
+        self._headers = guarded(
+            headers_source(metadata), token_file, target, encrypted, allow_plain_token
+        )
+        if not callable(metadata):
+            self._headers()  # what is wrong with them is so for every call
         settings = [
             *channel_options(round_robin=round_robin, max_response_bytes=max_response_bytes),
             ("grpc.enable_http_proxy", 0 if is_on_this_machine(target) else 1),
+            *(encryption.channel_options() if encryption else ()),
             *options,
         ]
+        if encryption is not None:
+            credentials = encryption.credentials()
         self._channel = self._open_channel(target, credentials, settings)
         self._limits = KnownLimits()
         self._methods = Methods(self._channel)

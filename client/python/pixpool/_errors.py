@@ -153,7 +153,7 @@ def _unreached(target: str) -> str:
             f"no server answers at {target}, asked through the proxy that the environment's"
             f" {variable} names; no_proxy with the server's name goes straight there"
         )
-    return f"no server answers at {target}; is it running?"
+    return f"no server answers at {target}; is it running, and in TLS where the client is?"
 
 
 def _from_details(code: grpc.StatusCode, message: str, status: status_pb2.Status) -> PixpoolError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._errors import PixpoolError
 from pixpool._options import InputOptions
+from pixpool.bulk.access_flags import add_access_flags, headers_of, tls_of
 from pixpool.bulk.errors import EXIT_CODE_HELP, BulkError, ExitCode, exit_code_for
 from pixpool.bulk.job import Summary, advice_line
 from pixpool.bulk.launch import run
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("PIXPOOL_TARGET", DEFAULT_TARGET),
         help="server; default: PIXPOOL_TARGET, now %(default)s",
     )
+    add_access_flags(parser)
     parser.add_argument("--model", default="", help="model; default: the server's")
     parser.add_argument("--model-version", default="", metavar="VERSION")
     parser.add_argument(
@@ -181,6 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
             timeout=args.timeout,
             priority=args.priority,
             round_robin=args.round_robin,
+            tls=tls_of(args),
+            token_file=args.token_file,
+            allow_plain_token=args.allow_plain_token,
+            metadata=headers_of(args),
             part_size=args.part_size,
             progress=not args.quiet,
             ray=args.ray,

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import grpc
 from google.protobuf.json_format import MessageToDict
 
+from pixpool._access import StrPath, Tls
 from pixpool._api import pb
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._client import Client
@@ -75,11 +76,26 @@ class Server:
     timeout: float = 300.0
     concurrency: int = 32
     round_robin: bool = False
+    tls: bool | Tls = False
+    token_file: StrPath | None = None
+    allow_plain_token: bool = False
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def connect(self) -> Client:
         return Client(
-            self.target, timeout=self.timeout, retry=_PATIENT, round_robin=self.round_robin
+            self.target,
+            timeout=self.timeout,
+            retry=_PATIENT,
+            round_robin=self.round_robin,
+            tls=self.tls,
+            token_file=self.token_file,
+            allow_plain_token=self.allow_plain_token,
+            metadata=self.metadata,
         )
+
+    def check(self) -> None:
+        """ValueError where no call could be made; nothing is sent."""
+        self.connect().close()
 
 
 # Does the missing parts elsewhere: (job, numbers) gives (number, images, failed) as they finish.

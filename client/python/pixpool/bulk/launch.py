@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from pixpool._access import StrPath, Tls
 from pixpool._api import pb
 from pixpool._channel import DEFAULT_TARGET
 from pixpool._head_base import HeadsLike
@@ -40,6 +41,10 @@ def run(
     timeout: float = 300.0,
     priority: Priority | None = "bulk",
     round_robin: bool = False,
+    tls: bool | Tls = False,
+    token_file: StrPath | None = None,
+    allow_plain_token: bool = False,
+    metadata: Iterable[tuple[str, str]] = (),
     part_size: int = 512,
     progress: bool | TextIO = True,
     ray: bool = False,
@@ -70,6 +75,8 @@ def run(
     timeout: seconds for an image, in which an overloaded or restarted server is waited for.
     priority: as in `Client.extract`; a job can be held back, so it is "bulk" unless told.
     round_robin: spreads calls over all addresses of the target.
+    tls, token_file, allow_plain_token, metadata: as in `Client`; metadata are headers and no
+        function. With Ray all nodes read the files, under the same paths.
     part_size: images in a part, 1 to 100000: what a kill may cost. Fixed when the job begins.
     progress: True: lines on standard error; False: none; or a text file.
     ray: whether Ray Data does the parts, on the cluster that RAY_ADDRESS names or on this machine;
@@ -95,7 +102,17 @@ def run(
         heads, model, model_version, input_options, priority, regions, region_options
     )
     _check_regions(spec, box_column)
-    server = Server(target, timeout, concurrency, round_robin)
+    server = Server(
+        target,
+        timeout,
+        concurrency,
+        round_robin,
+        tls,
+        token_file,
+        allow_plain_token,
+        tuple(metadata),
+    )
+    server.check()
     rules = Rules(follow_links, tuple(exclude))
     out = sys.stderr if progress is True else progress or None
     result = open_output(Path(output))
