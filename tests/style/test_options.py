@@ -78,4 +78,6 @@ def test_the_page_for_clients_states_the_defaults():
 def test_the_page_for_clients_names_options_that_exist():
     code = re.findall(r"`(--[a-z-]+)`", PAGE_FOR_CLIENTS)
     assert len(code) > 6
-    assert set(code) <= set(server_options.declared_flags())
+    commands = "".join(path.read_text() for path in (ROOT / "client" / "cli").glob("*.cc"))
+    of_clients = re.findall(r'"(?:-\w,)?(--[a-z-]+)', commands)
+    assert set(code) <= {*server_options.declared_flags(), *of_clients}
