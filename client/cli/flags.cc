@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/exit_code.h"
+#include "client/cpp/entry.h"
 #include "client/cpp/error.h"
 #include "client/cpp/heads.h"
 #include "client/cpp/proxy.h"
@@ -88,6 +89,7 @@ void ConnectionFlags::Add(CLI::App& app) {
                  "Header of every call, such as 'pixpool-priority: bulk'; repeatable. Those of "
                  "PIXPOOL_HEADERS, one a line, count too")
       ->type_name("'NAME: VALUE'")
+      ->allow_extra_args(false)  // what follows its value is a path
       ->group("Connection");
   AddAccess(app);
 }
@@ -132,6 +134,9 @@ absl::StatusOr<client::Headers> ConnectionFlags::AllHeaders() const {
     all.insert(all.end(), given->begin(), given->end());
   }
   if (absl::Status status = client::CheckHeaders(all); !status.ok()) return status;
+  if (absl::Status status = client::internal::CheckSecrets(all, access, target); !status.ok()) {
+    return status;
+  }
   return all;
 }
 

@@ -42,6 +42,20 @@ absl::Status InClearText(const std::string& what, const std::string& target) {
 
 }  // namespace
 
+absl::Status CheckSecrets(const Headers& headers, const Access& access, const std::string& target) {
+  if (access.encrypts() || access.allow_plain_token || IsOnThisMachine(target)) {
+    return absl::OkStatus();
+  }
+  for (const auto& header : headers) {
+    for (const char* const secret : kSecrets) {
+      if (header.first == secret) {
+        return InClearText(absl::StrCat("the header ", header.first), target);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 Entry::Entry(const Access& access, const std::string& target)
     : access_(access), target_(target), on_this_machine_(IsOnThisMachine(target)) {}
 
@@ -89,14 +103,8 @@ void Entry::SetArguments(grpc::ChannelArguments* arguments) const {
 
 absl::StatusOr<Headers> Entry::Complete(Headers headers) const {
   if (absl::Status status = CheckHeaders(headers); !status.ok()) return status;
-  if (!encrypted_ && !on_this_machine_ && !access_.allow_plain_token) {
-    for (const auto& header : headers) {
-      for (const char* const secret : kSecrets) {
-        if (header.first == secret) {
-          return InClearText(absl::StrCat("the header ", header.first), target_);
-        }
-      }
-    }
+  if (!encrypted_) {
+    if (absl::Status status = CheckSecrets(headers, access_, target_); !status.ok()) return status;
   }
   if (token_ != nullptr) headers.emplace_back("authorization", "Bearer " + token_->Get());
   return headers;

@@ -15,6 +15,9 @@ namespace pixpool::client::internal {
 
 class TokenFile;
 
+// INVALID_ARGUMENT where a header is a secret that others on the way to the target could read.
+absl::Status CheckSecrets(const Headers& headers, const Access& access, const std::string& target);
+
 // Thread-safe.
 class Entry {
  public:
