@@ -55,6 +55,12 @@ OTHER_VARIABLES = {
     "PIXPOOL_PYTHON",
     "PIXPOOL_PHOTO",
 }
+# Those that the command reads.
+OTHER_VARIABLES |= {
+    name
+    for path in (ROOT / "client" / "cli").glob("*.cc")
+    for name in re.findall(r'"(PIXPOOL_[A-Z_]+)"', path.read_text(encoding="utf-8"))
+}
 
 
 @pytest.mark.parametrize("path", [*TEXTS, *DOCS], ids=lambda path: str(path.relative_to(ROOT)))
