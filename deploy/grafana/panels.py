@@ -250,6 +250,15 @@ ROWS = {
             },
         ),
         (
+            "Calls by token",
+            "reqps",
+            "By the name of the token. Refused is 1 while its file cannot be used.",
+            {
+                "{{token}}": by("token", rate("pixpool_token_calls_total")) + " or vector(0)",
+                "refused {{instance}}": now("pixpool_tokens_refused"),
+            },
+        ),
+        (
             "Certificates reloaded",
             "short",
             "Files of TLS that changed. Refused ones are not served: older ones are.",

@@ -30,6 +30,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
+#include "server/base/ticker.h"
 #include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
@@ -39,6 +40,7 @@
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/head_fields.h"
+#include "server/rpc/token_store.h"
 #include "server/torch/torch_env.h"
 
 namespace pixpool {
@@ -52,6 +54,9 @@ constexpr std::string_view kWorkHangs = "calls that were cut have not ended";
 
 constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
                                          "inference.GRPCInferenceService"};
+
+// How often the file of tokens is looked at.
+constexpr std::chrono::milliseconds kTokensPause(1'000);
 
 // How often calls that wait for their clients are looked at.
 constexpr std::chrono::milliseconds kWatchPeriod(100);
@@ -77,9 +82,11 @@ class Process {
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real(),
                   workers_.ok() ? workers_->get() : nullptr),
         calls_(Clock::Real(), kWatchPeriod),
-        service_(config.rpc, &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
+        tokens_(TokenStore::Open(config.rpc, &metrics_)),
+        service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
+                 .tokens = tokens(),
                  .version = kVersion,
                  .ready = [this] { return ready_.Run().ok(); }},
                 &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
@@ -106,6 +113,7 @@ class Process {
     PIXPOOL_RETURN_IF_ERROR(
         CheckHeads(*v1::Head::descriptor()->FindOneofByName("kind"), HeadTypes()));
     PIXPOOL_RETURN_IF_ERROR(workers_.status());
+    PIXPOOL_RETURN_IF_ERROR(tokens_.status());
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
@@ -127,6 +135,10 @@ class Process {
                             .ready = [this] { return ready_.Run(); }};
       PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(http_listen, std::move(handlers)));
       http_listen = WithPort(http_listen, http_->port());
+    }
+    if (tokens() != nullptr) {
+      token_ticker_ =
+          std::make_unique<Ticker>("tokens", kTokensPause, [this] { tokens()->Look(); });
     }
     Log(LogLevel::kInfo, "listening",
         {{"grpc", WithPort(config_.rpc.listen.value(), grpc_->port())},
@@ -197,6 +209,8 @@ class Process {
   }
 
  private:
+  TokenStore* tokens() const { return tokens_.ok() ? tokens_->get() : nullptr; }
+
   // The log says when an overload begins and ends: callers see OVERLOADED, operators may not.
   void TellOfOverload() {
     room_.Add("admission", [this] {
@@ -313,12 +327,14 @@ class Process {
   const absl::StatusOr<std::unique_ptr<DecodeWorkers>> workers_;
   Pipeline pipeline_;
   CallWatch calls_;
+  const absl::StatusOr<std::unique_ptr<TokenStore>> tokens_;  // null: calls need none
   FeatureService service_;
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HealthWatch> watch_;
   std::unique_ptr<HealthWatch> live_watch_;
+  std::unique_ptr<Ticker> token_ticker_;
   std::unique_ptr<HealthWatch> room_watch_;
   absl::Mutex told_mu_;
   std::map<std::string, bool> told_ ABSL_GUARDED_BY(told_mu_);  // gRPC's health by name

@@ -34,6 +34,7 @@ constexpr std::array<ReasonRow, kErrorReasonCount> kReasons = {{
     {kDeadlineInQueue, "DEADLINE_IN_QUEUE", StatusCode::kDeadlineExceeded},
     {kCancelled, "CANCELLED", StatusCode::kCancelled},
     {kNotImplemented, "NOT_IMPLEMENTED", StatusCode::kUnimplemented},
+    {kTokenInvalid, "TOKEN_INVALID", StatusCode::kUnauthenticated},
     {kInferenceFailed, "INFERENCE_FAILED", StatusCode::kInternal},
 }};
 

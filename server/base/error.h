@@ -30,6 +30,7 @@ enum class ErrorReason {
   kDeadlineInQueue,  // DEADLINE_EXCEEDED: the work was not done
   kCancelled,        // CANCELLED: the client went away, the work was not done
   kNotImplemented,   // UNIMPLEMENTED: part of the API that this version does not serve
+  kTokenInvalid,     // UNAUTHENTICATED: no token, or one that is not known
   kInferenceFailed,  // INTERNAL: our bug; the message carries no detail
 };
 

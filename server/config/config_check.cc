@@ -89,6 +89,11 @@ std::vector<std::string> FindContradictions(const Config& config) {
                               " and not whose it is; choose another"));
   }
   FindHalfOfTls(config.rpc.tls, &problems);
+  const auto& tokens = config.rpc.tokens;
+  if (!tokens.value().empty() && !caller.value().empty()) {
+    problems.push_back(
+        Concat(tokens.flag(), " and ", caller.flag(), " both say whose a call is: leave one out"));
+  }
   const auto& listen = config.rpc.listen;
   const auto& http_listen = config.http.listen;
   const std::optional<HostPort> grpc = ParseHostPort(listen.value());

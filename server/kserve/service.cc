@@ -24,6 +24,7 @@ Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry
       RawService(inference::GRPCInferenceService::service_full_name(),
                  {.options = &options_.call,
                   .caller_header = &options_.caller_header,
+                  .tokens = options_.tokens,
                   .pipeline = pipeline,
                   .metrics = metrics,
                   .clock = clock,

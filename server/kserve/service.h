@@ -12,6 +12,7 @@ namespace pixpool::kserve {
 struct ServiceOptions {
   CallOptions call;
   std::string caller_header;    // see CallerOf
+  const TokenStore* tokens;     // null: calls need none
   std::string version;          // of the server
   std::function<bool()> ready;  // whether the server takes work; called on any thread
 };

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/metrics/access_metrics.h"
 #include "server/metrics/buckets.h"
 #include "server/metrics/counters_by_label.h"
 #include "server/metrics/exposition.h"
@@ -46,6 +47,7 @@ std::string Reason(ErrorReason reason) { return std::string(ReasonName(reason));
 // All families, and the series of those whose labels are known from the start.
 struct Metrics::Handles {
   prometheus::Registry registry;
+  AccessMetrics access{&registry};
 
   Family<Counter>& CounterFamily(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -64,10 +66,6 @@ struct Metrics::Handles {
   Counter* admitted;
   Counter* answers_dropped;
   std::array<Counter*, kConnectionRefusalCount> connections_refused;
-  Counter* tls_taken;
-  Counter* tls_refused;
-  Gauge* tls_files_refused;
-  Gauge* tls_certificate_end;
 
   // Images.
   Counter* images_ok;
@@ -146,18 +144,6 @@ struct Metrics::Handles {
       const std::string reason(ConnectionRefusalName(static_cast<ConnectionRefusal>(i)));
       connections_refused[static_cast<size_t>(i)] = &refused.Add({{"reason", reason}});
     }
-    auto& reloads = CounterFamily("pixpool_tls_reloads_total",
-                                  "Files of TLS that changed: taken, or refused and not served.");
-    tls_taken = &reloads.Add({{"outcome", "taken"}});
-    tls_refused = &reloads.Add({{"outcome", "refused"}});
-    tls_files_refused =
-        &GaugeFamily("pixpool_tls_files_refused",
-                     "1 while the files of TLS on the disk cannot be used and older ones serve.")
-             .Add({});
-    tls_certificate_end =
-        &GaugeFamily("pixpool_tls_certificate_expiry_timestamp_seconds",
-                     "When the certificate that is served expires; 0 without TLS.")
-             .Add({});
   }
 
   void AddImages() {
@@ -253,13 +239,21 @@ void Metrics::ConnectionRefused(ConnectionRefusal reason) {
   handles_->connections_refused[Index(reason)]->Increment();
 }
 
-void Metrics::TlsReload(bool taken) {
-  (taken ? handles_->tls_taken : handles_->tls_refused)->Increment();
+void Metrics::TokenCall(std::string_view name) { handles_->access.TokenCall(name); }
+
+void Metrics::TokensRefused(bool refused) { handles_->access.TokensRefused(refused); }
+
+void Metrics::DeclareTokens(const std::vector<std::string>& names) {
+  handles_->access.DeclareTokens(names);
 }
 
-void Metrics::TlsFilesRefused(bool refused) { handles_->tls_files_refused->Set(refused ? 1 : 0); }
+void Metrics::TlsReload(bool taken) { handles_->access.TlsReload(taken); }
 
-void Metrics::SetTlsCertificateEnd(double seconds) { handles_->tls_certificate_end->Set(seconds); }
+void Metrics::TlsFilesRefused(bool refused) { handles_->access.TlsFilesRefused(refused); }
+
+void Metrics::SetTlsCertificateEnd(double seconds) {
+  handles_->access.SetTlsCertificateEnd(seconds);
+}
 
 void Metrics::ImageDone(const absl::Status& status) {
   if (status.ok()) {

@@ -174,6 +174,10 @@ class Metrics {
   // A call or stream ended because its client did not read.
   void AnswerDropped();
   void ConnectionRefused(ConnectionRefusal reason);
+  // A call that came in by a token of this name. Counts only for declared names.
+  void TokenCall(std::string_view name);
+  // Whether the file of tokens is not what is in force, because it cannot be read.
+  void TokensRefused(bool refused);
   // Files of TLS that changed were taken, or refused.
   void TlsReload(bool taken);
   // Whether the files of TLS on the disk are not what is served, because they cannot be.
@@ -205,6 +209,8 @@ class Metrics {
                       const std::vector<std::string_view>& kinds);
   // Declares the causes that DecodeWorkerFailed may see. Call before serving.
   void DeclareDecodeWorkerFailures(const std::vector<std::string_view>& causes);
+  // Declares all the names that TokenCall may see, in place of those before; may be called again.
+  void DeclareTokens(const std::vector<std::string>& names);
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);
   void SetBuildInfo(std::string_view version, std::string_view grpc, std::string_view torch);

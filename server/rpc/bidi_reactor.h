@@ -63,7 +63,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         deps_(deps),
         context_(context),
         handle_(context),
-        caller_(CallerOf(*context, *deps.caller_header)),
+        caller_(CallerOf(*context, deps)),
         record_(options.method, OriginOf(*context, caller_), deps.metrics, deps.clock) {}
 
   void Start() noexcept {

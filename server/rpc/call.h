@@ -40,11 +40,13 @@ CallOrigin OriginOf(const grpc::ServerContextBase& context, std::string caller);
 
 class CallWatch;
 class Pipeline;
+class TokenStore;
 
 // What the calls of a service share. Does not own anything.
 struct CallDeps {
   const CallOptions* options = nullptr;
   const std::string* caller_header = nullptr;  // see CallerOf
+  const TokenStore* tokens = nullptr;          // null: calls need none
   Pipeline* pipeline = nullptr;
   Metrics* metrics = nullptr;
   const Clock* clock = nullptr;

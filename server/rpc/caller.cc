@@ -1,11 +1,16 @@
 #include "server/rpc/caller.h"
 
 #include <iterator>
+#include <optional>
 
+#include "server/base/error.h"
 #include "server/base/text.h"
+#include "server/rpc/token_store.h"
 
 namespace pixpool {
 namespace {
+
+constexpr char kTokenMetadata[] = "authorization";
 
 bool TakePrefix(std::string_view prefix, std::string_view* text) {
   if (!text->starts_with(prefix)) return false;
@@ -20,6 +25,23 @@ std::string_view WithoutBrackets(std::string_view host) {
     if (host.ends_with(end)) host.remove_suffix(end.size());
   }
   return host;
+}
+
+// The value of an entry that the call has exactly once. Two would be two callers, and neither can
+// be trusted to be the right one.
+std::optional<std::string_view> OnlyValue(const grpc::ServerContextBase& context,
+                                          const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  const auto [begin, end] = context.client_metadata().equal_range(name);
+  if (begin == end || std::next(begin) != end || begin->second.empty()) return std::nullopt;
+  return std::string_view(begin->second.data(), begin->second.size());
+}
+
+std::optional<std::string> TokenName(const grpc::ServerContextBase& context, const CallDeps& deps) {
+  if (deps.tokens == nullptr) return std::nullopt;
+  const auto value = OnlyValue(context, kTokenMetadata);
+  const auto token = value ? BearerToken(*value) : std::nullopt;
+  return token ? deps.tokens->tokens()->NameOf(*token) : std::nullopt;
 }
 
 }  // namespace
@@ -37,14 +59,24 @@ std::string CallerFromPeer(std::string_view peer) {
   return std::string(host);
 }
 
-std::string CallerOf(const grpc::ServerContextBase& context, const std::string& header) {
-  if (!header.empty()) {
-    const auto [begin, end] = context.client_metadata().equal_range(header);
-    // Two would be two callers; neither can be trusted to be the right one.
-    if (begin != end && std::next(begin) == end && !begin->second.empty()) {
-      const std::string_view value(begin->second.data(), begin->second.size());
-      return Concat("@", value.substr(0, kMaxCallerBytes));
-    }
+absl::Status CheckToken(const grpc::ServerContextBase& context, const CallDeps& deps) {
+  if (deps.tokens == nullptr) return absl::OkStatus();
+  const std::optional<std::string> name = TokenName(context, deps);
+  if (name) {
+    deps.metrics->TokenCall(*name);
+    return absl::OkStatus();
+  }
+  return MakeError(ErrorReason::kTokenInvalid,
+                   context.client_metadata().count(kTokenMetadata) == 0
+                       ? "this server wants a token: send it as \"authorization: Bearer TOKEN\""
+                       : "the server does not know the token of the header \"authorization\", "
+                         "which must be one \"Bearer TOKEN\"");
+}
+
+std::string CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps) {
+  if (const std::optional<std::string> name = TokenName(context, deps)) return Concat("@", *name);
+  if (const auto value = OnlyValue(context, *deps.caller_header)) {
+    return Concat("@", value->substr(0, kMaxCallerBytes));
   }
   return CallerFromPeer(context.peer());
 }

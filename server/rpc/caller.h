@@ -4,7 +4,9 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "grpcpp/server_context.h"
+#include "server/rpc/call.h"
 
 namespace pixpool {
 
@@ -15,8 +17,12 @@ inline constexpr size_t kMaxCallerBytes = 256;
 // "ipv6:%5B2001:db8::1%5D:52100" gives "2001:db8::1", a socket of this machine "unix".
 std::string CallerFromPeer(std::string_view peer);
 
-// The value of the metadata entry `header` (lower case; empty: none is looked at) where the call
-// has exactly one that is not empty, else its address. The two never equal each other.
-std::string CallerOf(const grpc::ServerContextBase& context, const std::string& header);
+// UNAUTHENTICATED unless the call has a token that is known, or needs none.
+absl::Status CheckToken(const grpc::ServerContextBase& context, const CallDeps& deps);
+
+// The name of the call's token where calls need one. Else the value of the metadata entry
+// `deps.caller_header` (lower case; empty: none is looked at) where the call has exactly one that
+// is not empty. Else its address, which the other two never equal.
+std::string CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps);
 
 }  // namespace pixpool

@@ -7,13 +7,14 @@
 
 namespace pixpool {
 
-FeatureService::FeatureService(const RpcOptions& options, Pipeline* pipeline,
-                               const ModelRegistry* registry, Metrics* metrics, const Clock* clock,
-                               CallWatch* watch)
+FeatureService::FeatureService(const RpcOptions& options, const TokenStore* tokens,
+                               Pipeline* pipeline, const ModelRegistry* registry, Metrics* metrics,
+                               const Clock* clock, CallWatch* watch)
     : Holds(options),
       RawService(v1::FeatureService::service_full_name(),
                  {.options = &options_.call,
                   .caller_header = &options_.caller_header.value(),
+                  .tokens = tokens,
                   .pipeline = pipeline,
                   .metrics = metrics,
                   .clock = clock,

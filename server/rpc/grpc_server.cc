@@ -131,8 +131,9 @@ class GrpcServerImpl final : public GrpcServer {
       Log(LogLevel::kWarning, "plain_text",
           {{"address", options.listen.value()},
            {"message",
-            Concat("pictures cross the network as they are; set ", options.tls.certificate.flag(),
-                   " and ", options.tls.key.flag(), ", or have an edge in front end TLS")}});
+            Concat("pictures", options.tokens.value().empty() ? "" : " and tokens",
+                   " cross the network as they are; set ", options.tls.certificate.flag(), " and ",
+                   options.tls.key.flag(), ", or have an edge in front end TLS")}});
     }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
@@ -142,7 +143,8 @@ class GrpcServerImpl final : public GrpcServer {
     least_received_ = options.max_message_bytes + kReceiveRoom;
     quota_.SetMaxThreads(kReflectionThreads);
     builder.SetResourceQuota(quota_);
-    if (options.reflection) {
+    // Reflection is gRPC's own service, which asks nobody for a token.
+    if (options.reflection && options.tokens.value().empty()) {
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     } else {
       builder.SetOption(std::make_unique<WithoutReflection>());

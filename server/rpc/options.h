@@ -124,6 +124,21 @@ struct RpcOptions {
   };
   Option<std::string, kCallerHeader> caller_header;
 
+  static constexpr OptionSpec kTokens = {
+      .group = kAccessGroup,
+      .place = 4,
+      .flag = "--tokens",
+      .value_name = "FILE",
+      .help =
+          "File of lines of a name and the SHA-256 of a token. Calls then need one of the tokens "
+          "(authorization: Bearer ...), whose name is the caller; health needs none, and "
+          "reflection is off. Read again when it changes.",
+      .kind = OptionKind::kText,
+      .initial = "",
+      .may_be_empty = true,
+  };
+  Option<std::string, kTokens> tokens;
+
   ConnectionOptions connections;
   TlsOptions tls;
 };

@@ -5,8 +5,10 @@
 #include "grpcpp/impl/codegen/server_callback_handlers.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "server/base/text.h"
+#include "server/rpc/caller.h"
 #include "server/rpc/guard.h"
 #include "server/rpc/refusal.h"
+#include "server/rpc/status.h"
 
 namespace pixpool {
 
@@ -23,11 +25,21 @@ void RawService::Serve(RpcMethod method, StartCall start) {
   MarkMethodCallback(
       static_cast<int>(index),
       new CallbackBidiHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
-          [start = std::move(start)](grpc::CallbackServerContext* context) -> Reactor* {
+          [this, method, start = std::move(start)](grpc::CallbackServerContext* context) {
             Reactor* reactor = nullptr;
-            const absl::Status thrown = Guard([&] { reactor = start(context); });
+            const absl::Status thrown = Guard([&] {
+              const absl::Status may = CheckToken(*context, deps_);
+              reactor = may.ok() ? start(context) : KeepOut(method, *context, may);
+            });
             return thrown.ok() ? reactor : Refuse(BareStatus());
           }));
+}
+
+RawService::Reactor* RawService::KeepOut(RpcMethod method, const grpc::ServerContextBase& context,
+                                         const absl::Status& why) const {
+  CallRecord(method, OriginOf(context, CallerFromPeer(context.peer())), deps_.metrics, deps_.clock)
+      .End(why);
+  return Refuse(ToGrpcStatus(why));
 }
 
 }  // namespace pixpool

@@ -63,6 +63,10 @@ class RawService : public grpc::Service {
   const CallDeps& deps() const { return deps_; }
 
  private:
+  // Ends a call that may not come in, and counts and logs it.
+  Reactor* KeepOut(RpcMethod method, const grpc::ServerContextBase& context,
+                   const absl::Status& why) const;
+
   const std::string service_;
   const CallDeps deps_;
   std::deque<std::string> paths_;  // gRPC keeps pointers to them

@@ -38,8 +38,7 @@ absl::Status NeverArrived() {
 RawUnaryReactor::RawUnaryReactor(RpcMethod method, const CallDeps& deps,
                                  grpc::CallbackServerContext* context)
     : context_(context),
-      call_(NewCallContext(*context, deps, CallerOf(*context, *deps.caller_header),
-                           Priority::kInteractive)),
+      call_(NewCallContext(*context, deps, CallerOf(*context, deps), Priority::kInteractive)),
       record_(method, OriginOf(*context, call_->caller()), deps.metrics, deps.clock),
       deps_(deps),
       handle_(context) {}

@@ -1,36 +1,18 @@
 #include "server/tls/tls_files.h"
 
-#include <cerrno>
-#include <cstddef>
-#include <cstdio>
-#include <cstring>
-#include <memory>
-
+#include "server/base/named_file.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 
 namespace pixpool {
 namespace {
 
-// The CAs of all the world take a quarter of this.
-constexpr size_t kMostBytes = 1 << 20;
-
 template <typename File>
 absl::StatusOr<std::string> Read(const File& file) {
-  const auto failed = [&file](std::string_view why) {
-    return absl::InvalidArgumentError(Concat(file.flag(), " ", file.value(), ": ", why));
-  };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(
-      std::fopen(file.value().c_str(), "rbe"), &std::fclose);
-  if (opened == nullptr) return failed(Concat("cannot be opened: ", std::strerror(errno)));
-  std::string text(kMostBytes + 1, '\0');
-  errno = 0;
-  text.resize(std::fread(text.data(), 1, text.size(), opened.get()));
-  if (std::ferror(opened.get()) != 0) {
-    return failed(Concat("cannot be read: ", std::strerror(errno)));
-  }
-  if (text.size() > kMostBytes) return failed("is larger than 1 MiB, which no PEM file here is");
-  return text;
+  absl::StatusOr<std::string> text = ReadNamedFile(file);
+  if (text.ok()) return text;
+  return absl::InvalidArgumentError(
+      Concat(file.flag(), " ", file.value(), ": ", ToStd(text.status().message())));
 }
 
 }  // namespace

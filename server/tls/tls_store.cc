@@ -24,28 +24,23 @@ TlsStore::Serving TlsStore::serving() const {
 }
 
 void TlsStore::Look() {
+  using News = Settling<TlsFiles>::News;
   absl::StatusOr<TlsFiles> now = ReadTlsFiles(options_);
-  if (now.ok() && *now == *serving().files) {
-    if (judged_) metrics_->TlsFilesRefused(false);
-    seen_.reset();
-    judged_ = false;
-    return;
+  switch (settling_.Look(now, *serving().files)) {
+    case News::kNone:
+      return;
+    case News::kAgain:
+      return metrics_->TlsFilesRefused(false);
+    case News::kSettled:
+      break;
   }
-  if (!seen_ || *seen_ != now) {
-    seen_ = std::move(now);
-    judged_ = false;
-    return;
-  }
-  if (judged_) return;
-  judged_ = true;
   if (!now.ok()) return Refuse(now.status());
   const absl::StatusOr<CertificateTimes> times = CheckTlsFiles(options_, *now);
   if (!times.ok()) return Refuse(times.status());
   Serve(*std::move(now), *times);
   metrics_->TlsReload(true);
   metrics_->TlsFilesRefused(false);
-  seen_.reset();
-  judged_ = false;
+  settling_.Taken();
 }
 
 void TlsStore::Serve(TlsFiles files, const CertificateTimes& times) {

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -10,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/base/settling.h"
 #include "server/metrics/metrics.h"
 #include "server/tls/options.h"
 #include "server/tls/tls_check.h"
@@ -48,9 +48,7 @@ class TlsStore {
 
   const TlsOptions options_;
   Metrics* const metrics_;
-  // Of the thread that looks.
-  std::optional<absl::StatusOr<TlsFiles>> seen_;  // at the last look, where it is not what serves
-  bool judged_ = false;                           // whether `seen_` was found wanting
+  Settling<TlsFiles> settling_;  // of the thread that looks
 
   mutable absl::Mutex mu_;
   Serving serving_ ABSL_GUARDED_BY(mu_);

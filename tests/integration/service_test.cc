@@ -67,8 +67,8 @@ class ServiceTest : public ::testing::Test {
     fake_ = std::make_unique<FakeRegistry>();
     pipeline_ =
         std::make_unique<Pipeline>(pipeline_options, &fake_->registry, &metrics_, Clock::Real());
-    service_ = std::make_unique<FeatureService>(rpc_options, pipeline_.get(), &fake_->registry,
-                                                &metrics_, Clock::Real(), &watch_);
+    service_ = std::make_unique<FeatureService>(
+        rpc_options, nullptr, pipeline_.get(), &fake_->registry, &metrics_, Clock::Real(), &watch_);
     rpc_options.listen = "127.0.0.1:0";
     auto server = StartGrpcServer(rpc_options, {service_.get()}, &metrics_);
     ASSERT_TRUE(server.ok()) << server.status();

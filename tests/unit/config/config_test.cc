@@ -165,6 +165,8 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
   EXPECT_THAT(Problems({"--tls-key=a.key", "--tls-client-ca=ca.pem"}),
               AllOf(HasSubstr("--tls-key a.key needs --tls-cert too"),
                     HasSubstr("--tls-client-ca ca.pem needs --tls-cert too")));
+  EXPECT_THAT(Problems({"--tokens=a", "--caller-header=x"}),
+              HasSubstr("--tokens and --caller-header both say whose a call is: leave one out"));
   EXPECT_THAT(Problems({"--models-dir="}), HasSubstr("--models-dir: \"\" must not be empty"));
 }
 

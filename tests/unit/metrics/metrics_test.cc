@@ -29,6 +29,7 @@ std::unique_ptr<Metrics> Filled() {
   metrics->DeclareDamages({"png"}, {"data", "no_end"});
   metrics->DeclareDecodeWorkerFailures({"crash", "time"});
   metrics->DeclareHeads({"gem", "global_avg"});
+  metrics->DeclareTokens({"search"});
   metrics->SetBuildInfo("0.1.0", "1.51", "2.13");
   metrics->SetModel("net", "1", "torchscript", "cpu", "float32", true, 1.5);
   metrics->SetGaugeSource([] { return GaugeReadings{}; });
@@ -241,6 +242,22 @@ TEST(MetricsTest, AModelChangesWithoutLeavingOldSeries) {
   EXPECT_THAT(text, Not(HasSubstr("device=\"cpu\"")));
 }
 
+TEST(MetricsTest, CallsByATokenCountAsLongAsItIsInForce) {
+  Metrics metrics;
+  const std::string search = R"(pixpool_token_calls_total{token="search"})";
+  metrics.DeclareTokens({"nightly", "search"});
+  metrics.TokenCall("search");
+  metrics.TokenCall("unknown");
+  metrics.DeclareTokens({"search", "new"});
+  metrics.TokenCall("search");
+  metrics.TokenCall("nightly");
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, search), 2);
+  EXPECT_EQ(Value(text, R"(pixpool_token_calls_total{token="new"})"), 0);
+  EXPECT_THAT(text, Not(HasSubstr("nightly")));
+  EXPECT_THAT(text, Not(HasSubstr("unknown")));
+}
+
 TEST(MetricsTest, ProcessFiguresArePlausible) {
   Metrics metrics;
   const std::string text = metrics.Scrape();
@@ -263,6 +280,7 @@ TEST(MetricsTest, SeriesAreBoundedWhateverClientsSend) {
     const std::string name = absl::StrCat("x", i);
     metrics->ImageSeen(name, i, i);
     metrics->HeadRun(name);
+    metrics->TokenCall(name);
     metrics->RequestDone(RpcMethod::kPoolTensor, static_cast<absl::StatusCode>(i), i);
   }
   EXPECT_EQ(count(), before);
