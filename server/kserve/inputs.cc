@@ -1,5 +1,6 @@
 #include "server/kserve/inputs.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "server/base/status_macros.h"
@@ -67,8 +68,13 @@ absl::Status Input::ValueError(std::string_view message) const {
 }
 
 std::string Input::TypeText() const {
+  // A message has room for millions.
+  constexpr int kMostSides = 8;
   std::string sides;
-  for (const int64_t side : tensor->shape()) sides += Concat(sides.empty() ? "" : ",", side);
+  for (int i = 0; i < std::min(tensor->shape_size(), kMostSides); ++i) {
+    sides += Concat(i == 0 ? "" : ",", tensor->shape(i));
+  }
+  if (tensor->shape_size() > kMostSides) sides += ",...";
   return Concat(tensor->datatype(), " [", sides, "]");
 }
 

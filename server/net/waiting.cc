@@ -14,8 +14,11 @@ namespace {
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-// A record of TLS: type, version, two bytes of length; of a handshake the type of message follows.
+// A record of TLS: type, version, two bytes of length; of a handshake the type of message follows,
+// and its length in three. A ClientHello is one record. OpenSSL takes as much memory as a message
+// says that it is long, before it comes.
 constexpr size_t kRecordHeader = 5;
+constexpr size_t kMessageHeader = 4;
 constexpr int kHandshake = 22;
 constexpr int kMajorVersion = 3;
 constexpr int kClientHello = 1;
@@ -27,9 +30,10 @@ FirstBytes LookAtHello(int fd, std::string_view seen) {
   if (differs(0, kHandshake) || differs(1, kMajorVersion) || differs(kRecordHeader, kClientHello)) {
     return FirstBytes::kOther;
   }
-  if (seen.size() <= kRecordHeader) return FirstBytes::kMore;
+  if (seen.size() < kRecordHeader + kMessageHeader) return FirstBytes::kMore;
   const int length = byte(3) << 8 | byte(4);
-  if (length == 0 || length > kMostInRecord) return FirstBytes::kOther;
+  const int message = byte(6) << 16 | byte(7) << 8 | byte(8);
+  if (length > kMostInRecord || message + int{kMessageHeader} > length) return FirstBytes::kOther;
   int readable = 0;
   if (ioctl(fd, FIONREAD, &readable) != 0) return FirstBytes::kClosed;
   return readable >= static_cast<int>(kRecordHeader) + length ? FirstBytes::kGood

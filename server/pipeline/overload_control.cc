@@ -17,6 +17,8 @@ constexpr TimeDuration kCalm = std::chrono::seconds(3);
 constexpr double kGrowth = 1.15;
 // The estimate of a wait is a mean; half of the calls wait longer.
 constexpr double kMargin = 1.25;
+// No call is answered in less, whatever the load.
+constexpr double kHardlyTime = 0.03;
 constexpr double kNewestSlice = 0.3;
 constexpr double kNewestSample = 0.03;
 
@@ -98,7 +100,9 @@ void OverloadControl::Refused(TimePoint now, const Call& call, Verdict verdict) 
   Slice& slice = SliceAt(now);
   if (call.priority != Priority::kInteractive) return;
   // A call that has hardly time for its own work says nothing about the load.
-  if (verdict == Verdict::kLate && ToSeconds(call.left) < 4 * call.seconds) return;
+  if (verdict == Verdict::kLate && ToSeconds(call.left) < std::max(4 * call.seconds, kHardlyTime)) {
+    return;
+  }
   slice.come += call.images;
   if (!overloaded(now)) return;
   Overloaded(now);
@@ -112,7 +116,10 @@ void OverloadControl::MetCeiling(TimePoint now) {
 }
 
 void OverloadControl::Overloaded(TimePoint now) {
-  if (!overloaded(now)) probe_.Begin(now);
+  if (!overloaded(now)) {
+    probe_.Begin(now);
+    probed_ = false;
+  }
   overloaded_until_ = now + kCalm;
 }
 

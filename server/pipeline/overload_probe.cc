@@ -12,6 +12,8 @@ using std::chrono::seconds;
 // With patience 1.
 constexpr TimeDuration kPause = seconds(10);
 constexpr TimeDuration kSettles = milliseconds(10);
+// With the most patience: callers who wait as they are told need that long to come back.
+constexpr TimeDuration kMostSettles = milliseconds(320);
 constexpr int kMostPatience = 8;
 // How long no more may come than leave. At 1.2 times the peak of two cores, some 35 more come.
 constexpr TimeDuration kWatched = seconds(1);
@@ -36,21 +38,25 @@ void OverloadProbe::Refused(TimePoint now) {
   if (is_open_) return Close(now);
   if (now < next_) return;
   is_open_ = true;
-  settled_ = now + patience_ * kSettles;
+  settled_ = now + (patience_ == kMostPatience ? kMostSettles : patience_ * kSettles);
   at_once_ = more_ = 0;
+  largest_ = 1;
 }
 
 bool OverloadProbe::Count(TimePoint now, int images) {
   if (!is_open_) return false;
+  largest_ = std::max(largest_, images);
   if (now < settled_) {
     at_once_ += images;
     if (at_once_ >= kMostAtOnce) Close(now);
     return false;
   }
   more_ += images;
-  if (more_ >= kMore) Close(now);
+  // A request of many images comes at once, and leaves one by one.
+  if (more_ >= kMore + largest_ - 1) Close(now);
   if (!is_open_ || now < settled_ + kWatched) return false;
   is_open_ = false;
+  patience_ = 1;
   return true;
 }
 

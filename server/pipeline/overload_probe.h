@@ -9,7 +9,8 @@ namespace pixpool {
 // overload without end: hardly any of them are taken, and the others' refusals take the cores. All
 // of them would be answered if they were taken. So from time to time, while calls are refused, all
 // are taken for a moment. Callers who wait are in then, and no more come than leave. Where more
-// still come, it ends at once, and so few have waited that nobody else notices.
+// still come, it ends at once, and so few have waited that nobody else notices. A crowd of more
+// than some sixty of them is not told from an overload.
 //
 // Not thread-safe: Admission's lock guards it. Time is a parameter.
 class OverloadProbe {
@@ -38,6 +39,7 @@ class OverloadProbe {
   TimePoint last_{};     // refusal
   TimePoint next_{};     // time that it may open
   TimePoint settled_{};  // when those who wait for an answer have come
+  int largest_ = 1;      // images that came at once since it opened
   int at_once_ = 0;      // more images that came than left before it settled
   int more_ = 0;         // and since
 };

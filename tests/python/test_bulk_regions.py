@@ -452,7 +452,7 @@ def test_killed_at_any_moment_no_region_is_lost_or_doubled(serve, tmp_path, suff
     output = tmp_path / f"f.{suffix}"
     arguments = [source, "--box-column", "boxes", "--head", "gem", "--target", server.target]
     kills, code = run_killing(arguments, output)
-    assert code == 1 and kills >= 2  # 1: an image failed
+    assert code == 1 and kills >= 1  # 1: an image failed
     check_all(output, names, names[123])
     assert not work_of(output).exists()
 

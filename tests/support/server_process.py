@@ -91,7 +91,8 @@ class ServerProcess:
 
     def lines(self, event: str) -> list[dict]:
         """The log's lines of one event."""
-        rows = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
+        whole = self.log().rpartition("\n")[0]  # the last line may be half written
+        rows = (json.loads(line) for line in whole.splitlines() if line.startswith("{"))
         return [row for row in rows if row["event"] == event]
 
     def signal(self, number: int = signal.SIGTERM) -> None:

@@ -195,6 +195,15 @@ TEST_F(KserveRegionsTest, ShapesAndTypesThatDoNotFitAreRefused) {
   }
 }
 
+// A message has room for millions of sides.
+TEST_F(KserveRegionsTest, ARefusalNamesTheFirstSidesAlone) {
+  Add("regions", "FP32", Shape(1000, 1234567), "");
+  const auto out = Read();
+  ASSERT_FALSE(out.ok());
+  EXPECT_THAT(std::string(out.status().message()), HasSubstr("1234567,..."));
+  EXPECT_LT(out.status().message().size(), 400u);
+}
+
 TEST_F(KserveRegionsTest, CountsThatDoNotFitAreRefused) {
   struct Case {
     std::string type;

@@ -99,10 +99,14 @@ TEST_F(AcceptorTest, SilenceAndOtherProtocolsAreClosed) {
   EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 3));
 }
 
-// A record of TLS with a message of a handshake, as long as it says.
-std::string Record(char message, size_t length = 200) {
-  std::string record = {22, 3, 1, static_cast<char>(length >> 8), static_cast<char>(length)};
-  return (record + message).append(length - 1, 'x');
+// A record of TLS with a message of a handshake, as long as it says; the message says that it is
+// `more` longer than what the record has of it.
+std::string Record(char message, size_t length = 200, size_t more = 0) {
+  const size_t said = length - 4 + more;
+  std::string record = {22,      3, 1, static_cast<char>(length >> 8), static_cast<char>(length),
+                        message, 0};
+  record += {static_cast<char>(said >> 8), static_cast<char>(said)};
+  return record.append(length - 4, 'x');
 }
 const std::string kHello = Record(1);
 
@@ -126,14 +130,15 @@ TEST_F(AcceptorTest, WhereTlsIsSpokenAWholeHelloIsHandedOverUnread) {
 TEST_F(AcceptorTest, WhereTlsIsSpokenPlainTextIsClosedAndSoIsHalfAHello) {
   Start({.total = 20, .per_address = 20, .rate = 100}, Protocol::kTls);
   for (const std::string& other :
-       {std::string(kPreface), std::string("GET / HTTP/1.1\r\n\r\n"), Record(2),
-        std::string({22, 3, 1, 0, 0, 1}), std::string({22, 3, 1, 64, 1, 1}),
-        std::string({22, 2, 0}), std::string({21, 3, 1, 0, 2, 1, 0})}) {
+       {std::string(kPreface), std::string("GET / HTTP/1.1\r\n\r\n"), Record(2), Record(1, 200, 1),
+        Record(1, 4, 60'000), std::string({22, 3, 1, 0, 0, 1, 0, 0, 0}),
+        std::string({22, 3, 1, 64, 1, 1, 0, 0, 1}), std::string({22, 2, 0}),
+        std::string({21, 3, 1, 0, 2, 1, 0})}) {
     const Descriptor client = Connect(port_);
     Send(client, other);
     EXPECT_TRUE(IsClosed(client)) << other;
   }
-  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 7));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 9));
   const Descriptor silent = Connect(port_);
   const Descriptor half = Connect(port_);
   Send(half, kHello.substr(0, kHello.size() - 1));
@@ -144,7 +149,7 @@ TEST_F(AcceptorTest, WhereTlsIsSpokenPlainTextIsClosedAndSoIsHalfAHello) {
   clock_.Advance(std::chrono::seconds(10));
   EXPECT_TRUE(IsClosed(silent));
   EXPECT_TRUE(IsClosed(half));
-  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 9));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kNoPreface, 11));
 }
 
 TEST_F(AcceptorTest, TheSilentMakeRoom) {

@@ -58,15 +58,24 @@ TEST(OverloadTest, CallersThatWaitAreNotRefused) {
 // refusals, although all of them would be served. The server finds that out by itself.
 TEST(OverloadTest, CallersThatWaitAreServedAgainAfterAnOverload) {
   for (const int callers : {8, 32, 60}) {
-    for (const double returns : {0.001, 0.005, 0.03}) {
-      SCOPED_TRACE(Concat(callers, " callers, back after ", returns, " s"));
-      Simulation server(kThreads, kService);
-      server.Add({.name = "closed", .closed_loop = callers, .returns = returns});
-      server.Add({.name = "open", .rate = 3 * kPeak, .until = 10, .deadline = 1});
-      server.Run(160, 90);
-      const Outcome& closed = server.outcome("closed");
-      EXPECT_EQ(closed.refused, 0);
-      EXPECT_GE(static_cast<double>(closed.seconds.size()), 0.95 * kPeak * (160 - 90));
+    for (const double returns : {0.001, 0.005, 0.03, 0.2}) {
+      for (const int pictures : {1, 4}) {
+        SCOPED_TRACE(Concat(callers / pictures, " callers of ", pictures, " pictures, back after ",
+                            returns, " s"));
+        Simulation server(kThreads, kService);
+        server.Add({.name = "closed",
+                    .closed_loop = callers / pictures,
+                    .returns = returns,
+                    .pictures = pictures});
+        server.Add({.name = "open", .rate = 3 * kPeak, .until = 10, .deadline = 1});
+        // Who has no time for an answer is refused, and says nothing about the load.
+        server.Add({.name = "hasty", .rate = 20, .deadline = 0.005});
+        server.Run(220, 170);
+        const Outcome& closed = server.outcome("closed");
+        EXPECT_EQ(closed.refused, 0);
+        EXPECT_GE(static_cast<double>(closed.seconds.size()) * pictures,
+                  0.95 * kPeak * (220 - 170));
+      }
     }
   }
 }
