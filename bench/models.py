@@ -40,12 +40,8 @@ MODELS = {
     ],
     "vit-base-16": ["timm:vit_base_patch16_224", "--random-weights"],
 }
-RANDOM = {
-    "mobilenetv2",
-    "resnet50",
-    "dinov2-small",
-    "vit-base-16",
-}  # the weights of the others are learnt
+# The weights of the others are learnt.
+RANDOM = {"mobilenetv2", "resnet50", "dinov2-small", "vit-base-16"}
 LEARNT = MODELS.keys() - RANDOM
 # Not for comparisons: overhead.py's.
 NOTHING = [

@@ -17,7 +17,7 @@ constexpr TimeDuration kCalm = std::chrono::seconds(3);
 constexpr double kGrowth = 1.15;
 // The estimate of a wait is a mean; half of the calls wait longer.
 constexpr double kMargin = 1.25;
-// No call is answered in less, whatever the load.
+// A call that has less left may come too late whatever the load.
 constexpr double kHardlyTime = 0.03;
 constexpr double kNewestSlice = 0.3;
 constexpr double kNewestSample = 0.03;

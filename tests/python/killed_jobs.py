@@ -11,6 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def slowly(act):
+    """What a scripted server does, a little later, so that a job lasts for several kills."""
+
+    def wrapped(name, attempt):
+        time.sleep(0.01)
+        return act(name, attempt)
+
+    return wrapped
+
+
 def run_killing(arguments: Sequence[object], output: Path) -> tuple[int, int]:
     """Runs a job in a process that gets SIGKILL again and again, until a run gets through.
 
