@@ -16,7 +16,7 @@ namespace {
 bool IsFatal(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
-      return client::GetErrorDetails(status).reason != "OVERLOADED";
+      return !client::WasShed(status);
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kUnimplemented:

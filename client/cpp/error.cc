@@ -65,6 +65,11 @@ ErrorDetails GetErrorDetails(const absl::Status& status) {
   return details;
 }
 
+bool WasShed(const absl::Status& status) {
+  if (absl::IsUnavailable(status)) return GetErrorDetails(status).reason == "OVERLOADED";
+  return absl::IsResourceExhausted(status) && GetErrorDetails(status).reason == "QUOTA_EXCEEDED";
+}
+
 std::string Describe(const absl::Status& status) {
   std::string text = absl::StatusCodeToString(status.code());
   if (status.ok()) return text;

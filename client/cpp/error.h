@@ -34,6 +34,10 @@ struct ErrorDetails {
 // Reads the details out of a status made by the functions below. Thread-safe.
 ErrorDetails GetErrorDetails(const absl::Status& status);
 
+// Whether a request came to be too much: UNAVAILABLE, OVERLOADED for the server, or
+// RESOURCE_EXHAUSTED, QUOTA_EXCEEDED for its token.
+bool WasShed(const absl::Status& status);
+
 // A text for people: "INVALID_ARGUMENT (HEAD_INVALID): p must be above 0 [heads[0].gem.p]"; "OK"
 // for OK.
 std::string Describe(const absl::Status& status);

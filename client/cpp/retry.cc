@@ -14,8 +14,7 @@ namespace pixpool::client {
 namespace {
 
 // "" stands for failures below the server: no connection, connection lost.
-constexpr std::array<std::string_view, 4> kRetryableReasons = {"", "OVERLOADED", "MODEL_LOADING",
-                                                               "DRAINING"};
+constexpr std::array<std::string_view, 3> kRetryableReasons = {"", "MODEL_LOADING", "DRAINING"};
 
 // Whether the server has reset the call because messages that have not come in whole take all of
 // their memory: ENHANCE_YOUR_CALM (RFC 9113, 7). gRPC gives it a message over its limit's code.
@@ -26,7 +25,9 @@ bool WasToldToBeCalm(const absl::Status& status) {
 
 bool IsRetryable(const absl::Status& status, const ErrorDetails& details) {
   if (details.reason.empty() && WasToldToBeCalm(status)) return true;
-  return absl::IsUnavailable(status) && !details.retry_forbidden &&
+  if (details.retry_forbidden) return false;
+  if (WasShed(status)) return true;
+  return absl::IsUnavailable(status) &&
          std::find(kRetryableReasons.begin(), kRetryableReasons.end(), details.reason) !=
              kRetryableReasons.end();
 }

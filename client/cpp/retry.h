@@ -24,8 +24,8 @@ struct RetryPolicy {
 absl::Status CheckRetryPolicy(const RetryPolicy& policy);
 
 // Whether a failure may pass if tried again: UNAVAILABLE with reason OVERLOADED, MODEL_LOADING or
-// DRAINING, or without a reason (no connection), unless the server forbids it; and a call that the
-// server has reset for want of room for messages. Never INVALID_ARGUMENT, another
+// DRAINING, or without a reason (no connection), unless the server forbids it; QUOTA_EXCEEDED; and
+// a call that the server has reset for want of room for messages. Never INVALID_ARGUMENT, another
 // RESOURCE_EXHAUSTED (gRPC's answer to an oversized message) or DEADLINE_EXCEEDED.
 bool IsRetryable(const absl::Status& status);
 

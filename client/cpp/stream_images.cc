@@ -86,19 +86,18 @@ absl::StatusOr<std::optional<int64_t>> StreamImages::Answered(const v1::ImageRes
     Item item = std::move(it->second);
     sent_.erase(it);
     std::optional<absl::Duration> retry;
-    std::string reason;
+    absl::Status status;
     if (result.has_status()) {
-      const absl::Status status = FromRpcStatus(result.status());
-      reason = GetErrorDetails(status).reason;
+      status = FromRpcStatus(result.status());
       retry = item.retry.Next(status, Remaining(), RandomUnit());
     }
-    if (reason == "OVERLOADED") {
+    if (WasShed(status)) {
       window_.Shed(item.window_number);
     } else {
       window_.Answered();
     }
     // This server ends: what it did not take is for the one that a new call reaches.
-    if (reason == "DRAINING") renew_ = true;
+    if (GetErrorDetails(status).reason == "DRAINING") renew_ = true;
     if (!retry) {
       --unanswered_;
       return std::optional<int64_t>(item.ordinal);

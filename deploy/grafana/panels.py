@@ -252,10 +252,15 @@ ROWS = {
         (
             "Calls by token",
             "reqps",
-            "By the name of the token. Refused is 1 while its file cannot be used.",
+            "By the name of the token, and what was refused since the token allows no more. File refused is 1 while it"
+            " cannot be used.",
             {
                 "{{token}}": by("token", rate("pixpool_token_calls_total")) + " or vector(0)",
-                "refused {{instance}}": now("pixpool_tokens_refused"),
+                "{{token}} over its quota": by(
+                    "token", rate("pixpool_token_quota_refusals_total")
+                )
+                + " > 0",
+                "file refused {{instance}}": now("pixpool_tokens_refused"),
             },
         ),
         (

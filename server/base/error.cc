@@ -29,6 +29,7 @@ constexpr std::array<ReasonRow, kErrorReasonCount> kReasons = {{
     {kModelNotFound, "MODEL_NOT_FOUND", StatusCode::kNotFound},
     {kLayerNotFound, "LAYER_NOT_FOUND", StatusCode::kNotFound},
     {kOverloaded, "OVERLOADED", StatusCode::kUnavailable},
+    {kQuotaExceeded, "QUOTA_EXCEEDED", StatusCode::kResourceExhausted},
     {kDraining, "DRAINING", StatusCode::kUnavailable},
     {kModelLoading, "MODEL_LOADING", StatusCode::kUnavailable},
     {kDeadlineInQueue, "DEADLINE_IN_QUEUE", StatusCode::kDeadlineExceeded},

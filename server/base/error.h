@@ -19,14 +19,15 @@ namespace pixpool {
 enum class ErrorReason {
   kImageUndecodable,        // INVALID_ARGUMENT: corrupt or truncated picture
   kImageUnsupportedFormat,  // INVALID_ARGUMENT: not a format that is decoded
-  kLimitExceeded,    // INVALID_ARGUMENT: over a limit of ours; the message names limit and flag
-  kHeadInvalid,      // INVALID_ARGUMENT: bad head or head parameter
-  kRequestInvalid,   // INVALID_ARGUMENT: anything else that is malformed
-  kModelNotFound,    // NOT_FOUND
-  kLayerNotFound,    // NOT_FOUND
-  kOverloaded,       // UNAVAILABLE with retry_after: queue or memory budget full
-  kDraining,         // UNAVAILABLE
-  kModelLoading,     // UNAVAILABLE
+  kLimitExceeded,   // INVALID_ARGUMENT: over a limit of ours; the message names limit and flag
+  kHeadInvalid,     // INVALID_ARGUMENT: bad head or head parameter
+  kRequestInvalid,  // INVALID_ARGUMENT: anything else that is malformed
+  kModelNotFound,   // NOT_FOUND
+  kLayerNotFound,   // NOT_FOUND
+  kOverloaded,      // UNAVAILABLE with retry_after: queue or memory budget full
+  kQuotaExceeded,   // RESOURCE_EXHAUSTED with retry_after: the caller has all that its token allows
+  kDraining,        // UNAVAILABLE
+  kModelLoading,    // UNAVAILABLE
   kDeadlineInQueue,  // DEADLINE_EXCEEDED: the work was not done
   kCancelled,        // CANCELLED: the client went away, the work was not done
   kNotImplemented,   // UNIMPLEMENTED: part of the API that this version does not serve

@@ -27,8 +27,9 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 using prometheus::Labels;
 
-constexpr std::array<ErrorReason, 3> kShedReasons = {
-    ErrorReason::kOverloaded, ErrorReason::kDraining, ErrorReason::kModelLoading};
+constexpr std::array<ErrorReason, 4> kShedReasons = {
+    ErrorReason::kOverloaded, ErrorReason::kQuotaExceeded, ErrorReason::kDraining,
+    ErrorReason::kModelLoading};
 constexpr std::array<ErrorReason, 2> kCancelReasons = {ErrorReason::kCancelled,
                                                        ErrorReason::kDeadlineInQueue};
 // gRPC's codes are 0 (OK) to 16 (UNAUTHENTICATED).
@@ -240,6 +241,8 @@ void Metrics::ConnectionRefused(ConnectionRefusal reason) {
 }
 
 void Metrics::TokenCall(std::string_view name) { handles_->access.TokenCall(name); }
+
+void Metrics::TokenRefused(std::string_view name) { handles_->access.TokenRefused(name); }
 
 void Metrics::TokensRefused(bool refused) { handles_->access.TokensRefused(refused); }
 

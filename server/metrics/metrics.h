@@ -176,6 +176,8 @@ class Metrics {
   void ConnectionRefused(ConnectionRefusal reason);
   // A call that came in by a token of this name. Counts only for declared names.
   void TokenCall(std::string_view name);
+  // A request that its token did not allow. Counts only for declared names.
+  void TokenRefused(std::string_view name);
   // Whether the file of tokens is not what is in force, because it cannot be read.
   void TokensRefused(bool refused);
   // Files of TLS that changed were taken, or refused.
@@ -209,7 +211,8 @@ class Metrics {
                       const std::vector<std::string_view>& kinds);
   // Declares the causes that DecodeWorkerFailed may see. Call before serving.
   void DeclareDecodeWorkerFailures(const std::vector<std::string_view>& causes);
-  // Declares all the names that TokenCall may see, in place of those before; may be called again.
+  // Declares all the names of tokens that calls may have, in place of those before; may be called
+  // again.
   void DeclareTokens(const std::vector<std::string>& names);
   // Declares the head kinds that HeadRun may see. Call before serving.
   void DeclareHeads(const std::vector<std::string>& kinds);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <thread>
 
+#include "server/base/number_text.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 
@@ -61,6 +62,38 @@ absl::Status Admission::AtCeiling(std::string_view what, FlagNumber limit, std::
       {.metadata = {{"limit", Concat(limit.value)}, {"flag", std::string(limit.flag)}}},
       Concat("the server holds as many ", what, " in flight as it may for ", who, " (", limit.flag,
              " ", limit.value, ")"));
+}
+
+absl::Status Admission::CheckTerms(const AdmissionCost& cost, const CallContext& call) {
+  const CallerTerms* terms = call.terms();
+  if (terms == nullptr) return absl::OkStatus();
+  const TimePoint now = clock_->Now();
+  const auto exceeded = [&](std::string_view what, std::string_view term, const std::string& most,
+                            TimeDuration wait) {
+    const absl::Duration pause = Rounded(ToSeconds(wait));
+    return MakeError(
+        {.reason = ErrorReason::kQuotaExceeded,
+         .metadata = {{"token", terms->token}, {"limit", most}, {"term", std::string(term)}},
+         .retry_after = pause},
+        Concat("the token \"", terms->token, "\" ", what, " (", term, "=", most,
+               " in the server's file of tokens); try again in ", absl::FormatDuration(pause)));
+  };
+  if (terms->requests) {
+    const auto own = callers_.find(call.caller());
+    if (own != callers_.end() && own->second.requests >= *terms->requests) {
+      return exceeded("has as many requests in flight as it may", kRequestsTerm,
+                      ShortestText(*terms->requests),
+                      advice_.Refused(now, overload_.worked_in_last_second()));
+    }
+  }
+  if (terms->images_per_second) {
+    const TimeDuration wait = rates_.Wait(now, *terms, cost.images);
+    if (wait > TimeDuration::zero()) {
+      return exceeded("sends more images a second than it may", kImagesPerSecondTerm,
+                      ShortestText(*terms->images_per_second), wait);
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallContext& call) {
@@ -123,6 +156,7 @@ absl::Status Admission::Judge(const OverloadControl::Call& call) {
 absl::Status Admission::MayArrive(const CallContext& call) {
   absl::MutexLock lock(&mu_);
   const TimePoint now = clock_->Now();
+  PIXPOOL_RETURN_IF_ERROR(CheckTerms({}, call));
   PIXPOOL_RETURN_IF_ERROR(Judge(MakeCall(call, now, {})));
   return CheckCeilings({}, call);
 }
@@ -133,6 +167,7 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext&
   absl::MutexLock lock(&mu_);
   const TimePoint now = clock_->Now();
   const OverloadControl::Call judged = MakeCall(call, now, cost);
+  PIXPOOL_RETURN_IF_ERROR(CheckTerms(cost, call));
   PIXPOOL_RETURN_IF_ERROR(Judge(judged));
   PIXPOOL_RETURN_IF_ERROR(CheckCeilings(cost, call));
   // One that is over a ceiling by itself leaves others their sixteenth as well.
@@ -141,6 +176,9 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext&
   // What may find no memory comes before what is counted.
   Usage& own = callers_[call.caller()];
   std::string caller = call.caller();
+  if (call.terms() != nullptr && call.terms()->images_per_second) {
+    rates_.Take(now, *call.terms(), cost.images);
+  }
   overload_.Taken(now, judged);
   for (Usage* usage : {&usage_, &own, call.priority() == Priority::kBulk ? &bulk_ : nullptr}) {
     if (usage == nullptr) continue;

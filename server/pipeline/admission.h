@@ -14,6 +14,7 @@
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/base/error.h"
+#include "server/pipeline/caller_rates.h"
 #include "server/pipeline/held_bytes.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/overload_control.h"
@@ -61,6 +62,8 @@ class Permit {
 // are permits, so admitted work is never refused later. A request that alone is over a budget is
 // admitted when nothing else is in flight: the limits of one request are checked elsewhere.
 //
+// Before all that, a caller whose token bounds it has no more than that.
+//
 // Of each ceiling, bulk requests leave a quarter to interactive ones, and one caller a sixteenth to
 // the others; so no request counts for more than that.
 //
@@ -79,7 +82,7 @@ class Admission {
   // Whether a call has a chance, before its cost is known. Errors as of Acquire. Takes nothing.
   absl::Status MayArrive(const CallContext& call);
 
-  // Errors: OVERLOADED with retry_after; DRAINING after Close.
+  // Errors: OVERLOADED and QUOTA_EXCEEDED with retry_after; DRAINING after Close.
   absl::StatusOr<Permit> Acquire(AdmissionCost cost, const CallContext& call);
 
   // Counts a message while it is read, `bytes` of which it takes at most, and what is kept for a
@@ -132,6 +135,9 @@ class Admission {
   // `what` there is no room for, as clients and operators know it.
   absl::Status AtCeiling(std::string_view what, FlagNumber limit, std::string_view who)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // OK where the caller's token allows as much. Overload is not told of what it does not.
+  absl::Status CheckTerms(const AdmissionCost& cost, const CallContext& call)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK where the ceilings have room.
   absl::Status CheckCeilings(const AdmissionCost& cost, const CallContext& call)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -148,6 +154,7 @@ class Admission {
   Usage bulk_ ABSL_GUARDED_BY(mu_);  // the part of it that is bulk
   // The part of each caller. absl's tables do not survive a failed allocation.
   std::map<std::string, Usage> callers_ ABSL_GUARDED_BY(mu_);
+  CallerRates rates_ ABSL_GUARDED_BY(mu_);
   OverloadControl overload_ ABSL_GUARDED_BY(mu_);
   RetryAdvice advice_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

@@ -95,7 +95,7 @@ class Pipeline::Impl {
 
   absl::Status MayArrive(const CallContext& call) {
     PIXPOOL_RETURN_IF_ERROR(call.Check(clock_->Now(), "admission"));
-    return CountRefusal(admission_.MayArrive(call), metrics_);
+    return CountRefusal(admission_.MayArrive(call), call, metrics_);
   }
 
   bool Drain(absl::Duration timeout) {

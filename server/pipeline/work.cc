@@ -87,9 +87,10 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
   }).IgnoreError();
 }
 
-absl::Status CountRefusal(absl::Status status, Metrics* metrics) {
-  if (!status.ok()) {
-    if (const auto details = GetErrorDetails(status)) metrics->Shed(details->reason);
+absl::Status CountRefusal(absl::Status status, const CallContext& call, Metrics* metrics) {
+  if (const auto details = GetErrorDetails(status)) {
+    metrics->Shed(details->reason);
+    if (details->reason == ErrorReason::kQuotaExceeded) metrics->TokenRefused(call.terms()->token);
   }
   return status;
 }
@@ -97,7 +98,7 @@ absl::Status CountRefusal(absl::Status status, Metrics* metrics) {
 absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
                                      const AdmissionCost& cost, const CallContext& call) {
   auto permit = admission->Acquire(cost, call);
-  if (!permit.ok()) return CountRefusal(permit.status(), metrics);
+  if (!permit.ok()) return CountRefusal(permit.status(), call, metrics);
   metrics->Admitted();
   return permit;
 }

@@ -136,7 +136,7 @@ inline size_t BatchGroup(Size input) {
 ErrorReason CancelReason(const absl::Status& status);
 
 // The status of a refusal by Admission, counted; OK as it is.
-absl::Status CountRefusal(absl::Status status, Metrics* metrics);
+absl::Status CountRefusal(absl::Status status, const CallContext& call, Metrics* metrics);
 
 // Whether work was not done because its call was over.
 bool WasDropped(const absl::Status& status);

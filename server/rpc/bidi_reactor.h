@@ -64,7 +64,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         context_(context),
         handle_(context),
         caller_(CallerOf(*context, deps)),
-        record_(options.method, OriginOf(*context, caller_), deps.metrics, deps.clock) {}
+        record_(options.method, OriginOf(*context, caller_.name), deps.metrics, deps.clock) {}
 
   void Start() noexcept {
     self_ = this->shared_from_this();
@@ -73,7 +73,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
       const auto priority = PriorityFromMetadata(*context_, Priority::kBulk);
       absl::MutexLock lock(&mu_);
       if (!priority.ok()) return FailLocked(priority.status());
-      priority_ = *priority;
+      priority_ = AllowedPriority(caller_.terms.get(), *priority);
       record_.SetPriority(priority_);
       StartReadLocked();
     });
@@ -363,7 +363,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   const CallDeps deps_;
   grpc::CallbackServerContext* const context_;
   const CallHandle handle_;
-  const std::string caller_;
+  const Caller caller_;
 
   std::shared_ptr<BidiReactor> self_;  // set by Start, reset by OnDone
   grpc::ByteBuffer incoming_;          // gRPC's between StartRead and OnReadDone

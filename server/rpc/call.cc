@@ -53,7 +53,7 @@ CallOrigin OriginOf(const grpc::ServerContextBase& context, std::string caller) 
 }
 
 std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& context,
-                                            const CallDeps& deps, std::string caller,
+                                            const CallDeps& deps, const Caller& caller,
                                             Priority priority) {
   // gRPC gives the deadline by the wall clock. Where that jumps while it is read, which shows in
   // what the steady clock says of the same time, it is read again.
@@ -65,7 +65,7 @@ std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& conte
     const auto jump =
         std::chrono::system_clock::now() - wall - (std::chrono::steady_clock::now() - steady);
     if (jump > kClockJump || jump < -kClockJump) continue;
-    return std::make_shared<CallContext>(deadline, priority, std::move(caller));
+    return std::make_shared<CallContext>(deadline, priority, caller.name, caller.terms);
   }
 }
 

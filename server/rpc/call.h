@@ -29,6 +29,12 @@ TimePoint CallDeadline(std::chrono::system_clock::time_point wall_deadline,
                        std::chrono::system_clock::time_point wall_now, TimePoint now,
                        const CallOptions& options);
 
+// Whose a call is (see CallerOf).
+struct Caller {
+  std::string name;
+  std::shared_ptr<const CallerTerms> terms;  // null: those of all
+};
+
 // Where a call comes from, as its log line says it.
 struct CallOrigin {
   std::string peer;                   // gRPC's name of the other end: "ipv4:10.0.0.7:52100"
@@ -56,7 +62,7 @@ struct CallDeps {
 // What the pipeline is to know of a call, or of one message of a stream that has just come in: its
 // allowance of time begins now.
 std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& context,
-                                            const CallDeps& deps, std::string caller,
+                                            const CallDeps& deps, const Caller& caller,
                                             Priority priority);
 
 // Counts and logs one call, once, at its end. Not thread-safe.

@@ -1,7 +1,9 @@
 #include "server/rpc/caller.h"
 
 #include <iterator>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "server/base/error.h"
 #include "server/base/text.h"
@@ -37,11 +39,13 @@ std::optional<std::string_view> OnlyValue(const grpc::ServerContextBase& context
   return std::string_view(begin->second.data(), begin->second.size());
 }
 
-std::optional<std::string> TokenName(const grpc::ServerContextBase& context, const CallDeps& deps) {
-  if (deps.tokens == nullptr) return std::nullopt;
+// What the call's token allows; null where calls need none, or it has none that is known.
+std::shared_ptr<const CallerTerms> TermsOf(const grpc::ServerContextBase& context,
+                                           const CallDeps& deps) {
+  if (deps.tokens == nullptr) return nullptr;
   const auto value = OnlyValue(context, kTokenMetadata);
   const auto token = value ? BearerToken(*value) : std::nullopt;
-  return token ? deps.tokens->tokens()->NameOf(*token) : std::nullopt;
+  return token ? deps.tokens->tokens()->Find(*token) : nullptr;
 }
 
 }  // namespace
@@ -61,9 +65,8 @@ std::string CallerFromPeer(std::string_view peer) {
 
 absl::Status CheckToken(const grpc::ServerContextBase& context, const CallDeps& deps) {
   if (deps.tokens == nullptr) return absl::OkStatus();
-  const std::optional<std::string> name = TokenName(context, deps);
-  if (name) {
-    deps.metrics->TokenCall(*name);
+  if (const auto terms = TermsOf(context, deps)) {
+    deps.metrics->TokenCall(terms->token);
     return absl::OkStatus();
   }
   return MakeError(ErrorReason::kTokenInvalid,
@@ -73,12 +76,12 @@ absl::Status CheckToken(const grpc::ServerContextBase& context, const CallDeps& 
                          "which must be one \"Bearer TOKEN\"");
 }
 
-std::string CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps) {
-  if (const std::optional<std::string> name = TokenName(context, deps)) return Concat("@", *name);
+Caller CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps) {
+  if (auto terms = TermsOf(context, deps)) return {Concat("@", terms->token), std::move(terms)};
   if (const auto value = OnlyValue(context, *deps.caller_header)) {
-    return Concat("@", value->substr(0, kMaxCallerBytes));
+    return {Concat("@", value->substr(0, kMaxCallerBytes)), nullptr};
   }
-  return CallerFromPeer(context.peer());
+  return {CallerFromPeer(context.peer()), nullptr};
 }
 
 }  // namespace pixpool

@@ -20,9 +20,9 @@ std::string CallerFromPeer(std::string_view peer);
 // UNAUTHENTICATED unless the call has a token that is known, or needs none.
 absl::Status CheckToken(const grpc::ServerContextBase& context, const CallDeps& deps);
 
-// The name of the call's token where calls need one. Else the value of the metadata entry
-// `deps.caller_header` (lower case; empty: none is looked at) where the call has exactly one that
-// is not empty. Else its address, which the other two never equal.
-std::string CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps);
+// The name of the call's token where calls need one, with what the token allows. Else the value of
+// the metadata entry `deps.caller_header` (lower case; empty: none is looked at) where the call has
+// exactly one that is not empty. Else its address, which the other two never equal.
+Caller CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps);
 
 }  // namespace pixpool

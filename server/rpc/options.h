@@ -130,7 +130,8 @@ struct RpcOptions {
       .flag = "--tokens",
       .value_name = "FILE",
       .help =
-          "File of lines of a name and the SHA-256 of a token. Calls then need one of the tokens "
+          "File of lines of a name, the SHA-256 of a token, and the caller's limits if it has any. "
+          "Calls then need one of the tokens "
           "(authorization: Bearer ...), whose name is the caller; health needs none, and "
           "reflection is off. Read again when it changes.",
       .kind = OptionKind::kText,

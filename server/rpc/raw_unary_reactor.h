@@ -46,7 +46,7 @@ class RawUnaryReactor : public grpc::ServerGenericBidiReactor,
   // How urgent the call is, before it is handed to the pipeline.
   void SetPriority(Priority priority) {
     call_->set_priority(priority);
-    record_.SetPriority(priority);
+    record_.SetPriority(call_->priority());
   }
 
   // Each ends the call; only the first of them has an effect.

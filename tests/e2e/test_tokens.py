@@ -19,8 +19,8 @@ from api import reason
 SEARCH, NIGHTLY, NEXT = "search-7f3a", "nightly-91bc", "search-next-02de"
 
 
-def line(name: str, token: str) -> str:
-    return f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n"
+def line(name: str, token: str, *terms: str) -> str:
+    return " ".join([name, hashlib.sha256(token.encode()).hexdigest(), *terms]) + "\n"
 
 
 @pytest.fixture(scope="module", name="guarded")
@@ -170,6 +170,52 @@ def test_our_clients_bring_it(api, guarded, bin_dir, photos, tmp_path):
     (folder / "cat.png").write_bytes(Path(cat).read_bytes())
     done = run(folder, output, target=server.target, token_file=token, progress=False)
     assert (done.images, done.failed) == (1, 0)
+
+
+def test_a_token_has_limits_and_a_class_of_its_own(api, start_server, photos, tmp_path):
+    import pixpool
+
+    path = tmp_path / "tokens"
+    path.write_text(
+        line("nightly", NIGHTLY, "priority=bulk", "images-per-second=4") + line("search", SEARCH)
+    )
+    server = start_server("--tokens", str(path))
+    picture = photos["cat.png"].read_bytes()
+
+    def refusals(name: str) -> float | None:
+        return metric(server, f'pixpool_token_quota_refusals_total{{token="{name}"}}')
+
+    request = api.pb.ExtractFeaturesRequest(
+        images=[api.pb.Image(encoded=picture)], priority=api.pb.PRIORITY_INTERACTIVE
+    )
+    wide = api.pb.ExtractFeaturesRequest(images=[api.pb.Image(encoded=picture)] * 40)
+    with grpc.insecure_channel(server.target) as channel:
+        stub = api.rpc.FeatureServiceStub(channel)
+        # More than a second's worth is let in at once, and then has to be waited for.
+        assert len(stub.ExtractFeatures(wide, timeout=60, metadata=bearer(NIGHTLY)).results) == 40
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ExtractFeatures(request, timeout=20, metadata=bearer(NIGHTLY))
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason(refused.value) == "QUOTA_EXCEEDED"
+        assert "images-per-second=4" in refused.value.details()
+        pushback = dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"]
+        assert 0 < int(pushback) <= 10_000
+        for _ in range(20):
+            stub.ExtractFeatures(request, timeout=20, metadata=bearer(SEARCH))
+    assert (refusals("nightly"), refusals("search")) == (1, 0)
+
+    # Our clients come back when they may.
+    retry = pixpool.RetryPolicy(max_attempts=50)
+    with pixpool.Client(server.target, token=NIGHTLY, retry=retry) as client:
+        results = list(client.stream([picture] * 4, heads=["global_avg"], timeout=60))
+        assert [result.error for result in results] == [None] * 4
+        assert client.extract([picture], ["global_avg"], timeout=60)[0].error is None
+    assert refusals("nightly") > 1
+    classes = {
+        row["caller"]: row["priority"] for row in server.lines("request") if row["code"] == "OK"
+    }
+    assert classes == {"@nightly": "bulk", "@search": "interactive"}
+    assert metric(server, "pixpool_overloaded") == 0
 
 
 def test_the_file_is_read_again(api, start_server, tmp_path):

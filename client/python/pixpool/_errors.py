@@ -13,6 +13,10 @@ from google.rpc import error_details_pb2, status_pb2
 from pixpool._proxy import proxy_variable
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+_SHED = (
+    (grpc.StatusCode.UNAVAILABLE, "OVERLOADED"),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
+)
 # Failures of a call that every further image would meet; so the `pixpool` command has it.
 _ENDING = (
     grpc.StatusCode.UNAVAILABLE,
@@ -84,8 +88,10 @@ class PixpoolError(Exception):
 
     @property
     def shed(self) -> bool:
-        """Whether the server had no room for it: UNAVAILABLE with reason OVERLOADED."""
-        return self.code is grpc.StatusCode.UNAVAILABLE and self.reason == "OVERLOADED"
+        """Whether it came to be too much: UNAVAILABLE with reason OVERLOADED for the server,
+        RESOURCE_EXHAUSTED with reason QUOTA_EXCEEDED for its token.
+        """
+        return (self.code, self.reason) in _SHED
 
     @property
     def ends_run(self) -> bool:

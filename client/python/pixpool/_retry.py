@@ -11,7 +11,7 @@ import grpc
 from pixpool._errors import PixpoolError
 
 # "" stands for failures below the server: no connection, connection lost.
-_RETRYABLE_REASONS = ("", "OVERLOADED", "MODEL_LOADING", "DRAINING")
+_RETRYABLE_REASONS = ("", "MODEL_LOADING", "DRAINING")
 
 # ENHANCE_YOUR_CALM (RFC 9113, 7), by which the server's gRPC resets calls where messages that have
 # not come in whole take all of their memory. It has the code of a message over its limit.
@@ -54,10 +54,12 @@ def is_retryable(error: PixpoolError) -> bool:
     """Whether a failure may pass if tried again.
 
     UNAVAILABLE with reason OVERLOADED, MODEL_LOADING or DRAINING, or without a reason (no
-    connection), unless the server forbids it; and a call that the server has reset for want of
-    room for messages. Never INVALID_ARGUMENT, another RESOURCE_EXHAUSTED (gRPC's answer to an
+    connection), unless the server forbids it; QUOTA_EXCEEDED; and a call that the server has
+    reset for want of room for messages. Never INVALID_ARGUMENT, another RESOURCE_EXHAUSTED (gRPC's answer to an
     oversized message) or DEADLINE_EXCEEDED.
     """
+    if error.shed:
+        return not error.retry_forbidden
     if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return not error.reason and _CALM in error.message
     return (

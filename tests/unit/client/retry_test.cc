@@ -29,6 +29,8 @@ TEST(RetryTest, ByReason) {
       "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))")));
   // The reason does not make another code retryable.
   EXPECT_FALSE(IsRetryable(Error(StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED")));
+  EXPECT_TRUE(IsRetryable(Error(StatusCode::RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")));
+  EXPECT_FALSE(IsRetryable(Error(StatusCode::UNAVAILABLE, "QUOTA_EXCEEDED")));
   EXPECT_FALSE(IsRetryable(absl::OkStatus()));
 }
 

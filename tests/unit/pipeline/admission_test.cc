@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -55,6 +59,77 @@ TEST(AdmissionTest, RequestsAreBounded) {
   ExpectOverloaded(Acquire(admission, {}), "--max-in-flight-requests 3");
   permits.pop_back();
   EXPECT_TRUE(Acquire(admission, {}).ok());
+}
+
+void ExpectQuota(const absl::Status& status, const std::string& text, absl::Duration low,
+                 absl::Duration high) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  const auto details = GetErrorDetails(status);
+  ASSERT_TRUE(details.has_value());
+  EXPECT_EQ(details->reason, ErrorReason::kQuotaExceeded);
+  EXPECT_GE(details->retry_after, low);
+  EXPECT_LE(details->retry_after, high);
+}
+
+std::shared_ptr<const CallerTerms> Terms(std::optional<int64_t> requests,
+                                         std::optional<double> images_per_second) {
+  return std::make_shared<const CallerTerms>(
+      CallerTerms{.token = "t", .requests = requests, .images_per_second = images_per_second});
+}
+
+TEST(AdmissionTest, ATokenBoundsTheRequestsOfItsCaller) {
+  FakeClock clock;
+  Admission admission(Limits(), 1, &clock);
+  const CallContext call(TimePoint::max(), Priority::kInteractive, "@t", Terms(1, std::nullopt));
+  Permit permit = *admission.Acquire({}, call);
+  const std::string text = "\"t\" has as many requests in flight as it may (requests=1 in";
+  for (const absl::Status& status :
+       {admission.MayArrive(call), admission.Acquire({}, call).status()}) {
+    ExpectQuota(status, text, absl::Milliseconds(56), absl::Milliseconds(84));
+  }
+  EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "@another").ok());
+  permit.Release();
+  EXPECT_TRUE(admission.Acquire({}, call).ok());
+}
+
+TEST(AdmissionTest, ATokenBoundsTheImagesASecondOfItsCaller) {
+  FakeClock clock;
+  Admission admission(Limits(), 1, &clock);
+  const CallContext call(TimePoint::max(), Priority::kInteractive, "@t", Terms(std::nullopt, 4));
+  const auto take = [&](int images) {
+    return admission.Acquire({.images = images}, call).status();
+  };
+  const auto refused = [&](int images, absl::Duration wait) {
+    ExpectQuota(take(images), "sends more images a second than it may (images-per-second=4 in",
+                wait, wait);
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(take(1).ok()) << "a second's worth at once";
+  refused(1, absl::Milliseconds(250));
+  EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "@another").ok());
+  clock.Advance(std::chrono::milliseconds(250));
+  EXPECT_TRUE(admission.MayArrive(call).ok()) << "asking takes nothing";
+  EXPECT_TRUE(take(1).ok());
+  refused(1, absl::Milliseconds(250));
+
+  clock.Advance(std::chrono::hours(1));
+  EXPECT_TRUE(take(10).ok()) << "more than a second's worth, when nothing came for a second";
+  refused(1, absl::Milliseconds(1750));
+  refused(10, absl::Milliseconds(2500));
+  clock.Advance(std::chrono::milliseconds(1750));
+  EXPECT_TRUE(take(1).ok());
+}
+
+TEST(AdmissionTest, WhatATokenDoesNotAllowIsNoOverload) {
+  FakeClock clock;
+  Admission admission(Limits(), 1, &clock);
+  const CallContext call(TimePoint::max(), Priority::kInteractive, "@t", Terms(std::nullopt, 1));
+  int refused = 0;
+  for (int i = 0; i < 1'000; ++i, clock.Advance(std::chrono::milliseconds(10))) {
+    if (!admission.Acquire({}, call).ok()) ++refused;
+  }
+  EXPECT_NEAR(refused, 990, 2);
+  EXPECT_FALSE(admission.overloaded());
 }
 
 TEST(AdmissionTest, BytesAndPixelsAreBoundedToTheLastOne) {

@@ -326,7 +326,8 @@ class Job:
     def _check(self, result: ImageResult) -> None:
         if result.error is not None:
             code, reason = result.error.code, result.error.reason
-            if code in _STOPS or code in _STOPS_UNEXPLAINED and not reason:
+            unexplained = code in _STOPS_UNEXPLAINED and not reason
+            if code in _STOPS or result.error.shed or unexplained:
                 raise result.error
             return
         if self.by_region and result.head_results and not self._with_pictures:
