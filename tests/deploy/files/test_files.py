@@ -34,7 +34,7 @@ def test_parses(path):
 
 
 def test_images_have_versions():
-    pattern = re.compile(r"^\s*(?:-\s+)?image:\s*(\S+)|^FROM (\S+)", re.M)
+    pattern = re.compile(r"^\s*(?:-\s+)?image:[ \t]*(\S+)|^FROM (\S+)", re.M)
     images = [
         a or b for path in TEXTS for a, b in pattern.findall(path.read_text(encoding="utf-8"))
     ]
@@ -42,6 +42,18 @@ def test_images_have_versions():
     for image in images:
         tag = image.rpartition("/")[2].partition(":")[2]
         assert re.search(r"\d+\.\d+", tag), f"{image} names no version"
+
+
+def test_the_page_says_where_each_image_of_ours_comes_from():
+    page = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    ours = re.compile(
+        r"(?:image: |newName: |reference: )((?:ghcr\.io/pixpool|registry\.example\.com)/\S+)"
+    )
+    named = {image for path in data_files() for image in ours.findall(path.read_text())}
+    named.add("ghcr.io/pixpool/pixpool:0.1.0-cuda")
+    assert len(named) >= 3
+    for image in named:
+        assert f"| `{image}` |" in page, f"deploy/README.md does not say how to get {image}"
 
 
 # Options.

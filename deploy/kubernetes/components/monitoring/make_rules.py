@@ -19,6 +19,7 @@ metadata:
   name: pixpool
   labels:
     app.kubernetes.io/name: pixpool
+    release: kube-prometheus-stack
 spec:
   groups:
 """
