@@ -23,8 +23,9 @@ Connections::Connections(const TransportOptions& options) {
   entry->SetArguments(&args);
   // Each channel gets a socket of its own; else all of one target share one.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // Of gRPC's own retries only the transparent ones: of calls that never left this side, because the
-  // server ended the connection just then. Others want a policy, which would hide what was shed.
+  // Of gRPC's own retries only the transparent ones: of calls that never left this side, because
+  // the server ended the connection just then. Others want a policy, which would hide what was
+  // shed.
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
   args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <exception>
 #include <mutex>
 #include <numeric>
@@ -137,6 +138,8 @@ class OpenVinoBackbone final : public Backbone {
   }
 
   void AgeHeld() override {
+    // Some of what a network held is free only a while after it is gone.
+    if (freed_later_.exchange(false)) ReturnFreeMemory();
     GiveUp([](Networks& networks) { return networks.Age(); });
   }
 
@@ -230,6 +233,7 @@ class OpenVinoBackbone final : public Backbone {
     if (dropped.empty()) return;
     dropped.clear();
     ReturnFreeMemory();
+    freed_later_ = true;
   }
 
   std::vector<at::Tensor> RunOrThrow(const BackbonePass& pass) {
@@ -263,6 +267,7 @@ class OpenVinoBackbone final : public Backbone {
   const NetworkKey usual_;
   const std::vector<int> thread_counts_;
 
+  std::atomic<bool> freed_later_{false};
   mutable absl::Mutex mu_;
   NetworkChoice choice_ ABSL_GUARDED_BY(mu_);
   Networks networks_ ABSL_GUARDED_BY(mu_);

@@ -24,7 +24,7 @@ constexpr size_t kMostTokens = 1'000;
 constexpr char kPriorityTerm[] = "priority";
 constexpr int64_t kMostRequests = 1'000'000;
 constexpr double kLeastRate = 0.001;
-constexpr double kMostRate = 1'000'000;
+constexpr int64_t kMostRate = 1'000'000;
 
 bool IsName(absl::string_view name) {
   return name.size() <= kMostNameBytes && std::all_of(name.begin(), name.end(), [](char c) {
@@ -59,7 +59,8 @@ std::optional<std::string> ReadTerm(std::string_view word, CallerTerms* terms) {
   }
   if (key == kImagesPerSecondTerm) {
     double rate = 0;
-    if (!absl::SimpleAtod(ToAbsl(value), &rate) || !(rate >= kLeastRate && rate <= kMostRate)) {
+    if (!absl::SimpleAtod(ToAbsl(value), &rate) ||
+        !(rate >= kLeastRate && rate <= static_cast<double>(kMostRate))) {
       return Concat("images-per-second must be a number from ", kLeastRate, " to ", kMostRate);
     }
     terms->images_per_second = rate;

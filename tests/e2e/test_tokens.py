@@ -188,11 +188,11 @@ def test_a_token_has_limits_and_a_class_of_its_own(api, start_server, photos, tm
     request = api.pb.ExtractFeaturesRequest(
         images=[api.pb.Image(encoded=picture)], priority=api.pb.PRIORITY_INTERACTIVE
     )
-    wide = api.pb.ExtractFeaturesRequest(images=[api.pb.Image(encoded=picture)] * 40)
+    wide = api.pb.ExtractFeaturesRequest(images=[api.pb.Image(encoded=picture)] * 30)
     with grpc.insecure_channel(server.target) as channel:
         stub = api.rpc.FeatureServiceStub(channel)
         # More than a second's worth is let in at once, and then has to be waited for.
-        assert len(stub.ExtractFeatures(wide, timeout=60, metadata=bearer(NIGHTLY)).results) == 40
+        assert len(stub.ExtractFeatures(wide, timeout=60, metadata=bearer(NIGHTLY)).results) == 30
         with pytest.raises(grpc.RpcError) as refused:
             stub.ExtractFeatures(request, timeout=20, metadata=bearer(NIGHTLY))
         assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -55,8 +55,8 @@ def is_retryable(error: PixpoolError) -> bool:
 
     UNAVAILABLE with reason OVERLOADED, MODEL_LOADING or DRAINING, or without a reason (no
     connection), unless the server forbids it; QUOTA_EXCEEDED; and a call that the server has
-    reset for want of room for messages. Never INVALID_ARGUMENT, another RESOURCE_EXHAUSTED (gRPC's answer to an
-    oversized message) or DEADLINE_EXCEEDED.
+    reset for want of room for messages. Never INVALID_ARGUMENT, another RESOURCE_EXHAUSTED (gRPC's
+    answer to an oversized message) or DEADLINE_EXCEEDED.
     """
     if error.shed:
         return not error.retry_forbidden
