@@ -52,15 +52,15 @@ bool ParseScales(const std::string& text, v1::InputOptions& input) {
   return true;
 }
 
-// "name: value" each.
+// "name: value" each. What is none is told by its place: it may be a secret.
 absl::StatusOr<client::Headers> ParseHeaders(const char* source,
                                              const std::vector<std::string>& texts) {
   client::Headers headers;
   for (const std::string& text : texts) {
     const size_t colon = text.find(':');
     if (colon == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source, " '", text, "' must be 'NAME: VALUE'"));
+      return absl::InvalidArgumentError(absl::StrCat(source, ": header ", headers.size() + 1,
+                                                     " has no colon; write 'NAME: VALUE'"));
     }
     std::string name = absl::AsciiStrToLower(text.substr(0, colon));
     std::string value = text.substr(colon + 1);
