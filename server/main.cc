@@ -26,7 +26,7 @@ int Main(int argc, char** argv) {
     const bool written = std::fputs(pixpool::HeadsJson().c_str(), stdout) >= 0;
     return written && std::fflush(stdout) == 0 ? 0 : 1;
   }
-  return pixpool::Serve(result.config);
+  return pixpool::Serve(result.config, result.warnings);
 }
 
 // Runs before the initialisers of the shared libraries, which may find no memory either. Those of

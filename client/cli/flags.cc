@@ -52,15 +52,15 @@ bool ParseScales(const std::string& text, v1::InputOptions& input) {
   return true;
 }
 
-// "name: value" each.
+// "name: value" each. What is none is told by its place: it may be a secret.
 absl::StatusOr<client::Headers> ParseHeaders(const char* source,
                                              const std::vector<std::string>& texts) {
   client::Headers headers;
   for (const std::string& text : texts) {
     const size_t colon = text.find(':');
     if (colon == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source, " '", text, "' must be 'NAME: VALUE'"));
+      return absl::InvalidArgumentError(absl::StrCat(source, ": header ", headers.size() + 1,
+                                                     " has no colon; write 'NAME: VALUE'"));
     }
     std::string name = absl::AsciiStrToLower(text.substr(0, colon));
     std::string value = text.substr(colon + 1);
@@ -305,19 +305,11 @@ absl::StatusOr<v1::StreamConfig> InputFlags::Config(const std::vector<std::strin
 }
 
 int ReportError(const Console& console, const absl::Status& status, const std::string& target) {
-  console.err << "pixpool: " << Printable(client::Describe(status)) << "\n";
-  const bool unreached =
-      absl::IsUnavailable(status) && client::GetErrorDetails(status).reason.empty();
-  if (unreached) {
-    console.err << "pixpool: no server answers at " << Printable(target);
-    if (const auto proxy = client::internal::ProxyVariable(target); !proxy.empty()) {
-      console.err << ", asked through the proxy that the environment's " << proxy
-                  << " names; no_proxy with the server's name goes straight there. If it is the "
-                     "server that is down: is it running?";
-    } else {
-      console.err << "; is it running? Where it speaks TLS, --tls does too.";
-    }
-    console.err << " --target or PIXPOOL_TARGET name another\n";
+  const absl::Status told = client::internal::ExplainUnreached(status, target);
+  console.err << "pixpool: " << Printable(client::Describe(told)) << "\n";
+  if (absl::IsUnavailable(status) && client::GetErrorDetails(status).reason.empty()) {
+    console.err << "pixpool: --target or PIXPOOL_TARGET name another server. Where it speaks TLS, "
+                   "--tls does too.\n";
   } else if (absl::IsDeadlineExceeded(status)) {
     console.err << "pixpool: --timeout allows more time\n";
   }

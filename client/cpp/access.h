@@ -19,7 +19,8 @@ struct Access {
   // a forwarded port.
   std::string server_name;
 
-  // File of the token that every call brings: `authorization: Bearer ...`.
+  // File of the token that every call brings: `authorization: Bearer ...`. With it a header
+  // `authorization` is INVALID_ARGUMENT.
   std::string token_file;
   // A token, or a header `authorization` or `x-api-key`, does not go to another machine without
   // TLS: INVALID_ARGUMENT. This lets it, where a mesh encrypts or the network is your own.

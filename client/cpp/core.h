@@ -1,6 +1,7 @@
 // What every call of one Client shares. Internal: not part of the installed API.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -8,6 +9,8 @@
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/client.h"
 #include "client/cpp/entry.h"
+#include "client/cpp/error.h"
+#include "client/cpp/proxy.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "pixpool/v1/feature_service.grpc.pb.h"
 
@@ -38,6 +41,12 @@ class Core {
   // The headers of a call that begins here and now. INVALID_ARGUMENT for those that cannot be sent.
   absl::StatusOr<Headers> CallHeaders() const {
     return entry->Complete(options.headers == nullptr ? Headers() : options.headers());
+  }
+
+  // The error of a call that failed, with its trailers.
+  absl::Status ErrorOf(const grpc::Status& status,
+                       const std::multimap<grpc::string_ref, grpc::string_ref>& trailers) const {
+    return ExplainUnreached(FromGrpcStatus(status, &trailers), options.target);
   }
 
   // Constant after construction; stubs and timer are thread-safe.

@@ -2,37 +2,17 @@
 
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/pem.h"
 #include "client/cpp/proxy.h"
 #include "client/cpp/token_file.h"
-#include "grpcpp/security/tls_credentials_options.h"
 
 namespace pixpool::client::internal {
 namespace {
 
 // Headers that let whoever reads them call as if he were their owner.
-constexpr const char* kSecrets[] = {"authorization", "x-api-key"};
-
-// A file of PEM that holds `what`; nothing where no file is named.
-absl::StatusOr<std::string> ReadPem(const char* option, const std::string& path,
-                                    const std::string& what) {
-  if (path.empty()) return std::string();
-  absl::StatusOr<std::string> text = ReadText(path);
-  if (!text.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(option, " ", path, ": ", text.status().message()));
-  }
-  if (!absl::StrContains(*text, absl::StrCat(what, "-----"))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(option, " ", path, ": holds no ", what, " in PEM"));
-  }
-  if (absl::StrContains(*text, "ENCRYPTED")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        option, " ", path, ": is encrypted; decrypt it (openssl pkey -in FILE -out FILE)"));
-  }
-  return text;
-}
+constexpr char kTokenHeader[] = "authorization";
+constexpr const char* kSecrets[] = {kTokenHeader, "x-api-key"};
 
 absl::Status InClearText(const std::string& what, const std::string& target) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -42,15 +22,17 @@ absl::Status InClearText(const std::string& what, const std::string& target) {
 
 }  // namespace
 
-absl::Status CheckSecrets(const Headers& headers, const Access& access, const std::string& target) {
-  if (access.encrypts() || access.allow_plain_token || IsOnThisMachine(target)) {
-    return absl::OkStatus();
-  }
-  for (const auto& header : headers) {
+absl::Status CheckSecrets(const Headers& headers, const Access& access, const std::string& target,
+                          bool encrypted) {
+  const bool safe =
+      encrypted || access.encrypts() || access.allow_plain_token || IsOnThisMachine(target);
+  for (const auto& [name, value] : headers) {
+    if (name == kTokenHeader && !access.token_file.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "token_file and the header ", name, " both say by whose right a call comes: give one"));
+    }
     for (const char* const secret : kSecrets) {
-      if (header.first == secret) {
-        return InClearText(absl::StrCat("the header ", header.first), target);
-      }
+      if (name == secret && !safe) return InClearText(absl::StrCat("the header ", name), target);
     }
   }
   return absl::OkStatus();
@@ -75,16 +57,10 @@ absl::StatusOr<std::shared_ptr<const Entry>> Entry::Make(
   entry->encrypted_ = access.encrypts() || own != nullptr;
   entry->credentials_ = own != nullptr ? std::move(own) : grpc::InsecureChannelCredentials();
   if (access.encrypts()) {
-    grpc::SslCredentialsOptions files;
-    for (const auto& [text, option, path, what] :
-         {std::tuple(&files.pem_root_certs, "ca", &access.ca, "CERTIFICATE"),
-          std::tuple(&files.pem_cert_chain, "client_cert", &access.client_cert, "CERTIFICATE"),
-          std::tuple(&files.pem_private_key, "client_key", &access.client_key, "PRIVATE KEY")}) {
-      absl::StatusOr<std::string> read = ReadPem(option, *path, what);
-      if (!read.ok()) return read.status();
-      *text = *std::move(read);
-    }
-    entry->credentials_ = grpc::SslCredentials(files);
+    absl::StatusOr<PemFiles> files = ReadPemFiles(access);
+    if (!files.ok()) return files.status();
+    entry->credentials_ = grpc::SslCredentials(
+        {std::move(files->ca), std::move(files->client_key), std::move(files->client_cert)});
   }
   if (!access.token_file.empty()) {
     const bool safe = entry->encrypted_ || entry->on_this_machine_ || access.allow_plain_token;
@@ -103,10 +79,10 @@ void Entry::SetArguments(grpc::ChannelArguments* arguments) const {
 
 absl::StatusOr<Headers> Entry::Complete(Headers headers) const {
   if (absl::Status status = CheckHeaders(headers); !status.ok()) return status;
-  if (!encrypted_) {
-    if (absl::Status status = CheckSecrets(headers, access_, target_); !status.ok()) return status;
+  if (absl::Status status = CheckSecrets(headers, access_, target_, encrypted_); !status.ok()) {
+    return status;
   }
-  if (token_ != nullptr) headers.emplace_back("authorization", "Bearer " + token_->Get());
+  if (token_ != nullptr) headers.emplace_back(kTokenHeader, "Bearer " + token_->Get());
   return headers;
 }
 

@@ -15,8 +15,11 @@ namespace pixpool::client::internal {
 
 class TokenFile;
 
-// INVALID_ARGUMENT where a header is a secret that others on the way to the target could read.
-absl::Status CheckSecrets(const Headers& headers, const Access& access, const std::string& target);
+// INVALID_ARGUMENT where a header is a secret that others on the way to the target could read, or
+// one beside the token of a file. `encrypted`: whether the way is, also where `access` does not say
+// so.
+absl::Status CheckSecrets(const Headers& headers, const Access& access, const std::string& target,
+                          bool encrypted = false);
 
 // Thread-safe.
 class Entry {
@@ -33,8 +36,8 @@ class Entry {
   // What a channel to the target needs besides: no proxy on the way to this machine among it.
   void SetArguments(grpc::ChannelArguments* arguments) const;
 
-  // Adds the token to the headers of a call. INVALID_ARGUMENT for those that cannot be sent, and
-  // for a secret that others on the way could read.
+  // Adds the token to the headers of a call. INVALID_ARGUMENT for those that cannot be sent, and as
+  // CheckSecrets.
   absl::StatusOr<Headers> Complete(Headers headers) const;
 
  private:

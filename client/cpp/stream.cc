@@ -107,7 +107,7 @@ absl::Status Stream::State::Converse(const Headers& headers, const Sink& sink,
     images_->StopCall();
     writer.join();
     const grpc::Status status = call->Finish();
-    error = FromGrpcStatus(status, &(*context)->GetServerTrailingMetadata());
+    error = core_->ErrorOf(status, (*context)->GetServerTrailingMetadata());
   }
   const absl::Status end = images_->EndCall(error);
   if (!own_error.ok()) return own_error;

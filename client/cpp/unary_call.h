@@ -8,7 +8,6 @@
 
 #include "absl/status/statusor.h"
 #include "client/cpp/core.h"
-#include "client/cpp/error.h"
 #include "client/cpp/retry.h"
 #include "grpcpp/client_context.h"
 
@@ -62,7 +61,7 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall<Request, Respons
 
   void Finish(const grpc::Status& status) {
     if (status.ok()) return End(std::move(response_));
-    const absl::Status error = FromGrpcStatus(status, &context_->GetServerTrailingMetadata());
+    const absl::Status error = core_->ErrorOf(status, context_->GetServerTrailingMetadata());
     const std::optional<absl::Duration> delay =
         retry_.Next(error, deadline_ - core_->timer->Now(), RandomUnit());
     if (!delay) return End(error);

@@ -38,6 +38,7 @@
 #include "server/pipeline/pipeline.h"
 #include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
+#include "server/rpc/grpc_log.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/head_fields.h"
 #include "server/rpc/token_store.h"
@@ -200,6 +201,7 @@ class Process {
     grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
     if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow(kWorkHangs);
     AwaitLoad(end);
+    TellGrpcLeftOut();
     Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", how);
     return finished;
   }
@@ -352,11 +354,15 @@ int Fail(const absl::Status& status) {
 
 }  // namespace
 
-int Serve(const Config& config) {
+int Serve(const Config& config, const std::vector<std::string>& warnings) {
   const StopSignal stop;
   TuneAllocator(AvailableCpuCount(), MemoryOf(config.pipeline.memory));
   BoundLibraryCaches();
   StartLog(LogLevelFromName(config.log.level.value()));
+  TakeGrpcLog();
+  for (const std::string& warning : warnings) {
+    Log(LogLevel::kWarning, "configuration", {{"message", warning}});
+  }
   Process process(config);
   if (absl::Status status = process.Start(); !status.ok()) {
     process.Close();

@@ -224,6 +224,31 @@ void Apply(const std::vector<RawValue>& values, Config* config, Sources* sources
   }
 }
 
+// Variables of clients that somebody may have set for the server: it would be open where he thinks
+// that it is not.
+std::vector<std::string> FindMistaken(const std::vector<std::string>& environment,
+                                      const Config& config) {
+  const auto& certificate = config.rpc.tls.certificate;
+  const auto& tokens = config.rpc.tokens;
+  std::vector<std::string> warnings;
+  for (const std::string& entry : environment) {
+    const size_t equals = entry.find('=');
+    const std::string_view name = std::string_view(entry).substr(0, equals);
+    const std::string value =
+        absl::AsciiStrToLower(equals == entry.npos ? "" : entry.substr(equals + 1));
+    const bool off = value.empty() || value == "0" || value == "false";
+    if (name == "PIXPOOL_TLS" && !off && certificate.value().empty()) {
+      warnings.push_back(Concat(name, " is for clients: this server speaks plain text without ",
+                                certificate.flag(), " and ", config.rpc.tls.key.flag()));
+    }
+    if (name == "PIXPOOL_TOKEN_FILE" && !off && tokens.value().empty()) {
+      warnings.push_back(
+          Concat(name, " is for clients: this server asks for no token without ", tokens.flag()));
+    }
+  }
+  return warnings;
+}
+
 ConfigResult Exit(Config config, int code, std::string output) {
   return {std::move(config), ConfigAction::kExit, code, std::move(output)};
 }
@@ -256,8 +281,13 @@ ConfigResult ParseConfig(const std::vector<std::string>& args,
   if (!parse.problems.empty()) return Exit(config, 2, ProblemsText(parse.problems));
   if (parse.actions.print_heads) return {.config = {}, .action = ConfigAction::kPrintHeads};
   if (parse.actions.print_config) return Exit(config, 0, ConfigText(config, sources));
-  if (parse.actions.check_config) return Exit(config, 0, "configuration is valid\n");
-  return {std::move(config), ConfigAction::kServe, 0, ""};
+  std::vector<std::string> warnings = FindMistaken(environment, config);
+  if (parse.actions.check_config) {
+    std::string text = "configuration is valid\n";
+    for (const std::string& warning : warnings) text += Concat("warning: ", warning, "\n");
+    return Exit(config, 0, std::move(text));
+  }
+  return {.config = std::move(config), .warnings = std::move(warnings)};
 }
 
 }  // namespace pixpool

@@ -39,14 +39,18 @@ struct ConfigResult {
   ConfigAction action = ConfigAction::kServe;
   int exit_code = 0;   // with kExit: 0 for --help and the like, 2 for problems
   std::string output;  // with kExit: what to print; to standard error if exit_code is not 0
+  // What is allowed and may be meant otherwise.
+  std::vector<std::string> warnings = {};
 };
 
 // Parses flags (without the name of the program), environment and file. `environment` holds
 // "NAME=value" strings. Every problem is found and listed, not just the first: unknown flags,
 // unknown keys of the file, unknown PIXPOOL_ variables (but not those of the command, of ./run and
 // of Kubernetes service links), values that do not parse or are out of range, duplicates in the
-// file, contradictions between options. --help, --version, --print-config (effective values with
-// their sources) and --check-config end with kExit, --print-heads with kPrintHeads.
+// file, contradictions between options. A variable of clients that looks as if it made this server
+// ask for TLS or tokens, which it does not, is a warning. --help, --version, --print-config
+// (effective values with their sources) and --check-config end with kExit, --print-heads with
+// kPrintHeads.
 ConfigResult ParseConfig(const std::vector<std::string>& args,
                          const std::vector<std::string>& environment);
 

@@ -24,6 +24,11 @@ absl::Status Wrong(const File& file, std::string_view why) {
   return absl::InvalidArgumentError(Concat(file.flag(), " ", file.value(), ": ", why));
 }
 
+// A server names to each client all whose signature it takes, in a message whose length TLS bounds
+// by 65,535 bytes (RFC 8446, 4.2.4). What is left is for what else stands in it, such as the name
+// of the server's own probe.
+constexpr int kMostNameBytes = 60'000;
+
 template <typename File>
 absl::Status CheckText(const File& file, const std::string& text) {
   if (text.find('\0') == text.npos) return absl::OkStatus();
@@ -48,6 +53,20 @@ absl::StatusOr<std::vector<OwnedCertificate>> Certificates(const File& file,
   if (!at_end) return Wrong(file, Concat("has a certificate that cannot be read: ", error));
   if (certificates.empty()) return Wrong(file, "holds no certificate in PEM");
   return certificates;
+}
+
+absl::Status CheckClientCa(const TlsOptions& options, const std::string& text) {
+  PIXPOOL_ASSIGN_OR_RETURN(const std::vector<OwnedCertificate> trusted,
+                           Certificates(options.client_ca, text));
+  int bytes = 0;
+  for (const OwnedCertificate& one : trusted) {
+    bytes += 2 + i2d_X509_NAME(X509_get_subject_name(one.get()), nullptr);
+  }
+  if (bytes <= kMostNameBytes) return absl::OkStatus();
+  return Wrong(options.client_ca,
+               Concat("the names of its ", trusted.size(), " certificates take ", bytes,
+                      " bytes, over the ", kMostNameBytes,
+                      " that a handshake has room for: keep those that sign clients' alone"));
 }
 
 // Called where a key is encrypted: there is nobody to ask.
@@ -85,7 +104,7 @@ absl::StatusOr<CertificateTimes> CheckTlsFiles(const TlsOptions& options, const 
                            Certificates(options.certificate, files.certificate));
   PIXPOOL_ASSIGN_OR_RETURN(const OwnedKey key, Key(options, files.key));
   if (!options.client_ca.value().empty()) {
-    PIXPOOL_RETURN_IF_ERROR(Certificates(options.client_ca, files.client_ca).status());
+    PIXPOOL_RETURN_IF_ERROR(CheckClientCa(options, files.client_ca));
   }
   X509* const own = chain.front().get();
   if (X509_check_private_key(own, key.get()) != 1) {

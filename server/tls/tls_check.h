@@ -14,7 +14,8 @@ struct CertificateTimes {
 };
 
 // Whether a server can serve with these: the chain and the key are PEM that OpenSSL takes, the key
-// is the certificate's, and the client CA, where there is one, holds certificates. Gives the times
+// is the certificate's, and the client CA, where there is one, holds certificates, and no more than
+// a handshake can name. Gives the times
 // of the server's own certificate; that they include today is not asked, since an expired one
 // still serves those who do not mind. Errors name the option, the file and the cause. Thread-safe.
 absl::StatusOr<CertificateTimes> CheckTlsFiles(const TlsOptions& options, const TlsFiles& files);

@@ -15,11 +15,15 @@ PROXY = "http://127.0.0.1:1"
 ELSEWHERE = "pixpool.example.com:50051"
 
 
-@pytest.fixture(autouse=True)
-def proxy(monkeypatch):
-    for name in ("grpc_proxy", "http_proxy", "no_proxy", "no_grpc_proxy"):
+VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+
+
+@pytest.fixture(autouse=True, params=VARIABLES)
+def proxy(request, monkeypatch) -> str:
+    for name in (*VARIABLES, "no_proxy", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("https_proxy", PROXY)
+    monkeypatch.setenv(request.param, PROXY)
+    return request.param
 
 
 @pytest.fixture
@@ -59,11 +63,37 @@ def test_the_command_goes_straight_to_this_machine(cli, server, photos):
     assert run.returncode == 0, run.stderr
 
 
-def test_the_command_names_the_variable(cli):
-    run = cli("health", target=ELSEWHERE)
-    assert run.returncode == 3
-    assert "proxy that the environment's https_proxy names" in run.stderr
-    assert ELSEWHERE in run.stderr
+def test_the_command_names_the_variable(cli, proxy, photos):
+    for words in (["health"], ["models"], ["bench", photos["cat.png"]], ["extract", "--stream"]):
+        if words[0] == "extract":
+            words = [*words, photos["cat.png"]]
+        run = cli(*words, target=ELSEWHERE)
+        assert run.returncode == 3
+        assert f"no server answers at {ELSEWHERE}, asked through the proxy" in run.stderr
+        assert f"proxy that the environment's {proxy} names" in run.stderr
+
+
+def test_a_server_that_is_down_is_named_with_the_command_that_starts_one(cli, pixpool, tmp_path):
+    nobody = f"unix:{tmp_path}/none.sock"
+    for target in ("127.0.0.1:1", nobody):
+        says = f'no server answers at {target}; is it running, and in TLS where the client is? "pix'
+        run = cli("health", target=target)
+        assert run.returncode == 3
+        assert f'{says}pool-server --listen {target}" starts one' in run.stderr
+        once = pixpool.RetryPolicy(max_attempts=1)
+        with pixpool.Client(target, timeout=20, retry=once) as client:
+            with pytest.raises(pixpool.PixpoolError) as caught:
+                client.models()
+        assert f'{says}pool-server --listen {target}" starts one' in caught.value.message
+
+
+def test_bulk_jobs_go_straight_to_this_machine(pixpool, server, photos, tmp_path, proxy):
+    from pixpool.bulk import BulkError, run
+
+    folder = photos["cat.png"].parent
+    assert run(folder, tmp_path / "a.npy", target=server.target, progress=False).failed == 0
+    with pytest.raises(BulkError, match=f"no server answers at {ELSEWHERE}, .* {proxy} names"):
+        run(folder, tmp_path / "b.npy", target=ELSEWHERE, progress=False, timeout=5)
 
 
 def test_the_python_clients_go_straight_to_this_machine(pixpool, server, photos):
@@ -79,9 +109,9 @@ def test_the_python_clients_go_straight_to_this_machine(pixpool, server, photos)
     assert asyncio.run(ask())
 
 
-def test_the_python_client_names_the_variable(pixpool, photos, monkeypatch):
+def test_the_python_client_names_the_variable(pixpool, photos, monkeypatch, proxy):
     once = pixpool.RetryPolicy(max_attempts=1)
-    says = "no server answers at pixpool.example.com:50051, asked .* https_proxy names"
+    says = f"no server answers at pixpool.example.com:50051, asked .* {proxy} names"
     with pixpool.Client(ELSEWHERE, timeout=20, retry=once) as client:
         with pytest.raises(pixpool.PixpoolError, match=says):
             client.models()

@@ -147,14 +147,44 @@ def test_http2_over_tls_of_today(tls_server, authority, version):
         assert connection.recv(9)[3] == SETTINGS
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_older_versions_are_refused(tls_server):
-    how = context()
-    how.set_ciphers("DEFAULT:@SECLEVEL=0")
-    how.minimum_version = ssl.TLSVersion.TLSv1
-    how.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises(OSError):
-        connect(tls_server, how)
+def received(connection: socket.socket, count: int) -> bytes:
+    """Its next bytes; fewer where it ends."""
+    try:
+        return connection.recv(count, socket.MSG_WAITALL)
+    except ConnectionError:
+        return b""
+
+
+def old_hello(version: int) -> bytes:
+    """What a client says that knows no TLS 1.3, and 1.`version` at the most. By hand: a machine's
+    own TLS may no longer know the older ones.
+    """
+
+    def block(content: bytes, size: int) -> bytes:
+        return len(content).to_bytes(size, "big") + content
+
+    ciphers = bytes.fromhex("c02b c02f c009 c013 002f")
+    extensions = {
+        0x0A: block(b"\0\x17", 2),  # P-256
+        0x0B: block(b"\0", 1),  # its points in full
+        0x0D: block(bytes.fromhex("0403 0804 0401 0203 0201"), 2),  # signatures
+        0x10: block(block(b"h2", 1), 2),
+    }
+    rest = b"".join(kind.to_bytes(2, "big") + block(data, 2) for kind, data in extensions.items())
+    body = bytes([3, version + 1, *range(32), 0]) + block(ciphers, 2) + b"\1\0" + block(rest, 2)
+    return b"\x16\3\1" + block(b"\1" + block(body, 3), 2)
+
+
+def test_versions_before_1_2_are_refused(tls_server):
+    said = {}
+    for version in (0, 1, 2):
+        host, port = tls_server.target.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=15) as connection:
+            connection.sendall(old_hello(version))
+            said[version] = received(connection, 1)
+    handshake = b"\x16"
+    assert said[2] == handshake, "what is refused is the version and nothing else"
+    assert handshake not in (said[0], said[1])
 
 
 def test_another_protocol_over_tls_is_refused(tls_server):
@@ -184,6 +214,26 @@ def is_closed(connection: socket.socket) -> bool:
     except OSError:
         pass
     return True
+
+
+def test_grpcs_own_lines_are_few_and_in_the_log(start_server, pair, authority, stranger):
+    server = start_server(*flags(pair, authority.certificate))
+    tried = 12
+    unknown = stranger.issue("unknown", "client")
+    for own in (None, unknown):
+        for _ in range(tried):
+            with pytest.raises(OSError), connect(server, context(own=own)) as connection:
+                if not connection.recv(1):
+                    raise ConnectionResetError("closed")
+    assert server.stop() == 0
+    assert [line for line in server.log().splitlines() if not line.startswith("{")] == []
+    lines = server.lines("grpc")
+    for cause in ("did not return a certificate", "certificate verify failed"):
+        told = [line for line in lines if cause in line.get("message", "")]
+        assert told and told[0]["level"] == "warning" and "andshake" in told[0]["message"]
+        left_out = [line for line in lines if cause in line.get("kind", "")]
+        assert len(told) < tried
+        assert len(told) + sum(line.get("left_out", 0) for line in told + left_out) == tried
 
 
 @pytest.mark.endurance
@@ -352,9 +402,23 @@ def test_a_bad_file_ends_the_start(start_server, tmp_path, pair, authority):
         assert f"pixpool-server: --tls-key {key}: {problem}" in server.log()
 
 
+def test_many_names_of_a_client_ca_serve_and_too_many_are_told(
+    api, start_server, tmp_path, pair, authority
+):
+    many = authority.with_long_names(tmp_path / "many.pem", 54)
+    server = start_server(*flags(pair, many))
+    with channel(server, authority.certificate, authority.issue("one", "client")) as good:
+        api.rpc.FeatureServiceStub(good).ListModels(api.pb.ListModelsRequest(), timeout=20)
+    assert server.get("/readyz")[0] == 200, "so it serves its own probe"
+    too_many = tmp_path / "too_many.pem"
+    too_many.write_text(many.read_text() * 2)
+    server = start_server(*flags(pair, too_many), wait=False)
+    assert server.wait() == 1
+    assert f"--tls-client-ca {too_many}: the names of its 110 certificates take" in server.log()
+
+
 def test_plain_text_warns_where_others_can_come(start_server, server):
     assert not server.lines("plain_text")
-    port = server.target.rsplit(":", 1)[1]
-    wide = start_server(target=f"0.0.0.0:{int(port) % 10_000 + 10_000}")
+    wide = start_server(target="0.0.0.0:0")
     (line,) = wide.lines("plain_text")
     assert line["level"] == "warning" and "--tls-cert" in line["message"]

@@ -106,6 +106,32 @@ def test_who_is_not_let_in_is_told(command, mutual, authority, own):
     assert "ca none.pem: cannot be read: No such file" in run.stderr
 
 
+def test_what_cannot_be_sent_is_told_before_a_connection_is_tried(command, own, tmp_path):
+    """Where nobody listens: it is not a server that would be told of."""
+    nobody = ["health", "--target", "127.0.0.1:1"]
+    cut = tmp_path / "cut.pem"
+    cut.write_text(own.certificate.read_text()[:-80])
+    token = tmp_path / "token"
+    token.write_text("abc")
+    for words, says in (
+        (["--ca", cut], f"ca {cut}: certificate 1 in it is damaged"),
+        (["--client-cert", cut, "--client-key", own.key], f"client_cert {cut}: certificate 1"),
+        (
+            ["--token-file", token, "--header", "Authorization: Bearer s3cret"],
+            "token_file and the header authorization both say",
+        ),
+        (["--header", "a: 1", "--header", "Bearer s3cret"], "--header: header 2 has no colon"),
+    ):
+        run = command(*nobody, *words)
+        assert run.returncode == 2, run.stderr
+        assert says in run.stderr
+        assert "s3cret" not in run.stderr + run.stdout
+    run = command(*nobody, PIXPOOL_HEADERS="Bearer s3cret")
+    assert run.returncode == 2
+    assert "PIXPOOL_HEADERS: header 1 has no colon" in run.stderr
+    assert "s3cret" not in run.stderr
+
+
 def test_a_certificate_may_have_another_name(command, start_server, authority, photos, pixpool):
     pair = authority.issue("named", "named server")
     server = start_server("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))

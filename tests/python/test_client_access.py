@@ -60,6 +60,22 @@ def test_neither_does_a_header_that_is_one(name):
     assert headers(pixpool.Client(ELSEWHERE, metadata=(("x-other", "1"),))) == (("x-other", "1"),)
 
 
+@pytest.mark.parametrize("kind", [pixpool.Client, pixpool.AsyncClient])
+def test_two_tokens_are_refused(kind, token):
+    says = "token_file and the header Authorization both say by whose right a call comes"
+
+    async def make(metadata):
+        return kind(token_file=token, metadata=metadata)
+
+    with pytest.raises(ValueError, match=says):
+        asyncio.run(make([("Authorization", "Bearer other")]))
+    client = asyncio.run(make(lambda: [("Authorization", "Bearer other")]))
+    with pytest.raises(ValueError, match=says):
+        headers(client)
+    client = asyncio.run(make([("x-api-key", "other")]))
+    assert [name for name, _ in headers(client)] == ["x-api-key", "authorization"]
+
+
 def test_a_token_is_read_again_when_its_file_changes(token):
     read = TokenFile(token)
     assert read() == "abc"
@@ -93,12 +109,18 @@ def test_files_that_cannot_be_used_are_named(authority, tmp_path):
     other = authority.issue("other", "client")
     good = pixpool.Tls(authority.certificate, own.certificate, own.key)
     pixpool.Client(tls=good).close()
-    none, empty = tmp_path / "none", tmp_path / "empty"
+    none, empty, cut = tmp_path / "none", tmp_path / "empty", tmp_path / "cut"
     empty.touch()
+    cut.write_text(own.certificate.read_text()[:-80])
+    cut_key = tmp_path / "cut.key"
+    cut_key.write_text(own.key.read_text()[:-80])
     for tls, problem in {
         pixpool.Tls(none): f"ca {none}: cannot be read: No such file",
         pixpool.Tls(empty): f"ca {empty}: cannot be used: ",
-        pixpool.Tls(None, own.certificate, none): f"{none}: cannot be read: No such file",
+        pixpool.Tls(None, own.certificate, none): f"^client_key {none} .*: cannot be read: No such",
+        pixpool.Tls(cut): f"^ca {cut}: cannot be used: ",
+        pixpool.Tls(None, cut, own.key): f"^client_cert {cut}: cannot be used: ",
+        pixpool.Tls(None, own.certificate, cut_key): f"^client_key {cut_key} .*cannot be used: ",
         pixpool.Tls(None, own.certificate, other.key): "cannot be used: key values mismatch",
     }.items():
         with pytest.raises(ValueError, match=problem):
@@ -162,6 +184,20 @@ def test_the_command_takes_variables(monkeypatch, tmp_path, token):
     assert headers_of(args) == [("a", "1"), ("b", "2"), ("c", "3")]
     args = _parser().parse_args(["in", "--output", "x.npy", "--no-tls", "--no-allow-plain-token"])
     assert not args.tls and not args.allow_plain_token
-    monkeypatch.setenv("PIXPOOL_HEADERS", "nonsense")
-    with pytest.raises(ValueError, match="PIXPOOL_HEADERS: 'nonsense' must be"):
+
+
+def test_a_header_without_a_colon_is_not_shown(monkeypatch, capsys):
+    from pixpool.bulk.__main__ import _parser
+    from pixpool.bulk.access_flags import headers_of
+
+    words = ["in", "--output", "x.npy"]
+    with pytest.raises(SystemExit):
+        _parser().parse_args([*words, "--header", "Bearer s3cret"])
+    said = capsys.readouterr().err
+    assert "--header: a header has no colon; write 'NAME: VALUE'" in said
+    assert "s3cret" not in said
+    monkeypatch.setenv("PIXPOOL_HEADERS", "a: 1\nBearer s3cret")
+    args = _parser().parse_args(words)
+    with pytest.raises(ValueError, match="PIXPOOL_HEADERS: a header has no colon") as caught:
         headers_of(args)
+    assert "s3cret" not in str(caught.value)

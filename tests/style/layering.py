@@ -147,7 +147,7 @@ LIBRARIES = {
         ["server/metrics", "client/bench/histogram.cc", "client/bench/http_get.cc"],
     ),
     "spdlog": (r"spdlog/", ["server/base"]),
-    "OpenSSL": (r"openssl/", ["server/base", "server/tls"]),
+    "OpenSSL": (r"openssl/", ["server/base", "server/tls", "client/cpp/pem.cc"]),
     "CLI11": (r"CLI/", ["client/cli"]),
     "nlohmann-json": (
         r"nlohmann/",

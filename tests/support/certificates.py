@@ -61,6 +61,19 @@ class Authority:
     def certificate(self) -> Path:
         return self._own.certificate
 
+    def with_long_names(self, file: Path, count: int) -> Path:
+        """Writes a file with this and `count` more authorities, whose names take 1,000 bytes."""
+        names = "".join(f"/OU={letter * 60}" for letter in "abcdefghijklmn")
+        texts = [self.certificate.read_text()]
+        for i in range(count):
+            openssl(
+                *("req", "-x509", "-config", self._config, "-key", self._own.key, "-days", "30"),
+                *("-subj", f"/CN=number {i:06}{names}", "-out", file),
+            )
+            texts.append(file.read_text())
+        file.write_text("".join(texts))
+        return file
+
     def issue(self, name: str, kind: str, *, days: int = 30, key: tuple[str, ...] = EC) -> Pair:
         """NAME.pem and NAME.key for a "server" on loopback, a "named server" elsewhere or a
         "client"; with -1 days it has expired.
@@ -86,6 +99,7 @@ def main(out: Path) -> None:
     authority.issue("expired", "server", days=-1)
     authority.issue("short", "server", key=("rsa:1024",))
     Authority(out, "other_ca")
+    authority.with_long_names(out / "many.pem", 62)
     openssl("pkey", "-in", server.key, "-aes128", "-passout", "pass:x", "-out", out / "locked.key")
     openssl("x509", "-in", server.certificate, "-outform", "der", "-out", out / "server.der")
     chain = server.certificate.read_text() + authority.certificate.read_text()

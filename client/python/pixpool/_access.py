@@ -57,11 +57,12 @@ class Tls:
     def _check(self) -> None:
         """gRPC would only say that no connection comes about."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.ca is not None:
-            try:
-                context.load_verify_locations(self.ca)
-            except OSError as error:
-                raise ValueError(f"ca {os.fspath(self.ca)}: {_why(error)}") from error
+        for option, path in (("ca", self.ca), ("client_cert", self.client_cert)):
+            if path is not None:
+                try:
+                    context.load_verify_locations(path)
+                except OSError as error:
+                    raise ValueError(f"{option} {os.fspath(path)}: {_why(error)}") from error
         if self.client_cert is not None and self.client_key is not None:
             key = os.fspath(self.client_key)
 
@@ -73,8 +74,8 @@ class Tls:
             try:
                 context.load_cert_chain(self.client_cert, key, no_password)
             except OSError as error:
-                files = f"{os.fspath(self.client_cert)} and {os.fspath(self.client_key)}"
-                raise ValueError(f"client_cert and client_key {files}: {_why(error)}") from error
+                which = f"client_key {key} (of client_cert {os.fspath(self.client_cert)})"
+                raise ValueError(f"{which}: {_why(error)}") from error
 
 
 def _why(error: OSError) -> str:
@@ -135,7 +136,7 @@ def guarded(
     allow_plain_token: bool,
 ) -> Callable[[], AllHeaders]:
     """The headers that `ask` gives, with the token of a file; ValueError rather than a secret that
-    others on the way could read, at once where a file is named.
+    others on the way could read, at once where a file is named, and rather than two tokens.
     """
     safe = encrypted or allow_plain_token or is_on_this_machine(target)
     if token_file is not None:
@@ -144,7 +145,14 @@ def guarded(
         token = TokenFile(token_file)
 
         def with_token() -> AllHeaders:
-            return (*ask(), ("authorization", f"Bearer {token()}"))
+            headers = ask()
+            for name, _ in headers:
+                if name.lower() == "authorization":
+                    raise ValueError(
+                        f"token_file and the header {name} both say by whose right a call comes:"
+                        " give one"
+                    )
+            return (*headers, ("authorization", f"Bearer {token()}"))
 
         return with_token
     if safe:

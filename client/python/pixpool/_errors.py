@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from pixpool._proxy import proxy_variable
+from pixpool._proxy import unreached
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _SHED = (
@@ -142,7 +142,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> PixpoolError:
         status.Clear()  # of someone else's making: code and message are enough
     result = _from_details(error.code(), error.details() or "", status)
     if result.code is grpc.StatusCode.UNAVAILABLE and not result.reason:
-        result = PixpoolError(result.code, f"{result.message}; {_unreached(target)}")
+        result = PixpoolError(result.code, f"{result.message}; {unreached(target)}")
     # The trailer is the more specific of the two: a proxy in between may have set it.
     if (pushback := trailers.get("grpc-retry-pushback-ms")) is not None:
         text = pushback.decode("ascii", "replace") if isinstance(pushback, bytes) else pushback
@@ -151,15 +151,6 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> PixpoolError:
         else:
             result.retry_forbidden = True
     return result
-
-
-def _unreached(target: str) -> str:
-    if variable := proxy_variable(target):
-        return (
-            f"no server answers at {target}, asked through the proxy that the environment's"
-            f" {variable} names; no_proxy with the server's name goes straight there"
-        )
-    return f"no server answers at {target}; is it running, and in TLS where the client is?"
 
 
 def _from_details(code: grpc.StatusCode, message: str, status: status_pb2.Status) -> PixpoolError:

@@ -12,13 +12,14 @@ _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
 def is_on_this_machine(target: str) -> bool:
-    """Whether a target is a Unix socket, a loopback address or "localhost". No proxy leads back
-    here, so none is asked, whatever the environment says."""
+    """Whether a target is a Unix socket, a loopback address, a wildcard (which leads to one) or
+    "localhost". No proxy leads back here, so none is asked, whatever the environment says."""
     if target.startswith(_SOCKETS):
         return True
     host = _host(target)
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        return address.is_loopback or address.is_unspecified
     except ValueError:
         return host.lower() == "localhost" or host.lower().endswith(".localhost")
 
@@ -31,12 +32,29 @@ def proxy_variable(target: str) -> str:
     return next((name for name in _VARIABLES if os.environ.get(name)), "")
 
 
+def unreached(target: str) -> str:
+    """What may help where no pixpool server answers."""
+    if variable := proxy_variable(target):
+        return (
+            f"no server answers at {target}, asked through the proxy that the environment's"
+            f" {variable} names; no_proxy with the server's name goes straight there"
+        )
+    text = f"no server answers at {target}; is it running, and in TLS where the client is?"
+    if is_on_this_machine(target):
+        address = target if target.startswith(_SOCKETS) else _without_scheme(target)
+        text += f' "pixpool-server --listen {address}" starts one'
+    return text
+
+
+def _without_scheme(target: str) -> str:
+    if "://" in target:
+        return target.partition("://")[2].partition("/")[2]
+    return re.sub(r"^(dns|ipv4|ipv6):", "", target)
+
+
 def _host(target: str) -> str:
     """The host of "host:port", "dns://authority/host:port" or "ipv6:[host]:port"."""
-    if "://" in target:
-        target = target.partition("://")[2].partition("/")[2]
-    else:
-        target = re.sub(r"^(dns|ipv4|ipv6):", "", target)
+    target = _without_scheme(target)
     if target.startswith("["):
         return target[1:].partition("]")[0]
     # An IPv6 address without a port may stand without brackets.

@@ -329,7 +329,9 @@ TEST_F(AppTest, UnreachableServer) {
     EXPECT_EQ(out_.str().find("SERVING"), std::string::npos);
   }
   Run({"models"}, client::kNobody);
-  EXPECT_THAT(err_.str(), HasSubstr("no server answers at 127.0.0.1:1; is it running?"));
+  EXPECT_THAT(err_.str(),
+              HasSubstr("no server answers at 127.0.0.1:1; is it running, and in TLS where the "
+                        "client is? \"pixpool-server --listen 127.0.0.1:1\" starts one\n"));
 }
 
 TEST_F(AppTest, UsageErrors) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -85,17 +86,52 @@ TEST_F(EntryTest, ATokenIsReadAgainWhenItsFileChanges) {
   EXPECT_EQ(sent(), "Bearer the-third-one");
 }
 
+TEST_F(EntryTest, TwoTokensAreRefused) {
+  const auto entry = Entry::Make({.tls = true, .token_file = File("token", "abc")}, kElsewhere);
+  ASSERT_TRUE(entry.ok()) << entry.status();
+  EXPECT_EQ(
+      (*entry)->Complete({{"authorization", "Bearer other"}}).status(),
+      absl::InvalidArgumentError("token_file and the header authorization both say by whose right "
+                                 "a call comes: give one"));
+  EXPECT_THAT(*(*entry)->Complete({{"x-api-key", "other"}}),
+              ElementsAre(Pair("x-api-key", "other"), Pair("authorization", "Bearer abc")));
+}
+
+TEST_F(EntryTest, DamagedFilesAreNamedBeforeAnyConnection) {
+  const auto made = [](const char* name) {
+    return absl::StrCat(PIXPOOL_TEST_CERTIFICATES, "/", name);
+  };
+  const Access good = {
+      .ca = made("ca.pem"), .client_cert = made("chain.pem"), .client_key = made("server.key")};
+  EXPECT_TRUE(Entry::Make(good, kHere).ok()) << Entry::Make(good, kHere).status();
+  Access cut = good;
+  cut.ca = made("cut.pem");
+  EXPECT_EQ(Problem(cut), "ca " + cut.ca + ": certificate 2 in it is damaged");
+  cut = good;
+  cut.client_cert = made("cut.pem");
+  EXPECT_EQ(Problem(cut), "client_cert " + cut.client_cert + ": certificate 2 in it is damaged");
+  cut = good;
+  cut.client_key = File("cut.key", "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n");
+  EXPECT_EQ(Problem(cut),
+            "client_key " + cut.client_key + ": holds no PRIVATE KEY in PEM that can be read");
+  cut.client_key = good.client_cert;
+  EXPECT_EQ(Problem(cut),
+            "client_key " + cut.client_key + ": holds no PRIVATE KEY in PEM that can be read");
+  cut.client_key = made("other.key");
+  EXPECT_EQ(Problem(cut), "client_key " + cut.client_key +
+                              ": is not the key of the first certificate in client_cert " +
+                              good.client_cert);
+}
+
 TEST_F(EntryTest, WhatCannotBeUsedIsNamed) {
   const std::string none = folder_ + "/none";
   EXPECT_THAT(Problem({.ca = none}), HasSubstr("ca " + none + ": cannot be read: No such file"));
   EXPECT_THAT(Problem({.ca = File("a", "text")}), HasSubstr("a: holds no CERTIFICATE in PEM"));
   EXPECT_THAT(Problem({.client_cert = none}), HasSubstr("client_key need each other"));
   EXPECT_THAT(Problem({.client_key = none}), HasSubstr("client_key need each other"));
-  const std::string locked =
-      File("k", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n");
-  const std::string certificate = File("c", "-----BEGIN CERTIFICATE-----\n");
-  EXPECT_THAT(Problem({.client_cert = certificate, .client_key = locked}),
-              HasSubstr("k: is encrypted; decrypt it"));
+  const std::string made = PIXPOOL_TEST_CERTIFICATES;
+  EXPECT_THAT(Problem({.client_cert = made + "/server.pem", .client_key = made + "/locked.key"}),
+              HasSubstr("locked.key: is encrypted; decrypt it"));
   EXPECT_THAT(Problem({.token_file = none}),
               HasSubstr("token_file " + none + ": cannot be read: No such file"));
   EXPECT_THAT(Problem({.token_file = File("t", " \n")}), HasSubstr("must hold one token"));

@@ -2,11 +2,20 @@
 
 #include <cstdlib>
 
+#include "client/cpp/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/unit/client/fakes.h"
 
 namespace pixpool::client::internal {
 namespace {
+
+using ::testing::EndsWith;
+
+// UNAVAILABLE with the reason of a server.
+absl::Status CallStatus(const char* reason) {
+  return FromGrpcStatus(CallError(grpc::StatusCode::UNAVAILABLE, "no", reason), nullptr);
+}
 
 class ProxyTest : public testing::Test {
  protected:
@@ -26,7 +35,8 @@ TEST_F(ProxyTest, TellsWhatIsOnThisMachine) {
        {"127.0.0.1:50051", "127.1.2.3:1", "localhost:50051", "LOCALHOST", "pixpool.localhost:1",
         "[::1]:50051", "::1", "unix:/run/pixpool.sock", "unix:///run/pixpool.sock",
         "unix-abstract:pixpool", "dns:///localhost:50051", "dns://8.8.8.8/127.0.0.1:1",
-        "ipv4:127.0.0.1:50051", "ipv6:[::1]:50051", "dns:localhost:1"}) {
+        "ipv4:127.0.0.1:50051", "ipv6:[::1]:50051", "dns:localhost:1", "0.0.0.0:50051",
+        "[::]:50051"}) {
     EXPECT_TRUE(IsOnThisMachine(target)) << target;
   }
   for (const char* const target :
@@ -58,6 +68,30 @@ TEST_F(ProxyTest, LeavesOutWhatTheEnvironmentExcepts) {
   setenv("no_grpc_proxy", "example.org", 1);
   EXPECT_EQ(ProxyVariable("pixpool.example.org:50051"), "");
   EXPECT_EQ(ProxyVariable("pixpool.example.com:50051"), "https_proxy");
+}
+
+TEST_F(ProxyTest, WhoReachesNoServerIsToldWhatMayHelp) {
+  const auto explain = [](absl::string_view target) {
+    const absl::Status told = ExplainUnreached(absl::UnavailableError("refused"), target);
+    EXPECT_EQ(told, ExplainUnreached(told, target)) << "once is enough";
+    return std::string(told.message());
+  };
+  EXPECT_EQ(explain("dns:///localhost:1"),
+            "refused; no server answers at dns:///localhost:1; is it running, and in TLS where the "
+            "client is? \"pixpool-server --listen localhost:1\" starts one");
+  EXPECT_THAT(explain("unix:/run/a.sock"), EndsWith("--listen unix:/run/a.sock\" starts one"));
+  EXPECT_THAT(explain("pixpool:50051"), EndsWith("in TLS where the client is?"));
+  setenv("http_proxy", "http://proxy:3128", 1);
+  EXPECT_EQ(explain("pixpool:50051"),
+            "refused; no server answers at pixpool:50051, asked through the proxy that the "
+            "environment's http_proxy names; no_proxy with the server's name goes straight there");
+  for (const absl::Status& other :
+       {absl::OkStatus(), absl::DeadlineExceededError("late"), CallStatus("DRAINING")}) {
+    EXPECT_EQ(ExplainUnreached(other, "pixpool:50051"), other);
+  }
+  absl::Status with_payload = absl::UnavailableError("refused");
+  with_payload.SetPayload("some", absl::Cord("thing"));
+  EXPECT_EQ(ExplainUnreached(with_payload, "pixpool:50051").GetPayload("some"), "thing");
 }
 
 }  // namespace

@@ -203,8 +203,28 @@ TEST_F(ConfigTest, PortsThatDoNotCollide) {
 TEST_F(ConfigTest, VariablesOfTheCommandAndTheScriptsAreNotOurs) {
   const ConfigResult result =
       Parse({}, {"PIXPOOL_TARGET=server:50051", "PIXPOOL_TORCH=/opt/libtorch",
-                 "PIXPOOL_PYTHON=python3", "PIXPOOL_JOBS=2", "PIXPOOL_TEST_BUILD_DIR=build"});
+                 "PIXPOOL_PYTHON=python3", "PIXPOOL_JOBS=2", "PIXPOOL_TEST_BUILD_DIR=build",
+                 "PIXPOOL_TLS=false", "PIXPOOL_TOKEN_FILE="});
   EXPECT_EQ(result.action, ConfigAction::kServe) << result.output;
+  EXPECT_TRUE(result.warnings.empty());
+}
+
+TEST_F(ConfigTest, VariablesThatLookAsIfTheyLockedTheDoorAreAWarning) {
+  const std::vector<std::string> clients = {"PIXPOOL_TLS=1", "PIXPOOL_TOKEN_FILE=/run/token"};
+  const ConfigResult open = Parse({}, clients);
+  EXPECT_EQ(open.action, ConfigAction::kServe) << open.output;
+  EXPECT_THAT(
+      open.warnings,
+      testing::ElementsAre("PIXPOOL_TLS is for clients: this server speaks plain text without "
+                           "--tls-cert and --tls-key",
+                           "PIXPOOL_TOKEN_FILE is for clients: this server asks for no token "
+                           "without --tokens"));
+  EXPECT_THAT(Parse({"--check-config"}, clients).output,
+              AllOf(HasSubstr("configuration is valid\nwarning: PIXPOOL_TLS is for clients"),
+                    HasSubstr("\nwarning: PIXPOOL_TOKEN_FILE is for clients")));
+  const ConfigResult locked = Parse({"--tls-cert=a.pem", "--tls-key=a.key", "--tokens=t"}, clients);
+  EXPECT_EQ(locked.action, ConfigAction::kServe) << locked.output;
+  EXPECT_TRUE(locked.warnings.empty());
 }
 
 TEST_F(ConfigTest, ServiceLinksOfKubernetesAreNotOurs) {

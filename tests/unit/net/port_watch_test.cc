@@ -72,6 +72,20 @@ TEST_F(PortWatchTest, ADeafPortIsSeenAndSoIsItsRecovery) {
   server.join();
 }
 
+TEST_F(PortWatchTest, AnAnswerMayComeAfterMuchElse) {
+  // As TLS sends the names of those who sign clients' certificates.
+  std::string much;
+  for (int i = 0; i < 10; ++i) {
+    much += std::string("\0\x3f\xf7\4\0\0\0\0\0", 9) + std::string(16'375, 'x');
+  }
+  const auto watch = Start();
+  EXPECT_TRUE(Becomes(*watch, false));
+  std::thread server([&] { Answer(much + std::string(kAnswer)); });
+  EXPECT_TRUE(Becomes(*watch, true));
+  stop_ = true;
+  server.join();
+}
+
 TEST_F(PortWatchTest, OtherBytesAreNoAnswer) {
   std::thread server([this] { Answer("HTTP/1.1 200 OK\r\n\r\n"); });
   const auto watch = Start();

@@ -62,6 +62,10 @@ TEST(TlsCheckTest, WhatCannotServeIsToldByOptionFileAndCause) {
                     HasSubstr("server.pem")));
   EXPECT_THAT(Problem(Files("server.pem", "server.key", "empty.pem")),
               AllOf(HasSubstr("--tls-client-ca "), HasSubstr("empty.pem: holds no certificate")));
+  EXPECT_THAT(Problem(Files("server.pem", "server.key", "many.pem")),
+              AllOf(HasSubstr("--tls-client-ca "),
+                    HasSubstr("many.pem: the names of its 63 certificates take 6"),
+                    HasSubstr(" bytes, over the 60000 that a handshake has room for")));
   EXPECT_THAT(Problem(Files("short.pem", "short.key")),
               HasSubstr("short.pem: cannot be used: ee key too small"));
 }

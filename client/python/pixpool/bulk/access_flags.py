@@ -43,8 +43,8 @@ def add_access_flags(parser: argparse.ArgumentParser) -> None:
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
-    if not colon:
-        raise argparse.ArgumentTypeError(f"{text!r} must be 'NAME: VALUE'")
+    if not colon:  # not shown: it may be a secret
+        raise argparse.ArgumentTypeError("a header has no colon; write 'NAME: VALUE'")
     return name.strip().lower(), value.strip()
 
 
