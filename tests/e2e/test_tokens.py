@@ -206,7 +206,9 @@ def test_a_token_has_limits_and_a_class_of_its_own(api, start_server, photos, tm
 
     # Our clients come back when they may.
     retry = pixpool.RetryPolicy(max_attempts=50)
-    with pixpool.Client(server.target, token=NIGHTLY, retry=retry) as client:
+    token = tmp_path / "token"
+    token.write_text(NIGHTLY)
+    with pixpool.Client(server.target, token_file=token, retry=retry) as client:
         results = list(client.stream([picture] * 4, heads=["global_avg"], timeout=60))
         assert [result.error for result in results] == [None] * 4
         assert client.extract([picture], ["global_avg"], timeout=60)[0].error is None
