@@ -43,7 +43,12 @@ def load(path: Path):
 
 
 def data_files() -> list[Path]:
-    return sorted(path for path in DEPLOY.rglob("*") if path.suffix in {".yml", ".yaml", ".json"})
+    """Helm's templates are text until they are rendered."""
+    return sorted(
+        path
+        for path in DEPLOY.rglob("*")
+        if path.suffix in {".yml", ".yaml", ".json"} and path.parent.name != "templates"
+    )
 
 
 def rules() -> list[dict]:

@@ -7,6 +7,7 @@ import subprocess
 import kubernetes_validate
 import pytest
 
+import charts
 from deploy_files import load_all
 from overlays import COMPOSITIONS, FOLDER, by_kind, render
 
@@ -19,6 +20,15 @@ def test_valid_by_the_schemas(name):
         # No schema of these is in the package.
         if "monitoring.coreos.com" not in part["apiVersion"]:
             kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_what_only_the_chart_makes_is_valid():
+    charts.need_helm()
+    sets = ["tokens.callers.search=" + 64 * "0", "tls.certificate=c", "tls.key=k"]
+    parts = charts.manifests(*sets, "ingress.enabled=true", values="kind")
+    assert {"Secret", "Ingress", "Deployment"} <= {part["kind"] for part in parts}
+    for part in parts:
+        kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_the_example_of_an_ingress_is_valid():

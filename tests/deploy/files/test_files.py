@@ -34,7 +34,7 @@ def test_parses(path):
 
 
 def test_images_have_versions():
-    pattern = re.compile(r"^\s*(?:-\s+)?image:[ \t]*(\S+)|^FROM (\S+)", re.M)
+    pattern = re.compile(r"^\s*(?:-\s+)?image:[ \t]*([\w.]\S*)|^FROM (\S+)", re.M)
     images = [
         a or b for path in TEXTS for a, b in pattern.findall(path.read_text(encoding="utf-8"))
     ]

@@ -206,7 +206,8 @@ def test_kube_prometheus_stack_finds_it_as_it_is_installed(kinds, name):
     service, monitor = kinds["Service"], kinds["ServiceMonitor"]["spec"]
     assert selects(monitor["selector"]["matchLabels"], service["metadata"]["labels"])
     assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
-    assert service["metadata"]["name"] == "pixpool", "the job of the alerts"
+    job = service["metadata"]["labels"][monitor["jobLabel"]]
+    assert job == "pixpool", "the job of the alerts"
     groups = [group for path in RULES for group in load(path)["groups"]]
     assert kinds["PrometheusRule"]["spec"]["groups"] == groups
     dashboard = kinds["Dashboard"]
