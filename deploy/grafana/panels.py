@@ -257,7 +257,7 @@ ROWS = {
             {
                 "{{token}}": by("token", rate("pixpool_token_calls_total")) + " or vector(0)",
                 "{{token}} over its quota": by("token", rate("pixpool_token_quota_refusals_total"))
-                + " > 0",
+                + " or vector(0)",
                 "file refused {{instance}}": now("pixpool_tokens_refused"),
             },
         ),

@@ -94,6 +94,14 @@ def without_thresholds(expression: str) -> str:
     )
 
 
+def send_damaged(client, whole: bytes) -> None:
+    """A JPEG a second that is read in spite of damage, which the load has none of."""
+    for _ in range(LOAD_SECONDS):
+        (result,) = client.extract([whole[:-2] + bytes(100) + whole[-2:]]).results
+        assert result.features.warnings
+        time.sleep(1)
+
+
 @pytest.fixture(scope="module")
 def loaded(program, start_server, api, tmp_path_factory):
     """Prometheus after a few seconds of load, with the server still there."""
@@ -102,7 +110,13 @@ def loaded(program, start_server, api, tmp_path_factory):
     prometheus = Prometheus(binary, server.http, tmp_path_factory.mktemp("prometheus"))
     try:
         prometheus.wait_ready()
-        codes = load_script(api).run(server.target, CALLS_A_SECOND, LOAD_SECONDS, threading.Event())
+        load = load_script(api)
+        damaged = threading.Thread(
+            target=send_damaged, args=(api.client(server.target), load.pictures()[0].encoded)
+        )
+        damaged.start()
+        codes = load.run(server.target, CALLS_A_SECOND, LOAD_SECONDS, threading.Event())
+        damaged.join()
         assert codes["OK"] > LOAD_SECONDS and codes.keys() == {"OK"}, codes
         yield prometheus
     finally:
