@@ -261,6 +261,16 @@ class ManifestReader {
     g.image_path = ListedPath(object, "image");
     g.layer = LayerName(object, "layer");
     g.values_path = ListedPath(object, "values");
+    if (object.Has("vectors")) {
+      std::set<std::string> names;
+      for (const JsonObject& entry : object.Objects("vectors")) {
+        std::string name = UniqueName(entry, names);
+        if (!name.empty() && m_.FindVector(name) == nullptr) {
+          entry.Problem("name", Concat("'", name, "' is not one of $.vectors"));
+        }
+        g.vectors.push_back({std::move(name), ListedPath(entry, "values")});
+      }
+    }
     g.min_cosine = object.Number("min_cosine", 0, 1);
   }
 

@@ -136,7 +136,12 @@ struct GoldenInfo {
   std::string layer;
   std::string
       values_path;  // float32 little-endian [channels]: global_avg of the layer, recipe as it is
-  double min_cosine = 0.9999;
+  struct Vector {
+    std::string name;         // one of Manifest::vectors
+    std::string values_path;  // float32 little-endian [dimensions]
+  };
+  std::vector<Vector> vectors;  // what the graph gives beside the layers; may lack some
+  double min_cosine = 0.9999;   // of each
 };
 
 struct Manifest {

@@ -4,7 +4,12 @@ timm's own calls in float64.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import grpc
@@ -279,3 +284,31 @@ def test_kserve_describes_and_gives_them(servers, pictures, wanted):
             np.testing.assert_allclose(
                 result.as_numpy(name)[0], wanted[0][head], rtol=1e-4, atol=1e-4
             )
+
+
+@pytest.mark.parametrize("vector", ["embedding", "attention"])
+def test_a_vector_that_is_not_the_golden_pictures_is_not_served(bin_dir, models, tmp_path, vector):
+    shutil.copytree(models, tmp_path / "models")
+    (manifest,) = tmp_path.rglob("manifest.json")
+    body = json.loads(manifest.read_text())
+    (values,) = [v["values"] for v in body["golden"]["vectors"] if v["name"] == vector]
+    path = manifest.parent / values
+    # As another network's would be; the maps of the layers are right.
+    np.fromfile(path, "<f4")[::-1].tofile(path)
+    for entry in body["files"]:
+        if entry["path"] == values:
+            entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(body))
+    done = subprocess.run(
+        [
+            bin_dir / "pixpool-server",
+            f"--models-dir={tmp_path / 'models'}",
+            "--listen=127.0.0.1:0",
+            "--http-listen=127.0.0.1:0",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert re.search(rf"the golden picture .* has a cosine of .*'{values}'", done.stderr)

@@ -106,6 +106,13 @@ def assert_bundle_is_consistent(folder: Path, manifest: dict) -> None:
         vector = graph(golden)[names.index(manifest["golden"]["layer"])].mean((2, 3))[0]
     wanted = np.fromfile(folder / manifest["golden"]["values"], "<f4")
     np.testing.assert_allclose(vector.numpy(), wanted, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        vectors = graph(golden)[len(names) :]
+    entries = manifest["golden"].get("vectors", [])
+    assert [e["name"] for e in entries] == [v["name"] for v in manifest.get("vectors", [])]
+    for entry, vector in zip(entries, vectors, strict=True):
+        wanted = np.fromfile(folder / entry["values"], "<f4")
+        np.testing.assert_allclose(vector[0].numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def logits_from_bundle(folder: Path, manifest: dict, images: torch.Tensor) -> np.ndarray:

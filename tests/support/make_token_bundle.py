@@ -34,6 +34,7 @@ CHANNELS, CLASSES = 64, 7
 REGISTERS = 2
 MEAN, STD = 120.0, 64.0
 BLOCKS = ("block0", "block1")
+VECTORS = ("embedding", "attention")
 PROJECTIONS = {
     "of_embedding": {"vector": "embedding", "head": "embedding"},
     "of_token": {"layer": "block1", "head": "class_token"},
@@ -142,7 +143,10 @@ def main(out: Path) -> None:
     picture = make_picture()
     picture.save(folder / "golden.png")
     with torch.inference_mode():
-        last = net(torch.from_numpy(np.array(picture))[None])[len(BLOCKS) - 1]
+        outputs = net(torch.from_numpy(np.array(picture))[None])
+    last = outputs[len(BLOCKS) - 1]
+    for name, vector in zip(VECTORS, outputs[-len(VECTORS) :], strict=True):
+        vector[0].numpy().astype("<f4").tofile(folder / f"golden.{name}.f32")
     last.mean((2, 3))[0].numpy().astype("<f4").tofile(folder / "golden.f32")
     manifest = {
         "format_version": 1,
@@ -171,10 +175,7 @@ def main(out: Path) -> None:
             }
             for name in BLOCKS
         ],
-        "vectors": [
-            {"name": "embedding", "dimensions": CHANNELS},
-            {"name": "attention", "dimensions": CHANNELS},
-        ],
+        "vectors": [{"name": name, "dimensions": CHANNELS} for name in VECTORS],
         "default_layer": BLOCKS[-1],
         "engines": engines,
         "parameters": {"held": sum(p.numel() for p in net.parameters()), "left_out": 0},
@@ -189,6 +190,7 @@ def main(out: Path) -> None:
             "image": "golden.png",
             "layer": BLOCKS[-1],
             "values": "golden.f32",
+            "vectors": [{"name": name, "values": f"golden.{name}.f32"} for name in VECTORS],
             "min_cosine": 0.9999,
         },
         "files": [

@@ -10,11 +10,12 @@ from torch import Tensor
 from pixpool.export.classifier import Classifier
 from pixpool.export.errors import ExportError
 from pixpool.export.labels import imagenet_labels, read_labels
-from pixpool.export.manifest import ClassifierEntry
+from pixpool.export.manifest import ClassifierEntry, GoldenVectorEntry
 from pixpool.export.onnx.source import OnnxModel
 from pixpool.export.options import Progress
 from pixpool.export.probes import Run
 from pixpool.export.source import SourceModel
+from pixpool.export.trunk import Trunk
 
 GOLDEN_MIN_COSINE = 0.9999
 
@@ -37,6 +38,19 @@ def write_golden(run: Run, at: int, golden: Tensor, folder: Path) -> str:
     if noticed >= GOLDEN_MIN_COSINE:
         remark += ", which the server's check would not notice"
     return remark
+
+
+@torch.no_grad()
+def write_golden_vectors(trunk: Trunk, golden: Tensor, folder: Path) -> list[GoldenVectorEntry]:
+    """Writes what the golden picture gives of each vector of the graph; returns `vectors` of the
+    manifest's golden."""
+    outputs = trunk(golden)[-len(trunk.vectors) :] if trunk.vectors else ()
+    entries: list[GoldenVectorEntry] = []
+    for vector, output in zip(trunk.vectors, outputs, strict=True):
+        path = f"golden.{vector.name}.f32"
+        output[0].float().numpy().astype("<f4").tofile(folder / path)
+        entries.append({"name": vector.name, "values": path})
+    return entries
 
 
 def write_classifier(

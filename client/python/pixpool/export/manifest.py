@@ -79,10 +79,16 @@ class ParametersEntry(TypedDict):
     left_out: int
 
 
+class GoldenVectorEntry(TypedDict):
+    name: str
+    values: str
+
+
 class GoldenEntry(TypedDict):
     image: str
     layer: str
     values: str
+    vectors: NotRequired[list[GoldenVectorEntry]]
     min_cosine: float
 
 

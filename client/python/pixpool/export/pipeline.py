@@ -17,7 +17,12 @@ from pixpool.export.classifier import (
     run_full_model,
     with_affine_parts,
 )
-from pixpool.export.data import GOLDEN_MIN_COSINE, write_classifier, write_golden
+from pixpool.export.data import (
+    GOLDEN_MIN_COSINE,
+    write_classifier,
+    write_golden,
+    write_golden_vectors,
+)
 from pixpool.export.digest import weights_sha256
 from pixpool.export.embedding import NAME as EMBEDDING
 from pixpool.export.engine import EngineJob, engine_module
@@ -26,7 +31,7 @@ from pixpool.export.extras import Extras
 from pixpool.export.fitting import Fitting, fit_input_size
 from pixpool.export.following import following_size
 from pixpool.export.golden import golden_picture
-from pixpool.export.manifest import Body, OptionalParts
+from pixpool.export.manifest import Body, GoldenEntry, OptionalParts
 from pixpool.export.options import BundleOptions, Progress
 from pixpool.export.preprocess import load_image, preprocess
 from pixpool.export.probes import (
@@ -116,8 +121,15 @@ def build_contents(
         describe_tokens(entry, form)
         progress(describe_layer(entry))
     found: OptionalParts = {}
+    golden_entry: GoldenEntry = {
+        "image": "golden.png",
+        "layer": default_layer,
+        "values": "golden.f32",
+        "min_cosine": GOLDEN_MIN_COSINE,
+    }
     if vectors := describe_vectors(trunk, golden):
         found["vectors"] = vectors
+        golden_entry["vectors"] = write_golden_vectors(trunk, golden, folder)
     if classifier:
         found["classifier"] = write_classifier(classifier, source, options.labels, folder, progress)
     body: Body = {
@@ -129,12 +141,7 @@ def build_contents(
         "engines": engines,
         "parameters": parameters,
         **found,
-        "golden": {
-            "image": "golden.png",
-            "layer": default_layer,
-            "values": "golden.f32",
-            "min_cosine": GOLDEN_MIN_COSINE,
-        },
+        "golden": golden_entry,
     }
     extras.write(folder, body, progress)
     return body
