@@ -77,7 +77,7 @@ class Process {
   explicit Process(const Config& config)
       : config_(config),
         cores_(AvailableCpuCount()),
-        registry_(config.registry.default_model),
+        registry_(config.registry.default_model, &metrics_),
         workers_(StartDecodeWorkers(config.isolation, ThreadCount(config.pipeline.decode_threads),
                                     MemoryOf(config.pipeline.memory), &metrics_)),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real(),
@@ -238,8 +238,8 @@ class Process {
     return ResidentBytes() + (*workers_ == nullptr ? 0 : (*workers_)->ResidentBytes());
   }
 
-  GaugeReadings Gauges() const {
-    GaugeReadings readings = pipeline_.Gauges();
+  Readings Gauges() const {
+    Readings readings = pipeline_.Gauges();
     const CallWatch::Unread unread = calls_.unread();
     readings.unread_answers = static_cast<double>(unread.answers);
     readings.unread_answer_bytes = static_cast<double>(unread.bytes);

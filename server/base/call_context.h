@@ -5,15 +5,27 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "server/base/clock.h"
+#include "server/base/enum_names.h"
 
 namespace pixpool {
 
 // Who waits for an answer: a person, or a job. Interactive work goes before bulk work.
 enum class Priority { kInteractive, kBulk };
+constexpr std::string_view PriorityName(Priority priority) {
+  switch (priority) {
+    case Priority::kInteractive:
+      return "interactive";
+    case Priority::kBulk:
+      return "bulk";
+  }
+  return {};
+}
+inline constexpr int kPriorityCount = NamedCount(PriorityName);
 
 // The names of a caller's terms, as the file of tokens and errors have them.
 inline constexpr char kRequestsTerm[] = "requests";

@@ -72,7 +72,7 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
   absl::Status status = Guarded("reply_failed", kRequestFailed, [&] {
     result.images.reserve(work->images.size());
     for (ImageState& image : work->images) {
-      metrics->ImageDone(image.features.status);
+      work->metrics().ImageDone(image.features.status);
       if (image.features.status.ok()) {
         metrics->RegionsDone(work->request.regions.mode, image.features.regions.size());
       }
@@ -103,9 +103,9 @@ absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
   return permit;
 }
 
-void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics) {
+void DropImage(const ImageWork& image, const absl::Status& status, Stage stage) {
   image.slot().status = status;
-  metrics->Cancelled(stage, CancelReason(status));
+  image.work->metrics().Cancelled(stage, CancelReason(status));
 }
 
 }  // namespace pixpool

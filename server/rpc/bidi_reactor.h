@@ -154,8 +154,10 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   // lock is held: the pipeline may answer at once, on this thread.
   virtual void Submit(Item item) = 0;
 
-  // Takes over what the reply costs until it is written.
-  void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed) {
+  // Takes over what the reply costs until it is written. `model`: see CallRecord::SetModel; null:
+  // not known.
+  void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed,
+             std::shared_ptr<ModelMetrics> model) {
     ByteHold hold;
     absl::Status status;
     if (!permit.is_out()) {
@@ -165,6 +167,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     }
     absl::MutexLock lock(&mu_);
     failed_count_ += failed ? 1 : 0;
+    if (model != nullptr) record_.SetModel(std::move(model));
     if (const auto done = active_.find(index); done != active_.end()) {
       record_.SetPriority(done->second->priority());  // which the message may have said
       active_.erase(done);

@@ -86,9 +86,9 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metr
 
 void CallRecord::End(const absl::Status& status) noexcept {
   const double seconds = ToSeconds(clock_->Now() - start_);
-  metrics_->RequestDone(method_, status.code(), seconds);
+  model().RequestDone(method_, status.code(), seconds);
   const absl::Status thrown = Guard([&] {
-    if (priority_) Note("priority", PriorityText(*priority_));
+    if (priority_) Note("priority", PriorityName(*priority_));
     Note("code", absl::StatusCodeToString(status.code()));
     if (!status.ok()) {
       Note("reason", ReasonText(status));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -79,6 +80,10 @@ class CallRecord {
   // Of a call for work; the last one given is in the line.
   void SetPriority(Priority priority) { priority_ = priority; }
 
+  // Of a call whose model is known; of a stream the last one that it asked.
+  void SetModel(std::shared_ptr<ModelMetrics> model) { model_ = std::move(model); }
+  ModelMetrics& model() const { return model_ != nullptr ? *model_ : metrics_->no_model(); }
+
   // Counts the call under the status that was sent and writes its line. Throws nothing: without
   // memory there is no line.
   void End(const absl::Status& status) noexcept;
@@ -93,6 +98,7 @@ class CallRecord {
   const Clock* const clock_;
   const TimePoint start_;
   std::optional<Priority> priority_;
+  std::shared_ptr<ModelMetrics> model_;  // null: not known, or there is none
   std::vector<LogField> fields_;
 };
 

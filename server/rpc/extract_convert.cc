@@ -193,6 +193,10 @@ void NoteResult(const ExtractResult& result, CallRecord* record) {
   }
 }
 
+std::shared_ptr<ModelMetrics> MetricsOf(const ExtractResult& result) {
+  return result.model != nullptr ? result.model->metrics : nullptr;
+}
+
 void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::ImageResult* out) {
   if (!image.status.ok()) {
     *out->mutable_status() = ToRpcStatus(image.status);

@@ -64,6 +64,7 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, Stream
 
   void Answer(int64_t index, const std::string& image_id, ExtractResult result) {
     Permit permit = std::move(result.permit);
+    std::shared_ptr<ModelMetrics> model = MetricsOf(result);
     bool failed = true;
     grpc::ByteBuffer bytes;
     {
@@ -80,7 +81,7 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, Stream
       }
       bytes = SerializeMessage(response);
     }
-    Reply(index, bytes, std::move(permit), failed);
+    Reply(index, bytes, std::move(permit), failed, std::move(model));
   }
 };
 

@@ -41,7 +41,7 @@ class UnaryReactor : public RawUnaryReactor {
       if (status.ok()) bytes = SerializeMessage(response);
     }
     request_.reset();
-    deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
+    record_.model().StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
     if (!status.ok()) return End(status);
     ByteHold hold;
     if (!permit.is_out()) {

@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::seconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using WallTime = std::chrono::system_clock::time_point;
 
 constexpr CallOptions kOptions{.default_deadline = seconds(7), .max_deadline = seconds(60)};
@@ -52,8 +53,26 @@ TEST(CallRecordTest, CountsUnderTheStatusThatWasSent) {
   record.End(MakeError(ErrorReason::kModelNotFound, "nope"));
   const std::string text = metrics.Scrape();
   EXPECT_THAT(text,
-              HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"GetModel\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("pixpool_request_duration_seconds_sum{method=\"GetModel\"} 3\n"));
+              HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"GetModel\",model=\"\","
+                        "version=\"\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("pixpool_request_duration_seconds_sum{method=\"GetModel\",model=\"\","
+                              "version=\"\"} 3\n"));
+}
+
+TEST(CallRecordTest, CountsUnderItsModelWhichMayBeGoneByThen) {
+  FakeClock clock;
+  Metrics metrics;
+  auto model = metrics.OfModel("net", "7");
+  {
+    CallRecord record(RpcMethod::kExtractFeatures, {}, &metrics, &clock);
+    record.SetModel(model);
+    model.reset();
+    record.End(absl::OkStatus());
+    EXPECT_THAT(metrics.Scrape(),
+                HasSubstr("pixpool_requests_total{code=\"OK\",method=\"ExtractFeatures\","
+                          "model=\"net\",version=\"7\"} 1\n"));
+  }
+  EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("model=\"net\"")));
 }
 
 }  // namespace
