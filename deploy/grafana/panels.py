@@ -155,10 +155,24 @@ ROWS = {
             "Refused",
             "reqps",
             "Calls, and images of streams. OVERLOADED: no room, or none in time. DRAINING, "
-            "MODEL_LOADING: a rollout. Beside them those that were let in.",
+            "MODEL_LOADING: a rollout. Beside them those that were let in, by class.",
             {
-                "{{reason}}": by("reason", rate("pixpool_requests_shed_total")),
-                "let in": f"sum({rate('pixpool_requests_admitted_total')})",
+                "{{priority}} {{reason}}": by(
+                    "priority, reason", rate("pixpool_requests_shed_total")
+                ),
+                "{{priority}} let in": by("priority", rate("pixpool_requests_admitted_total")),
+            },
+            {"stack": True},
+        ),
+        (
+            "Refused, by token",
+            "reqps",
+            "For overload, where calls need tokens: whose calls are refused.",
+            {
+                "{{token}} {{priority}}": by(
+                    "token, priority", rate("pixpool_requests_shed_total", ', token!=""')
+                )
+                + " or vector(0)"
             },
             {"stack": True},
         ),

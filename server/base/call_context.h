@@ -41,6 +41,11 @@ struct CallerTerms {
   std::optional<double> images_per_second;  // above 0; a second's worth may come at once
 };
 
+// The name of a token; `terms` may be null: there is none.
+inline std::string_view TokenOf(const CallerTerms* terms) {
+  return terms != nullptr ? std::string_view(terms->token) : std::string_view();
+}
+
 // The priority of a call that asks for `asked`; `terms` may be null.
 inline Priority AllowedPriority(const CallerTerms* terms, Priority asked) {
   return terms != nullptr && terms->bulk_only ? Priority::kBulk : asked;
@@ -67,6 +72,8 @@ class CallContext {
   TimePoint deadline() const { return deadline_; }
   const std::string& caller() const { return caller_; }
   const CallerTerms* terms() const { return terms_.get(); }
+  // The name of its token; empty where it has none.
+  std::string_view token() const { return TokenOf(terms_.get()); }
 
   // A request may say its priority itself, which is known later than its metadata; it has what its
   // terms allow. Only before the call is handed to the pipeline.

@@ -28,17 +28,12 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 using prometheus::Labels;
 
-constexpr std::array<ErrorReason, 4> kShedReasons = {
-    ErrorReason::kOverloaded, ErrorReason::kQuotaExceeded, ErrorReason::kDraining,
-    ErrorReason::kModelLoading};
 constexpr char kOther[] = "other";
 
 template <typename Enum>
 size_t Index(Enum value) {
   return static_cast<size_t>(value);
 }
-
-std::string Reason(ErrorReason reason) { return std::string(ReasonName(reason)); }
 
 }  // namespace
 
@@ -59,8 +54,7 @@ struct Metrics::Handles {
   }
 
   // Calls.
-  std::array<Counter*, kErrorReasonCount> shed;
-  Counter* admitted;
+  std::array<Counter*, kPriorityCount> admitted;
   Counter* answers_dropped;
   std::array<Counter*, kConnectionRefusalCount> connections_refused;
 
@@ -122,17 +116,12 @@ struct Metrics::Handles {
 
  private:
   void AddCalls() {
-    auto& shed_family = CounterFamily("pixpool_requests_shed_total",
-                                      "Requests refused at once, calls or images of streams: "
-                                      "OVERLOADED for want of room or time, DRAINING and "
-                                      "MODEL_LOADING while the server stops or starts.");
-    shed.fill(&shed_family.Add({{"reason", "OTHER"}}));
-    for (const ErrorReason reason : kShedReasons) {
-      shed[Index(reason)] = &shed_family.Add({{"reason", Reason(reason)}});
+    auto& let_in = CounterFamily("pixpool_requests_admitted_total",
+                                 "Requests let in: calls, and each image of a stream.");
+    for (size_t p = 0; p < kPriorityCount; ++p) {
+      const std::string priority(PriorityName(static_cast<Priority>(p)));
+      admitted[p] = &let_in.Add({{"priority", priority}});
     }
-    admitted = &CounterFamily("pixpool_requests_admitted_total",
-                              "Requests let in: calls, and each image of a stream.")
-                    .Add({});
     answers_dropped = &CounterFamily("pixpool_unread_answers_dropped_total",
                                      "Calls and streams ended because their client did not read.")
                            .Add({});
@@ -218,9 +207,11 @@ std::shared_ptr<ModelMetrics> Metrics::OfModel(std::string_view name, std::strin
 
 ModelMetrics& Metrics::no_model() { return handles_->no_model; }
 
-void Metrics::Admitted() { handles_->admitted->Increment(); }
+void Metrics::Admitted(Priority priority) { handles_->admitted[Index(priority)]->Increment(); }
 
-void Metrics::Shed(ErrorReason reason) { handles_->shed[Index(reason)]->Increment(); }
+void Metrics::Shed(ErrorReason reason, Priority priority, std::string_view token) {
+  handles_->access.Shed(reason, priority, token);
+}
 
 void Metrics::AnswerDropped() { handles_->answers_dropped->Increment(); }
 

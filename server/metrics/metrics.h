@@ -229,8 +229,10 @@ class Metrics {
   ModelMetrics& no_model();
 
   // A request that Admission let in, or refused, by its reason: a call or an image of a stream.
-  void Admitted();
-  void Shed(ErrorReason reason);
+  // `token` is the name of its caller's, or empty: one that is refused for overload, or since its
+  // token allows no more, counts under it where it is declared.
+  void Admitted(Priority priority);
+  void Shed(ErrorReason reason, Priority priority, std::string_view token);
   // A call or stream ended because its client did not read.
   void AnswerDropped();
   void ConnectionRefused(ConnectionRefusal reason);

@@ -89,7 +89,7 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
 
 absl::Status CountRefusal(absl::Status status, const CallContext& call, Metrics* metrics) {
   if (const auto details = GetErrorDetails(status)) {
-    metrics->Shed(details->reason);
+    metrics->Shed(details->reason, call.priority(), call.token());
     if (details->reason == ErrorReason::kQuotaExceeded) metrics->TokenRefused(call.terms()->token);
   }
   return status;
@@ -99,7 +99,7 @@ absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
                                      const AdmissionCost& cost, const CallContext& call) {
   auto permit = admission->Acquire(cost, call);
   if (!permit.ok()) return CountRefusal(permit.status(), call, metrics);
-  metrics->Admitted();
+  metrics->Admitted(call.priority());
   return permit;
 }
 

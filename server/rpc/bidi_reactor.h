@@ -161,7 +161,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     ByteHold hold;
     absl::Status status;
     if (!permit.is_out()) {
-      auto kept = HoldKept(deps_, static_cast<int64_t>(bytes.Length()));
+      auto kept = HoldKept(deps_, holder(), static_cast<int64_t>(bytes.Length()));
       status = kept.status();
       if (kept.ok()) hold = *std::move(kept);
     }
@@ -195,6 +195,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   }
 
   const CallDeps& deps() const { return deps_; }
+  Holder holder() const { return {priority_, TokenOf(caller_.terms.get())}; }
 
  private:
   struct Answer {
@@ -209,7 +210,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     auto message = std::make_shared<Request>();
     // gRPC's until now; the next read starts below.
     absl::StatusOr<ByteHold> hold;
-    if (ok) hold = ReceiveMessage(deps_, &incoming_, message.get());
+    if (ok) hold = ReceiveMessage(deps_, holder(), &incoming_, message.get());
     Item item;
     {
       absl::MutexLock lock(&mu_);
@@ -369,12 +370,13 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   const Caller caller_;
 
   std::shared_ptr<BidiReactor> self_;  // set by Start, reset by OnDone
-  grpc::ByteBuffer incoming_;          // gRPC's between StartRead and OnReadDone
+  // What its metadata says; set by Start, before the first read.
+  Priority priority_ = Priority::kBulk;
+  grpc::ByteBuffer incoming_;  // gRPC's between StartRead and OnReadDone
 
   absl::Mutex mu_;
   CallRecord record_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const Settings> settings_ ABSL_GUARDED_BY(mu_) = std::make_shared<Settings>();
-  Priority priority_ ABSL_GUARDED_BY(mu_) = Priority::kBulk;
   std::map<int64_t, std::shared_ptr<CallContext>> active_ ABSL_GUARDED_BY(mu_);
   std::map<int64_t, Answer> held_ ABSL_GUARDED_BY(mu_);  // wait for their turn
   std::deque<Answer> replies_ ABSL_GUARDED_BY(mu_);      // the first is being written

@@ -30,7 +30,8 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, Stream
       auto taken = std::make_shared<StreamSettings>();
       taken->config.Swap(message->mutable_config());
       PIXPOOL_ASSIGN_OR_RETURN(
-          taken->hold, HoldKept(deps(), static_cast<int64_t>(taken->config.SpaceUsedLong())));
+          taken->hold,
+          HoldKept(deps(), holder(), static_cast<int64_t>(taken->config.SpaceUsedLong())));
       *settings = std::move(taken);
     }
     return message->has_image();

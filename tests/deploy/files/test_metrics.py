@@ -163,7 +163,7 @@ def test_values_of_labels_in_queries_exist():
     for query in QUERIES.values():
         for label, values in re.findall(r'\b(\w+)[=!]~?"([^"]*)"', query):
             if label not in known:
-                assert label in {"job", "instance", "model", "le"}, (
+                assert label in {"job", "instance", "model", "token", "le"}, (
                     f"no check for the values of {label}"
                 )
                 continue

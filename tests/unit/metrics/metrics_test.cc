@@ -56,6 +56,12 @@ std::string Calls(std::string_view code, std::string_view method, std::string_vi
   return name.append("\",version=\"").append(version).append("\"}");
 }
 
+// The counter of requests that were refused.
+std::string Refused(const char* priority, const char* reason, const char* token = "") {
+  return absl::StrCat("pixpool_requests_shed_total{priority=\"", priority, "\",reason=\"", reason,
+                      "\",token=\"", token, "\"}");
+}
+
 std::vector<std::string> Split(const std::string& text, char at) {
   return absl::StrSplit(text, at, absl::SkipEmpty());
 }
@@ -265,9 +271,9 @@ TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
   metrics.HeadRun("gem");
   metrics.HeadRun("never-declared");
   model->Cancelled(Stage::kBatchWait, ErrorReason::kDeadlineInQueue);
-  metrics.Admitted();
-  metrics.Shed(ErrorReason::kOverloaded);
-  metrics.Shed(ErrorReason::kHeadInvalid);
+  metrics.Admitted(Priority::kBulk);
+  metrics.Shed(ErrorReason::kOverloaded, Priority::kInteractive, "");
+  metrics.Shed(ErrorReason::kHeadInvalid, Priority::kBulk, "");
   const std::string text = metrics.Scrape();
   const std::string stages = "pixpool_stage_duration_seconds_count{";
   const std::string net = R"(model="net",)";
@@ -281,9 +287,11 @@ TEST(MetricsTest, StagesBatchesHeadsAndRefusals) {
   EXPECT_EQ(Value(text, "pixpool_cancellations_total{" + net +
                             R"(reason="DEADLINE_IN_QUEUE",stage="batch_wait",version="1"})"),
             1);
-  EXPECT_EQ(Value(text, "pixpool_requests_admitted_total"), 1);
-  EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OVERLOADED"})"), 1);
-  EXPECT_EQ(Value(text, R"(pixpool_requests_shed_total{reason="OTHER"})"), 1);
+  EXPECT_EQ(Value(text, R"(pixpool_requests_admitted_total{priority="interactive"})"), 0);
+  EXPECT_EQ(Value(text, R"(pixpool_requests_admitted_total{priority="bulk"})"), 1);
+  EXPECT_EQ(Value(text, Refused("interactive", "OVERLOADED")), 1);
+  EXPECT_EQ(Value(text, Refused("bulk", "OVERLOADED")), 0);
+  EXPECT_EQ(Value(text, Refused("bulk", "OTHER")), 1);
 }
 
 TEST(MetricsTest, GaugesAreReadAtTheScrape) {
@@ -346,6 +354,25 @@ TEST(MetricsTest, CallsByATokenCountAsLongAsItIsInForce) {
   EXPECT_THAT(text, Not(HasSubstr("unknown")));
 }
 
+TEST(MetricsTest, WhoIsRefusedCountsUnderItsToken) {
+  Metrics metrics;
+  metrics.DeclareTokens({"nightly", "search"});
+  metrics.Shed(ErrorReason::kOverloaded, Priority::kBulk, "nightly");
+  metrics.Shed(ErrorReason::kQuotaExceeded, Priority::kBulk, "nightly");
+  metrics.Shed(ErrorReason::kDraining, Priority::kBulk, "nightly");
+  metrics.Shed(ErrorReason::kOverloaded, Priority::kBulk, "no longer in the file");
+  metrics.Shed(ErrorReason::kOverloaded, Priority::kBulk, "");
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, Refused("bulk", "OVERLOADED", "nightly")), 1);
+  EXPECT_EQ(Value(text, Refused("bulk", "QUOTA_EXCEEDED", "nightly")), 1);
+  EXPECT_EQ(Value(text, Refused("interactive", "OVERLOADED", "search")), 0);
+  EXPECT_EQ(Value(text, Refused("bulk", "OVERLOADED")), 2);
+  EXPECT_EQ(Value(text, Refused("bulk", "DRAINING")), 1);
+  EXPECT_THAT(text, Not(HasSubstr("no longer")));
+  metrics.DeclareTokens({"search"});
+  EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("nightly")));
+}
+
 TEST(MetricsTest, ProcessFiguresArePlausible) {
   Metrics metrics;
   const std::string text = metrics.Scrape();
@@ -369,6 +396,7 @@ TEST(MetricsTest, SeriesAreBoundedWhateverClientsSend) {
     metrics->ImageSeen(name, i, i);
     metrics->HeadRun(name);
     metrics->TokenCall(name);
+    metrics->Shed(ErrorReason::kOverloaded, Priority::kBulk, name);
     metrics->no_model().RequestDone(RpcMethod::kPoolTensor, static_cast<absl::StatusCode>(i), i);
   }
   EXPECT_EQ(count(), before);
