@@ -167,10 +167,11 @@ ROWS = {
         (
             "Refused, by token",
             "reqps",
-            "For overload, where calls need tokens: whose calls are refused.",
+            "Where calls need tokens: whose calls are refused for overload, or since their token "
+            "allows no more (QUOTA_EXCEEDED).",
             {
-                "{{token}} {{priority}}": by(
-                    "token, priority", rate("pixpool_requests_shed_total", ', token!=""')
+                "{{token}} {{reason}}": by(
+                    "token, reason", rate("pixpool_requests_shed_total", ', token!=""')
                 )
                 + " or vector(0)"
             },

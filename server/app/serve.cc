@@ -24,6 +24,7 @@
 #include "server/base/health_checks.h"
 #include "server/base/host_port.h"
 #include "server/base/log.h"
+#include "server/base/log_sample.h"
 #include "server/base/memory.h"
 #include "server/base/memory_limit.h"
 #include "server/base/memory_room.h"
@@ -83,14 +84,16 @@ class Process {
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real(),
                   workers_.ok() ? workers_->get() : nullptr),
         calls_(Clock::Real(), kWatchPeriod),
+        log_sample_(config.log.requests.value()),
         tokens_(TokenStore::Open(config.rpc, &metrics_)),
-        service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
+        service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_,
+                 &log_sample_),
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
                  .tokens = tokens(),
                  .version = kVersion,
                  .ready = [this] { return ready_.Run().ok(); }},
-                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
+                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_, &log_sample_) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
@@ -329,6 +332,7 @@ class Process {
   const absl::StatusOr<std::unique_ptr<DecodeWorkers>> workers_;
   Pipeline pipeline_;
   CallWatch calls_;
+  LogSample log_sample_;
   const absl::StatusOr<std::unique_ptr<TokenStore>> tokens_;  // null: calls need none
   FeatureService service_;
   kserve::Service kserve_;

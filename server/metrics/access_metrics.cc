@@ -45,9 +45,10 @@ AccessMetrics::AccessMetrics(prometheus::Registry* registry) {
   shed_family_ =
       &prometheus::BuildCounter()
            .Name("pixpool_requests_shed_total")
-           .Help("Requests refused at once, calls or images of streams: OVERLOADED for want of "
-                 "room or time and QUOTA_EXCEEDED by the caller's token, with its name where there "
-                 "is one, DRAINING and MODEL_LOADING while the server stops or starts.")
+           .Help(
+               "Requests refused at once, calls or images of streams: OVERLOADED for want of "
+               "room or time and QUOTA_EXCEEDED by the caller's token, with its name where there "
+               "is one, DRAINING and MODEL_LOADING while the server stops or starts.")
            .Register(*registry);
   shed_.fill(AddShed("OTHER", ""));
   for (const ErrorReason reason : kShedReasons) {
@@ -59,9 +60,8 @@ AccessMetrics::ByPriority AccessMetrics::AddShed(std::string_view reason, std::s
   ByPriority series{};
   for (size_t p = 0; p < kPriorityCount; ++p) {
     const std::string priority(PriorityName(static_cast<Priority>(p)));
-    series[p] = &shed_family_->Add({{"reason", std::string(reason)},
-                                    {"priority", priority},
-                                    {"token", std::string(token)}});
+    series[p] = &shed_family_->Add(
+        {{"reason", std::string(reason)}, {"priority", priority}, {"token", std::string(token)}});
   }
   return series;
 }

@@ -64,7 +64,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         context_(context),
         handle_(context),
         caller_(CallerOf(*context, deps)),
-        record_(options.method, OriginOf(*context, caller_.name), deps.metrics, deps.clock) {}
+        record_(options.method, OriginOf(*context, caller_.name), deps) {}
 
   void Start() noexcept {
     self_ = this->shared_from_this();
@@ -336,6 +336,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     const absl::Status thrown = Guard([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       record_.Note(options_.unit, count_);
       record_.Note(std::string("failed_") + options_.unit, failed_count_);
+      if (failed_count_ > 0) record_.SetFailed();
       const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
       recorded = true;
       record_.End(status);
@@ -369,10 +370,9 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   const CallHandle handle_;
   const Caller caller_;
 
-  std::shared_ptr<BidiReactor> self_;  // set by Start, reset by OnDone
-  // What its metadata says; set by Start, before the first read.
-  Priority priority_ = Priority::kBulk;
-  grpc::ByteBuffer incoming_;  // gRPC's between StartRead and OnReadDone
+  std::shared_ptr<BidiReactor> self_;    // set by Start, reset by OnDone
+  Priority priority_ = Priority::kBulk;  // set by Start, before the first read
+  grpc::ByteBuffer incoming_;            // gRPC's between StartRead and OnReadDone
 
   absl::Mutex mu_;
   CallRecord record_ ABSL_GUARDED_BY(mu_);

@@ -185,6 +185,7 @@ void NoteResult(const ExtractResult& result, CallRecord* record) {
   int64_t failed = 0;
   for (const ImageFeatures& image : result.images) failed += image.status.ok() ? 0 : 1;
   record->Note("failed_images", failed);
+  if (failed > 0) record->SetFailed();
   record->Note("model", result.model->info().name);
   const StageDurations times = LongestTimes(result);
   for (int s = 0; s < static_cast<int>(Stage::kConvert); ++s) {

@@ -48,7 +48,8 @@ TEST(CallDeadlineTest, NoneIsNoneAndWhatTheClockDoesNotReachIsCutToTheMaximum) {
 TEST(CallRecordTest, CountsUnderTheStatusThatWasSent) {
   FakeClock clock;
   Metrics metrics;
-  CallRecord record(RpcMethod::kGetModel, {.peer = "ipv4:127.0.0.1:1"}, &metrics, &clock);
+  CallRecord record(RpcMethod::kGetModel, {.peer = "ipv4:127.0.0.1:1"},
+                    {.metrics = &metrics, .clock = &clock});
   clock.Advance(seconds(3));
   record.End(MakeError(ErrorReason::kModelNotFound, "nope"));
   const std::string text = metrics.Scrape();
@@ -64,7 +65,7 @@ TEST(CallRecordTest, CountsUnderItsModelWhichMayBeGoneByThen) {
   Metrics metrics;
   auto model = metrics.OfModel("net", "7");
   {
-    CallRecord record(RpcMethod::kExtractFeatures, {}, &metrics, &clock);
+    CallRecord record(RpcMethod::kExtractFeatures, {}, {.metrics = &metrics, .clock = &clock});
     record.SetModel(model);
     model.reset();
     record.End(absl::OkStatus());
@@ -73,6 +74,23 @@ TEST(CallRecordTest, CountsUnderItsModelWhichMayBeGoneByThen) {
                           "model=\"net\",version=\"7\"} 1\n"));
   }
   EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("model=\"net\"")));
+}
+
+TEST(LogSampleTest, FailedCallsAlwaysAndOfTheOthersEachNth) {
+  const auto taken = [](const char* which, bool failed) {
+    LogSample sample(which);
+    std::string calls;
+    for (int i = 0; i < 7; ++i) calls += sample.Takes(failed) ? 'x' : '.';
+    return calls;
+  };
+  EXPECT_EQ(taken("all", false), "xxxxxxx");
+  EXPECT_EQ(taken("failed", false), ".......");
+  EXPECT_EQ(taken("1/3", false), "x..x..x");
+  for (const char* which : {"all", "failed", "1/3"}) EXPECT_EQ(taken(which, true), "xxxxxxx");
+  LogSample sample("1/2");
+  EXPECT_TRUE(sample.Takes(false));
+  EXPECT_TRUE(sample.Takes(true));
+  EXPECT_FALSE(sample.Takes(false)) << "those that failed are not counted";
 }
 
 }  // namespace
