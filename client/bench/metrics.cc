@@ -1,7 +1,7 @@
 #include "client/bench/metrics.h"
 
-#include <algorithm>
 #include <limits>
+#include <map>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -12,7 +12,8 @@ namespace pixpool::bench {
 namespace {
 
 constexpr size_t kMaxBytes = 16 << 20;
-constexpr char kBucket[] = "pixpool_batch_size_bucket{le=\"";
+constexpr char kBucket[] = "pixpool_batch_size_bucket{";
+constexpr char kBound[] = "le=\"";
 
 absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -88,14 +89,17 @@ ServerSide Difference(const Samples& before, const Samples& after) {
   side.cpu_s = delta("process_cpu_seconds_total");
   side.resident_bytes = Value(after, "process_resident_memory_bytes");
   side.shed = delta("pixpool_requests_shed_total");
+  std::map<double, double> batches;  // of all models, by bound
   for (const auto& [name, value] : after) {
-    if (name.rfind(kBucket, 0) != 0) continue;
-    const std::string bound = name.substr(sizeof(kBucket) - 1, name.size() - sizeof(kBucket) - 1);
+    const size_t label = name.find(kBound);
+    if (name.rfind(kBucket, 0) != 0 || label == std::string::npos) continue;
+    const size_t begin = label + sizeof(kBound) - 1;
+    const std::string bound = name.substr(begin, name.find('"', begin) - begin);
     double upper = std::numeric_limits<double>::infinity();
     if (bound != "+Inf" && !absl::SimpleAtod(bound, &upper)) continue;
-    side.batch_sizes.emplace_back(upper, value - Value(before, name));
+    batches[upper] += value - Value(before, name);
   }
-  std::sort(side.batch_sizes.begin(), side.batch_sizes.end());
+  side.batch_sizes.assign(batches.begin(), batches.end());
   return side;
 }
 

@@ -125,6 +125,12 @@ def dashboard():
                     'label_values(pixpool_build_info{job="$job"}, instance)',
                     many=True,
                 ),
+                variable(
+                    "model",
+                    "Model",
+                    'label_values(pixpool_model_info{job="$job"}, model)',
+                    many=True,
+                ),
             ]
         },
         "annotations": {

@@ -2,7 +2,8 @@
 says which has none.
 """
 
-from queries import UNARY, WORK, by, now, quantile, quantiles, rate, share
+from model_panels import MODELS, WHICH_IS_SLOW
+from queries import UNARY, WORK, by, mean, now, quantile, quantiles, rate, share
 
 # Row -> panels: title, unit, what it shows, {legend: query}, and options if it has any: stack, max,
 # line, kind.
@@ -73,12 +74,7 @@ ROWS = {
             "Stages, mean",
             "s",
             "What an image spends in each stage; queue and batch_wait are waiting.",
-            {
-                "{{stage}}": by("stage", rate("pixpool_stage_duration_seconds_sum"))
-                + " / ("
-                + by("stage", rate("pixpool_stage_duration_seconds_count"))
-                + " > 0)"
-            },
+            {"{{stage}}": mean("stage", "pixpool_stage_duration_seconds")},
             {"stack": True},
         ),
         (
@@ -102,17 +98,29 @@ ROWS = {
             "s",
             "What the backbone pass under way has taken. Over --hang-timeout-ms it hangs, and the "
             "server is not ready.",
-            {"{{instance}}": now("pixpool_oldest_pass_seconds")},
+            {"{{model}} {{instance}}": now("pixpool_oldest_pass_seconds")},
         ),
     ],
+    "Which model is slow": WHICH_IS_SLOW,
     "Queue and saturation": [
         (
             "Queue",
             "short",
             "Images that wait for a decode thread, for memory or for an instance.",
             {
-                "{{instance}}": now("pixpool_queue_depth"),
+                "{{instance}}": by("instance", now("pixpool_queue_depth")),
                 "for memory {{instance}}": now("pixpool_passes_waiting_for_memory"),
+            },
+        ),
+        (
+            "Oldest in the queue",
+            "s",
+            "How long the oldest work has waited for its turn, by class and model. Bulk work may "
+            "wait as long as its callers let it.",
+            {
+                "{{priority}} {{model}} {{version}}": "max by (priority, model, version) ("
+                + now("pixpool_oldest_wait_seconds")
+                + ")"
             },
         ),
         (
@@ -147,10 +155,25 @@ ROWS = {
             "Refused",
             "reqps",
             "Calls, and images of streams. OVERLOADED: no room, or none in time. DRAINING, "
-            "MODEL_LOADING: a rollout. Beside them those that were let in.",
+            "MODEL_LOADING: a rollout. Beside them those that were let in, by class.",
             {
-                "{{reason}}": by("reason", rate("pixpool_requests_shed_total")),
-                "let in": f"sum({rate('pixpool_requests_admitted_total')})",
+                "{{priority}} {{reason}}": by(
+                    "priority, reason", rate("pixpool_requests_shed_total")
+                ),
+                "{{priority}} let in": by("priority", rate("pixpool_requests_admitted_total")),
+            },
+            {"stack": True},
+        ),
+        (
+            "Refused, by token",
+            "reqps",
+            "Where calls need tokens: whose calls are refused for overload, or since their token "
+            "allows no more (QUOTA_EXCEEDED).",
+            {
+                "{{token}} {{reason}}": by(
+                    "token, reason", rate("pixpool_requests_shed_total", ', token!=""')
+                )
+                + " or vector(0)"
             },
             {"stack": True},
         ),
@@ -339,41 +362,5 @@ ROWS = {
             quantiles(0.5, 0.95, metric="pixpool_image_pixels"),
         ),
     ],
-    "Models": [
-        (
-            "Models",
-            "short",
-            "What each replica serves; they should agree.",
-            {"": now("pixpool_model_info")},
-            {"kind": "table"},
-        ),
-        (
-            "Ready",
-            "bool_yes_no",
-            "Whether a model serves.",
-            {"{{model}} {{version}} {{instance}}": now("pixpool_model_ready")},
-            {"kind": "stat"},
-        ),
-        (
-            "Time to load",
-            "s",
-            "At the start of the server.",
-            {"{{model}} {{version}} {{instance}}": now("pixpool_model_load_duration_seconds")},
-            {"kind": "stat"},
-        ),
-        (
-            "Versions",
-            "short",
-            "Of the server and its libraries.",
-            {"": now("pixpool_build_info")},
-            {"kind": "table"},
-        ),
-        (
-            "Up for",
-            "s",
-            "Since the process started.",
-            {"{{instance}}": "time() - " + now("process_start_time_seconds")},
-            {"kind": "stat"},
-        ),
-    ],
+    "Models": MODELS,
 }

@@ -24,6 +24,7 @@
 #include "server/base/health_checks.h"
 #include "server/base/host_port.h"
 #include "server/base/log.h"
+#include "server/base/log_sample.h"
 #include "server/base/memory.h"
 #include "server/base/memory_limit.h"
 #include "server/base/memory_room.h"
@@ -77,20 +78,22 @@ class Process {
   explicit Process(const Config& config)
       : config_(config),
         cores_(AvailableCpuCount()),
-        registry_(config.registry.default_model),
+        registry_(config.registry.default_model, &metrics_),
         workers_(StartDecodeWorkers(config.isolation, ThreadCount(config.pipeline.decode_threads),
                                     MemoryOf(config.pipeline.memory), &metrics_)),
         pipeline_(config.pipeline, &registry_, &metrics_, Clock::Real(),
                   workers_.ok() ? workers_->get() : nullptr),
         calls_(Clock::Real(), kWatchPeriod),
+        log_sample_(config.log.requests.value()),
         tokens_(TokenStore::Open(config.rpc, &metrics_)),
-        service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_),
+        service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_,
+                 &log_sample_),
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
                  .tokens = tokens(),
                  .version = kVersion,
                  .ready = [this] { return ready_.Run().ok(); }},
-                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_) {
+                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_, &log_sample_) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
@@ -238,8 +241,8 @@ class Process {
     return ResidentBytes() + (*workers_ == nullptr ? 0 : (*workers_)->ResidentBytes());
   }
 
-  GaugeReadings Gauges() const {
-    GaugeReadings readings = pipeline_.Gauges();
+  Readings Gauges() const {
+    Readings readings = pipeline_.Gauges();
     const CallWatch::Unread unread = calls_.unread();
     readings.unread_answers = static_cast<double>(unread.answers);
     readings.unread_answer_bytes = static_cast<double>(unread.bytes);
@@ -329,6 +332,7 @@ class Process {
   const absl::StatusOr<std::unique_ptr<DecodeWorkers>> workers_;
   Pipeline pipeline_;
   CallWatch calls_;
+  LogSample log_sample_;
   const absl::StatusOr<std::unique_ptr<TokenStore>> tokens_;  // null: calls need none
   FeatureService service_;
   kserve::Service kserve_;

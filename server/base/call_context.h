@@ -5,15 +5,27 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "server/base/clock.h"
+#include "server/base/enum_names.h"
 
 namespace pixpool {
 
 // Who waits for an answer: a person, or a job. Interactive work goes before bulk work.
 enum class Priority { kInteractive, kBulk };
+constexpr std::string_view PriorityName(Priority priority) {
+  switch (priority) {
+    case Priority::kInteractive:
+      return "interactive";
+    case Priority::kBulk:
+      return "bulk";
+  }
+  return {};
+}
+inline constexpr int kPriorityCount = NamedCount(PriorityName);
 
 // The names of a caller's terms, as the file of tokens and errors have them.
 inline constexpr char kRequestsTerm[] = "requests";
@@ -28,6 +40,11 @@ struct CallerTerms {
   std::optional<int64_t> requests;          // in flight at a time, 1 or more
   std::optional<double> images_per_second;  // above 0; a second's worth may come at once
 };
+
+// The name of a token; `terms` may be null: there is none.
+inline std::string_view TokenOf(const CallerTerms* terms) {
+  return terms != nullptr ? std::string_view(terms->token) : std::string_view();
+}
 
 // The priority of a call that asks for `asked`; `terms` may be null.
 inline Priority AllowedPriority(const CallerTerms* terms, Priority asked) {
@@ -55,6 +72,8 @@ class CallContext {
   TimePoint deadline() const { return deadline_; }
   const std::string& caller() const { return caller_; }
   const CallerTerms* terms() const { return terms_.get(); }
+  // The name of its token; empty where it has none.
+  std::string_view token() const { return TokenOf(terms_.get()); }
 
   // A request may say its priority itself, which is known later than its metadata; it has what its
   // terms allow. Only before the call is handed to the pipeline.

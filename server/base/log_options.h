@@ -22,6 +22,19 @@ struct LogOptions {
       .choices = kLogLevelNames,
   };
   Option<std::string, kLevel> level;
+
+  static constexpr OptionSpec kRequests = {
+      .group = kLifeGroup,
+      .place = 4,
+      .flag = "--log-requests",
+      .value_name = "WHICH",
+      .help =
+          "Calls that have a line in the log. Those that failed always have one, also those of "
+          "which an image did; 1/N is each Nth of the others.",
+      .kind = OptionKind::kSample,
+      .initial = "all",
+  };
+  Option<std::string, kRequests> requests;
 };
 
 }  // namespace pixpool

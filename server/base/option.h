@@ -48,6 +48,7 @@ enum class OptionKind {
   kChoices,   // one or several of `choices`, each once, with commas between them
   kDevice,    // auto, cpu, cuda, cuda:N
   kMetadata,  // the name of a text entry of gRPC metadata
+  kSample,    // all, failed, 1/N
 };
 
 // A default: a number (of milliseconds, of bytes; 1 and 0 for true and false) or a text.
@@ -109,6 +110,7 @@ constexpr bool Fits(const OptionSpec& spec) {
     case OptionKind::kAddress:
     case OptionKind::kDevice:
     case OptionKind::kMetadata:
+    case OptionKind::kSample:
       return kIsText<T> && (spec.may_be_empty || !spec.initial.text.empty());
   }
   return false;

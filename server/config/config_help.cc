@@ -50,7 +50,7 @@ void AppendOption(std::string* out, const OptionRow& row) {
   if (row.kind == OptionKind::kSwitch) flag = Concat("--[no-]", row.name());
   if (row.kind == OptionKind::kChoice || row.kind == OptionKind::kChoices ||
       row.kind == OptionKind::kDevice || row.kind == OptionKind::kNumber ||
-      row.kind == OptionKind::kBytes) {
+      row.kind == OptionKind::kBytes || row.kind == OptionKind::kSample) {
     about += Concat(" Range: ", RangeText(row), ".");
   }
   about += Concat(" Default: ", FormatOption(row, Config{}), ".");

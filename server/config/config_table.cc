@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "server/base/host_port.h"
 #include "server/base/json_text.h"
+#include "server/base/log_sample.h"
 #include "server/base/option_members.h"
 #include "server/base/text.h"
 
@@ -174,6 +175,7 @@ std::optional<std::string> CheckText(const OptionRow& row, std::string_view text
     return Concat("is not one of ", RangeText(row));
   if (row.kind == kDevice && !IsDevice(text)) return Concat("is not one of ", RangeText(row));
   if (row.kind == kMetadata) return CheckMetadataName(text);
+  if (row.kind == kSample && !LogSample::Every(text)) return Concat("is not ", RangeText(row));
   if (row.kind == kAddress && !ParseHostPort(text)) return Concat("is not ", RangeText(row));
   return std::nullopt;
 }
@@ -230,6 +232,8 @@ std::string RangeText(const OptionRow& row) {
       return "auto, cpu, cuda, cuda:N";
     case kMetadata:
       return Concat("a name in ", kMetadataLetters, ", which does not end in -bin");
+    case kSample:
+      return "all, failed or 1/N with N of 1 to 1000000";
   }
   return "";
 }

@@ -87,6 +87,7 @@ class StreamInfer final : public BidiReactor<ModelInferRequest, NoSettings> {
 
   void Answered(int64_t index, ModelInferRequest* request, TimePoint start, ExtractResult result) {
     Permit permit = std::move(result.permit);
+    const std::shared_ptr<ModelMetrics> model = MetricsOf(result);
     absl::Status status;
     grpc::ByteBuffer bytes;
     DropImages(request);
@@ -100,9 +101,10 @@ class StreamInfer final : public BidiReactor<ModelInferRequest, NoSettings> {
         response.mutable_infer_response()->set_id(request->id());
       }
       bytes = SerializeMessage(response);
-      deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - done));
+      (model != nullptr ? *model : deps().metrics->no_model())
+          .StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - done));
     }
-    Reply(index, bytes, std::move(permit), !status.ok());
+    Reply(index, bytes, std::move(permit), !status.ok(), model);
   }
 
   Statistics* const statistics_;
@@ -125,6 +127,7 @@ void UnaryInfer::Run() {
 }
 
 void UnaryInfer::Reply(TimePoint start, ExtractResult result) {
+  record_.SetModel(MetricsOf(result));
   if (result.status.ok()) NoteResult(result, &record_);
   DropImages(request_.get());
   Permit permit = std::move(result.permit);

@@ -19,7 +19,7 @@ constexpr const char* kExtensions[] = {"classification", "model_configuration", 
       [this](const auto& request, auto* response) { return NAME(request, response); })
 
 Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
-                 Metrics* metrics, const Clock* clock, CallWatch* watch)
+                 Metrics* metrics, const Clock* clock, CallWatch* watch, LogSample* log)
     : Holds(std::move(options)),
       RawService(inference::GRPCInferenceService::service_full_name(),
                  {.options = &options_.call,
@@ -28,7 +28,8 @@ Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry
                   .pipeline = pipeline,
                   .metrics = metrics,
                   .clock = clock,
-                  .watch = watch}),
+                  .watch = watch,
+                  .log = log}),
       registry_(registry) {
   ServeUnary<UnaryInfer>(RpcMethod::kModelInfer, &statistics_);
   Serve(RpcMethod::kModelStreamInfer, [this](grpc::CallbackServerContext* context) {

@@ -23,7 +23,7 @@ struct ServiceOptions {
 class Service final : private Holds<ServiceOptions>, public RawService {
  public:
   Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
-          Metrics* metrics, const Clock* clock, CallWatch* watch);
+          Metrics* metrics, const Clock* clock, CallWatch* watch, LogSample* log = nullptr);
 
  private:
   absl::Status ServerLive(const inference::ServerLiveRequest& request,

@@ -1,4 +1,4 @@
-// The metrics of who may use the gRPC port. Internal to server/metrics.
+// The metrics of who may use the gRPC port, and who is refused. Internal to server/metrics.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -6,6 +6,7 @@
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <string>
@@ -14,6 +15,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/call_context.h"
+#include "server/base/error.h"
 
 namespace pixpool {
 
@@ -23,6 +26,7 @@ class AccessMetrics {
   explicit AccessMetrics(prometheus::Registry* registry);
 
   // Those of Metrics.
+  void Shed(ErrorReason reason, Priority priority, std::string_view token);
   void TokenCall(std::string_view name);
   void TokenRefused(std::string_view name);
   void TokensRefused(bool refused) { tokens_refused_->Set(refused ? 1 : 0); }
@@ -42,12 +46,20 @@ class AccessMetrics {
   static void Declare(const std::vector<std::string>& names,
                       prometheus::Family<prometheus::Counter>* family, Counters* counters);
 
+  using ByPriority = std::array<prometheus::Counter*, kPriorityCount>;
+  using ByReason = std::array<ByPriority, kErrorReasonCount>;
+  ByPriority AddShed(std::string_view reason, std::string_view token);
+  void DeclareShed(const std::vector<std::string>& names) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  prometheus::Family<prometheus::Counter>* shed_family_;
+  ByReason shed_;  // without a token
   prometheus::Family<prometheus::Counter>* token_calls_;
   prometheus::Family<prometheus::Counter>* token_refusals_;
   absl::Mutex mu_;
   // Those of the tokens in force.
   Counters calls_ ABSL_GUARDED_BY(mu_);
   Counters refusals_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, ByReason, std::less<>> token_shed_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace pixpool

@@ -17,8 +17,6 @@ struct GaugeRow {
 inline constexpr char kThreads[] = "pixpool_threads";
 inline constexpr char kThreadsHelp[] = "Threads by pool.";
 inline constexpr GaugeRow kGauges[] = {
-    {&GaugeReadings::queue_depth, "pixpool_queue_depth",
-     "Images admitted that wait for a decode thread, for memory or for a batch."},
     {&GaugeReadings::queue_capacity, "pixpool_queue_capacity",
      "Most requests that may be in flight: the option max-in-flight-requests."},
     {&GaugeReadings::overloaded, "pixpool_overloaded",
@@ -57,8 +55,6 @@ inline constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::connections, "pixpool_connections", "Connections of the gRPC port."},
     {&GaugeReadings::connections_capacity, "pixpool_connections_limit",
      "Most connections that the gRPC port keeps."},
-    {&GaugeReadings::oldest_pass_seconds, "pixpool_oldest_pass_seconds",
-     "Time that the oldest backbone pass under way has taken, 0 where there is none."},
 };
 static_assert(std::size(kGauges) * sizeof(double) == sizeof(GaugeReadings),
               "every member of GaugeReadings is a double and has its row");

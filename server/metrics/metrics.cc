@@ -16,6 +16,7 @@
 #include "server/metrics/counters_by_label.h"
 #include "server/metrics/exposition.h"
 #include "server/metrics/gauge_rows.h"
+#include "server/metrics/model_series.h"
 #include "server/metrics/process_metrics.h"
 
 namespace pixpool {
@@ -27,13 +28,6 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 using prometheus::Labels;
 
-constexpr std::array<ErrorReason, 4> kShedReasons = {
-    ErrorReason::kOverloaded, ErrorReason::kQuotaExceeded, ErrorReason::kDraining,
-    ErrorReason::kModelLoading};
-constexpr std::array<ErrorReason, 2> kCancelReasons = {ErrorReason::kCancelled,
-                                                       ErrorReason::kDeadlineInQueue};
-// gRPC's codes are 0 (OK) to 16 (UNAUTHENTICATED).
-constexpr int kCodeCount = 17;
 constexpr char kOther[] = "other";
 
 template <typename Enum>
@@ -41,14 +35,13 @@ size_t Index(Enum value) {
   return static_cast<size_t>(value);
 }
 
-std::string Reason(ErrorReason reason) { return std::string(ReasonName(reason)); }
-
 }  // namespace
 
 // All families, and the series of those whose labels are known from the start.
 struct Metrics::Handles {
   prometheus::Registry registry;
   AccessMetrics access{&registry};
+  ModelFamilies model_families{&registry};
 
   Family<Counter>& CounterFamily(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -61,27 +54,18 @@ struct Metrics::Handles {
   }
 
   // Calls.
-  std::array<std::array<Counter*, kCodeCount>, kRpcMethodCount> requests;
-  std::array<Histogram*, kRpcMethodCount> request_seconds;
-  std::array<Counter*, kErrorReasonCount> shed;
-  Counter* admitted;
+  std::array<Counter*, kPriorityCount> admitted;
   Counter* answers_dropped;
   std::array<Counter*, kConnectionRefusalCount> connections_refused;
 
   // Images.
-  Counter* images_ok;
-  std::array<Counter*, kErrorReasonCount> images_failed;
-  Counter* images_failed_other;
   std::array<Counter*, kRegionModeCount> regions;
   CountersByLabel formats;
   Family<Counter>* damaged_family;
   // By format and kind; constant once serving has begun.
   std::map<std::pair<std::string, std::string>, Counter*> damaged;
   CountersByLabel worker_failures;
-  std::array<std::array<Counter*, kErrorReasonCount>, kStageCount> cancellations;
   std::array<Counter*, kStageCount> wasted{};
-  std::array<Histogram*, kStageCount> stage_seconds;
-  Histogram* batch_size;
   Histogram* image_bytes;
   Histogram* image_pixels;
   CountersByLabel heads;
@@ -99,8 +83,29 @@ struct Metrics::Handles {
   Family<Gauge>* model_load_seconds;
 
   absl::Mutex mu;  // held while `read_gauges` runs, so that replacing it waits for its end
-  std::function<GaugeReadings()> read_gauges ABSL_GUARDED_BY(mu);
+  std::function<Readings()> read_gauges ABSL_GUARDED_BY(mu);
   std::map<std::pair<std::string, std::string>, Gauge*> info_series ABSL_GUARDED_BY(mu);
+
+  // By name and version. A version that is loaded again while calls still hold the one before goes
+  // on with its series.
+  struct Model {
+    explicit Model(std::unique_ptr<ModelMetrics::Series> series) : metrics(std::move(series)) {}
+    ModelMetrics metrics;
+    int users = 0;
+  };
+  using Models = std::map<std::pair<std::string, std::string>, Model>;
+  ModelMetrics no_model{std::make_unique<ModelMetrics::Series>(&model_families, "", "", nullptr)};
+  absl::Mutex models_mu;  // the last to be taken: models end wherever their last call does
+  Models models ABSL_GUARDED_BY(models_mu);
+
+  void SetModelGauges(const std::vector<ModelReadings>& all) {
+    absl::MutexLock lock(&models_mu);
+    no_model.series_->Set({});
+    for (auto& [key, model] : models) model.metrics.series_->Set({});
+    for (const ModelReadings& of : all) {
+      (of.model != nullptr ? *of.model : no_model).series_->Set(of);
+    }
+  }
 
   Handles() {
     AddCalls();
@@ -111,28 +116,12 @@ struct Metrics::Handles {
 
  private:
   void AddCalls() {
-    auto& calls = CounterFamily("pixpool_requests_total", "Finished calls, counted at their end.");
-    auto& seconds = HistogramFamily("pixpool_request_duration_seconds",
-                                    "Time from a call's arrival to its end.");
-    for (size_t m = 0; m < kRpcMethodCount; ++m) {
-      const std::string method(RpcMethodName(static_cast<RpcMethod>(m)));
-      for (int code = 0; code < kCodeCount; ++code) {
-        const auto name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
-        requests[m][static_cast<size_t>(code)] = &calls.Add({{"method", method}, {"code", name}});
-      }
-      request_seconds[m] = &seconds.Add({{"method", method}}, SecondsBuckets());
+    auto& let_in = CounterFamily("pixpool_requests_admitted_total",
+                                 "Requests let in: calls, and each image of a stream.");
+    for (size_t p = 0; p < kPriorityCount; ++p) {
+      const std::string priority(PriorityName(static_cast<Priority>(p)));
+      admitted[p] = &let_in.Add({{"priority", priority}});
     }
-    auto& shed_family = CounterFamily("pixpool_requests_shed_total",
-                                      "Requests refused at once, calls or images of streams: "
-                                      "OVERLOADED for want of room or time, DRAINING and "
-                                      "MODEL_LOADING while the server stops or starts.");
-    shed.fill(&shed_family.Add({{"reason", "OTHER"}}));
-    for (const ErrorReason reason : kShedReasons) {
-      shed[Index(reason)] = &shed_family.Add({{"reason", Reason(reason)}});
-    }
-    admitted = &CounterFamily("pixpool_requests_admitted_total",
-                              "Requests let in: calls, and each image of a stream.")
-                    .Add({});
     answers_dropped = &CounterFamily("pixpool_unread_answers_dropped_total",
                                      "Calls and streams ended because their client did not read.")
                            .Add({});
@@ -148,14 +137,6 @@ struct Metrics::Handles {
   }
 
   void AddImages() {
-    auto& outcomes = CounterFamily("pixpool_images_total", "Images by outcome.");
-    images_ok = &outcomes.Add({{"outcome", "ok"}, {"reason", "none"}});
-    for (int i = 0; i < kErrorReasonCount; ++i) {
-      images_failed[static_cast<size_t>(i)] =
-          &outcomes.Add({{"outcome", "error"}, {"reason", Reason(static_cast<ErrorReason>(i))}});
-    }
-    images_failed_other = &outcomes.Add({{"outcome", "error"}, {"reason", "OTHER"}});
-
     auto& of_images = CounterFamily("pixpool_regions_total", "Regions of images that were ok.");
     for (int i = 0; i < kRegionModeCount; ++i) {
       const std::string mode(RegionModeName(static_cast<RegionMode>(i)));
@@ -174,29 +155,12 @@ struct Metrics::Handles {
                        nullptr,
                        {}};
 
-    auto& dropped = CounterFamily(
-        "pixpool_cancellations_total",
-        "Images dropped because the client went away or the time ran out, by the stage before "
-        "which it was seen.");
-    auto& seconds =
-        HistogramFamily("pixpool_stage_duration_seconds", "Time that an image spent in a stage.");
-    for (size_t s = 0; s < kStageCount; ++s) {
-      const std::string stage(StageName(static_cast<Stage>(s)));
-      cancellations[s].fill(nullptr);
-      for (const ErrorReason reason : kCancelReasons) {
-        cancellations[s][Index(reason)] =
-            &dropped.Add({{"stage", stage}, {"reason", Reason(reason)}});
-      }
-      stage_seconds[s] = &seconds.Add({{"stage", stage}}, SecondsBuckets());
-    }
     auto& wasted_family = CounterFamily(
         "pixpool_wasted_work_total",
         "Stages begun for an image whose call was cancelled or past its deadline by then.");
     for (const Stage stage : {Stage::kDecode, Stage::kBackbone}) {
       wasted[Index(stage)] = &wasted_family.Add({{"stage", std::string(StageName(stage))}});
     }
-    batch_size = &HistogramFamily("pixpool_batch_size", "Images of a backbone pass.")
-                      .Add({}, BatchBuckets());
     image_bytes = &HistogramFamily("pixpool_image_bytes", "Bytes of an image as it was sent.")
                        .Add({}, BytesBuckets());
     image_pixels = &HistogramFamily("pixpool_image_pixels", "Pixels of an image, from its header.")
@@ -222,17 +186,32 @@ Metrics::Metrics() : handles_(std::make_unique<Handles>()) {}
 
 Metrics::~Metrics() = default;
 
-void Metrics::RequestDone(RpcMethod method, absl::StatusCode code, double seconds) {
-  const int number = static_cast<int>(code);
-  const bool known = number >= 0 && number < kCodeCount;
-  const auto index = static_cast<size_t>(known ? code : absl::StatusCode::kUnknown);
-  handles_->requests[Index(method)][index]->Increment();
-  handles_->request_seconds[Index(method)]->Observe(seconds);
+std::shared_ptr<ModelMetrics> Metrics::OfModel(std::string_view name, std::string_view version) {
+  const std::pair<std::string, std::string> key(name, version);
+  Handles::Models::iterator at;
+  {
+    absl::MutexLock lock(&handles_->models_mu);
+    at = handles_->models.find(key);
+    if (at == handles_->models.end()) {
+      auto series = std::make_unique<ModelMetrics::Series>(&handles_->model_families, name, version,
+                                                           &handles_->no_model);
+      at = handles_->models.try_emplace(key, std::move(series)).first;
+    }
+    ++at->second.users;
+  }
+  return {&at->second.metrics, [handles = handles_.get(), at](ModelMetrics*) {
+            absl::MutexLock lock(&handles->models_mu);
+            if (--at->second.users == 0) handles->models.erase(at);
+          }};
 }
 
-void Metrics::Admitted() { handles_->admitted->Increment(); }
+ModelMetrics& Metrics::no_model() { return handles_->no_model; }
 
-void Metrics::Shed(ErrorReason reason) { handles_->shed[Index(reason)]->Increment(); }
+void Metrics::Admitted(Priority priority) { handles_->admitted[Index(priority)]->Increment(); }
+
+void Metrics::Shed(ErrorReason reason, Priority priority, std::string_view token) {
+  handles_->access.Shed(reason, priority, token);
+}
 
 void Metrics::AnswerDropped() { handles_->answers_dropped->Increment(); }
 
@@ -258,35 +237,13 @@ void Metrics::SetTlsCertificateEnd(double seconds) {
   handles_->access.SetTlsCertificateEnd(seconds);
 }
 
-void Metrics::ImageDone(const absl::Status& status) {
-  if (status.ok()) {
-    handles_->images_ok->Increment();
-  } else if (const auto details = GetErrorDetails(status)) {
-    handles_->images_failed[Index(details->reason)]->Increment();
-  } else {
-    handles_->images_failed_other->Increment();
-  }
-}
-
 void Metrics::RegionsDone(RegionMode mode, size_t count) {
   if (count > 0) handles_->regions[Index(mode)]->Increment(static_cast<double>(count));
-}
-
-void Metrics::Cancelled(Stage stage, ErrorReason reason) {
-  if (Counter* counter = handles_->cancellations[Index(stage)][Index(reason)]) {
-    counter->Increment();
-  }
 }
 
 void Metrics::WastedWork(Stage stage) {
   if (Counter* counter = handles_->wasted[Index(stage)]) counter->Increment();
 }
-
-void Metrics::StageTime(Stage stage, double seconds) {
-  handles_->stage_seconds[Index(stage)]->Observe(seconds);
-}
-
-void Metrics::BatchSize(int images) { handles_->batch_size->Observe(images); }
 
 void Metrics::ImageSeen(std::string_view format, double bytes, double pixels) {
   handles_->formats.Count(format);
@@ -353,7 +310,7 @@ void Metrics::SetModel(std::string_view name, std::string_view version, std::str
   handles_->model_load_seconds->Add(model).Set(load_seconds);
 }
 
-void Metrics::SetGaugeSource(std::function<GaugeReadings()> read) {
+void Metrics::SetGaugeSource(std::function<Readings()> read) {
   absl::MutexLock lock(&handles_->mu);
   handles_->read_gauges = std::move(read);
 }
@@ -363,8 +320,9 @@ std::string Metrics::Scrape() {
   {
     absl::MutexLock lock(&handles_->mu);
     if (handles_->read_gauges) {
-      const GaugeReadings now = handles_->read_gauges();
+      const Readings now = handles_->read_gauges();
       for (const auto& [gauge, value] : handles_->readings) gauge->Set(now.*value);
+      handles_->SetModelGauges(now.models);
     }
     families = handles_->registry.Collect();
   }

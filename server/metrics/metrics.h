@@ -1,9 +1,11 @@
 // Every metric of the server: names and labels are in metrics.cc and gauge_rows.h, buckets in
 // buckets.h, values of labels that are enumerators here, and nowhere else. Callers say what
 // happened; handles are resolved once, so nothing on the request path looks a label up. Label
-// values come from fixed sets: a client cannot make a series.
+// values come from fixed sets, from the models that are loaded and from the operator's file of
+// tokens: a client cannot make a series.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/base/call_context.h"
 #include "server/base/enum_names.h"
 #include "server/base/error.h"
 
@@ -132,9 +135,57 @@ constexpr std::string_view RegionModeName(RegionMode mode) {
 }
 inline constexpr int kRegionModeCount = NamedCount(RegionModeName);
 
+// Whether a call of the method may ask a model for work, so that it counts as the model's.
+constexpr bool CallsModel(RpcMethod method) {
+  switch (method) {
+    case RpcMethod::kExtractFeatures:
+    case RpcMethod::kStreamFeatures:
+    case RpcMethod::kModelInfer:
+    case RpcMethod::kModelStreamInfer:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The series of one version of a model, or of calls without one: those for tensors, questions, and
+// calls that ended before their model was found. Their labels `model` and `version` are empty.
+//
+// Thread-safe; every method is non-blocking and cheap. From Metrics, which must outlive it.
+class ModelMetrics {
+ public:
+  ~ModelMetrics();
+  ModelMetrics(const ModelMetrics&) = delete;
+  ModelMetrics& operator=(const ModelMetrics&) = delete;
+
+  // Counts a finished call once, at its end. `code` is the gRPC status code. Of a method that calls
+  // no model it counts as a call without one.
+  void RequestDone(RpcMethod method, absl::StatusCode code, double seconds);
+  // One image's outcome: OK, or the reason of its error. Of models only.
+  void ImageDone(const absl::Status& status);
+  // An image that was dropped because its client went away or its time ran out, and where.
+  void Cancelled(Stage stage, ErrorReason reason);
+  void StageTime(Stage stage, double seconds);
+  // Images of a backbone pass. Of models only.
+  void BatchSize(int images);
+
+ private:
+  friend class Metrics;
+  struct Series;
+  explicit ModelMetrics(std::unique_ptr<Series> series);
+  const std::unique_ptr<Series> series_;
+};
+
+// Gauges of one model, read at scrape time.
+struct ModelReadings {
+  std::shared_ptr<ModelMetrics> model;  // null: of work without one
+  double queue_depth = 0;  // images admitted that wait for a decode thread, memory or a batch
+  double oldest_pass_seconds = 0;  // what the oldest backbone pass under way has taken
+  std::array<double, kPriorityCount> oldest_wait_seconds{};  // of its queue, by Priority
+};
+
 // Gauges read at scrape time; each has its row in gauge_rows.h.
 struct GaugeReadings {
-  double queue_depth = 0;     // images admitted that wait for a decode thread, memory or a batch
   double queue_capacity = 0;  // most requests that may be in flight
   double overloaded = 0;      // 1 while interactive images are refused beyond image_limit
   double image_limit = 0;
@@ -157,7 +208,11 @@ struct GaugeReadings {
   double decode_workers_filtered = 0;  // of them, those whose system calls are filtered
   double connections = 0;
   double connections_capacity = 0;
-  double oldest_pass_seconds = 0;  // what the oldest backbone pass under way has taken
+};
+
+// All that a scrape reads.
+struct Readings : GaugeReadings {
+  std::vector<ModelReadings> models;  // each once; what is not here has 0
 };
 
 // The process's metrics. Thread-safe; every method is non-blocking and cheap but Scrape.
@@ -166,11 +221,18 @@ class Metrics {
   Metrics();
   ~Metrics();
 
-  // Counts a finished call once, at its end. `code` is the gRPC status code.
-  void RequestDone(RpcMethod method, absl::StatusCode code, double seconds);
+  // The series of a version of a model, from 0 where there were none. They are there until all that
+  // was returned for it is destroyed: keep it where the model is kept, and with each call that is
+  // to be counted. Takes a lock and makes some 350 series, so call it when a model is loaded.
+  std::shared_ptr<ModelMetrics> OfModel(std::string_view name, std::string_view version);
+  // Those of calls without a model.
+  ModelMetrics& no_model();
+
   // A request that Admission let in, or refused, by its reason: a call or an image of a stream.
-  void Admitted();
-  void Shed(ErrorReason reason);
+  // `token` is the name of its caller's, or empty: one that is refused for overload, or since its
+  // token allows no more, counts under it where it is declared.
+  void Admitted(Priority priority);
+  void Shed(ErrorReason reason, Priority priority, std::string_view token);
   // A call or stream ended because its client did not read.
   void AnswerDropped();
   void ConnectionRefused(ConnectionRefusal reason);
@@ -186,16 +248,10 @@ class Metrics {
   void TlsFilesRefused(bool refused);
   // When the certificate that is served expires, in Unix seconds.
   void SetTlsCertificateEnd(double seconds);
-  // One image's outcome: OK, or the reason of its error.
-  void ImageDone(const absl::Status& status);
   // The regions of an image that was OK.
   void RegionsDone(RegionMode mode, size_t count);
-  // An image that was dropped because its client went away or its time ran out, and where.
-  void Cancelled(Stage stage, ErrorReason reason);
   // Decoding or a pass was begun for a call that was over already.
   void WastedWork(Stage stage);
-  void StageTime(Stage stage, double seconds);
-  void BatchSize(int images);
   // Formats and kinds of heads that are not declared count as "other".
   void ImageSeen(std::string_view format, double bytes, double pixels);
   void HeadRun(std::string_view kind);
@@ -222,7 +278,7 @@ class Metrics {
                 double load_seconds);
   // `read` is called at each scrape, from the scraping thread. Setting another one, or nullptr,
   // waits for a call under way: do so before what it reads is destroyed.
-  void SetGaugeSource(std::function<GaugeReadings()> read);
+  void SetGaugeSource(std::function<Readings()> read);
 
   // The text exposition format, version 0.0.4.
   std::string Scrape();

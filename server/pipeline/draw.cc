@@ -79,18 +79,18 @@ absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image) {
   return absl::OkStatus();
 }
 
-void DrawImage(const ImageWork& image, Metrics* metrics, const Clock* clock) {
+void DrawImage(const ImageWork& image, const Clock* clock) {
   const RequestWork& work = *image.work;
   const TimePoint start = clock->Now();
   FailImageUnlessOk(image, Guarded("draw_failed", "a class activation map failed", [&] {
                       absl::Status status = work.context().Check(start, "draw");
                       if (status.ok()) return DrawActivationMaps(work, image.state());
-                      metrics->Cancelled(Stage::kDraw, CancelReason(status));
+                      work.metrics().Cancelled(Stage::kDraw, CancelReason(status));
                       return status;
                     }));
   const TimeDuration took = clock->Now() - start;
   StageSlot(image.state().features, Stage::kDraw) = took;
-  metrics->StageTime(Stage::kDraw, ToSeconds(took));
+  work.metrics().StageTime(Stage::kDraw, ToSeconds(took));
 }
 
 }  // namespace pixpool

@@ -17,6 +17,6 @@ bool DrawsOnPicture(const HeadSpec& head);
 absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image);
 
 // Does that for an image unless its call is over, and notes the time. Never throws.
-void DrawImage(const ImageWork& image, Metrics* metrics, const Clock* clock);
+void DrawImage(const ImageWork& image, const Clock* clock);
 
 }  // namespace pixpool

@@ -82,6 +82,7 @@ void ModelRegistry::SetReady(const std::string& name, const std::string& version
                              std::unique_ptr<Model> model) {
   auto loaded = std::make_shared<LoadedModel>();
   loaded->model = std::move(model);
+  if (metrics_ != nullptr) loaded->metrics = metrics_->OfModel(name, version);
   absl::MutexLock lock(&mu_);
   ModelEntry& row = Row(models_[name], name, version);
   row.state = ModelState::kReady;

@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "server/metrics/metrics.h"
 #include "server/model/model.h"
 
 namespace pixpool {
@@ -20,6 +21,7 @@ enum class ModelState { kLoading, kReady, kFailed };
 // A model that serves. Shared, so that a request keeps its model to its end.
 struct LoadedModel {
   std::unique_ptr<Model> model;
+  std::shared_ptr<ModelMetrics> metrics;  // what its work counts in; gone with the last holder
   const ModelInfo& info() const { return model->info(); }
 };
 
@@ -35,8 +37,10 @@ struct ModelEntry {
 // Thread-safe.
 class ModelRegistry {
  public:
-  // `default_model`: name that an empty name stands for; empty: the first by name.
-  explicit ModelRegistry(std::string default_model) : default_model_(std::move(default_model)) {}
+  // `default_model`: name that an empty name stands for; empty: the first by name. `metrics`: where
+  // models that are ready have their series; null, in tests: they cannot serve.
+  explicit ModelRegistry(std::string default_model, Metrics* metrics = nullptr)
+      : default_model_(std::move(default_model)), metrics_(metrics) {}
 
   void AddLoading(const std::string& name, const std::string& version);
   void SetReady(const std::string& name, const std::string& version, std::unique_ptr<Model> model);
@@ -58,6 +62,7 @@ class ModelRegistry {
 
  private:
   const std::string default_model_;
+  Metrics* const metrics_;
   mutable absl::Mutex mu_;
   // By name, then by version in loading order (lowest first).
   std::map<std::string, std::vector<ModelEntry>, std::less<>> models_ ABSL_GUARDED_BY(mu_);

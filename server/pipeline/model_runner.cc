@@ -102,6 +102,11 @@ void ModelRunner::Stop() {
   memory_->RemoveKeeper(keeper_);
 }
 
+int ModelRunner::waiting() const {
+  absl::MutexLock lock(&mu_);
+  return reserving_ + batcher_.depth();
+}
+
 void ModelRunner::Submit(ImageWork image) {
   std::shared_ptr<ImageWork> kept;
   {
@@ -151,7 +156,7 @@ bool ModelRunner::DropIfOver(ImageWork& image) {
     return image.work->context().Check(clock_->Now(), "batch");
   });
   if (status.ok()) return false;
-  DropImage(image, status, Stage::kBatchWait, metrics_);
+  DropImage(image, status, Stage::kBatchWait);
   complete_(std::move(image));
   return true;
 }
@@ -194,7 +199,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   for (ImageWork& image : batch) {
     image.place.reset();  // the next picture may be decoded
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
-    metrics_->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
+    model_->metrics->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
   }
   std::vector<ModelResult> results;
   std::vector<MemoryLease> leases;  // given back when all images are on their way
@@ -213,9 +218,9 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   watch_.End(instance, clock_->Now());
   running_.fetch_sub(count);
 
-  metrics_->BatchSize(count);
-  metrics_->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
-  metrics_->StageTime(Stage::kHeads, ToSeconds(times.heads));
+  model_->metrics->BatchSize(count);
+  model_->metrics->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
+  model_->metrics->StageTime(Stage::kHeads, ToSeconds(times.heads));
   for (size_t i = 0; i < batch.size(); ++i) {
     if (leases.size() < leases.capacity()) leases.push_back(std::move(batch[i].memory));
     batch[i].memory.Release();

@@ -44,8 +44,9 @@ class ModelRunner {
   // throws.
   void Submit(ImageWork image);
 
-  // Images waiting for a batch; those that wait for memory are the budget's to count.
-  int depth() const { return batcher_.depth(); }
+  const std::shared_ptr<const LoadedModel>& model() const { return model_; }
+  // Images that wait for memory or for a batch.
+  int waiting() const;
   int thread_count() const { return static_cast<int>(threads_.size()); }
   // Of the passes under way.
   const PassWatch& watch() const { return watch_; }
@@ -71,7 +72,7 @@ class ModelRunner {
   std::atomic<int> running_ = 0;  // images in batches
   Batcher<ImageWork> batcher_;
 
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   int reserving_ ABSL_GUARDED_BY(mu_) = 0;  // images that are on their way to the batcher
 
   std::vector<std::thread> threads_;  // last: its threads use everything above

@@ -1,6 +1,5 @@
 #include "server/pipeline/model_runners.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -44,16 +43,16 @@ absl::Status ModelRunners::Progress(double times) const {
   return absl::OkStatus();
 }
 
-void ModelRunners::AddTo(GaugeReadings* gauges) const {
-  const TimePoint now = clock_->Now();
-  TimeDuration oldest{};
+std::map<const LoadedModel*, ModelRunners::State> ModelRunners::States(TimePoint now) const {
+  std::map<const LoadedModel*, State> states;
   absl::MutexLock lock(&mu_);
   for (const auto& [model, runner] : runners_) {
-    gauges->queue_depth += runner->depth();
-    gauges->instance_threads += runner->thread_count();
-    oldest = std::max(oldest, runner->watch().Oldest(now));
+    states[model] = {.model = runner->model(),
+                     .waiting = runner->waiting(),
+                     .threads = runner->thread_count(),
+                     .oldest_pass = runner->watch().Oldest(now)};
   }
-  gauges->oldest_pass_seconds = ToSeconds(oldest);
+  return states;
 }
 
 void ModelRunners::Stop() {

@@ -35,8 +35,13 @@ class ModelRunners {
   // As Pipeline::Progress.
   absl::Status Progress(double times) const;
 
-  // Adds what the runners have to queue_depth and instance_threads, and sets oldest_pass_seconds.
-  void AddTo(GaugeReadings* gauges) const;
+  struct State {
+    std::shared_ptr<const LoadedModel> model;
+    int waiting = 0;  // images, for memory or for a batch
+    int threads = 0;
+    TimeDuration oldest_pass{};  // of those under way
+  };
+  std::map<const LoadedModel*, State> States(TimePoint now) const;
 
   // Runs what was submitted, then ends all runners.
   void Stop();

@@ -19,6 +19,7 @@
 #include "server/base/thread_pool.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/memory_plan.h"
+#include "server/pipeline/model_readings.h"
 #include "server/pipeline/model_runners.h"
 #include "server/pipeline/passes.h"
 #include "server/pipeline/plan_request.h"
@@ -112,8 +113,8 @@ class Pipeline::Impl {
   Admission* admission() { return &admission_; }
   const PipelineOptions& options() const { return options_; }
 
-  GaugeReadings Gauges() const {
-    GaugeReadings g;
+  Readings Gauges() const {
+    Readings g;
     const Admission::Usage usage = admission_.usage();
     const AdmissionLimits limits = admission_.limits();
     g.queue_capacity = static_cast<double>(limits.max_requests);
@@ -124,7 +125,6 @@ class Pipeline::Impl {
     g.pixels_capacity = static_cast<double>(limits.max_pixels);
     g.overloaded = admission_.overloaded() ? 1 : 0;
     g.image_limit = admission_.image_limit();
-    g.queue_depth = queue_.depth();
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
@@ -132,8 +132,7 @@ class Pipeline::Impl {
     g.network_memory = static_cast<double>(memory.leased + memory.held);
     g.network_memory_capacity = static_cast<double>(memory.capacity);
     g.passes_waiting = static_cast<double>(memory.waiting);
-    g.queue_depth += static_cast<double>(memory.waiting);
-    runners_.AddTo(&g);
+    ReadModels(*registry_, queue_, runners_, &pooler_, clock_->Now(), &g);
     return g;
   }
 
@@ -227,7 +226,8 @@ class Pipeline::Impl {
                               .window = WindowOf(model, heavy),
                               .priority = call.priority(),
                               .caller = call.caller(),
-                              .seconds = decode + pass};
+                              .seconds = decode + pass,
+                              .since = clock_->Now()};
     if (dear && pass >= kLongSeconds) entry.crew = {&model, model.model->instance_count()};
     entry.over = [this, work] { return work->context().Over(clock_->Now()); };
     return entry;
@@ -259,7 +259,7 @@ class Pipeline::Impl {
     absl::Status status = Guarded("prepare_failed", kImageFailed,
                                   [&] { return image.work->context().Check(start, "decode"); });
     if (!status.ok()) {
-      DropImage(image, status, Stage::kDecode, metrics_);
+      DropImage(image, status, Stage::kDecode);
       return FailPasses(image);
     }
     if (over) metrics_->WastedWork(Stage::kDecode);
@@ -305,7 +305,7 @@ class Pipeline::Impl {
 
   void RecordStage(const ImageWork& image, Stage stage, TimeDuration d) {
     StageSlot(image.slot(), stage) = d;
-    metrics_->StageTime(stage, ToSeconds(d));
+    image.work->metrics().StageTime(stage, ToSeconds(d));
   }
 
   // One pass over an image has come to its end; the last one goes on with the image. On an instance
@@ -328,7 +328,7 @@ class Pipeline::Impl {
     if (!good || !image.work->draws) return Complete(image);
     const absl::Status queued = Guarded("draw_failed", kImageFailed, [&] {
       draw_pool_.Schedule([this, image = image.Pass(image.pass)] {
-        DrawImage(image, metrics_, clock_);
+        DrawImage(image, clock_);
         Complete(image);
       });
       return absl::OkStatus();
@@ -392,6 +392,6 @@ absl::Status Pipeline::BoundMemory(int64_t resident) { return impl_->BoundMemory
 Admission* Pipeline::admission() { return impl_->admission(); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
-GaugeReadings Pipeline::Gauges() const { return impl_->Gauges(); }
+Readings Pipeline::Gauges() const { return impl_->Gauges(); }
 
 }  // namespace pixpool

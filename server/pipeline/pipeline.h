@@ -54,7 +54,7 @@ class Pipeline {
   absl::Status Progress(double times = 1) const;
 
   const PipelineOptions& options() const;
-  GaugeReadings Gauges() const;
+  Readings Gauges() const;
 
  private:
   class Impl;

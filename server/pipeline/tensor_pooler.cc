@@ -54,7 +54,8 @@ void TensorPooler::Pool(PoolRequest request, PoolDone done) {
     WorkQueue::Entry entry = {.lane = this,
                               .priority = call.priority(),
                               .caller = call.caller(),
-                              .seconds = work->cost.seconds};
+                              .seconds = work->cost.seconds,
+                              .since = work->admitted};
     if (entry.seconds >= kLongSeconds) entry.crew = {queue_, options_.decode_threads};
     entry.over = [this, work] { return work->request.context->Over(clock_->Now()); };
     entry.work = [this, work](const WorkQueue::Turn&) {
@@ -99,14 +100,14 @@ absl::Status TensorPooler::Admit(Work* work) {
 absl::Status TensorPooler::Compute(Work* work) {
   const PoolRequest& request = work->request;
   const TimePoint start = clock_->Now();
-  metrics_->StageTime(Stage::kQueue, ToSeconds(start - work->admitted));
+  metrics_->no_model().StageTime(Stage::kQueue, ToSeconds(start - work->admitted));
   if (absl::Status status = request.context->Check(start, "heads"); !status.ok()) {
-    metrics_->Cancelled(Stage::kHeads, CancelReason(status));
+    metrics_->no_model().Cancelled(Stage::kHeads, CancelReason(status));
     return status;
   }
   PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
   const double seconds = ToSeconds(clock_->Now() - start);
-  metrics_->StageTime(Stage::kHeads, seconds);
+  metrics_->no_model().StageTime(Stage::kHeads, seconds);
   times_->Pooled(work->values, seconds);
   for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());
   return absl::OkStatus();

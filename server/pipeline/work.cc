@@ -72,7 +72,7 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
   absl::Status status = Guarded("reply_failed", kRequestFailed, [&] {
     result.images.reserve(work->images.size());
     for (ImageState& image : work->images) {
-      metrics->ImageDone(image.features.status);
+      work->metrics().ImageDone(image.features.status);
       if (image.features.status.ok()) {
         metrics->RegionsDone(work->request.regions.mode, image.features.regions.size());
       }
@@ -89,7 +89,7 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
 
 absl::Status CountRefusal(absl::Status status, const CallContext& call, Metrics* metrics) {
   if (const auto details = GetErrorDetails(status)) {
-    metrics->Shed(details->reason);
+    metrics->Shed(details->reason, call.priority(), call.token());
     if (details->reason == ErrorReason::kQuotaExceeded) metrics->TokenRefused(call.terms()->token);
   }
   return status;
@@ -99,13 +99,13 @@ absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
                                      const AdmissionCost& cost, const CallContext& call) {
   auto permit = admission->Acquire(cost, call);
   if (!permit.ok()) return CountRefusal(permit.status(), call, metrics);
-  metrics->Admitted();
+  metrics->Admitted(call.priority());
   return permit;
 }
 
-void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics) {
+void DropImage(const ImageWork& image, const absl::Status& status, Stage stage) {
   image.slot().status = status;
-  metrics->Cancelled(stage, CancelReason(status));
+  image.work->metrics().Cancelled(stage, CancelReason(status));
 }
 
 }  // namespace pixpool

@@ -64,6 +64,8 @@ struct RequestWork {
   TimePoint admitted;
   std::atomic<int> remaining{0};  // images, and one more while they are being queued
   const CallContext& context() const { return *request.context; }
+  // Of its model, once that is found.
+  ModelMetrics& metrics() const { return *result.model->metrics; }
   // Whether the heads are applied to an image as a whole.
   bool TakesWhole(const ImageState& image) const {
     return (image.regions.empty() && image.crops.empty()) || request.regions.include_image;
@@ -169,6 +171,6 @@ absl::StatusOr<Permit> AcquirePermit(Admission* admission, Metrics* metrics,
                                      const AdmissionCost& cost, const CallContext& call);
 
 // Marks an image as dropped because its call is over. `stage` is where it was found.
-void DropImage(const ImageWork& image, const absl::Status& status, Stage stage, Metrics* metrics);
+void DropImage(const ImageWork& image, const absl::Status& status, Stage stage);
 
 }  // namespace pixpool

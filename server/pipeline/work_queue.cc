@@ -68,6 +68,7 @@ void WorkQueue::Push(Entry entry) {
   Line& line = caller.lines[kind];
   Piece piece = {.number = last_ + 1,
                  .seconds = entry.seconds,
+                 .since = entry.since,
                  .begun = entry.begun,
                  .over = std::move(entry.over),
                  .work = std::move(entry.work)};
@@ -187,6 +188,27 @@ int WorkQueue::depth() const {
 int WorkQueue::images() const {
   absl::MutexLock lock(&mu_);
   return depth_ - begun_;
+}
+
+std::map<const void*, WorkQueue::Waiting> WorkQueue::waiting() const {
+  std::map<const void*, Waiting> all;
+  absl::MutexLock lock(&mu_);
+  std::map<const Lane*, Waiting*> by_lane;
+  for (const auto& [key, lane] : lanes_) by_lane[&lane] = &all[key];
+  for (size_t c = 0; c < classes_.size(); ++c) {
+    for (const auto& [name, caller] : classes_[c].callers) {
+      for (const auto& [kind, line] : caller.lines) {
+        Waiting& in = *by_lane[kind->lane];
+        in.pieces += static_cast<int>(line.size());
+        // They are in order of arrival, but for those that were begun, which are few and in front.
+        for (const Piece& piece : line) {
+          in.oldest[c] = std::min(in.oldest[c].value_or(piece.since), piece.since);
+          if (!piece.begun) break;
+        }
+      }
+    }
+  }
+  return all;
 }
 
 bool WorkQueue::ready() const {

@@ -68,6 +68,7 @@ class WorkQueue {
     std::string caller;
     double seconds = 0;  // predicted, on one thread; 0: not known
     Crew crew;           // that a long piece occupies
+    TimePoint since;     // when it began to wait
     bool begun = false;  // of an image that was begun
     // Whether the call is over, so that its turn costs nothing; null: never. Called with the lock
     // held, must not throw.
@@ -103,6 +104,13 @@ class WorkQueue {
   // Of these, images that were not begun.
   int images() const;
 
+  // What waits in a lane.
+  struct Waiting {
+    int pieces = 0;
+    std::array<std::optional<TimePoint>, kPriorityCount> oldest;  // since when, by class
+  };
+  std::map<const void*, Waiting> waiting() const;
+
  private:
   struct Lane {
     int window = 0;
@@ -123,6 +131,7 @@ class WorkQueue {
   struct Piece {
     int64_t number = 0;  // in order of arrival
     double seconds = 0;
+    TimePoint since;
     bool begun = false;
     std::function<bool()> over;
     Work work;

@@ -64,7 +64,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         context_(context),
         handle_(context),
         caller_(CallerOf(*context, deps)),
-        record_(options.method, OriginOf(*context, caller_.name), deps.metrics, deps.clock) {}
+        record_(options.method, OriginOf(*context, caller_.name), deps) {}
 
   void Start() noexcept {
     self_ = this->shared_from_this();
@@ -154,17 +154,20 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   // lock is held: the pipeline may answer at once, on this thread.
   virtual void Submit(Item item) = 0;
 
-  // Takes over what the reply costs until it is written.
-  void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed) {
+  // Takes over what the reply costs until it is written. `model`: see CallRecord::SetModel; null:
+  // not known.
+  void Reply(int64_t index, grpc::ByteBuffer bytes, Permit permit, bool failed,
+             std::shared_ptr<ModelMetrics> model) {
     ByteHold hold;
     absl::Status status;
     if (!permit.is_out()) {
-      auto kept = HoldKept(deps_, static_cast<int64_t>(bytes.Length()));
+      auto kept = HoldKept(deps_, holder(), static_cast<int64_t>(bytes.Length()));
       status = kept.status();
       if (kept.ok()) hold = *std::move(kept);
     }
     absl::MutexLock lock(&mu_);
     failed_count_ += failed ? 1 : 0;
+    if (model != nullptr) record_.SetModel(std::move(model));
     if (const auto done = active_.find(index); done != active_.end()) {
       record_.SetPriority(done->second->priority());  // which the message may have said
       active_.erase(done);
@@ -192,6 +195,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   }
 
   const CallDeps& deps() const { return deps_; }
+  Holder holder() const { return {priority_, TokenOf(caller_.terms.get())}; }
 
  private:
   struct Answer {
@@ -206,7 +210,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     auto message = std::make_shared<Request>();
     // gRPC's until now; the next read starts below.
     absl::StatusOr<ByteHold> hold;
-    if (ok) hold = ReceiveMessage(deps_, &incoming_, message.get());
+    if (ok) hold = ReceiveMessage(deps_, holder(), &incoming_, message.get());
     Item item;
     {
       absl::MutexLock lock(&mu_);
@@ -332,6 +336,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
     const absl::Status thrown = Guard([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       record_.Note(options_.unit, count_);
       record_.Note(std::string("failed_") + options_.unit, failed_count_);
+      if (failed_count_ > 0) record_.SetFailed();
       const absl::Status status = over_ ? OverStatus() : absl::OkStatus();
       recorded = true;
       record_.End(status);
@@ -365,13 +370,13 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
   const CallHandle handle_;
   const Caller caller_;
 
-  std::shared_ptr<BidiReactor> self_;  // set by Start, reset by OnDone
-  grpc::ByteBuffer incoming_;          // gRPC's between StartRead and OnReadDone
+  std::shared_ptr<BidiReactor> self_;    // set by Start, reset by OnDone
+  Priority priority_ = Priority::kBulk;  // set by Start, before the first read
+  grpc::ByteBuffer incoming_;            // gRPC's between StartRead and OnReadDone
 
   absl::Mutex mu_;
   CallRecord record_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const Settings> settings_ ABSL_GUARDED_BY(mu_) = std::make_shared<Settings>();
-  Priority priority_ ABSL_GUARDED_BY(mu_) = Priority::kBulk;
   std::map<int64_t, std::shared_ptr<CallContext>> active_ ABSL_GUARDED_BY(mu_);
   std::map<int64_t, Answer> held_ ABSL_GUARDED_BY(mu_);  // wait for their turn
   std::deque<Answer> replies_ ABSL_GUARDED_BY(mu_);      // the first is being written

@@ -69,9 +69,12 @@ std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& conte
   }
 }
 
-CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metrics,
-                       const Clock* clock)
-    : method_(method), metrics_(metrics), clock_(clock), start_(clock->Now()) {
+CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, const CallDeps& deps)
+    : method_(method),
+      metrics_(deps.metrics),
+      clock_(deps.clock),
+      sample_(deps.log),
+      start_(deps.clock->Now()) {
   Note("method", RpcMethodName(method));
   Note("peer", origin.peer);
   Note("caller", origin.caller);
@@ -86,15 +89,18 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metr
 
 void CallRecord::End(const absl::Status& status) noexcept {
   const double seconds = ToSeconds(clock_->Now() - start_);
-  metrics_->RequestDone(method_, status.code(), seconds);
+  model().RequestDone(method_, status.code(), seconds);
+  const bool failed = failed_ || !status.ok();
+  if (sample_ != nullptr && !sample_->Takes(failed)) return;
   const absl::Status thrown = Guard([&] {
-    if (priority_) Note("priority", PriorityText(*priority_));
+    if (priority_) Note("priority", PriorityName(*priority_));
     Note("code", absl::StatusCodeToString(status.code()));
     if (!status.ok()) {
       Note("reason", ReasonText(status));
       Note("message", ToStd(status.message()));
     }
     Note("seconds", seconds);
+    if (sample_ != nullptr && !failed && sample_->every() != 1) Note("one_of", sample_->every());
     Log(absl::IsInternal(status) ? LogLevel::kError : LogLevel::kInfo, "request", fields_);
   });
   thrown.IgnoreError();  // logged, if anything can be

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/base/log_sample.h"
 #include "server/metrics/metrics.h"
 #include "server/rpc/options.h"
 #include "server/rpc/trace_context.h"
@@ -57,6 +59,7 @@ struct CallDeps {
   Metrics* metrics = nullptr;
   const Clock* clock = nullptr;
   CallWatch* watch = nullptr;
+  LogSample* log = nullptr;  // null: every call has its line
 };
 
 // What the pipeline is to know of a call, or of one message of a stream that has just come in: its
@@ -68,7 +71,8 @@ std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& conte
 // Counts and logs one call, once, at its end. Not thread-safe.
 class CallRecord {
  public:
-  CallRecord(RpcMethod method, const CallOrigin& origin, Metrics* metrics, const Clock* clock);
+  // Keeps what `deps` points to.
+  CallRecord(RpcMethod method, const CallOrigin& origin, const CallDeps& deps);
 
   // Adds a field to the call's log line.
   template <typename T>
@@ -79,8 +83,15 @@ class CallRecord {
   // Of a call for work; the last one given is in the line.
   void SetPriority(Priority priority) { priority_ = priority; }
 
-  // Counts the call under the status that was sent and writes its line. Throws nothing: without
-  // memory there is no line.
+  // Of a call whose model is known; of a stream the last one that it asked.
+  void SetModel(std::shared_ptr<ModelMetrics> model) { model_ = std::move(model); }
+  ModelMetrics& model() const { return model_ != nullptr ? *model_ : metrics_->no_model(); }
+
+  // Of a call that is to count as failed in the log, whatever its status: an image of it did.
+  void SetFailed() { failed_ = true; }
+
+  // Counts the call under the status that was sent and writes its line, if it has one. Throws
+  // nothing: without memory there is no line.
   void End(const absl::Status& status) noexcept;
 
   // Counts and logs that the answer of a call that has ended well was dropped, since its client did
@@ -91,8 +102,11 @@ class CallRecord {
   const RpcMethod method_;
   Metrics* const metrics_;
   const Clock* const clock_;
+  LogSample* const sample_;
   const TimePoint start_;
+  bool failed_ = false;
   std::optional<Priority> priority_;
+  std::shared_ptr<ModelMetrics> model_;  // null: not known, or there is none
   std::vector<LogField> fields_;
 };
 

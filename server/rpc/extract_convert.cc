@@ -185,12 +185,17 @@ void NoteResult(const ExtractResult& result, CallRecord* record) {
   int64_t failed = 0;
   for (const ImageFeatures& image : result.images) failed += image.status.ok() ? 0 : 1;
   record->Note("failed_images", failed);
+  if (failed > 0) record->SetFailed();
   record->Note("model", result.model->info().name);
   const StageDurations times = LongestTimes(result);
   for (int s = 0; s < static_cast<int>(Stage::kConvert); ++s) {
     record->Note(std::string(StageName(static_cast<Stage>(s))) + "_seconds",
                  ToSeconds(times[static_cast<size_t>(s)]));
   }
+}
+
+std::shared_ptr<ModelMetrics> MetricsOf(const ExtractResult& result) {
+  return result.model != nullptr ? result.model->metrics : nullptr;
 }
 
 void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::ImageResult* out) {

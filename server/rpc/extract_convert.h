@@ -1,6 +1,8 @@
 // Requests and results of ExtractFeatures and StreamFeatures between the wire and the pipeline.
 #pragma once
 
+#include <memory>
+
 #include "absl/status/statusor.h"
 #include "pixpool/v1/feature_service.pb.h"
 #include "server/pipeline/pipeline.h"
@@ -35,6 +37,9 @@ void ExtractResultToProto(const v1::ExtractFeaturesRequest& request, ExtractResu
 
 // What the log says of a result: model, failed images, stage times. `result.status` must be OK.
 void NoteResult(const ExtractResult& result, CallRecord* record);
+
+// Where a call with this result counts; null: its model was not found.
+std::shared_ptr<ModelMetrics> MetricsOf(const ExtractResult& result);
 
 // The longest time of each stage over the images of a result.
 StageDurations LongestTimes(const ExtractResult& result);

@@ -9,7 +9,7 @@ namespace pixpool {
 
 FeatureService::FeatureService(const RpcOptions& options, const TokenStore* tokens,
                                Pipeline* pipeline, const ModelRegistry* registry, Metrics* metrics,
-                               const Clock* clock, CallWatch* watch)
+                               const Clock* clock, CallWatch* watch, LogSample* log)
     : Holds(options),
       RawService(v1::FeatureService::service_full_name(),
                  {.options = &options_.call,
@@ -18,7 +18,8 @@ FeatureService::FeatureService(const RpcOptions& options, const TokenStore* toke
                   .pipeline = pipeline,
                   .metrics = metrics,
                   .clock = clock,
-                  .watch = watch}),
+                  .watch = watch,
+                  .log = log}),
       registry_(registry) {
   ServeUnary<UnaryExtract>(RpcMethod::kExtractFeatures);
   ServeUnary<UnaryPool>(RpcMethod::kPoolTensor);

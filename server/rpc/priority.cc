@@ -16,13 +16,9 @@ absl::Status Invalid(const char* field, std::string_view message) {
 
 }  // namespace
 
-std::string_view PriorityText(Priority priority) {
-  return priority == Priority::kInteractive ? "interactive" : "bulk";
-}
-
 std::optional<Priority> PriorityFromText(std::string_view text) {
   for (const Priority priority : {Priority::kInteractive, Priority::kBulk}) {
-    if (text == PriorityText(priority)) return priority;
+    if (text == PriorityName(priority)) return priority;
   }
   return std::nullopt;
 }

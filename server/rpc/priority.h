@@ -12,8 +12,7 @@
 
 namespace pixpool {
 
-// "interactive" or "bulk".
-std::string_view PriorityText(Priority priority);
+// Of a name; see PriorityName.
 std::optional<Priority> PriorityFromText(std::string_view text);
 
 // What the call's metadata says, `fallback` where they say nothing. REQUEST_INVALID naming

@@ -37,8 +37,7 @@ void RawService::Serve(RpcMethod method, StartCall start) {
 
 RawService::Reactor* RawService::KeepOut(RpcMethod method, const grpc::ServerContextBase& context,
                                          const absl::Status& why) const {
-  CallRecord(method, OriginOf(context, CallerFromPeer(context.peer())), deps_.metrics, deps_.clock)
-      .End(why);
+  CallRecord(method, OriginOf(context, CallerFromPeer(context.peer())), deps_).End(why);
   return Refuse(ToGrpcStatus(why));
 }
 

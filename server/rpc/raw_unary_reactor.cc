@@ -39,7 +39,7 @@ RawUnaryReactor::RawUnaryReactor(RpcMethod method, const CallDeps& deps,
                                  grpc::CallbackServerContext* context)
     : context_(context),
       call_(NewCallContext(*context, deps, CallerOf(*context, deps), Priority::kInteractive)),
-      record_(method, OriginOf(*context, call_->caller()), deps.metrics, deps.clock),
+      record_(method, OriginOf(*context, call_->caller()), deps),
       deps_(deps),
       handle_(context) {}
 

@@ -9,19 +9,21 @@
 namespace pixpool {
 namespace {
 
-absl::StatusOr<ByteHold> Counted(const CallDeps& deps, absl::StatusOr<ByteHold> hold) {
-  if (!hold.ok()) deps.metrics->Shed(ErrorReason::kOverloaded);
+absl::StatusOr<ByteHold> Counted(const CallDeps& deps, const Holder& holder,
+                                 absl::StatusOr<ByteHold> hold) {
+  if (!hold.ok()) deps.metrics->Shed(ErrorReason::kOverloaded, holder.priority, holder.token);
   return hold;
 }
 
 }  // namespace
 
-absl::StatusOr<ByteHold> ReceiveMessage(const CallDeps& deps, grpc::ByteBuffer* bytes,
+absl::StatusOr<ByteHold> ReceiveMessage(const CallDeps& deps, const Holder& holder,
+                                        grpc::ByteBuffer* bytes,
                                         google::protobuf::Message* message) {
   const google::protobuf::Descriptor& type = *message->GetDescriptor();
   const auto walk = WalkMessage(bytes, type);
   absl::StatusOr<ByteHold> hold =
-      walk.ok() ? Counted(deps, deps.pipeline->admission()->HoldMessage(walk->bytes))
+      walk.ok() ? Counted(deps, holder, deps.pipeline->admission()->HoldMessage(walk->bytes))
                 : walk.status();
   if (!hold.ok()) {
     bytes->Clear();
@@ -33,8 +35,8 @@ absl::StatusOr<ByteHold> ReceiveMessage(const CallDeps& deps, grpc::ByteBuffer* 
   return hold;
 }
 
-absl::StatusOr<ByteHold> HoldKept(const CallDeps& deps, int64_t bytes) {
-  return Counted(deps, deps.pipeline->admission()->HoldKept(bytes));
+absl::StatusOr<ByteHold> HoldKept(const CallDeps& deps, const Holder& holder, int64_t bytes) {
+  return Counted(deps, holder, deps.pipeline->admission()->HoldKept(bytes));
 }
 
 }  // namespace pixpool

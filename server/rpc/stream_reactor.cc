@@ -30,7 +30,8 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, Stream
       auto taken = std::make_shared<StreamSettings>();
       taken->config.Swap(message->mutable_config());
       PIXPOOL_ASSIGN_OR_RETURN(
-          taken->hold, HoldKept(deps(), static_cast<int64_t>(taken->config.SpaceUsedLong())));
+          taken->hold,
+          HoldKept(deps(), holder(), static_cast<int64_t>(taken->config.SpaceUsedLong())));
       *settings = std::move(taken);
     }
     return message->has_image();
@@ -64,6 +65,7 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, Stream
 
   void Answer(int64_t index, const std::string& image_id, ExtractResult result) {
     Permit permit = std::move(result.permit);
+    std::shared_ptr<ModelMetrics> model = MetricsOf(result);
     bool failed = true;
     grpc::ByteBuffer bytes;
     {
@@ -80,7 +82,7 @@ class StreamReactor final : public BidiReactor<v1::StreamFeaturesRequest, Stream
       }
       bytes = SerializeMessage(response);
     }
-    Reply(index, bytes, std::move(permit), failed);
+    Reply(index, bytes, std::move(permit), failed, std::move(model));
   }
 };
 

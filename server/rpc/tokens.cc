@@ -45,7 +45,7 @@ std::optional<std::string> ReadTerm(std::string_view word, CallerTerms* terms) {
       equals == std::string_view::npos ? "" : std::string_view(word).substr(equals + 1);
   if (key == kPriorityTerm) {
     // Callers say "interactive" themselves, so there is nothing to grant.
-    if (value != PriorityText(Priority::kBulk)) return "priority can only be bulk";
+    if (value != PriorityName(Priority::kBulk)) return "priority can only be bulk";
     terms->bulk_only = true;
     return std::nullopt;
   }

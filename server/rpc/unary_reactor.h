@@ -22,7 +22,7 @@ class UnaryReactor : public RawUnaryReactor {
  protected:
   absl::StatusOr<ByteHold> Parse(grpc::ByteBuffer* bytes) final {
     request_ = std::make_unique<Request>();
-    auto hold = ReceiveMessage(deps(), bytes, request_.get());
+    auto hold = ReceiveMessage(deps(), holder(), bytes, request_.get());
     if (!hold.ok()) request_.reset();
     return hold;
   }
@@ -41,16 +41,18 @@ class UnaryReactor : public RawUnaryReactor {
       if (status.ok()) bytes = SerializeMessage(response);
     }
     request_.reset();
-    deps().metrics->StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
+    record_.model().StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
     if (!status.ok()) return End(status);
     ByteHold hold;
     if (!permit.is_out()) {
-      auto kept = HoldKept(deps(), static_cast<int64_t>(bytes.Length()));
+      auto kept = HoldKept(deps(), holder(), static_cast<int64_t>(bytes.Length()));
       if (!kept.ok()) return End(kept.status());
       hold = *std::move(kept);
     }
     Answer(std::move(bytes), std::move(permit), std::move(hold));
   }
+
+  Holder holder() const { return {call_->priority(), call_->token()}; }
 
   std::unique_ptr<Request> request_;  // from Run to the reply
 };

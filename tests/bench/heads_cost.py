@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "client" / "python")]
 
 from api import Api  # noqa: E402
+from exposition import total  # noqa: E402
 from server_process import ServerProcess  # noqa: E402
 
 ONE = ("global_avg",)
@@ -134,17 +135,11 @@ def run_round(
 
 def read(server) -> tuple[float, float, float]:
     """Processor seconds, seconds in heads, backbone passes, so far."""
-    values = dict(
-        line.rsplit(" ", 1)
-        for line in server.get("/metrics")[1].splitlines()
-        if not line.startswith("#")
+    return (
+        total(server, "process_cpu_seconds_total"),
+        total(server, "pixpool_stage_duration_seconds_sum", stage="heads"),
+        total(server, "pixpool_batch_size_count"),
     )
-    names = (
-        "process_cpu_seconds_total",
-        'pixpool_stage_duration_seconds_sum{stage="heads"}',
-        "pixpool_batch_size_count",
-    )
-    return tuple(float(values[name]) for name in names)
 
 
 if __name__ == "__main__":

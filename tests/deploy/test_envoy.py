@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import re
 import signal
 import subprocess
 import threading
@@ -19,6 +18,7 @@ import pytest
 
 from deploy_files import DEPLOY, load
 from edge import Edge
+from exposition import total
 from http2 import GOAWAY, Connection
 
 FOLDER = DEPLOY / "envoy"
@@ -48,12 +48,7 @@ def jpeg() -> bytes:
 
 def counted(server, method: str) -> int:
     """Calls of a method that the server has counted."""
-    rows = re.findall(
-        rf'^pixpool_requests_total\{{code="\w+",method="{method}"\}} (\d+)',
-        server.get("/metrics")[1],
-        re.M,
-    )
-    return sum(map(int, rows))
+    return int(total(server, "pixpool_requests_total", method=method))
 
 
 def listed(server) -> int:

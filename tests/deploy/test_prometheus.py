@@ -81,7 +81,10 @@ class Prometheus:
 def panel_query(text: str) -> str:
     """A panel's query as Grafana would send it."""
     return (
-        text.replace("$job", "pixpool").replace("$instance", ".*").replace("$__rate_interval", "6s")
+        text.replace("$job", "pixpool")
+        .replace("$instance", ".*")
+        .replace("$model", ".*")
+        .replace("$__rate_interval", "6s")
     )
 
 

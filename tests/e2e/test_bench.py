@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from exposition import samples
+
 
 @pytest.fixture(scope="module")
 def served(start_server):
@@ -56,32 +58,29 @@ def bench(bin_dir, tmp_path):
     return run
 
 
-def counters(server) -> dict[str, float]:
-    rows = (
-        line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#"
-    )
-    return {name: float(value) for name, value in rows}
-
-
 class Counted:
     """What a server counted since this was made."""
 
     def __init__(self, server) -> None:
-        self.server, self.before = server, counters(server)
+        self.server, self.before = server, samples(server)
 
-    def __call__(self, prefix: str) -> float:
-        return sum(
-            v - self.before.get(k, 0)
-            for k, v in counters(self.server).items()
-            if k.startswith(prefix)
+    def __call__(self, name: str, **labels: str) -> float:
+        now, before = (
+            sum(
+                value
+                for series, own, value in moment
+                if series == name and labels.items() <= own.items()
+            )
+            for moment in (samples(self.server), self.before)
         )
+        return now - before
 
-    def becomes(self, prefix: str, want: float) -> bool:
+    def becomes(self, want: float, name: str, **labels: str) -> bool:
         """Whether it is `want`, or soon: a call is counted just after its answer has left."""
         end = time.monotonic() + 5
-        while self(prefix) != want and time.monotonic() < end:
+        while self(name, **labels) != want and time.monotonic() < end:
             time.sleep(0.05)
-        return self(prefix) == want
+        return self(name, **labels) == want
 
 
 @pytest.mark.parametrize(
@@ -120,11 +119,16 @@ def test_report_equals_the_servers_counters(bench, served, folder, method, flags
     assert totals["requests"] == totals["requests_ok"] == 61  # two runs and the probe
     assert totals["images"] == totals["images_ok"] == 61 * report["batch"]
     assert counted.becomes(
-        f'pixpool_requests_total{{code="OK",method="{method}"}}', totals["requests_ok"]
+        totals["requests_ok"],
+        "pixpool_requests_total",
+        code="OK",
+        method=method,
+        model="efficientnet-lite0",
+        version="1",
     )
     assert counted("pixpool_requests_total") == totals["requests"]
     assert (
-        counted('pixpool_images_total{outcome="ok"')
+        counted("pixpool_images_total", outcome="ok", model="efficientnet-lite0", version="1")
         == counted("pixpool_images_total")
         == totals["images"]
     )
@@ -151,10 +155,9 @@ def test_streams(bench, served, folder, api):
     report = bench(served, folder, "--stream", "--connections", 2, "--requests", 40, "--api", api)
     assert report["totals"]["images_ok"] == 41 and not report["runs"][0]["failures"]
     method = "StreamFeatures" if api == "pixpool" else "ModelStreamInfer"
-    assert counted.becomes(
-        f'pixpool_requests_total{{code="OK",method="{method}"}}', 3
-    )  # and the probe's
-    assert counted('pixpool_images_total{outcome="ok"') == 41
+    # And the probe's.
+    assert counted.becomes(3, "pixpool_requests_total", code="OK", method=method)
+    assert counted("pixpool_images_total", outcome="ok") == 41
 
 
 def test_bad_pictures_are_failures_by_reason(bench, served, folder):
@@ -170,7 +173,7 @@ def test_bad_pictures_are_failures_by_reason(bench, served, folder):
     assert failure["count"] == 5  # nine pictures, in turn
     totals = report["totals"]
     assert (
-        counted('pixpool_images_total{outcome="error",reason="IMAGE_UNDECODABLE"}')
+        counted("pixpool_images_total", outcome="error", reason="IMAGE_UNDECODABLE")
         == totals["images"] - totals["images_ok"]
     )
 
@@ -186,7 +189,7 @@ def test_what_is_shed_is_counted_and_not_sent_again(bench, start_server, folder)
     assert failure["reason"] == "OVERLOADED" and shed > 0 and shed == run["requests_failed"]
     times = failure["latency_ms"]  # of refusals
     assert 0 < times["min"] <= times["p50"] <= times["p99"] <= times["max"]
-    assert counted.becomes('pixpool_requests_shed_total{reason="OVERLOADED"}', shed)
+    assert counted.becomes(shed, "pixpool_requests_shed_total", reason="OVERLOADED")
     assert counted("pixpool_requests_total") == run["requests"] + 1  # each once, and the probe
     assert (
         run["latency_ms"]["min"] > run["stages_ms"]["backbone"]["min"]
@@ -197,7 +200,7 @@ def test_without_a_probe_nothing_else_is_sent(bench, served, folder):
     counted = Counted(served)
     report = bench(served, folder, "--requests", 20, "--no-probe")
     assert report["totals"]["requests"] == report["runs"][0]["requests"] == 20
-    assert counted.becomes("pixpool_requests_total", 20)
+    assert counted.becomes(20, "pixpool_requests_total")
 
 
 def test_objectives_and_search(bench, served, folder):

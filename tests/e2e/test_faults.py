@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from api import Client, reason
+from exposition import total
 from make_faulty_bundle import FAULTS, SLOW
 from server_fixtures import run_script
 from server_process import ServerProcess
@@ -41,11 +42,7 @@ def values(reply) -> list[float]:
 
 
 def gauge(server: ServerProcess, name: str) -> float:
-    rows = [
-        r for r in server.get("/metrics")[1].splitlines() if r.split("{")[0].split(" ")[0] == name
-    ]
-    assert len(rows) == 1, (name, rows)
-    return float(rows[0].split(" ")[1])
+    return total(server, name)
 
 
 def wait_until(condition, seconds: float, what: str) -> float:

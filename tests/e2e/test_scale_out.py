@@ -7,7 +7,6 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import json
-import re
 import signal
 import threading
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+
+from exposition import total
 
 SERVICE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "client" / "service_config.json"
 CALLERS = 4  # calls in flight
@@ -67,8 +68,7 @@ class Balanced:
 
 def answered(server) -> int:
     """Calls that a server has answered with OK."""
-    pattern = r'^pixpool_requests_total\{code="OK",method="ExtractFeatures"\} (\d+)'
-    return int(re.search(pattern, server.get("/metrics")[1], re.M)[1])
+    return int(total(server, "pixpool_requests_total", code="OK", method="ExtractFeatures"))
 
 
 def wait_for_share(client: Balanced, servers: list) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from api import as_array, reason
+from exposition import total
 
 
 def test_stream_gives_every_image_its_own_features(client, photos):
@@ -104,13 +105,6 @@ def test_deadline_that_cannot_be_met(client, photos):
     assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def tally(server) -> dict[str, float]:
-    rows = (
-        line.rsplit(" ", 1) for line in server.get("/metrics")[1].splitlines() if line[0] != "#"
-    )
-    return {name: float(value) for name, value in rows}
-
-
 def test_the_clients_tally_equals_the_servers(start_server, api, photos):
     server = start_server()
     client = api.client(server.target)
@@ -142,27 +136,30 @@ def test_the_clients_tally_equals_the_servers(start_server, api, photos):
         thread.start()
     for thread in threads:
         thread.join()
-    got = tally(server)
-    for code in ("OK", "NOT_FOUND", "INVALID_ARGUMENT"):
-        assert (
-            got[f'pixpool_requests_total{{code="{code}",method="ExtractFeatures"}}'] == counts[code]
-        ), code
-    assert got['pixpool_images_total{outcome="ok",reason="none"}'] == counts["images ok"]
-    assert (
-        sum(
-            v
-            for k, v in got.items()
-            if 'outcome="error"' in k and k.startswith("pixpool_images_total")
-        )
-        == counts["images bad"]
-    )
+    of_model = {"model": "efficientnet-lite0", "version": "1"}
+    # A model that is not there has no name in the metrics.
+    models = {
+        "OK": of_model,
+        "NOT_FOUND": {"model": "", "version": ""},
+        "INVALID_ARGUMENT": of_model,
+    }
+    for code, labels in models.items():
+        for more in ({}, labels):
+            name = "pixpool_requests_total"
+            got = total(server, name, code=code, method="ExtractFeatures", **more)
+            assert got == counts[code], (code, more)
+    for name, want in {"ok": counts["images ok"], "error": counts["images bad"]}.items():
+        assert total(server, "pixpool_images_total", outcome=name, **of_model) == want
+        assert total(server, "pixpool_images_total", outcome=name) == want
+    assert "nope" not in server.get("/metrics")[1]
     # A permit goes back just after its reply was sent, so the last one may still be out.
     end = time.monotonic() + 10
-    while tally(server)["pixpool_in_flight_requests"] > 0 and time.monotonic() < end:
+    while total(server, "pixpool_in_flight_requests") > 0 and time.monotonic() < end:
         time.sleep(0.01)
-    settled = tally(server)
-    assert settled["pixpool_in_flight_requests"] == 0 and settled["pixpool_in_flight_bytes"] == 0
-    assert got['pixpool_stage_duration_seconds_count{stage="decode"}'] == counts["images ok"]
+    assert total(server, "pixpool_in_flight_requests") == 0
+    assert total(server, "pixpool_in_flight_bytes") == 0
+    decoded = total(server, "pixpool_stage_duration_seconds_count", stage="decode", **of_model)
+    assert decoded == counts["images ok"]
 
 
 def test_metrics_pass_promtool(server):

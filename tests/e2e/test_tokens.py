@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient import grpc as triton
 
 from api import reason
+from exposition import total
 
 SEARCH, NIGHTLY, NEXT = "search-7f3a", "nightly-91bc", "search-next-02de"
 
@@ -74,8 +75,8 @@ def becomes(condition, seconds: float = 20) -> bool:
 )
 def test_no_call_comes_in_without_a_good_token(api, guarded, stub, photos, metadata, says):
     server = guarded[0]
-    refused = 'pixpool_requests_total{code="UNAUTHENTICATED",method="ExtractFeatures"}'
-    before = metric(server, refused)
+    refused = {"code": "UNAUTHENTICATED", "method": "ExtractFeatures"}
+    before = total(server, "pixpool_requests_total", **refused)
     request = api.pb.ExtractFeaturesRequest(
         images=[api.pb.Image(encoded=photos["cat.png"].read_bytes())]
     )
@@ -89,7 +90,7 @@ def test_no_call_comes_in_without_a_good_token(api, guarded, stub, photos, metad
         assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
         assert reason(error.value) == "TOKEN_INVALID"
         assert says in error.value.details()
-    assert metric(server, refused) == before + 1
+    assert total(server, "pixpool_requests_total", **refused) == before + 1
 
 
 def test_a_call_has_the_name_of_its_token(api, guarded, stub):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from api import as_array, reason
+from exposition import total
 from network_input import Area, cropped_area, enlarged, over_picture
 from oracles import largest_component
 
@@ -248,10 +249,7 @@ def test_a_class_that_does_not_exist_is_refused(client, ledger, photos, index):
 
 def passes(server) -> float:
     """Backbone passes so far."""
-    lines = server.get("/metrics")[1].splitlines()
-    return float(
-        next(line for line in lines if line.startswith("pixpool_batch_size_count")).split()[1]
-    )
+    return total(server, "pixpool_batch_size_count")
 
 
 def test_a_map_costs_no_pass_of_its_own(client, server, ledger, photos):

@@ -179,9 +179,9 @@ class FakeModel final : public Model {
   bool failing_ = false;
 };
 
-// A FakeModel inside a registry, with a handle on it.
+// A FakeModel inside a registry, with a handle on it. `metrics`: see ModelRegistry.
 struct FakeRegistry {
-  explicit FakeRegistry(int instances = 1) : registry("") {
+  explicit FakeRegistry(Metrics* metrics = nullptr, int instances = 1) : registry("", metrics) {
     auto owned = std::make_unique<FakeModel>(instances);
     model = owned.get();
     registry.AddLoading("fake", "1");

@@ -80,7 +80,7 @@ class IsolationTest : public ::testing::Test {
   std::vector<std::string> good_;
   std::atomic<int> failures_ = 0;
   Metrics metrics_;
-  FakeRegistry fake_;
+  FakeRegistry fake_{&metrics_};
   std::unique_ptr<DecodeWorkers> workers_;
 };
 

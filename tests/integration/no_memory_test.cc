@@ -219,8 +219,8 @@ class NoMemoryTest : public ::testing::TestWithParam<int> {
   std::vector<std::string> pictures_;
   std::string raw_;
   std::vector<float> values_ = std::vector<float>(96, 0.5f);
-  FakeRegistry fake_;
   Metrics metrics_;
+  FakeRegistry fake_{&metrics_};
   std::unique_ptr<Pipeline> pipeline_;
 };
 

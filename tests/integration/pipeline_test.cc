@@ -59,7 +59,7 @@ class PipelineTest : public ::testing::Test {
  protected:
   void Make(PipelineOptions options = {}, int instances = 1) {
     if (options.decode_threads == 0) options.decode_threads = 2;  // the same on every machine
-    fake_ = std::make_unique<FakeRegistry>(instances);
+    fake_ = std::make_unique<FakeRegistry>(&metrics_, instances);
     pipeline_ = std::make_unique<Pipeline>(options, &fake_->registry, &metrics_, &clock_);
   }
 
@@ -81,6 +81,16 @@ class PipelineTest : public ::testing::Test {
       call->done.Notify();
     });
   }
+
+  // What a scrape reads of the one model.
+  ModelReadings OfModel() const {
+    for (ModelReadings& model : pipeline_->Gauges().models) {
+      if (model.model != nullptr) return model;
+    }
+    return {};
+  }
+
+  double QueueDepth() const { return OfModel().queue_depth; }
 
   ExtractResult& Run(Call* call) {
     Start(call);
@@ -251,9 +261,10 @@ TEST_F(PipelineTest, RequestsWithDifferentHeadsShareABatch) {
     Start(rest.back().get());
   }
   // All decoded, and four that wait: in the batcher then, and not for a decode thread.
-  const std::string decoded = "pixpool_stage_duration_seconds_count{stage=\"preprocess\"} 5\n";
+  const std::string decoded =
+      "pixpool_stage_duration_seconds_count{model=\"fake\",stage=\"preprocess\",version=\"1\"} 5\n";
   while (metrics_.Scrape().find(decoded) == std::string::npos) std::this_thread::yield();
-  while (pipeline_->Gauges().queue_depth < 4) std::this_thread::yield();
+  while (QueueDepth() < 4) std::this_thread::yield();
   fake_->model->Release();
   for (const auto& call : rest) {
     call->done.WaitForNotification();
@@ -328,6 +339,40 @@ TEST_F(PipelineTest, BytesAndPixelsAreBudgetedToo) {
   a.done.WaitForNotification();
   EXPECT_TRUE(pipeline_->Drain(absl::Seconds(10)));
   EXPECT_EQ(pipeline_->Gauges().pixels_in_flight, 0);
+}
+
+TEST_F(PipelineTest, WhatWaitsIsReadByModelAndClass) {
+  constexpr size_t kBulk = static_cast<size_t>(Priority::kBulk);
+  PipelineOptions options;
+  options.max_batch_size = 1;
+  Make(options);
+  fake_->model->Hold();
+  Call first;
+  first.Add(32, 32, 1);
+  Start(&first);
+  fake_->model->AwaitBatches(1);
+  // One that has just gone on may be counted a little longer.
+  while (QueueDepth() > 0) std::this_thread::yield();
+  // More than may be ahead of the backbone.
+  std::vector<Call> rest(6);
+  for (Call& call : rest) {
+    call.Add(32, 32, 2);
+    call.request.context =
+        std::make_shared<CallContext>(clock_.Now() + std::chrono::seconds(60), Priority::kBulk);
+    Start(&call);
+  }
+  clock_.Advance(std::chrono::seconds(5));
+  while (QueueDepth() < 6) std::this_thread::yield();
+  const ModelReadings model = OfModel();
+  EXPECT_EQ(model.model, fake_->registry.List()[0].loaded->metrics);
+  EXPECT_EQ(model.oldest_pass_seconds, 5);
+  EXPECT_EQ(model.oldest_wait_seconds[kBulk], 5);
+  EXPECT_EQ(model.oldest_wait_seconds[1 - kBulk], 0);
+  fake_->model->Release();
+  first.done.WaitForNotification();
+  for (Call& call : rest) call.done.WaitForNotification();
+  while (QueueDepth() > 0) std::this_thread::yield();
+  EXPECT_EQ(OfModel().oldest_wait_seconds[kBulk], 0);
 }
 
 TEST_F(PipelineTest, ExpiredWorkNeverReachesTheBackbone) {

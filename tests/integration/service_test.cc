@@ -16,6 +16,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "pixpool/v1/feature_service.grpc.pb.h"
+#include "server/base/text.h"
 #include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_server.h"
@@ -26,6 +27,7 @@ namespace pixpool {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 v1::Image RawImage(int side, char seed, const std::string& id = "") {
   v1::Image image;
@@ -59,12 +61,23 @@ std::string FieldOf(const grpc::Status& status) {
                                                           : "";
 }
 
+// Labels of a call.
+constexpr char kFake[] = "model=\"fake\",version=\"1\"";
+constexpr char kNone[] = "model=\"\",version=\"\"";
+
+// The line of the calls that ended so.
+std::string Counted(std::string_view code, std::string_view method, std::string_view model,
+                    int count) {
+  return Concat("pixpool_requests_total{code=\"", code, "\",method=\"", method, "\",", model, "} ",
+                count, "\n");
+}
+
 class ServiceTest : public ::testing::Test {
  protected:
   void Make(PipelineOptions pipeline_options = {}, RpcOptions rpc_options = {}) {
     // The same on every machine.
     if (pipeline_options.decode_threads == 0) pipeline_options.decode_threads = 2;
-    fake_ = std::make_unique<FakeRegistry>();
+    fake_ = std::make_unique<FakeRegistry>(&metrics_);
     pipeline_ =
         std::make_unique<Pipeline>(pipeline_options, &fake_->registry, &metrics_, Clock::Real());
     service_ = std::make_unique<FeatureService>(
@@ -615,10 +628,39 @@ TEST_F(ServiceTest, EachCallIsCountedOnce) {
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(Extract(good).ok());
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(Extract(bad).ok());
   const std::string text = metrics_.Scrape();
-  EXPECT_THAT(text,
-              HasSubstr("pixpool_requests_total{code=\"OK\",method=\"ExtractFeatures\"} 5\n"));
-  EXPECT_THAT(
-      text, HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"ExtractFeatures\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr(Counted("OK", "ExtractFeatures", kFake, 5)));
+  EXPECT_THAT(text, HasSubstr(Counted("NOT_FOUND", "ExtractFeatures", kNone, 3)));
+  EXPECT_THAT(text, Not(HasSubstr("nope")));
+}
+
+TEST_F(ServiceTest, CallsAndStreamsCountUnderTheirModel) {
+  Make();
+  v1::ExtractFeaturesRequest request;
+  *request.add_images() = RawImage(32, 'a');
+  EXPECT_TRUE(Extract(request).ok());
+  request.add_heads()->mutable_gem()->set_p(-1);  // its model is known by then
+  EXPECT_FALSE(Extract(request).ok());
+  grpc::ClientContext context;
+  auto stream = stub_->StreamFeatures(&context);
+  v1::StreamFeaturesRequest message;
+  message.mutable_config()->set_model("nope");
+  *message.mutable_image() = RawImage(32, 'a');
+  v1::StreamFeaturesResponse response;
+  stream->Write(message);
+  EXPECT_TRUE(stream->Read(&response));
+  message.mutable_config()->set_model("fake");
+  stream->Write(message);
+  EXPECT_TRUE(stream->Read(&response));
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  server_->Shutdown(absl::Seconds(5));  // waits for the last to be counted
+  server_.reset();
+  const std::string text = metrics_.Scrape();
+  EXPECT_THAT(text, HasSubstr(Counted("OK", "ExtractFeatures", kFake, 1)));
+  EXPECT_THAT(text, HasSubstr(Counted("INVALID_ARGUMENT", "ExtractFeatures", kFake, 1)));
+  EXPECT_THAT(text, HasSubstr(Counted("OK", "StreamFeatures", kFake, 1)));
+  EXPECT_THAT(text, HasSubstr("pixpool_images_total{model=\"fake\",outcome=\"ok\",reason=\"none\","
+                              "version=\"1\"} 2\n"));
 }
 
 TEST_F(ServiceTest, MessagesThatAreTooLargeAreCountedAsWhatTheyAre) {
@@ -666,12 +708,11 @@ TEST_F(ServiceTest, MessagesThatAreTooLargeAreCountedAsWhatTheyAre) {
   server_.reset();
   const std::string text = metrics_.Scrape();
   const auto counted = [kCalls](const char* code, const char* method) {
-    return HasSubstr(absl::StrCat("pixpool_requests_total{code=\"", code, "\",method=\"", method,
-                                  "\"} ", kCalls, "\n"));
+    return HasSubstr(Counted(code, method, kNone, kCalls));
   };
   EXPECT_THAT(text, counted("RESOURCE_EXHAUSTED", "ExtractFeatures"));
   EXPECT_THAT(text, counted("INVALID_ARGUMENT", "GetModel"));
-  EXPECT_THAT(text, counted("CANCELLED", "StreamFeatures"));
+  EXPECT_THAT(text, HasSubstr(Counted("CANCELLED", "StreamFeatures", kFake, kCalls)));
   EXPECT_THAT(text, counted("OK", "StreamFeatures"));
 }
 
@@ -712,8 +753,9 @@ TEST_F(ServiceTest, EveryCallOfTheApiIsAnsweredAndCountedUnderItsName) {
               grpc::StatusCode::UNIMPLEMENTED)
         << name << " needs its method in FeatureService";
     // A stream counts when gRPC is done with it, which may be after its client has its status.
-    const std::string counted =
-        "pixpool_request_duration_seconds_count{method=\"" + name + "\"} 1\n";
+    const std::string counted = "pixpool_request_duration_seconds_count{method=\"" + name + "\"," +
+                                (name == "ExtractFeatures" ? kFake : kNone) +
+                                "} 1\n";  // of the default model
     for (int t = 0; t < 500 && !absl::StrContains(metrics_.Scrape(), counted); ++t) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -27,13 +26,13 @@ from typing import Any
 import yaml
 
 from api import Api
+from exposition import total
 from server_process import ServerProcess, free_port
 from soak import FLAGS, make_models
 from soak_deck import KSERVE, OURS, Deck
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-ANSWERED = re.compile(r'^pixpool_requests_total\{code="OK",method="(\w+)"\} (\d+)', re.MULTILINE)
 METHODS = {OURS + "ExtractFeatures", KSERVE + "ModelInfer", OURS + "GetModel"}
 EVEN = 0.35  # of the calls of two replicas: every client has found the new one
 PATIENCE = 60  # seconds until a new replica has its share
@@ -72,11 +71,7 @@ class Rolling:
 
     def answered(self) -> list[int]:
         """Calls that each replica has answered."""
-        out = []
-        for server in self.servers:
-            found = ANSWERED.findall(server.get("/metrics")[1])
-            out.append(sum(int(n) for method, n in found))
-        return out
+        return [int(total(server, "pixpool_requests_total", code="OK")) for server in self.servers]
 
     def restart(self, number: int) -> None:
         """One replica, and waits until it has its share of the calls."""

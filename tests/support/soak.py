@@ -33,12 +33,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exposition import samples
 from server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
 REAL = "efficientnet-lite0"
-COUNTED = re.compile(r'^pixpool_requests_total\{code="(\w+)",method="(\w+)"\} (\d+)', re.MULTILINE)
 # One thread for a network so small: else threads mostly wait for one another.
 FLAGS = ("--instances", str(len(os.sched_getaffinity(0))), "--threads-per-instance", "1")
 REFUSED = 0.01  # of the calls of a round at most
@@ -70,10 +70,11 @@ class Soak:
         self.total: Tally = collections.Counter()
 
     def counted(self) -> Tally:
-        text = self.server.get("/metrics")[1]
-        return collections.Counter(
-            {f"{method} {code}": int(n) for code, method, n in COUNTED.findall(text) if int(n)}
-        )
+        counted: Tally = collections.Counter()
+        for name, labels, value in samples(self.server):
+            if name == "pixpool_requests_total" and value:
+                counted[f"{labels['method']} {labels['code']}"] += int(value)
+        return counted
 
     def metric(self, name: str) -> float:
         return float(re.search(rf"^{name} (\S+)$", self.server.get("/metrics")[1], re.M)[1])

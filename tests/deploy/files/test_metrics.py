@@ -61,6 +61,24 @@ def test_every_metric_is_on_the_dashboard():
     )
 
 
+@pytest.mark.parametrize("name", dashboard_queries())
+def test_the_variable_model_selects_in_all_that_has_a_model(name):
+    query = dashboard_queries()[name]
+    known = series_names()
+    for series, labels in re.findall(r"\b((?:pixpool|process)\w*)\{([^}]*)\}", query):
+        assert ('model=~"$model"' in labels) == ("model" in known[series]), (
+            f"{series}: deploy/grafana/queries.py says in OF_MODELS what has a model"
+        )
+
+
+def test_the_autoscaler_gets_the_queue_of_all_models():
+    """A replica has one series for each model."""
+    (path,) = (DEPLOY / "kubernetes").rglob("adapter-values.yaml")
+    (rule,) = load(path)["rules"]["custom"]
+    assert "model" in series_names()[rule["seriesQuery"].partition("{")[0]]
+    assert rule["metricsQuery"].startswith("sum by")
+
+
 DOCS = [
     ROOT / "README.md",
     ROOT / "SECURITY.md",
@@ -145,7 +163,9 @@ def test_values_of_labels_in_queries_exist():
     for query in QUERIES.values():
         for label, values in re.findall(r'\b(\w+)[=!]~?"([^"]*)"', query):
             if label not in known:
-                assert label in {"job", "instance", "le"}, f"no check for the values of {label}"
+                assert label in {"job", "instance", "model", "token", "le"}, (
+                    f"no check for the values of {label}"
+                )
                 continue
             found.add(label)
             assert set(values.split("|")) <= known[label], f"{label} {values}"

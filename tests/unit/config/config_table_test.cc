@@ -79,6 +79,9 @@ TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
       case OptionKind::kMetadata:
         other = "x-caller";
         break;
+      case OptionKind::kSample:
+        other = "1/50";
+        break;
       case OptionKind::kText:
       case OptionKind::kAddress:
         other = "other:1";
@@ -209,6 +212,16 @@ TEST(ConfigTableTest, ChoicesAndDevices) {
   }
   for (const char* text : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1000", "cpu:0"}) {
     EXPECT_FALSE(Accepts("device", text)) << text;
+  }
+}
+
+TEST(ConfigTableTest, SamplesOfTheLog) {
+  for (const char* text : {"all", "failed", "1/1", "1/100", "1/1000000"}) {
+    EXPECT_TRUE(Accepts("log-requests", text)) << text;
+  }
+  for (const char* text : {"", "none", "1/0", "1/", "2/3", "1/ 5", "1/+5", "1/-5", "1/1000001",
+                           "1/99999999999999999999", "0.1", "10%"}) {
+    EXPECT_FALSE(Accepts("log-requests", text)) << text;
   }
 }
 

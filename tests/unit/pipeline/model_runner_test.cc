@@ -17,6 +17,7 @@ class ModelRunnerTest : public ::testing::Test {
   // A request of one picture, as the pipeline would have prepared it.
   std::shared_ptr<RequestWork> Work(TimeDuration left = std::chrono::seconds(60)) {
     auto work = std::make_shared<RequestWork>();
+    work->result.model = model();
     work->request.context = std::make_shared<CallContext>(clock_.Now() + left);
     HeadSpec head;
     head.type = FindHeadType("global_avg");
@@ -33,9 +34,9 @@ class ModelRunnerTest : public ::testing::Test {
     return image;
   }
 
-  FakeRegistry fake_;
-  FakeClock clock_;
   Metrics metrics_;
+  FakeRegistry fake_{&metrics_};
+  FakeClock clock_;
   MemoryBudget memory_;
   std::atomic<int> preparing_ = 0;
 };
@@ -96,7 +97,7 @@ TEST_F(ModelRunnerTest, PassesWaitForTheirMemoryWithoutAThread) {
     fake_.model->Hold();
     for (int i = 0; i < 3; ++i) runner.Submit(Picture(Work()));
     fake_.model->AwaitBatches(1);
-    EXPECT_EQ(runner.depth(), 0);
+    EXPECT_EQ(runner.waiting(), 2);
     EXPECT_EQ(memory_.usage().leased, 32 * 32);
     EXPECT_EQ(memory_.usage().waiting, 2);
     fake_.model->Release();

@@ -54,6 +54,37 @@ TEST_F(WorkQueueTest, OneCallersWorkIsInOrderOfArrival) {
   EXPECT_THAT(All(), ElementsAre("a", "b", "c"));
 }
 
+TEST_F(WorkQueueTest, WhatWaitsIsKnownByLaneAndClass) {
+  const TimePoint start{std::chrono::hours(1)};
+  int a = 0, b = 0;
+  const auto push = [&](const void* lane, Priority priority, const char* caller, int second,
+                        bool begun = false) {
+    queue_.Push({.lane = lane,
+                 .priority = priority,
+                 .caller = caller,
+                 .since = start + std::chrono::seconds(second),
+                 .begun = begun,
+                 .work = [](WorkQueue::Turn) {}});
+  };
+  push(&a, Priority::kInteractive, "x", 3);
+  push(&a, Priority::kInteractive, "x", 4);
+  push(&a, Priority::kInteractive, "y", 2);
+  push(&a, Priority::kBulk, "x", 7);
+  push(&a, Priority::kBulk, "x", 9, /*begun=*/true);
+  push(&b, Priority::kBulk, "x", 5);
+  const auto waiting = queue_.waiting();
+  const WorkQueue::Waiting& in_a = waiting.at(&a);
+  EXPECT_EQ(in_a.pieces, 5);
+  EXPECT_EQ(in_a.oldest[0], start + std::chrono::seconds(2));
+  EXPECT_EQ(in_a.oldest[1], start + std::chrono::seconds(7)) << "behind one that was begun";
+  EXPECT_EQ(waiting.at(&b).pieces, 1);
+  EXPECT_EQ(waiting.at(&b).oldest[0], std::nullopt);
+  EXPECT_EQ(waiting.at(&b).oldest[1], start + std::chrono::seconds(5));
+  All();
+  EXPECT_EQ(queue_.waiting().at(&a).pieces, 0);
+  EXPECT_EQ(queue_.waiting().at(&a).oldest[0], std::nullopt);
+}
+
 TEST_F(WorkQueueTest, UnderABacklogTheNewestGoesFirst) {
   for (const char* name : {"a", "b", "c"}) Push(name);
   newest_first_ = true;

@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::seconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using WallTime = std::chrono::system_clock::time_point;
 
 constexpr CallOptions kOptions{.default_deadline = seconds(7), .max_deadline = seconds(60)};
@@ -47,13 +48,49 @@ TEST(CallDeadlineTest, NoneIsNoneAndWhatTheClockDoesNotReachIsCutToTheMaximum) {
 TEST(CallRecordTest, CountsUnderTheStatusThatWasSent) {
   FakeClock clock;
   Metrics metrics;
-  CallRecord record(RpcMethod::kGetModel, {.peer = "ipv4:127.0.0.1:1"}, &metrics, &clock);
+  CallRecord record(RpcMethod::kGetModel, {.peer = "ipv4:127.0.0.1:1"},
+                    {.metrics = &metrics, .clock = &clock});
   clock.Advance(seconds(3));
   record.End(MakeError(ErrorReason::kModelNotFound, "nope"));
   const std::string text = metrics.Scrape();
   EXPECT_THAT(text,
-              HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"GetModel\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("pixpool_request_duration_seconds_sum{method=\"GetModel\"} 3\n"));
+              HasSubstr("pixpool_requests_total{code=\"NOT_FOUND\",method=\"GetModel\",model=\"\","
+                        "version=\"\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("pixpool_request_duration_seconds_sum{method=\"GetModel\",model=\"\","
+                              "version=\"\"} 3\n"));
+}
+
+TEST(CallRecordTest, CountsUnderItsModelWhichMayBeGoneByThen) {
+  FakeClock clock;
+  Metrics metrics;
+  auto model = metrics.OfModel("net", "7");
+  {
+    CallRecord record(RpcMethod::kExtractFeatures, {}, {.metrics = &metrics, .clock = &clock});
+    record.SetModel(model);
+    model.reset();
+    record.End(absl::OkStatus());
+    EXPECT_THAT(metrics.Scrape(),
+                HasSubstr("pixpool_requests_total{code=\"OK\",method=\"ExtractFeatures\","
+                          "model=\"net\",version=\"7\"} 1\n"));
+  }
+  EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("model=\"net\"")));
+}
+
+TEST(LogSampleTest, FailedCallsAlwaysAndOfTheOthersEachNth) {
+  const auto taken = [](const char* which, bool failed) {
+    LogSample sample(which);
+    std::string calls;
+    for (int i = 0; i < 7; ++i) calls += sample.Takes(failed) ? 'x' : '.';
+    return calls;
+  };
+  EXPECT_EQ(taken("all", false), "xxxxxxx");
+  EXPECT_EQ(taken("failed", false), ".......");
+  EXPECT_EQ(taken("1/3", false), "x..x..x");
+  for (const char* which : {"all", "failed", "1/3"}) EXPECT_EQ(taken(which, true), "xxxxxxx");
+  LogSample sample("1/2");
+  EXPECT_TRUE(sample.Takes(false));
+  EXPECT_TRUE(sample.Takes(true));
+  EXPECT_FALSE(sample.Takes(false)) << "those that failed are not counted";
 }
 
 }  // namespace

@@ -29,19 +29,22 @@ TEST(MetricsTest, DifferenceOfTwoLooks) {
   const Samples after = ParseSamples(
       "pixpool_batch_size_count 14\npixpool_batch_size_sum 20\n"
       "pixpool_batch_size_bucket{le=\"1\"} 12\npixpool_batch_size_bucket{le=\"+Inf\"} 14\n"
+      "pixpool_batch_size_count{model=\"new\"} 3\npixpool_batch_size_sum{model=\"new\"} 4\n"
+      "pixpool_batch_size_bucket{model=\"new\",le=\"1\"} 2\n"
+      "pixpool_batch_size_bucket{model=\"new\",le=\"+Inf\"} 3\n"
       "pixpool_requests_shed_total{reason=\"OVERLOADED\"} 4\n"
       "pixpool_requests_shed_total{reason=\"DRAINING\"} 2\n"
       "process_cpu_seconds_total 4\nprocess_resident_memory_bytes 3e+08\n");
   const ServerSide side = Difference(before, after);
-  EXPECT_EQ(side.batches, 4);
-  EXPECT_EQ(side.batch_images, 10);
+  EXPECT_EQ(side.batches, 7);
+  EXPECT_EQ(side.batch_images, 14);
   EXPECT_EQ(side.shed, 5);
   EXPECT_DOUBLE_EQ(side.cpu_s, 2.5);
   EXPECT_EQ(side.resident_bytes, 3e8);
   ASSERT_EQ(side.batch_sizes.size(), 2u);
-  EXPECT_EQ(side.batch_sizes[0].second, 2);
+  EXPECT_EQ(side.batch_sizes[0].second, 4);
   EXPECT_TRUE(std::isinf(side.batch_sizes[1].first));
-  EXPECT_EQ(side.batch_sizes[1].second, 4);
+  EXPECT_EQ(side.batch_sizes[1].second, 7);
 }
 
 TEST(MetricsTest, NobodyThere) {

@@ -1,0 +1,34 @@
+// Which calls have a line in the log (--log-requests).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace pixpool {
+
+// Of calls that went well: each `every`th, none where it is 0. Thread-safe.
+class LogSample {
+ public:
+  // "all", "failed" or "1/N" with an N of 1 to 1,000,000; nullopt for anything else.
+  static std::optional<int64_t> Every(std::string_view which);
+
+  // `which` that Every knows.
+  explicit LogSample(std::string_view which) : every_(Every(which).value_or(1)) {}
+
+  // Counts a call at its end; whether it has its line.
+  bool Takes(bool failed) {
+    if (failed || every_ == 1) return true;
+    return every_ != 0 && good_.fetch_add(1, std::memory_order_relaxed) % every_ == 0;
+  }
+
+  // How many calls a line of one that went well stands for.
+  int64_t every() const { return every_; }
+
+ private:
+  const int64_t every_;
+  std::atomic<int64_t> good_{0};
+};
+
+}  // namespace pixpool

@@ -1,0 +1,42 @@
+#include "server/pipeline/model_readings.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace pixpool {
+namespace {
+
+void Add(const WorkQueue::Waiting& waiting, TimePoint now, ModelReadings* to) {
+  to->queue_depth += waiting.pieces;
+  for (size_t p = 0; p < waiting.oldest.size(); ++p) {
+    if (!waiting.oldest[p]) continue;
+    to->oldest_wait_seconds[p] =
+        std::max(to->oldest_wait_seconds[p], ToSeconds(now - *waiting.oldest[p]));
+  }
+}
+
+}  // namespace
+
+void ReadModels(const ModelRegistry& registry, const WorkQueue& queue, const ModelRunners& runners,
+                const void* tensors, TimePoint now, Readings* readings) {
+  std::map<const void*, WorkQueue::Waiting> lanes = queue.waiting();
+  std::map<const LoadedModel*, ModelRunners::State> states = runners.States(now);
+  for (const ModelEntry& entry : registry.List()) {
+    if (entry.loaded != nullptr) states[entry.loaded.get()].model = entry.loaded;
+  }
+  // One that was loaded again has its series in common with the one before.
+  std::map<const ModelMetrics*, ModelReadings> models;
+  for (const auto& [lane, state] : states) {
+    ModelReadings& model = models[state.model->metrics.get()];
+    model.model = state.model->metrics;
+    model.queue_depth += state.waiting;
+    model.oldest_pass_seconds = std::max(model.oldest_pass_seconds, ToSeconds(state.oldest_pass));
+    readings->instance_threads += state.threads;
+    Add(lanes[lane], now, &model);
+  }
+  Add(lanes[tensors], now, &models[nullptr]);
+  for (auto& [metrics, model] : models) readings->models.push_back(std::move(model));
+}
+
+}  // namespace pixpool
