@@ -1,10 +1,12 @@
 # Images of the server, with the default model inside.
 #
-#   docker build -t pixpool --build-arg TORCH_INDEX=URL .   CPU; runs as 65532 with a read-only root, no compiler and no Python inside
-#   docker build -t pixpool:cuda --target cuda .            CUDA: the same server on PyTorch's CUDA libraries
-#   docker run --rm --read-only -p 50051:50051 -p 8080:8080 pixpool
+#   docker build -t ghcr.io/pixpool/pixpool:0.1.0 .                       CPU; runs as 65532 with a read-only root, no compiler
+#                                                                         and no Python inside
+#   docker build -t ghcr.io/pixpool/pixpool:0.1.0-cuda --target cuda .    CUDA: the same server on PyTorch's CUDA libraries
+#   docker run --rm --read-only -p 50051:50051 -p 8080:8080 ghcr.io/pixpool/pixpool:0.1.0
 #
-# TORCH_INDEX is the index of PyTorch's CPU wheels, which its install page names; the common index has CUDA's only.
+# The names are those by which deploy/ wants them. PyTorch's CPU wheel comes from PyTorch's own index, whose name uv knows
+# (scripts/python.sh); where only a mirror is reached, name one that has it: --build-arg TORCH_INDEX=URL.
 # deploy/docker/test builds and runs the CPU image where there is no Docker engine.
 #
 # What is pinned: Python packages by SHA-256 (requirements/lock-*.txt). Debian's by release: bookworm changes for fixes

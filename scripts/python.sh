@@ -100,6 +100,7 @@ python_install_runtime() {
   local lock
   "$base" -m venv "$venv" || return
   lock=$(python_lock "$venv" "$req") || return
+  python_cpu_torch "$venv" "$req" "$lock" || return
   if [[ -n $lock ]]; then
     python_pip "$venv" --no-deps --only-binary=:all: --require-hashes -r "$req/$lock" || return
   else
@@ -109,22 +110,51 @@ python_install_runtime() {
   touch -- "$mark"
 }
 
-# python_lock VENV REQUIREMENTS_DIR: prints the name of the lock, versions with hashes, that fits this Python and machine: with
-# torch's CPU wheel where an index of the user's has it, else with the common one. Prints nothing where none fits.
+# python_lock VENV REQUIREMENTS_DIR: prints the name of the lock, versions with hashes, that fits this Python and machine: CUDA's
+# where there is a GPU and none of the user's indexes has torch's CPU wheel. Prints nothing where none fits.
 # $PIXPOOL_LOCK, cpu, cuda or none, wins.
 python_lock() {
   local venv=$1 req=$2 lock=lock-${PIXPOOL_LOCK:-cpu}.txt here
   [[ ${PIXPOOL_LOCK:-} != none ]] || return 0
-  [[ -e $req/$lock ]] || { echo "PIXPOOL_LOCK=$PIXPOOL_LOCK is neither cpu nor cuda nor none" >&2; return 1; }
+  [[ -e $req/$lock && $lock == lock-c* ]] || { echo "PIXPOOL_LOCK=$PIXPOOL_LOCK is neither cpu nor cuda nor none" >&2; return 1; }
   here=$("$venv/bin/python" -c 'import sys, platform
 print(f"Python {sys.version_info[0]}.{sys.version_info[1]}, {platform.machine()}, {platform.system()}")')
   if ! grep -qxF -- "# Platform: $here" "$req/$lock"; then
     echo "no lock for $here: packages by version only" >&2
-  elif [[ -n ${PIXPOOL_LOCK:-} ]] || python_pip "$venv" -q --dry-run --no-deps "$(grep -o '^torch==[^ ]*' "$req/$lock")" >/dev/null 2>&1; then
+  elif [[ -n ${PIXPOOL_LOCK:-} ]] || ! python_gpu || python_pip_has_cpu_torch "$venv" "$req"; then
     echo "$lock"
   else
     echo lock-cuda.txt
   fi
+}
+
+# python_gpu: whether this machine has a GPU of NVIDIA.
+python_gpu() { [[ -e /dev/nvidiactl ]] || nvidia-smi -L >/dev/null 2>&1; }
+
+# python_pip_has_cpu_torch VENV REQUIREMENTS_DIR: whether pip gets torch's CPU wheel by itself, from an index or folder of the user's.
+python_pip_has_cpu_torch() {
+  python_pip "$1" -q --dry-run --no-deps "$(sed -n 's/^\(torch==[^ #]*\).*/\1/p' "$2/runtime.txt")+cpu" >/dev/null 2>&1
+}
+
+# python_cpu_torch VENV REQUIREMENTS_DIR LOCK: installs torch's CPU wheel where it is wanted and pip would take the common one, which
+# comes with several GB of CUDA. It is not on the Python Package Index; uv, which is, knows PyTorch's own by name. What pip
+# installs afterwards finds it there.
+python_cpu_torch() {
+  local venv=$1 req=$2 lock=$3 uv=$1/uv
+  [[ $(uname -s) == Linux && $lock != lock-cuda.txt && ${PIXPOOL_LOCK:-} != cuda ]] || return 0
+  [[ $lock == lock-cpu.txt ]] || ! python_gpu || return 0
+  ! python_pip_has_cpu_torch "$venv" "$req" || return 0
+  # With its hash where there is a lock.
+  awk '/^torch==/ { on = 1 } on { print; if (!/\\$/) exit }' "$req/${lock:-runtime.txt}" >"$venv/torch.txt"
+  if python_pip "$venv" -q --no-deps --require-hashes --target "$uv" -r "$req/lock-uv.txt" &&
+    "$uv/bin/uv" --no-cache pip install --python "$venv/bin/python" --no-deps --only-binary :all: \
+      ${lock:+--require-hashes} --torch-backend cpu -r "$venv/torch.txt"; then
+    rm -rf -- "$uv" "$venv/torch.txt"
+    return 0
+  fi
+  printf '%s\n' "torch's CPU wheel is not to be had: none of pip's indexes has it, and PyTorch's own did not give it to uv." \
+    "Name an index that has it (PIP_EXTRA_INDEX_URL), or take the common wheel, of several GB: PIXPOOL_LOCK=cuda" >&2
+  return 1
 }
 
 python_install_tests() {
