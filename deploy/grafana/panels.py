@@ -311,6 +311,14 @@ ROWS = {
             {"stack": True},
         ),
         (
+            "Spans",
+            "ops",
+            "Sent to the collector of traces, or lost: queue_full where it takes too few, failed "
+            "where it takes none.",
+            {"{{outcome}}": by("outcome", rate("pixpool_spans_total"))},
+            {"stack": True},
+        ),
+        (
             "Log lines lost",
             "ops",
             "Dropped because their reader was too slow.",

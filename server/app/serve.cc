@@ -44,6 +44,7 @@
 #include "server/rpc/head_fields.h"
 #include "server/rpc/token_store.h"
 #include "server/torch/torch_env.h"
+#include "server/tracing/tracer.h"
 
 namespace pixpool {
 namespace {
@@ -85,15 +86,16 @@ class Process {
                   workers_.ok() ? workers_->get() : nullptr),
         calls_(Clock::Real(), kWatchPeriod),
         log_sample_(config.log.requests.value()),
+        tracer_(StartTracer(kVersion, &metrics_)),
         tokens_(TokenStore::Open(config.rpc, &metrics_)),
         service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_,
-                 &log_sample_),
+                 &log_sample_, tracer()),
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
                  .tokens = tokens(),
                  .version = kVersion,
                  .ready = [this] { return ready_.Run().ok(); }},
-                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_, &log_sample_) {
+                &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_, &log_sample_, tracer()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
     metrics_.DeclareHeads(kinds);
@@ -118,6 +120,7 @@ class Process {
         CheckHeads(*v1::Head::descriptor()->FindOneofByName("kind"), HeadTypes()));
     PIXPOOL_RETURN_IF_ERROR(workers_.status());
     PIXPOOL_RETURN_IF_ERROR(tokens_.status());
+    PIXPOOL_RETURN_IF_ERROR(tracer_.status());
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
     PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
@@ -214,6 +217,7 @@ class Process {
   }
 
  private:
+  Tracer* tracer() const { return tracer_.ok() ? tracer_->get() : nullptr; }
   TokenStore* tokens() const { return tokens_.ok() ? tokens_->get() : nullptr; }
 
   // The log says when an overload begins and ends: callers see OVERLOADED, operators may not.
@@ -333,6 +337,7 @@ class Process {
   Pipeline pipeline_;
   CallWatch calls_;
   LogSample log_sample_;
+  const absl::StatusOr<std::unique_ptr<Tracer>> tracer_;      // null: no traces
   const absl::StatusOr<std::unique_ptr<TokenStore>> tokens_;  // null: calls need none
   FeatureService service_;
   kserve::Service kserve_;

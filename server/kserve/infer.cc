@@ -128,6 +128,7 @@ void UnaryInfer::Run() {
 
 void UnaryInfer::Reply(TimePoint start, ExtractResult result) {
   record_.SetModel(MetricsOf(result));
+  record_.TraceStages(result);
   if (result.status.ok()) NoteResult(result, &record_);
   DropImages(request_.get());
   Permit permit = std::move(result.permit);

@@ -19,7 +19,8 @@ constexpr const char* kExtensions[] = {"classification", "model_configuration", 
       [this](const auto& request, auto* response) { return NAME(request, response); })
 
 Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
-                 Metrics* metrics, const Clock* clock, CallWatch* watch, LogSample* log)
+                 Metrics* metrics, const Clock* clock, CallWatch* watch, LogSample* log,
+                 Tracer* tracer)
     : Holds(std::move(options)),
       RawService(inference::GRPCInferenceService::service_full_name(),
                  {.options = &options_.call,
@@ -29,7 +30,8 @@ Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry
                   .metrics = metrics,
                   .clock = clock,
                   .watch = watch,
-                  .log = log}),
+                  .log = log,
+                  .tracer = tracer}),
       registry_(registry) {
   ServeUnary<UnaryInfer>(RpcMethod::kModelInfer, &statistics_);
   Serve(RpcMethod::kModelStreamInfer, [this](grpc::CallbackServerContext* context) {

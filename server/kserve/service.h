@@ -23,7 +23,8 @@ struct ServiceOptions {
 class Service final : private Holds<ServiceOptions>, public RawService {
  public:
   Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry* registry,
-          Metrics* metrics, const Clock* clock, CallWatch* watch, LogSample* log = nullptr);
+          Metrics* metrics, const Clock* clock, CallWatch* watch, LogSample* log = nullptr,
+          Tracer* tracer = nullptr);
 
  private:
   absl::Status ServerLive(const inference::ServerLiveRequest& request,

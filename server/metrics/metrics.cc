@@ -56,6 +56,7 @@ struct Metrics::Handles {
   // Calls.
   std::array<Counter*, kPriorityCount> admitted;
   Counter* answers_dropped;
+  std::array<Counter*, kSpanEndCount> spans;
   std::array<Counter*, kConnectionRefusalCount> connections_refused;
 
   // Images.
@@ -109,6 +110,7 @@ struct Metrics::Handles {
 
   Handles() {
     AddCalls();
+    AddSpans();
     AddConnections();
     AddImages();
     AddGauges();
@@ -125,6 +127,15 @@ struct Metrics::Handles {
     answers_dropped = &CounterFamily("pixpool_unread_answers_dropped_total",
                                      "Calls and streams ended because their client did not read.")
                            .Add({});
+  }
+
+  void AddSpans() {
+    auto& ended = CounterFamily("pixpool_spans_total",
+                                "Spans of traces, by what became of them; 0 without a collector.");
+    for (int i = 0; i < kSpanEndCount; ++i) {
+      const std::string outcome(SpanEndName(static_cast<SpanEnd>(i)));
+      spans[static_cast<size_t>(i)] = &ended.Add({{"outcome", outcome}});
+    }
   }
 
   void AddConnections() {
@@ -217,6 +228,10 @@ void Metrics::AnswerDropped() { handles_->answers_dropped->Increment(); }
 
 void Metrics::ConnectionRefused(ConnectionRefusal reason) {
   handles_->connections_refused[Index(reason)]->Increment();
+}
+
+void Metrics::SpansEnded(SpanEnd end, size_t count) {
+  handles_->spans[Index(end)]->Increment(static_cast<double>(count));
 }
 
 void Metrics::TokenCall(std::string_view name) { handles_->access.TokenCall(name); }

@@ -135,6 +135,21 @@ constexpr std::string_view RegionModeName(RegionMode mode) {
 }
 inline constexpr int kRegionModeCount = NamedCount(RegionModeName);
 
+// What became of spans that were made for the collector of traces; label `outcome`.
+enum class SpanEnd { kSent, kQueueFull, kFailed };
+constexpr std::string_view SpanEndName(SpanEnd end) {
+  switch (end) {
+    case SpanEnd::kSent:
+      return "sent";
+    case SpanEnd::kQueueFull:  // the collector takes fewer than there are
+      return "queue_full";
+    case SpanEnd::kFailed:  // the collector was not there, too slow, or refused them
+      return "failed";
+  }
+  return {};
+}
+inline constexpr int kSpanEndCount = NamedCount(SpanEndName);
+
 // Whether a call of the method may ask a model for work, so that it counts as the model's.
 constexpr bool CallsModel(RpcMethod method) {
   switch (method) {
@@ -236,6 +251,7 @@ class Metrics {
   // A call or stream ended because its client did not read.
   void AnswerDropped();
   void ConnectionRefused(ConnectionRefusal reason);
+  void SpansEnded(SpanEnd end, size_t count);
   // A call that came in by a token of this name. Counts only for declared names.
   void TokenCall(std::string_view name);
   // A request that its token did not allow. Counts only for declared names.

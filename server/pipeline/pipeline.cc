@@ -154,7 +154,7 @@ class Pipeline::Impl {
     }
     PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
                              AcquirePermit(&admission_, metrics_, *cost, *request.context));
-    work->admitted = clock_->Now();
+    work->result.admitted = work->admitted = clock_->Now();
     return absl::OkStatus();
   }
 

@@ -78,7 +78,10 @@ struct PoolResult {
   absl::Status status;                        // not OK: the rest is empty
   std::vector<HeadSpec> heads;                // as validated
   std::vector<std::vector<HeadOutput>> maps;  // [map][head]
-  Permit permit;                              // see ExtractResult
+  TimePoint admitted;                         // from where on it waited, and then was pooled:
+  TimeDuration queue{};
+  TimeDuration heads_time{};
+  Permit permit;  // see ExtractResult
 };
 
 // Time of each stage of one image, by Stage; kConvert stays zero.
@@ -104,6 +107,7 @@ struct ExtractResult {
   absl::Status status;                // not OK: the whole request failed, images is empty
   std::vector<ImageFeatures> images;  // in the order of the request
   std::shared_ptr<const LoadedModel> model;
+  TimePoint admitted;  // when the images began to wait for their turn
   std::shared_ptr<const std::vector<HeadSpec>> heads;  // as validated
   // The same with the space ids of regions whose maps are pooled; null: there are none such.
   std::shared_ptr<const std::vector<HeadSpec>> region_heads;

@@ -93,20 +93,22 @@ absl::Status TensorPooler::Admit(Work* work) {
   cost.seconds = times_->PredictPooling(work->values);
   PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
                            AcquirePermit(admission_, metrics_, cost, *work->request.context));
-  work->admitted = clock_->Now();
+  work->result.admitted = work->admitted = clock_->Now();
   return absl::OkStatus();
 }
 
 absl::Status TensorPooler::Compute(Work* work) {
   const PoolRequest& request = work->request;
   const TimePoint start = clock_->Now();
-  metrics_->no_model().StageTime(Stage::kQueue, ToSeconds(start - work->admitted));
+  work->result.queue = start - work->admitted;
+  metrics_->no_model().StageTime(Stage::kQueue, ToSeconds(work->result.queue));
   if (absl::Status status = request.context->Check(start, "heads"); !status.ok()) {
     metrics_->no_model().Cancelled(Stage::kHeads, CancelReason(status));
     return status;
   }
   PIXPOOL_ASSIGN_OR_RETURN(work->result.maps, PoolMaps(work->result.heads, Maps(request)));
-  const double seconds = ToSeconds(clock_->Now() - start);
+  work->result.heads_time = clock_->Now() - start;
+  const double seconds = ToSeconds(work->result.heads_time);
   metrics_->no_model().StageTime(Stage::kHeads, seconds);
   times_->Pooled(work->values, seconds);
   for (const HeadSpec& head : work->result.heads) metrics_->HeadRun(head.kind());

@@ -74,13 +74,18 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, const CallDep
       metrics_(deps.metrics),
       clock_(deps.clock),
       sample_(deps.log),
-      start_(deps.clock->Now()) {
+      start_(deps.clock->Now()),
+      span_(CallSpan::Begin(deps.tracer, method, origin.trace, start_)) {
   Note("method", RpcMethodName(method));
   Note("peer", origin.peer);
   Note("caller", origin.caller);
-  if (origin.trace) {
-    // Names of OpenTelemetry's "Trace Context in non-OTLP Log Formats", so that its tools link line
-    // and trace. The server makes no span of its own: the span is the caller's.
+  // Names of OpenTelemetry's "Trace Context in non-OTLP Log Formats", so that its tools link line
+  // and trace. The span is the call's own where it has one, else the caller's.
+  if (span_) {
+    Note("trace_id", span_->trace_id());
+    Note("span_id", span_->span_id());
+    Note("trace_flags", "01");
+  } else if (origin.trace) {
     Note("trace_id", origin.trace->trace_id);
     Note("span_id", origin.trace->span_id);
     Note("trace_flags", origin.trace->flags);
@@ -88,8 +93,13 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, const CallDep
 }
 
 void CallRecord::End(const absl::Status& status) noexcept {
-  const double seconds = ToSeconds(clock_->Now() - start_);
+  const TimePoint now = clock_->Now();
+  const double seconds = ToSeconds(now - start_);
   model().RequestDone(method_, status.code(), seconds);
+  if (span_) {
+    Guard([&] { span_->End(status, now); }).IgnoreError();
+    span_.reset();
+  }
   const bool failed = failed_ || !status.ok();
   if (sample_ != nullptr && !sample_->Takes(failed)) return;
   const absl::Status thrown = Guard([&] {

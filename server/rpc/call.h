@@ -16,6 +16,7 @@
 #include "server/base/log.h"
 #include "server/base/log_sample.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/call_span.h"
 #include "server/rpc/options.h"
 #include "server/rpc/trace_context.h"
 
@@ -60,6 +61,7 @@ struct CallDeps {
   const Clock* clock = nullptr;
   CallWatch* watch = nullptr;
   LogSample* log = nullptr;  // null: every call has its line
+  Tracer* tracer = nullptr;  // null: calls have no spans
 };
 
 // What the pipeline is to know of a call, or of one message of a stream that has just come in: its
@@ -87,6 +89,19 @@ class CallRecord {
   void SetModel(std::shared_ptr<ModelMetrics> model) { model_ = std::move(model); }
   ModelMetrics& model() const { return model_ != nullptr ? *model_ : metrics_->no_model(); }
 
+  void TraceModel(const std::string& name, const std::string& version) {
+    if (!span_) return;
+    span_->Note("pixpool.model", name);
+    span_->Note("pixpool.model_version", version);
+  }
+  // What the images of a result went through, for the trace.
+  void TraceStages(const ExtractResult& result) {
+    if (span_) span_->AddStages(result);
+  }
+  void TraceStage(Stage stage, TimePoint begin, TimePoint end) {
+    if (span_) span_->AddStage(stage, begin, end);
+  }
+
   // Of a call that is to count as failed in the log, whatever its status: an image of it did.
   void SetFailed() { failed_ = true; }
 
@@ -105,6 +120,7 @@ class CallRecord {
   LogSample* const sample_;
   const TimePoint start_;
   bool failed_ = false;
+  std::optional<CallSpan> span_;  // where it is sampled
   std::optional<Priority> priority_;
   std::shared_ptr<ModelMetrics> model_;  // null: not known, or there is none
   std::vector<LogField> fields_;

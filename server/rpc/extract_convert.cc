@@ -187,6 +187,7 @@ void NoteResult(const ExtractResult& result, CallRecord* record) {
   record->Note("failed_images", failed);
   if (failed > 0) record->SetFailed();
   record->Note("model", result.model->info().name);
+  record->TraceModel(result.model->info().name, result.model->info().version);
   const StageDurations times = LongestTimes(result);
   for (int s = 0; s < static_cast<int>(Stage::kConvert); ++s) {
     record->Note(std::string(StageName(static_cast<Stage>(s))) + "_seconds",

@@ -9,7 +9,7 @@ namespace pixpool {
 
 FeatureService::FeatureService(const RpcOptions& options, const TokenStore* tokens,
                                Pipeline* pipeline, const ModelRegistry* registry, Metrics* metrics,
-                               const Clock* clock, CallWatch* watch, LogSample* log)
+                               const Clock* clock, CallWatch* watch, LogSample* log, Tracer* tracer)
     : Holds(options),
       RawService(v1::FeatureService::service_full_name(),
                  {.options = &options_.call,
@@ -19,7 +19,8 @@ FeatureService::FeatureService(const RpcOptions& options, const TokenStore* toke
                   .metrics = metrics,
                   .clock = clock,
                   .watch = watch,
-                  .log = log}),
+                  .log = log,
+                  .tracer = tracer}),
       registry_(registry) {
   ServeUnary<UnaryExtract>(RpcMethod::kExtractFeatures);
   ServeUnary<UnaryPool>(RpcMethod::kPoolTensor);

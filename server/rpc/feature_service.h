@@ -10,10 +10,11 @@ namespace pixpool {
 // blocks a gRPC thread. Does not own what it is given; all of it must outlive the gRPC server.
 class FeatureService final : private Holds<RpcOptions>, public RawService {
  public:
-  // `tokens` may be null: calls need none; `log` too: every call has its line.
+  // `tokens` may be null: calls need none; `log` too: every call has its line, and
+  // `tracer`: none has a span.
   FeatureService(const RpcOptions& options, const TokenStore* tokens, Pipeline* pipeline,
                  const ModelRegistry* registry, Metrics* metrics, const Clock* clock,
-                 CallWatch* watch, LogSample* log = nullptr);
+                 CallWatch* watch, LogSample* log = nullptr, Tracer* tracer = nullptr);
 
  private:
   absl::Status ListModels(const v1::ListModelsRequest& request,

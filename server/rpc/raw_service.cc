@@ -37,7 +37,9 @@ void RawService::Serve(RpcMethod method, StartCall start) {
 
 RawService::Reactor* RawService::KeepOut(RpcMethod method, const grpc::ServerContextBase& context,
                                          const absl::Status& why) const {
-  CallRecord(method, OriginOf(context, CallerFromPeer(context.peer())), deps_).End(why);
+  CallDeps deps = deps_;
+  deps.tracer = nullptr;  // strangers make no spans
+  CallRecord(method, OriginOf(context, CallerFromPeer(context.peer())), deps).End(why);
   return Refuse(ToGrpcStatus(why));
 }
 

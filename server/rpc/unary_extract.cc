@@ -25,6 +25,7 @@ void UnaryExtract::Run() {
 
 void UnaryExtract::Reply(ExtractResult result) {
   record_.SetModel(MetricsOf(result));
+  record_.TraceStages(result);
   if (!result.status.ok()) return End(result.status);
   NoteResult(result, &record_);
   // The pictures have done their part.

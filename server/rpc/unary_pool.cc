@@ -46,6 +46,11 @@ void UnaryPool::Run() {
 }
 
 void UnaryPool::Reply(PoolResult result) {
+  const TimePoint begun = result.admitted + result.queue;
+  if (result.queue > TimeDuration{}) record_.TraceStage(Stage::kQueue, result.admitted, begun);
+  if (result.heads_time > TimeDuration{}) {
+    record_.TraceStage(Stage::kHeads, begun, begun + result.heads_time);
+  }
   if (!result.status.ok()) return End(result.status);
   request_.reset();
   Permit permit = std::move(result.permit);

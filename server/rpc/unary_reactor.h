@@ -41,7 +41,9 @@ class UnaryReactor : public RawUnaryReactor {
       if (status.ok()) bytes = SerializeMessage(response);
     }
     request_.reset();
-    record_.model().StageTime(Stage::kConvert, ToSeconds(deps().clock->Now() - start));
+    const TimePoint end = deps().clock->Now();
+    record_.model().StageTime(Stage::kConvert, ToSeconds(end - start));
+    record_.TraceStage(Stage::kConvert, start, end);
     if (!status.ok()) return End(status);
     ByteHold hold;
     if (!permit.is_out()) {

@@ -16,6 +16,7 @@ from project_tree import ROOT, project_files
 FOLDERS = {
     "server/base": [],
     "server/metrics": ["server/base"],
+    "server/tracing": ["server/base", "server/metrics"],
     "server/net": ["server/base", "server/metrics"],
     "server/tls": ["server/base", "server/metrics", "server/net"],
     "server/image": ["server/base"],
@@ -51,6 +52,7 @@ FOLDERS = {
         "server/metrics",
         "server/net",
         "server/tls",
+        "server/tracing",
         "server/heads",
         "server/pipeline",
     ],
@@ -75,6 +77,7 @@ FOLDERS = {
     "server/app": [
         "server/base",
         "server/metrics",
+        "server/tracing",
         "server/isolation",
         "server/torch",
         "server/model",
@@ -144,7 +147,12 @@ LIBRARIES = {
     "prometheus-cpp": (r"prometheus/", ["server/metrics"]),
     "Boost": (
         r"boost/",
-        ["server/metrics", "client/bench/histogram.cc", "client/bench/http_get.cc"],
+        [
+            "server/metrics",
+            "server/tracing/http_post.cc",
+            "client/bench/histogram.cc",
+            "client/bench/http_get.cc",
+        ],
     ),
     "spdlog": (r"spdlog/", ["server/base"]),
     "OpenSSL": (r"openssl/", ["server/base", "server/tls", "client/cpp/pem.cc"]),

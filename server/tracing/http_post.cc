@@ -1,0 +1,135 @@
+#include "server/tracing/http_post.h"
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+#include <optional>
+#include <string_view>
+
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using tcp = boost::asio::ip::tcp;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+constexpr int kHttp11 = 11;
+constexpr uint64_t kMostAnswerBytes = 1 << 20;
+
+absl::Status Failed(std::string_view why) {
+  return absl::UnavailableError(Concat("the collector ", why));
+}
+
+// A handler that keeps how an operation ended.
+auto Keep(error_code* error) {
+  *error = {};
+  return [error](error_code result, const auto&...) { *error = result; };
+}
+
+}  // namespace
+
+class HttpPoster::Impl {
+ public:
+  explicit Impl(const TracingSettings& settings)
+      : host_(settings.host),
+        port_(settings.port),
+        timeout_(settings.timeout),
+        request_(http::verb::post, settings.path, kHttp11) {
+    const bool ipv6 = host_.find(':') != host_.npos;
+    request_.set(http::field::host, Concat(ipv6 ? "[" : "", host_, ipv6 ? "]:" : ":", port_));
+    request_.set(http::field::content_type, "application/x-protobuf");
+    request_.set(http::field::user_agent, "pixpool-server");
+    for (const auto& [name, value] : settings.headers) request_.set(name, value);
+  }
+
+  absl::Status Post(const std::string& body) {
+    end_ = std::chrono::steady_clock::now() + timeout_;
+    request_.body() = body;
+    request_.prepare_payload();
+    const bool kept = stream_.has_value();
+    absl::Status status = kept ? Exchange() : ConnectAndExchange();
+    // A kept connection may have been closed meanwhile, which shows only now.
+    if (kept && !status.ok() && !answered_ && Left()) status = ConnectAndExchange();
+    if (!status.ok() || !keep_) stream_.reset();
+    return status;
+  }
+
+  void HurryUp(std::chrono::milliseconds rest) {
+    last_end_.store(std::chrono::steady_clock::now() + rest);
+  }
+
+ private:
+  absl::Status ConnectAndExchange() {
+    error_code error;
+    const auto endpoints =
+        tcp::resolver(io_).resolve(host_, port_, tcp::resolver::numeric_service, error);
+    if (error) return Failed(Concat("has no address: ", error.message()));
+    stream_.emplace(io_);
+    stream_->async_connect(endpoints, Keep(&error));
+    if (absl::Status status = Run(error); !status.ok()) return status;
+    return Exchange();
+  }
+
+  absl::Status Exchange() {
+    answered_ = false;
+    error_code error;
+    http::async_write(*stream_, request_, Keep(&error));
+    if (absl::Status status = Run(error); !status.ok()) return status;
+    beast::flat_buffer buffer;
+    http::response_parser<http::string_body> parser;
+    parser.body_limit(kMostAnswerBytes);
+    http::async_read_header(*stream_, buffer, parser, Keep(&error));
+    if (absl::Status status = Run(error); !status.ok()) return status;
+    answered_ = true;
+    http::async_read(*stream_, buffer, parser, Keep(&error));
+    if (absl::Status status = Run(error); !status.ok()) return status;
+    keep_ = parser.keep_alive();
+    const unsigned code = parser.get().result_int();
+    if (code < 200 || code > 299) return Failed(Concat("answers ", code));
+    return absl::OkStatus();
+  }
+
+  bool Left() const { return std::chrono::steady_clock::now() < std::min(end_, last_end_.load()); }
+
+  // Runs what was begun to its end, or to that of the time.
+  absl::Status Run(const error_code& error) {
+    constexpr std::chrono::milliseconds kLook(50);
+    io_.restart();
+    bool late = false;
+    while (io_.run_for(kLook), !io_.stopped()) {
+      if (Left() || late) continue;
+      late = true;
+      stream_->cancel();
+    }
+    if (late) return Failed("took too long");
+    if (error) return Failed(Concat("cannot be reached: ", error.message()));
+    return absl::OkStatus();
+  }
+
+  const std::string host_;
+  const std::string port_;
+  const std::chrono::milliseconds timeout_;
+  http::request<http::string_body> request_;
+  asio::io_context io_{1};
+  std::optional<beast::tcp_stream> stream_;
+  SteadyTime end_;
+  std::atomic<SteadyTime> last_end_{SteadyTime::max()};
+  bool answered_ = false;  // the last request, in part at least
+  bool keep_ = false;
+};
+
+HttpPoster::HttpPoster(const TracingSettings& settings) : impl_(std::make_unique<Impl>(settings)) {}
+HttpPoster::~HttpPoster() = default;
+
+absl::Status HttpPoster::Post(const std::string& body) { return impl_->Post(body); }
+void HttpPoster::HurryUp(std::chrono::milliseconds rest) { impl_->HurryUp(rest); }
+
+}  // namespace pixpool
