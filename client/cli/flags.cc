@@ -189,7 +189,7 @@ void InputFlags::AddPictures(CLI::App& app) {
   app.add_option("--model", model, "Model; default: the server's")
       ->type_name("NAME")
       ->group("Model");
-  app.add_option("--model-version", model_version, "Version; default: the loaded one")
+  app.add_option("--model-version", model_version, "Version or alias; default: the server's choice")
       ->type_name("VERSION")
       ->group("Model");
   app.add_option("--priority", priority,

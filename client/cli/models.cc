@@ -55,7 +55,8 @@ Command AddModels(CLI::App& root, const Console& console) {
       "Lists the server's models, or shows one: layers, heads, projections, input recipe, "
       "limits.");
   app->add_option("NAME", flags->name, "Model to show")->type_name("");
-  app->add_option("--model-version", flags->version, "Version; default: the loaded one")
+  app->add_option("--model-version", flags->version,
+                  "Version or alias; default: the server's choice")
       ->type_name("VERSION");
   app->add_option("--format", flags->format, "table or json")
       ->check(CLI::IsMember({"table", "json"}).description(""))

@@ -110,7 +110,7 @@ class Client {
   // All models of the server, without labels. Blocks up to the client's deadline.
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;
 
-  // One model in full; empty name: the server's default model; empty version: the loaded one.
+  // One model in full; empty name: the server's default model; empty version: its choice.
   // NOT_FOUND where unknown. Blocks up to the client's deadline.
   absl::StatusOr<v1::Model> GetModel(const std::string& name = "",
                                      const std::string& version = "") const;

@@ -80,9 +80,19 @@ MODELS = [
     (
         "Time to load",
         "s",
-        "At the start of the server.",
+        "When it was loaded last.",
         {"{{model}} {{version}} {{instance}}": now("pixpool_model_load_duration_seconds")},
         {"kind": "stat"},
+    ),
+    (
+        "Loads and leaving versions",
+        "short",
+        "Versions that were loaded or could not be, an hour, and those that wait for their last "
+        "call.",
+        {
+            "{{outcome}} {{instance}}": "increase(" + now("pixpool_model_loads_total") + "[1h])",
+            "leaving {{instance}}": now("pixpool_models_leaving"),
+        },
     ),
     (
         "Versions",

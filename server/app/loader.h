@@ -1,25 +1,35 @@
-// Brings the models of a repository into the registry.
+// How the process loads a bundle.
 #pragma once
 
 #include <functional>
-#include <string>
+#include <memory>
 
-#include "absl/status/status.h"
-#include "server/metrics/metrics.h"
+#include "absl/status/statusor.h"
 #include "server/model/model.h"
-#include "server/pipeline/model_registry.h"
 
 namespace pixpool {
 
-// Enters every bundle under `models_dir` as loading. NOT_FOUND where there is none, with what to
-// do.
-absl::Status RegisterBundles(const std::string& models_dir, ModelRegistry* registry);
+// Opens bundles with their digests checked, and loads them as LoadModel does.
+std::function<absl::StatusOr<std::unique_ptr<Model>>(const BundleLocation&, const Model* like)>
+BundleLoader(const ModelOptions& options, const Machine& machine);
 
-// Loads what is registered, one model after the other, each with its digests and golden picture
-// checked; `ready` is called for each that serves. Goes on after a failure, so that all are
-// reported. Blocks for seconds.
-absl::Status LoadBundles(const std::string& models_dir, const ModelOptions& options,
-                         const Machine& machine, ModelRegistry* registry, Metrics* metrics,
-                         const std::function<void(const std::string& name)>& ready);
+// What models are reckoned to take of the process's memory, by the bytes of their bundles on the
+// disk: while others serve it cannot be measured. One thread at a time.
+class MemoryOfBundles {
+ public:
+  // `resident` gives what the process takes.
+  explicit MemoryOfBundles(std::function<int64_t()> resident)
+      : resident_(std::move(resident)), bare_(resident_()) {}
+
+  // What the process takes with bundles of so many bytes loaded and no call under way. Measured the
+  // first time, when there are no calls; then in proportion.
+  int64_t With(int64_t bundle_bytes);
+
+ private:
+  const std::function<int64_t()> resident_;
+  const int64_t bare_;  // without models
+  int64_t first_ = 0;   // with those of the first time
+  int64_t first_bytes_ = 0;
+};
 
 }  // namespace pixpool

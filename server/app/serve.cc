@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,11 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/strings/str_join.h"
-#include "absl/synchronization/mutex.h"
 #include "grpcpp/grpcpp.h"
 #include "server/app/decode_isolation.h"
+#include "server/app/health_names.h"
 #include "server/app/health_watch.h"
 #include "server/app/last_words.h"
 #include "server/app/loader.h"
@@ -37,6 +34,7 @@
 #include "server/metrics/http_server.h"
 #include "server/pipeline/memory_plan.h"
 #include "server/pipeline/pipeline.h"
+#include "server/repository/model_control.h"
 #include "server/rpc/call_watch.h"
 #include "server/rpc/feature_service.h"
 #include "server/rpc/grpc_log.h"
@@ -55,11 +53,11 @@ constexpr double kHopeless = 6;
 constexpr auto kLastPatience = std::chrono::seconds(5);
 constexpr std::string_view kWorkHangs = "calls that were cut have not ended";
 
-constexpr const char* kServiceNames[] = {"pixpool.v1.FeatureService",
-                                         "inference.GRPCInferenceService"};
-
 // How often the file of tokens is looked at.
 constexpr std::chrono::milliseconds kTokensPause(1'000);
+
+// How often it is looked whether models are to be loaded or freed.
+constexpr std::chrono::milliseconds kModelsPause(100);
 
 // How often calls that wait for their clients are looked at.
 constexpr std::chrono::milliseconds kWatchPeriod(100);
@@ -90,11 +88,23 @@ class Process {
         tokens_(TokenStore::Open(config.rpc, &metrics_)),
         service_(config.rpc, tokens(), &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_,
                  &log_sample_, tracer()),
+        memory_([this] { return TakenBytes(); }),
+        models_(config.repository,
+                {.registry = &registry_,
+                 .metrics = &metrics_,
+                 .clock = Clock::Real(),
+                 .load = BundleLoader(
+                     config.model, {.cores = cores_, .memory = MemoryOf(config.pipeline.memory)}),
+                 .share_memory = [this](int64_t bytes) { return ShareMemory(bytes); },
+                 .forget = [this](const Model& model) { return pipeline_.Forget(model); },
+                 .changed = [this] { ModelsChanged(); }}),
+        control_(config.repository, &models_, Clock::Real()),
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
                  .tokens = tokens(),
                  .version = kVersion,
-                 .ready = [this] { return ready_.Run().ok(); }},
+                 .ready = [this] { return ready_.Run().ok(); },
+                 .control = &control_},
                 &pipeline_, &registry_, &metrics_, Clock::Real(), &calls_, &log_sample_, tracer()) {
     std::vector<std::string> kinds;
     for (const HeadType& type : HeadTypes()) kinds.emplace_back(type.name);
@@ -104,14 +114,16 @@ class Process {
     ready_.Add("process",
                [this] { return draining_ ? absl::UnavailableError("drains") : absl::OkStatus(); });
     ready_.Add("models", [this] {
-      return registry_.AllReady() ? absl::OkStatus() : absl::UnavailableError("not all are loaded");
+      if (!loaded_) return absl::UnavailableError("they are being loaded");
+      return registry_.AnyReady() ? absl::OkStatus() : absl::UnavailableError("none is loaded");
     });
     ready_.Add("backbone", [this] { return pipeline_.Progress(); });
     live_.Add("backbone", [this] { return pipeline_.Progress(kHopeless); });
   }
 
   ~Process() {
-    if (loader_.joinable()) loader_.join();
+    control_.Close();
+    models_ticker_.reset();
   }
 
   // Opens the ports and begins to load. Probes answer "not ready" until the models are.
@@ -123,7 +135,7 @@ class Process {
     PIXPOOL_RETURN_IF_ERROR(tracer_.status());
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
-    PIXPOOL_RETURN_IF_ERROR(RegisterBundles(config_.process.models_dir, &registry_));
+    PIXPOOL_RETURN_IF_ERROR(models_.Start());
     CheckThreads();
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
     grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
@@ -155,32 +167,24 @@ class Process {
     watch_ = std::make_unique<HealthWatch>(
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
     watch_->Look();
-    loader_ = std::thread([this] {
-      try {
-        CheckThreads();
-        load_status_ =
-            LoadBundles(config_.process.models_dir, config_.model,
-                        {.cores = cores_, .memory = MemoryOf(config_.pipeline.memory)}, &registry_,
-                        &metrics_, [this](const std::string& name) { Tell(name, true); });
-        if (load_status_.ok()) load_status_ = pipeline_.BoundMemory(TakenBytes());
-        grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
-      } catch (...) {  // no memory, no threads
-        load_status_ = absl::ResourceExhaustedError(ExplainException());
-      }
-      watch_->Look();
-      loaded_ = true;
-    });
+    models_ticker_ = std::make_unique<Ticker>("models", kModelsPause,
+                                              [this] { loaded_ ? control_.Work() : LoadModels(); });
     return absl::OkStatus();
   }
 
   // Waits for a signal. Not OK where the models could not be loaded.
   absl::Status WaitForStop(const StopSignal& stop) {
+    const auto look = [this] { control_.LookAgain(); };
     while (!loaded_) {
-      if (stop.WaitFor(std::chrono::milliseconds(20))) return absl::OkStatus();
+      if (stop.WaitFor(std::chrono::milliseconds(20), look)) return absl::OkStatus();
     }
     if (!load_status_.ok()) return load_status_;
-    Log(LogLevel::kInfo, "ready");
-    stop.Wait();
+    if (registry_.AnyReady()) {
+      Log(LogLevel::kInfo, "ready");
+    } else {
+      Log(LogLevel::kWarning, "no_model", {{"message", "it waits for one to serve"}});
+    }
+    stop.Wait(look);
     return absl::OkStatus();
   }
 
@@ -189,6 +193,8 @@ class Process {
   bool Drain(const StopSignal& stop) {
     Log(LogLevel::kInfo, "draining");
     draining_ = true;
+    control_.Close();
+    health_names_.Close();
     grpc_->SetNotServing();
     const std::chrono::milliseconds delay = config_.process.drain_delay;
     if (delay > delay.zero()) stop.WaitFor(delay);
@@ -242,7 +248,8 @@ class Process {
 
   // Memory of the server and of its workers before the first request.
   int64_t TakenBytes() const {
-    return ResidentBytes() + (*workers_ == nullptr ? 0 : (*workers_)->ResidentBytes());
+    const bool some = workers_.ok() && *workers_ != nullptr;
+    return ResidentBytes() + (some ? (*workers_)->ResidentBytes() : 0);
   }
 
   Readings Gauges() const {
@@ -285,45 +292,44 @@ class Process {
   // A load cannot be broken off, and the process does not end in order before it does: it may have
   // unpacked files that go with it.
   void AwaitLoad(std::chrono::steady_clock::time_point end) const {
-    while (!loaded_) {
-      if (std::chrono::steady_clock::now() >= end) EndNow(Concat("still loads: ", Loading()));
+    for (std::string at; !(at = models_.loading()).empty();) {
+      if (std::chrono::steady_clock::now() >= end) EndNow(Concat("still loads: ", at));
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
-  }
-
-  // The models that are not loaded yet; one of them is what the loader is at.
-  std::string Loading() const {
-    std::vector<std::string> names;
-    for (const ModelEntry& entry : registry_.List()) {
-      if (entry.state == ModelState::kLoading) names.push_back(entry.name + " " + entry.version);
-    }
-    return absl::StrJoin(names, ", ");
   }
 
   // Throws where no more threads can be made: gRPC would abort, and OpenVINO may wait for ever.
   void CheckThreads() const { ThreadPool("check", 16 + 4 * cores_); }
 
+  // On the thread of the models, the first time that it runs.
+  void LoadModels() {
+    try {
+      CheckThreads();
+      load_status_ = models_.LoadFirst();
+    } catch (...) {  // no memory, no threads
+      load_status_ = absl::ResourceExhaustedError(ExplainException());
+    }
+    loaded_ = true;
+    watch_->Look();
+  }
+
+  // Shares out the memory beside models with so many bytes on the disk.
+  absl::Status ShareMemory(int64_t bundle_bytes) {
+    PIXPOOL_RETURN_IF_ERROR(pipeline_.BoundMemory(memory_.With(bundle_bytes)));
+    grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
+    return absl::OkStatus();
+  }
+
+  void ModelsChanged() {
+    watch_->Look();
+    health_names_.TellModels(!loaded_ || ready_.Run().ok());
+  }
+
   // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.
   void ReadinessChanged(const absl::Status& now) {
     if (draining_) return;
-    if (loaded_) {
-      LogHealth("ready", now);
-    }
-    std::map<std::string, bool> names = {{"", now.ok()}};
-    for (const char* name : kServiceNames) names[name] = now.ok();
-    for (const ModelEntry& entry : registry_.List()) {
-      names[entry.name] |= now.ok() && entry.state == ModelState::kReady;
-    }
-    for (const auto& [name, serving] : names) Tell(name, serving);
-  }
-
-  // Whoever watches a name gets a message for each call of SetServing: changes only.
-  void Tell(const std::string& name, bool serving) {
-    absl::MutexLock lock(&told_mu_);
-    const auto [entry, first] = told_.try_emplace(name, serving);
-    if (!first && entry->second == serving) return;
-    entry->second = serving;
-    grpc_->SetServing(name, serving);
+    if (std::exchange(began_, loaded_)) LogHealth("ready", now);
+    health_names_.TellAll(now.ok());
   }
 
   const Config config_;
@@ -340,6 +346,9 @@ class Process {
   const absl::StatusOr<std::unique_ptr<Tracer>> tracer_;      // null: no traces
   const absl::StatusOr<std::unique_ptr<TokenStore>> tokens_;  // null: calls need none
   FeatureService service_;
+  MemoryOfBundles memory_;
+  ModelRepository models_;
+  ModelControl control_;
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
@@ -347,12 +356,14 @@ class Process {
   std::unique_ptr<HealthWatch> live_watch_;
   std::unique_ptr<Ticker> token_ticker_;
   std::unique_ptr<HealthWatch> room_watch_;
-  absl::Mutex told_mu_;
-  std::map<std::string, bool> told_ ABSL_GUARDED_BY(told_mu_);  // gRPC's health by name
+  HealthNames health_names_{&registry_, [this](const std::string& name, bool serving) {
+                              grpc_->SetServing(name, serving);
+                            }};
   std::atomic<bool> draining_{false};
   std::atomic<bool> loaded_{false};
-  absl::Status load_status_;  // written before loaded_, read after
-  std::thread loader_;
+  bool began_ = false;                     // what ReadinessChanged saw of it
+  absl::Status load_status_;               // written before loaded_, read after
+  std::unique_ptr<Ticker> models_ticker_;  // last: its thread uses everything above
 };
 
 int Fail(const absl::Status& status) {

@@ -35,7 +35,8 @@ StopSignal::StopSignal() {
   pthread_sigmask(SIG_BLOCK, &all_, nullptr);
 }
 
-bool StopSignal::WaitFor(std::chrono::milliseconds wait) const {
+bool StopSignal::WaitFor(std::chrono::milliseconds wait,
+                         const std::function<void()>& hangup) const {
   using std::chrono::steady_clock;
   const auto end = steady_clock::now() + wait;
   for (;;) {
@@ -45,7 +46,9 @@ bool StopSignal::WaitFor(std::chrono::milliseconds wait) const {
                      .tv_nsec = std::chrono::nanoseconds(left - seconds).count()};
     const int signal = sigtimedwait(&all_, nullptr, &t);
     if (signal == SIGTERM || signal == SIGINT) return true;
-    if (signal > 0) {
+    if (signal == SIGHUP && hangup) {
+      hangup();
+    } else if (signal > 0) {
       Log(LogLevel::kWarning, "signal_ignored", {{"signal", SignalName(signal)}});
     } else if (errno == EAGAIN) {
       return false;
@@ -53,8 +56,8 @@ bool StopSignal::WaitFor(std::chrono::milliseconds wait) const {
   }
 }
 
-void StopSignal::Wait() const {
-  while (!WaitFor(std::chrono::hours(1))) {
+void StopSignal::Wait(const std::function<void()>& hangup) const {
+  while (!WaitFor(std::chrono::hours(1), hangup)) {
   }
 }
 

@@ -32,6 +32,8 @@ constexpr std::array<ReasonRow, kErrorReasonCount> kReasons = {{
     {kQuotaExceeded, "QUOTA_EXCEEDED", StatusCode::kResourceExhausted},
     {kDraining, "DRAINING", StatusCode::kUnavailable},
     {kModelLoading, "MODEL_LOADING", StatusCode::kUnavailable},
+    {kModelNotLoaded, "MODEL_NOT_LOADED", StatusCode::kFailedPrecondition},
+    {kModelControlOff, "MODEL_CONTROL_OFF", StatusCode::kFailedPrecondition},
     {kDeadlineInQueue, "DEADLINE_IN_QUEUE", StatusCode::kDeadlineExceeded},
     {kCancelled, "CANCELLED", StatusCode::kCancelled},
     {kNotImplemented, "NOT_IMPLEMENTED", StatusCode::kUnimplemented},

@@ -28,6 +28,8 @@ enum class ErrorReason {
   kQuotaExceeded,   // RESOURCE_EXHAUSTED with retry_after: the caller has all that its token allows
   kDraining,        // UNAVAILABLE
   kModelLoading,    // UNAVAILABLE
+  kModelNotLoaded,  // FAILED_PRECONDITION: a model was to be loaded and could not be
+  kModelControlOff,  // FAILED_PRECONDITION: calls may not load or unload models
   kDeadlineInQueue,  // DEADLINE_EXCEEDED: the work was not done
   kCancelled,        // CANCELLED: the client went away, the work was not done
   kNotImplemented,   // UNIMPLEMENTED: part of the API that this version does not serve

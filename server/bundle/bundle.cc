@@ -103,7 +103,7 @@ absl::StatusOr<std::vector<fs::path>> SubFolders(const fs::path& dir) {
     }
   }
   if (error) {
-    return absl::NotFoundError(Concat("model folder ", dir.string(), ": ", error.message()));
+    return absl::NotFoundError(Concat("folder ", dir.string(), ": ", error.message()));
   }
   return result;
 }
@@ -143,12 +143,18 @@ absl::StatusOr<Bundle> OpenBundle(const std::string& dir) {
   return bundle;
 }
 
-absl::StatusOr<std::vector<BundleLocation>> FindBundles(const std::string& root) {
-  std::vector<BundleLocation> bundles;
+absl::StatusOr<FoundBundles> FindBundles(const std::string& root) {
+  FoundBundles found;
+  std::vector<BundleLocation>& bundles = found.bundles;
   PIXPOOL_ASSIGN_OR_RETURN(const std::vector<fs::path> names, SubFolders(root));
   for (const fs::path& name : names) {
-    PIXPOOL_ASSIGN_OR_RETURN(const std::vector<fs::path> versions, SubFolders(name));
-    for (const fs::path& version : versions) {
+    const absl::StatusOr<std::vector<fs::path>> versions = SubFolders(name);
+    if (!versions.ok()) {
+      found.unreadable.push_back(
+          {name.filename().string(), std::string(versions.status().message())});
+      continue;
+    }
+    for (const fs::path& version : *versions) {
       std::error_code ignored;
       if (fs::exists(fs::symlink_status(version / "manifest.json", ignored))) {
         bundles.push_back(
@@ -160,7 +166,7 @@ absl::StatusOr<std::vector<BundleLocation>> FindBundles(const std::string& root)
     if (a.name != b.name) return a.name < b.name;
     return VersionLess(a.version, b.version);
   });
-  return bundles;
+  return found;
 }
 
 }  // namespace pixpool

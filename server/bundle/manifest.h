@@ -193,8 +193,19 @@ struct BundleLocation {
   std::string dir;
 };
 
-// Finds every <root>/<name>/<version>/manifest.json. Sorted by name, then version: numeric versions
-// by value.
-absl::StatusOr<std::vector<BundleLocation>> FindBundles(const std::string& root);
+// A folder of the repository that could not be looked into, such as the lost+found of a volume.
+struct UnreadableFolder {
+  std::string name;  // of a model, if it is one
+  std::string why;
+};
+
+struct FoundBundles {
+  std::vector<BundleLocation> bundles;  // by name, then version: numeric versions by value
+  std::vector<UnreadableFolder> unreadable;
+};
+
+// Finds every <root>/<name>/<version>/manifest.json; folders whose names begin with a dot are left
+// out. NOT_FOUND where `root` cannot be read.
+absl::StatusOr<FoundBundles> FindBundles(const std::string& root);
 
 }  // namespace pixpool

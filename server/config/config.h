@@ -10,6 +10,7 @@
 #include "server/metrics/options.h"
 #include "server/model/options.h"
 #include "server/pipeline/options.h"
+#include "server/repository/options.h"
 #include "server/rpc/options.h"
 
 namespace pixpool {
@@ -25,6 +26,7 @@ struct Config {
   HttpOptions http;
   RpcOptions rpc;
   RegistryOptions registry;
+  RepositoryOptions repository;
   ModelOptions model;
   IsolationOptions isolation;
   PipelineOptions pipeline;

@@ -6,6 +6,7 @@
 
 #include "server/base/host_port.h"
 #include "server/base/text.h"
+#include "server/bundle/version_settings.h"
 #include "server/image/decode.h"
 
 namespace pixpool {
@@ -87,6 +88,11 @@ std::vector<std::string> FindContradictions(const Config& config) {
     problems.push_back(Concat(caller.flag(), " ", other, ": that entry says ",
                               other == kPriorityMetadata ? "how urgent a call is" : "its trace",
                               " and not whose it is; choose another"));
+  }
+  const auto& versions = config.repository.versions;
+  if (const auto policy = ParseVersionPolicy(versions.value()); !policy.ok()) {
+    problems.push_back(
+        Concat(versions.flag(), " ", versions.value(), ": ", policy.status().message()));
   }
   FindHalfOfTls(config.rpc.tls, &problems);
   const auto& tokens = config.rpc.tokens;

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <string>
 
 #include "server/base/option.h"
 
@@ -13,17 +12,6 @@ namespace pixpool {
 inline constexpr int64_t kHourMs = 60 * 60 * 1000;
 
 struct ProcessOptions {
-  static constexpr OptionSpec kModelsDir = {
-      .group = kModelsGroup,
-      .place = 1,
-      .flag = "--models-dir",
-      .value_name = "DIR",
-      .help = "Folder of the model bundles.",
-      .kind = OptionKind::kText,
-      .initial = "models",
-  };
-  Option<std::string, kModelsDir> models_dir;
-
   static constexpr OptionSpec kDrainDelay = {
       .group = kLifeGroup,
       .place = 1,

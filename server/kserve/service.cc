@@ -45,6 +45,8 @@ Service::Service(ServiceOptions options, Pipeline* pipeline, const ModelRegistry
   PIXPOOL_QUESTION(ModelConfig);
   PIXPOOL_QUESTION(ModelStatistics);
   PIXPOOL_QUESTION(RepositoryIndex);
+  ServeUnary<UnaryLoad>(RpcMethod::kRepositoryModelLoad, options_.control);
+  ServeUnary<UnaryUnload>(RpcMethod::kRepositoryModelUnload, options_.control);
 }
 
 #undef PIXPOOL_QUESTION
@@ -119,6 +121,14 @@ absl::Status Service::RepositoryIndex(const inference::RepositoryIndexRequest& r
   for (const ModelEntry& entry : registry_->List()) {
     if (request.ready() && entry.state != ModelState::kReady) continue;
     IndexToProto(entry, response->add_models());
+  }
+  if (request.ready()) return absl::OkStatus();
+  for (const BundleLocation& at : options_.control->Unloaded()) {
+    IndexToProto({.name = at.name,
+                  .version = at.version,
+                  .state = ModelState::kFailed,
+                  .message = "unloaded"},
+                 response->add_models());
   }
   return absl::OkStatus();
 }

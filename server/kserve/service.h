@@ -5,6 +5,7 @@
 
 #include "inference/grpc_service.grpc.pb.h"
 #include "server/kserve/infer.h"
+#include "server/kserve/repository.h"
 #include "server/rpc/raw_service.h"
 
 namespace pixpool::kserve {
@@ -15,6 +16,7 @@ struct ServiceOptions {
   const TokenStore* tokens;     // null: calls need none
   std::string version;          // of the server
   std::function<bool()> ready;  // whether the server takes work; called on any thread
+  ModelControl* control;        // of the models
 };
 
 // inference.GRPCInferenceService: the Open Inference Protocol over the pipeline of

@@ -18,6 +18,7 @@
 #include "server/metrics/gauge_rows.h"
 #include "server/metrics/model_series.h"
 #include "server/metrics/process_metrics.h"
+#include "server/metrics/serving_metrics.h"
 
 namespace pixpool {
 namespace {
@@ -42,6 +43,7 @@ struct Metrics::Handles {
   prometheus::Registry registry;
   AccessMetrics access{&registry};
   ModelFamilies model_families{&registry};
+  ServingMetrics serving{&registry};
 
   Family<Counter>& CounterFamily(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -79,13 +81,9 @@ struct Metrics::Handles {
   std::vector<Reading> readings;
 
   Family<Gauge>* build_info;
-  Family<Gauge>* model_ready;
-  Family<Gauge>* model_info;
-  Family<Gauge>* model_load_seconds;
 
   absl::Mutex mu;  // held while `read_gauges` runs, so that replacing it waits for its end
   std::function<Readings()> read_gauges ABSL_GUARDED_BY(mu);
-  std::map<std::pair<std::string, std::string>, Gauge*> info_series ABSL_GUARDED_BY(mu);
 
   // By name and version. A version that is loaded again while calls still hold the one before goes
   // on with its series.
@@ -186,10 +184,6 @@ struct Metrics::Handles {
       readings.push_back({&GaugeFamily(row.name, row.help).Add(labels), row.value});
     }
     build_info = &GaugeFamily("pixpool_build_info", "Versions of the server, always 1.");
-    model_ready = &GaugeFamily("pixpool_model_ready", "Whether a model serves.");
-    model_info = &GaugeFamily("pixpool_model_info", "What a model runs on, always 1.");
-    model_load_seconds =
-        &GaugeFamily("pixpool_model_load_duration_seconds", "Time that loading a model took.");
   }
 };
 
@@ -309,21 +303,16 @@ void Metrics::SetBuildInfo(std::string_view version, std::string_view grpc,
 void Metrics::SetModel(std::string_view name, std::string_view version, std::string_view engine,
                        std::string_view device, std::string_view precision, bool ready,
                        double load_seconds) {
-  const Labels model = {{"model", std::string(name)}, {"version", std::string(version)}};
-  handles_->model_ready->Add(model).Set(ready ? 1 : 0);
-  absl::MutexLock lock(&handles_->mu);
-  Gauge*& info = handles_->info_series[{std::string(name), std::string(version)}];
-  if (info != nullptr) handles_->model_info->Remove(info);
-  info = nullptr;
-  if (!ready) return;
-  Labels labels = model;
-  labels["engine"] = std::string(engine);
-  labels["device"] = std::string(device);
-  labels["precision"] = std::string(precision);
-  info = &handles_->model_info->Add(labels);
-  info->Set(1);
-  handles_->model_load_seconds->Add(model).Set(load_seconds);
+  handles_->serving.SetModel(name, version, engine, device, precision, ready, load_seconds);
 }
+
+void Metrics::DropModel(std::string_view name, std::string_view version) {
+  handles_->serving.DropModel(name, version);
+}
+
+void Metrics::ModelLoaded(bool ready) { handles_->serving.ModelLoaded(ready); }
+
+void Metrics::SetModelsLeaving(size_t count) { handles_->serving.SetModelsLeaving(count); }
 
 void Metrics::SetGaugeSource(std::function<Readings()> read) {
   absl::MutexLock lock(&handles_->mu);

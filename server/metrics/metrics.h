@@ -37,6 +37,8 @@ enum class RpcMethod {
   kModelConfig,
   kModelStatistics,
   kRepositoryIndex,
+  kRepositoryModelLoad,
+  kRepositoryModelUnload,
 };
 
 // The method's name in its .proto file; proto_names_test compares them.
@@ -72,6 +74,10 @@ constexpr std::string_view RpcMethodName(RpcMethod method) {
       return "ModelStatistics";
     case RpcMethod::kRepositoryIndex:
       return "RepositoryIndex";
+    case RpcMethod::kRepositoryModelLoad:
+      return "RepositoryModelLoad";
+    case RpcMethod::kRepositoryModelUnload:
+      return "RepositoryModelUnload";
   }
   return {};
 }
@@ -292,6 +298,12 @@ class Metrics {
   void SetModel(std::string_view name, std::string_view version, std::string_view engine,
                 std::string_view device, std::string_view precision, bool ready,
                 double load_seconds);
+  // Ends the series of a model that serves no more.
+  void DropModel(std::string_view name, std::string_view version);
+  // A version was loaded, or could not be.
+  void ModelLoaded(bool ready);
+  // Versions that serve no new calls and have not been freed.
+  void SetModelsLeaving(size_t count);
   // `read` is called at each scrape, from the scraping thread. Setting another one, or nullptr,
   // waits for a call under way: do so before what it reads is destroyed.
   void SetGaugeSource(std::function<Readings()> read);

@@ -129,9 +129,12 @@ struct Machine {
 
 // Loads a bundle, warms it up and checks its golden picture through the whole path (decode,
 // preprocess, backbone, head). FAILED_PRECONDITION names what differs, or what memory is missing:
-// that is asked before each pass over more pixels than the last. Blocks for seconds.
+// that is asked before each pass over more pixels than the last. `like` is a model that serves
+// meanwhile, null for none: while others' passes run it cannot be measured what a pass takes, and
+// where the two have the same layers and engine it is taken from there. Blocks for seconds.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options,
-                                                 const Machine& machine = {});
+                                                 const Machine& machine = {},
+                                                 const Model* like = nullptr);
 
 // Space id of a head under an input plan: hash of weights, recipe's normalisation, plan, head,
 // engine precision.

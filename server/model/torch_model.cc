@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -110,9 +111,31 @@ class TorchModel final : public Model {
   void DropHeld(int64_t most) override { backbone_->DropHeld(most); }
   void AgeHeld() override { backbone_->AgeHeld(); }
 
+  // Has passes cost what they do in a model of the same make. To come before WarmUp.
+  void TakePrices(const TorchModel& like) {
+    const auto make = [](const LayerInfo& l) { return std::tuple(l.name, l.channels, l.stride); };
+    const auto same = [&make](const LayerInfo& a, const LayerInfo& b) {
+      return make(a) == make(b);
+    };
+    const ModelInfo& other = like.info_;
+    const auto sizes = [](const InputRecipe& r) {
+      return std::tuple(r.height, r.width, r.min_side);
+    };
+    priced_ = info_.engine == other.engine && info_.precision == other.precision &&
+              info_.device == other.device && info_.default_layer == other.default_layer &&
+              sizes(info_.input) == sizes(other.input) &&
+              info_.vectors.size() == other.vectors.size() &&
+              std::equal(info_.layers.begin(), info_.layers.end(), other.layers.begin(),
+                         other.layers.end(), same);
+    if (!priced_) return;
+    first_pass_ = like.first_pass_;
+    prices_ = like.prices_;
+  }
+
   // Lets go what only loading needed, and finds out what passes cost.
   absl::Status EndWarmUp(int64_t memory) {
     backbone_->EndWarmUp();
+    if (priced_) return absl::OkStatus();
     PIXPOOL_ASSIGN_OR_RETURN(prices_, MeasurePasses(*backbone_, info_, first_pass_, memory));
     backbone_->EndWarmUp();
     return absl::OkStatus();
@@ -121,7 +144,9 @@ class TorchModel final : public Model {
   // Runs pictures of the recipe's size and of another, and checks what comes out against the
   // manifest.
   absl::Status WarmUp(int64_t memory) {
-    PIXPOOL_ASSIGN_OR_RETURN(first_pass_, MeasureFirstPass(*backbone_, info_));
+    if (!priced_) {
+      PIXPOOL_ASSIGN_OR_RETURN(first_pass_, MeasureFirstPass(*backbone_, info_));
+    }
     std::vector<int> all(static_cast<size_t>(options_.output_count));
     std::iota(all.begin(), all.end(), 0);
     const InputRecipe& recipe = info_.input;
@@ -211,6 +236,7 @@ class TorchModel final : public Model {
   const std::unique_ptr<Backbone> backbone_;
   const ModelTensors tensors_;
   // Constant after EndWarmUp.
+  bool priced_ = false;  // by another model
   int64_t first_pass_ = 0;
   PassPrices prices_;
 };
@@ -319,7 +345,7 @@ absl::StatusOr<ModelInfo> MakeInfo(const Bundle& bundle, const EngineFile& file,
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOptions& options,
-                                            const Machine& machine) {
+                                            const Machine& machine, const Model* like) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(options.device));
   PIXPOOL_ASSIGN_OR_RETURN(const EngineChoice choice,
                            ChooseEngine(bundle.manifest, options, device));
@@ -332,6 +358,7 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
                            choice.engine->load(backbone_options));
   auto model = std::make_unique<TorchModel>(std::move(info), backbone_options, std::move(backbone),
                                             std::move(tensors));
+  if (const auto* const other = dynamic_cast<const TorchModel*>(like)) model->TakePrices(*other);
   model->EnterInstanceThread(0);
   if (absl::Status status = model->WarmUp(machine.memory); !status.ok()) {
     return absl::Status(status.code(), Concat("bundle ", bundle.dir, ": ", status.message()));
@@ -347,9 +374,9 @@ absl::StatusOr<std::unique_ptr<Model>> Load(const Bundle& bundle, const ModelOpt
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Bundle& bundle, const ModelOptions& options,
-                                                 const Machine& machine) {
+                                                 const Machine& machine, const Model* like) {
   try {
-    return Load(bundle, options, machine);
+    return Load(bundle, options, machine, like);
   } catch (const std::exception& e) {
     return absl::FailedPreconditionError(
         Concat("bundle ", bundle.dir, " cannot be loaded: ", FirstLine(e.what())));

@@ -209,10 +209,10 @@ void Admission::Done(const CallContext& call, double seconds, bool worked, int w
   overload_.Done(clock_->Now(), call.priority(), call.caller(), seconds, worked, waiting);
 }
 
-void Admission::Lower(int64_t max_bytes, int64_t max_pixels) {
+void Admission::SetMost(int64_t max_bytes, int64_t max_pixels) {
   absl::MutexLock lock(&mu_);
-  limits_.max_bytes = std::min(limits_.max_bytes.value(), max_bytes);
-  limits_.max_pixels = std::min(limits_.max_pixels.value(), max_pixels);
+  limits_.max_bytes = std::min(options_.max_bytes.value(), max_bytes);
+  limits_.max_pixels = std::min(options_.max_pixels.value(), max_pixels);
   reading_.SetMost(ReadingPart(limits_.max_bytes));
   kept_.SetMost(KeptPart(limits_.max_bytes));
 }

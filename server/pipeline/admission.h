@@ -73,6 +73,7 @@ class Admission {
   // `threads` work on pictures at once. The clock must outlive this.
   Admission(AdmissionLimits limits, int threads, const Clock* clock)
       : clock_(clock),
+        options_(limits),
         reading_(ReadingPart(limits.max_bytes)),
         kept_(KeptPart(limits.max_bytes)),
         limits_(std::move(limits)),
@@ -96,8 +97,9 @@ class Admission {
   // predicted. `worked`: not dropped. `waiting` images have not been begun.
   void Done(const CallContext& call, double seconds, bool worked, int waiting);
 
-  // Lowers the ceilings of bytes and pixels; permits that are out stay out.
-  void Lower(int64_t max_bytes, int64_t max_pixels);
+  // Sets the ceilings of bytes and pixels, to no more than the options allow; permits that are out
+  // stay out.
+  void SetMost(int64_t max_bytes, int64_t max_pixels);
 
   // From now on every Acquire fails with DRAINING.
   void Close();
@@ -146,6 +148,7 @@ class Admission {
   absl::Status Judge(const OverloadControl::Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock* const clock_;
+  const AdmissionLimits options_;
   HeldBytes reading_;
   HeldBytes kept_;
   mutable absl::Mutex mu_;

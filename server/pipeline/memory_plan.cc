@@ -65,7 +65,7 @@ absl::Status ShareMemory(int64_t resident, const PipelineOptions& options,
   PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan,
                            PlanMemory(memory, taken, models.largest_pass, options.admission));
   budget->SetCapacity(plan.network);
-  admission->Lower(plan.max_bytes, plan.max_pixels);
+  admission->SetMost(plan.max_bytes, plan.max_pixels);
   LogMemoryPlan(memory, taken, models.largest_pass, plan);
   return absl::OkStatus();
 }

@@ -21,15 +21,16 @@ void Add(const WorkQueue::Waiting& waiting, TimePoint now, ModelReadings* to) {
 void ReadModels(const ModelRegistry& registry, const WorkQueue& queue, const ModelRunners& runners,
                 const void* tensors, TimePoint now, Readings* readings) {
   std::map<const void*, WorkQueue::Waiting> lanes = queue.waiting();
-  std::map<const LoadedModel*, ModelRunners::State> states = runners.States(now);
+  std::map<const Model*, ModelRunners::State> states = runners.States(now);
   for (const ModelEntry& entry : registry.List()) {
-    if (entry.loaded != nullptr) states[entry.loaded.get()].model = entry.loaded;
+    if (entry.loaded == nullptr) continue;
+    states[entry.loaded->model.get()].metrics = entry.loaded->metrics;
   }
   // One that was loaded again has its series in common with the one before.
   std::map<const ModelMetrics*, ModelReadings> models;
   for (const auto& [lane, state] : states) {
-    ModelReadings& model = models[state.model->metrics.get()];
-    model.model = state.model->metrics;
+    ModelReadings& model = models[state.metrics.get()];
+    model.model = state.metrics;
     model.queue_depth += state.waiting;
     model.oldest_pass_seconds = std::max(model.oldest_pass_seconds, ToSeconds(state.oldest_pass));
     readings->instance_threads += state.threads;

@@ -1,12 +1,14 @@
 #include "server/pipeline/model_registry.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_join.h"
 #include "server/base/error.h"
 #include "server/base/text.h"
+#include "server/pipeline/options.h"
 
 namespace pixpool {
 namespace {
@@ -68,95 +70,177 @@ ModelEntry& Row(std::vector<ModelEntry>& versions, const std::string& name,
   return *versions.insert(at, std::move(entry));
 }
 
-}  // namespace
-
-void ModelRegistry::AddLoading(const std::string& name, const std::string& version) {
-  absl::MutexLock lock(&mu_);
-  ModelEntry& row = Row(models_[name], name, version);
-  row.state = ModelState::kLoading;
-  row.message.clear();
-  row.loaded = nullptr;
+// The version that requests without one get.
+const ModelEntry* DefaultOf(const std::vector<ModelEntry>& versions) {
+  for (auto it = versions.rbegin(); it != versions.rend(); ++it) {
+    if (it->state == ModelState::kReady) return &*it;
+  }
+  return &versions.back();
 }
 
-void ModelRegistry::SetReady(const std::string& name, const std::string& version,
-                             std::unique_ptr<Model> model) {
-  auto loaded = std::make_shared<LoadedModel>();
-  loaded->model = std::move(model);
-  if (metrics_ != nullptr) loaded->metrics = metrics_->OfModel(name, version);
+const ModelEntry* FindVersion(const std::vector<ModelEntry>& versions, std::string_view version) {
+  for (const ModelEntry& entry : versions) {
+    if (entry.version == version) return &entry;
+  }
+  return nullptr;
+}
+
+// "1, 2, stable (1)"
+std::string VersionsText(const std::vector<ModelEntry>& versions, const ModelRoutes& routes) {
+  std::vector<std::string> names;
+  for (const ModelEntry& entry : versions) names.push_back(entry.version);
+  for (const auto& [alias, version] : routes.aliases) {
+    names.push_back(Concat(alias, " (", version, ")"));
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+}  // namespace
+
+ModelRegistry::ModelRegistry(std::string default_model, Metrics* metrics)
+    : default_model_(std::move(default_model)),
+      metrics_(metrics),
+      models_(std::make_shared<const Models>()) {}
+
+std::shared_ptr<const ModelRegistry::Models> ModelRegistry::models() const {
   absl::MutexLock lock(&mu_);
-  ModelEntry& row = Row(models_[name], name, version);
-  row.state = ModelState::kReady;
-  row.message.clear();
-  row.loaded = std::move(loaded);
+  return models_;
+}
+
+template <typename Change>
+void ModelRegistry::Update(const Change& change) {
+  // Perhaps the last to hold a version: freed without the lock.
+  std::shared_ptr<const Models> before;
+  absl::MutexLock lock(&mu_);
+  auto changed = std::make_shared<Models>(*models_);
+  change(*changed);
+  before = std::exchange(models_, std::move(changed));
+}
+
+void ModelRegistry::AddLoading(const std::string& name, const std::string& version) {
+  Update([&](Models& models) {
+    ModelEntry& row = Row(models[name].versions, name, version);
+    if (row.state == ModelState::kReady) return;
+    row.state = ModelState::kLoading;
+    row.message.clear();
+  });
+}
+
+std::weak_ptr<const LoadedModel> ModelRegistry::SetReady(const std::string& name,
+                                                         const std::string& version,
+                                                         std::shared_ptr<Model> model) {
+  const auto loaded = std::make_shared<const LoadedModel>(LoadedModel{
+      std::move(model), metrics_ == nullptr ? nullptr : metrics_->OfModel(name, version)});
+  Update([&](Models& models) {
+    ModelEntry& row = Row(models[name].versions, name, version);
+    row.state = ModelState::kReady;
+    row.message.clear();
+    row.loaded = loaded;
+  });
+  return loaded;
 }
 
 void ModelRegistry::SetFailed(const std::string& name, const std::string& version,
                               const std::string& message) {
-  absl::MutexLock lock(&mu_);
-  ModelEntry& row = Row(models_[name], name, version);
-  row.state = ModelState::kFailed;
-  row.message = message;
-  row.loaded = nullptr;
+  Update([&](Models& models) {
+    ModelEntry& row = Row(models[name].versions, name, version);
+    if (row.state != ModelState::kReady) row.state = ModelState::kFailed;
+    row.message = message;
+  });
 }
 
-absl::StatusOr<ModelEntry> ModelRegistry::Find(std::string_view name,
-                                               std::string_view version) const {
-  absl::MutexLock lock(&mu_);
-  if (models_.empty()) return NotFound("model", name, "the server has no model");
+void ModelRegistry::Remove(const std::string& name, const std::string& version) {
+  Update([&](Models& models) {
+    const auto found = models.find(name);
+    if (found == models.end()) return;
+    std::erase_if(found->second.versions,
+                  [&](const ModelEntry& entry) { return entry.version == version; });
+    if (found->second.versions.empty()) models.erase(found);
+  });
+}
+
+void ModelRegistry::SetRoutes(const std::string& name, const ModelRoutes& routes) {
+  Update([&](Models& models) {
+    if (const auto found = models.find(name); found != models.end()) found->second.routes = routes;
+  });
+}
+
+absl::StatusOr<const ModelEntry*> ModelRegistry::Lookup(const Models& models, std::string_view name,
+                                                        std::string_view version) const {
+  if (models.empty()) return NotFound("model", name, "the server has no model");
+  if (name.empty()) name = default_model_;
   if (name.empty()) {
-    name = default_model_.empty() ? std::string_view(models_.begin()->first) : default_model_;
+    if (models.size() > 1) {
+      const auto put_name = [](std::string* out, const auto& model) { *out += model.first; };
+      return NotFound("model", name,
+                      Concat("the request names no model and the server has several: ",
+                             absl::StrJoin(models, ", ", put_name),
+                             "; name one, or have the server started with ",
+                             RegistryOptions::kDefaultModel.flag));
+    }
+    name = models.begin()->first;
   }
-  const auto found = models_.find(name);
-  if (found == models_.end()) {
+  const auto found = models.find(name);
+  if (found == models.end()) {
     return NotFound(
         "model", name,
         Concat("there is no model ", Quoted(name), "; ListModels names those there are"));
   }
-  const std::vector<ModelEntry>& versions = found->second;
-  if (version.empty()) return versions.back();
-  for (const ModelEntry& entry : versions) {
-    if (entry.version == version) return entry;
+  const auto& [versions, routes] = found->second;
+  if (version.empty() && routes.default_version.empty()) return DefaultOf(versions);
+  std::string_view wanted = version.empty() ? std::string_view(routes.default_version) : version;
+  // A version goes before an alias of its name.
+  if (const ModelEntry* const entry = FindVersion(versions, wanted)) return entry;
+  if (const auto alias = routes.aliases.find(wanted); alias != routes.aliases.end()) {
+    wanted = alias->second;
+    if (const ModelEntry* const entry = FindVersion(versions, wanted)) return entry;
   }
-  const auto put_version = [](std::string* out, const ModelEntry& entry) { *out += entry.version; };
   return NotFound("model_version", version,
                   Concat("model ", Quoted(name), " has no version ", Quoted(version),
-                         "; it has: ", absl::StrJoin(versions, ", ", put_version)));
+                         wanted == version ? "" : Concat(", which stands for ", Quoted(wanted)),
+                         "; it has: ", VersionsText(versions, routes)));
+}
+
+absl::StatusOr<ModelEntry> ModelRegistry::Find(std::string_view name,
+                                               std::string_view version) const {
+  const std::shared_ptr<const Models> now = models();
+  const absl::StatusOr<const ModelEntry*> entry = Lookup(*now, name, version);
+  if (!entry.ok()) return entry.status();
+  return **entry;
 }
 
 absl::StatusOr<std::shared_ptr<const LoadedModel>> ModelRegistry::Get(
     std::string_view name, std::string_view version) const {
-  absl::StatusOr<ModelEntry> entry = Find(name, version);
-  if (!entry.ok()) return entry.status();
-  if (entry->state == ModelState::kReady) return entry->loaded;
+  const std::shared_ptr<const Models> now = models();
+  const absl::StatusOr<const ModelEntry*> found = Lookup(*now, name, version);
+  if (!found.ok()) return found.status();
+  const ModelEntry& entry = **found;
+  if (entry.state == ModelState::kReady) return entry.loaded;
   ErrorDetails details;
   details.reason = ErrorReason::kModelLoading;
   details.field = "model";
-  details.metadata = {{"model", entry->name}, {"model_version", entry->version}};
-  if (entry->state == ModelState::kLoading) {
+  details.metadata = {{"model", entry.name}, {"model_version", entry.version}};
+  if (entry.state == ModelState::kLoading) {
     details.retry_after = absl::Seconds(1);
-    return MakeError(details, Concat("model ", Quoted(entry->name), " is still loading"));
+    return MakeError(details, Concat("model ", Quoted(entry.name), " is still loading"));
   }
   return MakeError(details,
-                   Concat("model ", Quoted(entry->name), " could not be loaded: ", entry->message));
+                   Concat("model ", Quoted(entry.name), " could not be loaded: ", entry.message));
 }
 
 std::vector<ModelEntry> ModelRegistry::List() const {
-  absl::MutexLock lock(&mu_);
+  const std::shared_ptr<const Models> now = models();
   std::vector<ModelEntry> all;
-  for (const auto& [name, versions] : models_) {
-    all.insert(all.end(), versions.begin(), versions.end());
+  for (const auto& [name, named] : *now) {
+    all.insert(all.end(), named.versions.begin(), named.versions.end());
   }
   return all;
 }
 
-bool ModelRegistry::AllReady() const {
-  absl::MutexLock lock(&mu_);
-  for (const auto& [name, versions] : models_) {
-    for (const ModelEntry& entry : versions) {
-      if (entry.state != ModelState::kReady) return false;
-    }
-  }
-  return !models_.empty();
+bool ModelRegistry::AnyReady() const {
+  const std::vector<ModelEntry> all = List();
+  return std::any_of(all.begin(), all.end(),
+                     [](const ModelEntry& entry) { return entry.state == ModelState::kReady; });
 }
 
 }  // namespace pixpool

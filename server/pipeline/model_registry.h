@@ -18,9 +18,10 @@ namespace pixpool {
 
 enum class ModelState { kLoading, kReady, kFailed };
 
-// A model that serves. Shared, so that a request keeps its model to its end.
+// A version of a model that serves. Shared, so that a call keeps the version that it began with;
+// gone when the registry has it no more and its last call has ended.
 struct LoadedModel {
-  std::unique_ptr<Model> model;
+  std::shared_ptr<Model> model;
   std::shared_ptr<ModelMetrics> metrics;  // what its work counts in; gone with the last holder
   const ModelInfo& info() const { return model->info(); }
 };
@@ -30,24 +31,38 @@ struct ModelEntry {
   std::string name;
   std::string version;
   ModelState state = ModelState::kLoading;
-  std::string message;                        // why it failed
+  // Why it failed; where it is ready, why what took its place on the disk does not serve.
+  std::string message;
   std::shared_ptr<const LoadedModel> loaded;  // set when ready
 };
 
-// Thread-safe.
+// Which of a model's versions requests mean.
+struct ModelRoutes {
+  std::string default_version;  // of requests without one; empty: the highest that is ready
+  std::map<std::string, std::string, std::less<>> aliases;  // to versions
+  bool operator==(const ModelRoutes&) const = default;
+};
+
+// What there is to look up, while it changes. Thread-safe; a lookup copies one pointer under a lock
+// and reads what never changes again, so that it waits for no change of the registry.
 class ModelRegistry {
  public:
-  // `default_model`: name that an empty name stands for; empty: the first by name. `metrics`: where
-  // models that are ready have their series; null, in tests: they cannot serve.
-  explicit ModelRegistry(std::string default_model, Metrics* metrics = nullptr)
-      : default_model_(std::move(default_model)), metrics_(metrics) {}
+  // `default_model`: name that an empty name stands for; empty: the only one there is. `metrics`:
+  // where models that are ready have their series; null, in tests: they cannot serve.
+  explicit ModelRegistry(std::string default_model, Metrics* metrics = nullptr);
 
+  // A version is being loaded, serves from here on, or could not be loaded. One that is ready
+  // serves on while the same version is loaded anew, and where that fails. SetReady gives a handle
+  // that expires when the version is replaced or removed and its last call has ended.
   void AddLoading(const std::string& name, const std::string& version);
-  void SetReady(const std::string& name, const std::string& version, std::unique_ptr<Model> model);
+  std::weak_ptr<const LoadedModel> SetReady(const std::string& name, const std::string& version,
+                                            std::shared_ptr<Model> model);
   void SetFailed(const std::string& name, const std::string& version, const std::string& message);
 
-  // The entry of a name and version; empty ones stand for the defaults (the highest version).
-  // MODEL_NOT_FOUND.
+  void Remove(const std::string& name, const std::string& version);
+  void SetRoutes(const std::string& name, const ModelRoutes& routes);
+
+  // The entry of a name and version or alias; empty ones stand for the defaults. MODEL_NOT_FOUND.
   absl::StatusOr<ModelEntry> Find(std::string_view name, std::string_view version) const;
 
   // The same for a request: MODEL_LOADING while it loads, MODEL_LOADING with the cause if it
@@ -57,15 +72,26 @@ class ModelRegistry {
 
   std::vector<ModelEntry> List() const;
 
-  // Whether there is a model and all of them are ready.
-  bool AllReady() const;
+  bool AnyReady() const;
 
  private:
+  struct Named {
+    std::vector<ModelEntry> versions;  // the lowest first
+    ModelRoutes routes;
+  };
+  using Models = std::map<std::string, Named, std::less<>>;
+
+  std::shared_ptr<const Models> models() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Has `change` done to a copy of what there is, which then takes its place.
+  template <typename Change>
+  void Update(const Change& change) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<const ModelEntry*> Lookup(const Models& models, std::string_view name,
+                                           std::string_view version) const;
+
   const std::string default_model_;
   Metrics* const metrics_;
   mutable absl::Mutex mu_;
-  // By name, then by version in loading order (lowest first).
-  std::map<std::string, std::vector<ModelEntry>, std::less<>> models_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const Models> models_ ABSL_GUARDED_BY(mu_);  // never null
 };
 
 }  // namespace pixpool

@@ -53,31 +53,31 @@ constexpr auto kAgeInterval = std::chrono::seconds(5);
 
 }  // namespace
 
-ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> model, const PipelineOptions& options,
+ModelRunner::ModelRunner(const LoadedModel& model, const PipelineOptions& options,
                          const std::atomic<int>* preparing, MemoryBudget* memory, Metrics* metrics,
                          const Clock* clock, Complete complete)
-    : model_(std::move(model)),
+    : model_(model),
       metrics_(metrics),
       clock_(clock),
       complete_(std::move(complete)),
       preparing_(preparing),
-      watch_(model_->model->instance_count(), options.hang_timeout.value(),
-             int64_t{model_->info().input.height} * model_->info().input.width),
+      watch_(model_.model->instance_count(), options.hang_timeout.value(),
+             int64_t{model_.info().input.height} * model_.info().input.width),
       memory_(memory),
       keeper_(memory->AddKeeper(
-          {.held = [model = model_] { return model->model->HeldBytes(); },
-           .drop = [model = model_](int64_t most) { model->model->DropHeld(most); }})),
+          {.held = [model = model_.model] { return model->HeldBytes(); },
+           .drop = [model = model_.model](int64_t most) { model->DropHeld(most); }})),
       batcher_({.max_batch_size =
-                    std::min(options.max_batch_size.value(), model_->model->useful_batch_size()),
+                    std::min(options.max_batch_size.value(), model_.model->useful_batch_size()),
                 .max_delay = options.max_batch_delay.value()},
                clock, [this](ImageWork& image) { return DropIfOver(image); }) {
   try {
-    for (int i = 0; i < model_->model->instance_count(); ++i) {
+    for (int i = 0; i < model_.model->instance_count(); ++i) {
       threads_.emplace_back([this, i] { InstanceLoop(i); });
     }
     ager_.emplace("memory", kAgeInterval, [this] {
       const absl::Status aged = Guarded("age_failed", kModelFailed, [&] {
-        model_->model->AgeHeld();
+        model_.model->AgeHeld();
         return absl::OkStatus();
       });
     });
@@ -117,7 +117,7 @@ void ModelRunner::Submit(ImageWork image) {
     // Where memory runs out further on, the image is still here to be ended.
     kept = std::make_shared<ImageWork>(std::move(image));
     memory_->Reserve(
-        {.bytes = model_->model->PassBytes(kept->input_size(), *kept->work->result.heads) +
+        {.bytes = model_.model->PassBytes(kept->input_size(), *kept->work->result.heads) +
                   kept->state().region_bytes,
          .over = [this, work = kept->work] { return work->context().Over(clock_->Now()); },
          .run =
@@ -164,7 +164,7 @@ bool ModelRunner::DropIfOver(ImageWork& image) {
 void ModelRunner::InstanceLoop(int instance) {
   const auto enter = [&] {
     SetThreadName(Concat("instance-", instance));
-    model_->model->EnterInstanceThread(instance);
+    model_.model->EnterInstanceThread(instance);
     return absl::OkStatus();
   };
   while (absl::IsUnavailable(Guarded("instance_failed", kModelFailed, enter))) {
@@ -199,7 +199,7 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   for (ImageWork& image : batch) {
     image.place.reset();  // the next picture may be decoded
     StageSlot(image.slot(), Stage::kBatchWait) = start - image.ready;
-    model_->metrics->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
+    model_.metrics->StageTime(Stage::kBatchWait, ToSeconds(start - image.ready));
   }
   std::vector<ModelResult> results;
   std::vector<MemoryLease> leases;  // given back when all images are on their way
@@ -208,19 +208,19 @@ void ModelRunner::RunBatch(int instance, std::vector<ImageWork> batch) {
   const int running = running_.fetch_add(count) + count;
   const BatchPlace place = {.instance = instance,
                             .pictures_in_flight = running + batcher_.depth() + preparing_->load()};
-  watch_.Begin(instance, start, WorkOf(batch, model_->info().layers));
+  watch_.Begin(instance, start, WorkOf(batch, model_.info().layers));
   const absl::Status status = Guarded("batch_failed", kModelFailed, [&] {
     results.resize(batch.size());
     leases.reserve(batch.size());
-    model_->model->RunBatch(place, Tasks(batch), absl::MakeSpan(results), &times);
+    model_.model->RunBatch(place, Tasks(batch), absl::MakeSpan(results), &times);
     return absl::OkStatus();
   });
   watch_.End(instance, clock_->Now());
   running_.fetch_sub(count);
 
-  model_->metrics->BatchSize(count);
-  model_->metrics->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
-  model_->metrics->StageTime(Stage::kHeads, ToSeconds(times.heads));
+  model_.metrics->BatchSize(count);
+  model_.metrics->StageTime(Stage::kBackbone, ToSeconds(times.backbone));
+  model_.metrics->StageTime(Stage::kHeads, ToSeconds(times.heads));
   for (size_t i = 0; i < batch.size(); ++i) {
     if (leases.size() < leases.capacity()) leases.push_back(std::move(batch[i].memory));
     batch[i].memory.Release();

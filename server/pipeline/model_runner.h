@@ -31,8 +31,9 @@ class ModelRunner {
  public:
   using Complete = std::function<void(ImageWork)>;
 
-  // `preparing` counts the pictures that are not submitted yet but will be.
-  ModelRunner(std::shared_ptr<const LoadedModel> model, const PipelineOptions& options,
+  // Takes no part in what says that a call still has the model. `preparing` counts the pictures
+  // that are not submitted yet but will be.
+  ModelRunner(const LoadedModel& model, const PipelineOptions& options,
               const std::atomic<int>* preparing, MemoryBudget* memory, Metrics* metrics,
               const Clock* clock, Complete complete);
   ~ModelRunner();
@@ -44,7 +45,7 @@ class ModelRunner {
   // throws.
   void Submit(ImageWork image);
 
-  const std::shared_ptr<const LoadedModel>& model() const { return model_; }
+  const LoadedModel& model() const { return model_; }
   // Images that wait for memory or for a batch.
   int waiting() const;
   int thread_count() const { return static_cast<int>(threads_.size()); }
@@ -61,7 +62,7 @@ class ModelRunner {
   void RunBatch(int instance, std::vector<ImageWork> batch);
   bool DropIfOver(ImageWork& image);
 
-  const std::shared_ptr<const LoadedModel> model_;
+  const LoadedModel model_;  // what calls share and not their share of it
   Metrics* const metrics_;
   const Clock* const clock_;
   const Complete complete_;

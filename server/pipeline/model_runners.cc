@@ -13,7 +13,7 @@ void ModelRunners::Submit(ImageWork pass) {
   pass.ready = clock_->Now();
   ModelRunner* runner = nullptr;
   const absl::Status found = Guarded("submit_failed", "the image could not be processed", [&] {
-    runner = Of(pass.work->result.model);
+    runner = Of(*pass.work->result.model);
     return absl::OkStatus();
   });
   if (found.ok()) return runner->Submit(std::move(pass));
@@ -21,13 +21,13 @@ void ModelRunners::Submit(ImageWork pass) {
   complete_(std::move(pass));
 }
 
-ModelRunner* ModelRunners::Of(const std::shared_ptr<const LoadedModel>& model) {
+ModelRunner* ModelRunners::Of(const LoadedModel& model) {
   absl::MutexLock lock(&mu_);
-  const auto found = runners_.find(model.get());
+  const auto found = runners_.find(model.model.get());
   if (found != runners_.end()) return found->second.get();
   auto runner = std::make_unique<ModelRunner>(model, options_, preparing_, memory_, metrics_,
                                               clock_, complete_);
-  return runners_.emplace(model.get(), std::move(runner)).first->second.get();
+  return runners_.emplace(model.model.get(), std::move(runner)).first->second.get();
 }
 
 absl::Status ModelRunners::Progress(double times) const {
@@ -43,16 +43,25 @@ absl::Status ModelRunners::Progress(double times) const {
   return absl::OkStatus();
 }
 
-std::map<const LoadedModel*, ModelRunners::State> ModelRunners::States(TimePoint now) const {
-  std::map<const LoadedModel*, State> states;
+std::map<const Model*, ModelRunners::State> ModelRunners::States(TimePoint now) const {
+  std::map<const Model*, State> states;
   absl::MutexLock lock(&mu_);
   for (const auto& [model, runner] : runners_) {
-    states[model] = {.model = runner->model(),
+    states[model] = {.metrics = runner->model().metrics,
                      .waiting = runner->waiting(),
                      .threads = runner->thread_count(),
                      .oldest_pass = runner->watch().Oldest(now)};
   }
   return states;
+}
+
+void ModelRunners::End(const Model* model) {
+  std::unique_ptr<ModelRunner> runner;  // destroyed without the lock
+  absl::MutexLock lock(&mu_);
+  const auto found = runners_.find(model);
+  if (found == runners_.end()) return;
+  runner = std::move(found->second);
+  runners_.erase(found);
 }
 
 void ModelRunners::Stop() {

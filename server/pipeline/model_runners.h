@@ -14,7 +14,7 @@
 namespace pixpool {
 
 // Makes a model's runner when its first picture comes. Thread-safe; what it is given must outlive
-// it.
+// it, but not the models.
 class ModelRunners {
  public:
   // See ModelRunner.
@@ -36,18 +36,21 @@ class ModelRunners {
   absl::Status Progress(double times) const;
 
   struct State {
-    std::shared_ptr<const LoadedModel> model;
+    std::shared_ptr<ModelMetrics> metrics;
     int waiting = 0;  // images, for memory or for a batch
     int threads = 0;
     TimeDuration oldest_pass{};  // of those under way
   };
-  std::map<const LoadedModel*, State> States(TimePoint now) const;
+  std::map<const Model*, State> States(TimePoint now) const;
+
+  // Ends the runner of a model to which nothing more is submitted, and waits for its threads.
+  void End(const Model* model);
 
   // Runs what was submitted, then ends all runners.
   void Stop();
 
  private:
-  ModelRunner* Of(const std::shared_ptr<const LoadedModel>& model);
+  ModelRunner* Of(const LoadedModel& model);
 
   const PipelineOptions& options_;
   const std::atomic<int>* const preparing_;
@@ -58,7 +61,7 @@ class ModelRunners {
 
   mutable absl::Mutex mu_;
   // absl's tables do not survive a failed allocation.
-  std::map<const LoadedModel*, std::unique_ptr<ModelRunner>> runners_ ABSL_GUARDED_BY(mu_);
+  std::map<const Model*, std::unique_ptr<ModelRunner>> runners_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace pixpool

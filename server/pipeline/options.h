@@ -82,7 +82,7 @@ struct RegistryOptions {
       .place = 2,
       .flag = "--default-model",
       .value_name = "NAME",
-      .help = "Model of requests that name none; \"\" takes the first by name.",
+      .help = "Model of requests that name none; \"\" takes the only one, if there is one alone.",
       .kind = OptionKind::kText,
       .initial = "",
       .may_be_empty = true,

@@ -99,4 +99,11 @@ void CombinePasses(const ImageWork& image) {
   }
 }
 
+ImageWork WithTurn(ImageWork image, WorkQueue::Turn turn) {
+  image.urgent = turn.urgent;
+  image.place = std::move(turn.place);
+  image.hold = std::move(turn.hold);
+  return image;
+}
+
 }  // namespace pixpool

@@ -8,6 +8,7 @@
 #include "server/input/picture_inputs.h"
 #include "server/isolation/decode_workers.h"
 #include "server/pipeline/work.h"
+#include "server/pipeline/work_queue.h"
 
 namespace pixpool {
 
@@ -27,5 +28,8 @@ std::vector<ImageWork> MakePasses(const ImageWork& image, std::vector<Image> inp
 // Puts the passes of an image together in its result: for the picture and for each of its crops the
 // sum of their vectors, and the longest of all times. Where one failed, the image has its status.
 void CombinePasses(const ImageWork& image);
+
+// The image with what came with its turn.
+ImageWork WithTurn(ImageWork image, WorkQueue::Turn turn);
 
 }  // namespace pixpool

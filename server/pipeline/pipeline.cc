@@ -106,6 +106,12 @@ class Pipeline::Impl {
 
   absl::Status Progress(double times) const { return runners_.Progress(times); }
 
+  bool Forget(const Model& model) {
+    runners_.End(&model);
+    times_.Forget(model);
+    return queue_.ForgetLane(&model);
+  }
+
   absl::Status BoundMemory(int64_t resident) {
     return ShareMemory(resident, options_, *registry_, &memory_, &admission_);
   }
@@ -219,7 +225,7 @@ class Pipeline::Impl {
   // An entry for decoding and a pass of so many seconds, without its work.
   WorkQueue::Entry EntryOf(const std::shared_ptr<RequestWork>& work, double decode, double pass) {
     const CallContext& call = work->context();
-    const LoadedModel& model = *work->result.model;
+    const Model& model = *work->result.model->model;
     const bool dear = times_.IsDear(*work, pass);
     const bool heavy = dear && pass >= kHeavySeconds && pass >= 4 * decode;
     WorkQueue::Entry entry = {.lane = &model,
@@ -228,24 +234,17 @@ class Pipeline::Impl {
                               .caller = call.caller(),
                               .seconds = decode + pass,
                               .since = clock_->Now()};
-    if (dear && pass >= kLongSeconds) entry.crew = {&model, model.model->instance_count()};
+    if (dear && pass >= kLongSeconds) entry.crew = {&model, model.instance_count()};
     entry.over = [this, work] { return work->context().Over(clock_->Now()); };
     return entry;
-  }
-
-  static ImageWork WithTurn(ImageWork image, WorkQueue::Turn turn) {
-    image.urgent = turn.urgent;
-    image.place = std::move(turn.place);
-    image.hold = std::move(turn.hold);
-    return image;
   }
 
   // How many pictures may be between the queue and a model's backbone: what its instances take at
   // once, or what can be decoded meanwhile, and one more, so that none waits for the next. Half of
   // them will do where passes are heavy and decoding is not: others wait for what is ahead.
-  int WindowOf(const LoadedModel& model, bool heavy) const {
-    const int batch = std::min(options_.max_batch_size.value(), model.model->useful_batch_size());
-    const int at_once = model.model->instance_count() * batch;
+  int WindowOf(const Model& model, bool heavy) const {
+    const int batch = std::min(options_.max_batch_size.value(), model.useful_batch_size());
+    const int at_once = model.instance_count() * batch;
     if (heavy) return std::max(1, at_once / 2);
     return std::max(options_.decode_threads.value(), at_once) + 1;
   }
@@ -388,6 +387,7 @@ void Pipeline::Pool(PoolRequest request, PoolDone done) {
 }
 absl::Status Pipeline::MayArrive(const CallContext& call) { return impl_->MayArrive(call); }
 absl::Status Pipeline::Progress(double times) const { return impl_->Progress(times); }
+bool Pipeline::Forget(const Model& model) { return impl_->Forget(model); }
 absl::Status Pipeline::BoundMemory(int64_t resident) { return impl_->BoundMemory(resident); }
 Admission* Pipeline::admission() { return impl_->admission(); }
 bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }

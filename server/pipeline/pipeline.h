@@ -42,8 +42,14 @@ class Pipeline {
 
   // Shares out the memory of the process, of which `resident` bytes are taken now that the models
   // are loaded: what passes may take at a time, and lower ceilings of admission where it is short.
-  // Before, nothing bounds passes. FAILED_PRECONDITION where it is too little to serve.
+  // Before, nothing bounds passes; to be called again where other models are loaded.
+  // FAILED_PRECONDITION, and nothing changes, where it is too little to serve.
   absl::Status BoundMemory(int64_t resident);
+
+  // Ends the threads of a model that the registry has no more and whose calls have all ended, and
+  // gives up what was learned about it. False where a thread still has something of its last call:
+  // to be asked again. Until it was true, the model must live.
+  bool Forget(const Model& model);
 
   // Refuses new requests (DRAINING) and waits for those in flight, at most `timeout`. Returns
   // whether all finished.

@@ -39,4 +39,9 @@ double ServiceTimes::Predict(const void* kind, int64_t size) const {
   return 0;
 }
 
+void ServiceTimes::Forget(const void* kind) {
+  absl::MutexLock lock(&mu_);
+  averages_.erase(kind);
+}
+
 }  // namespace pixpool

@@ -20,6 +20,7 @@ class ServiceTimes {
   // `kind` tells kinds apart and is not looked into.
   void Observe(const void* kind, int64_t size, double seconds);
   double Predict(const void* kind, int64_t size) const;
+  void Forget(const void* kind);
 
  private:
   static constexpr int kBuckets = 64;

@@ -180,6 +180,31 @@ void WorkQueue::Close() {
   closed_ = true;
 }
 
+bool WorkQueue::ForgetLane(const void* lane) {
+  const auto any = [](const std::array<int, 2>& counts) { return counts[0] + counts[1] > 0; };
+  absl::MutexLock lock(&mu_);
+  const auto found = lanes_.find(lane);
+  if (found == lanes_.end()) return true;
+  const auto crew = crews_.find(lane);
+  if (any(found->second.ahead) || (crew != crews_.end() && any(crew->second.out))) return false;
+  const auto of_lane = [&](const auto& entry) {
+    return std::get<Lane*>(entry.first) == &found->second;
+  };
+  for (const auto& [key, kind] : kinds_) {
+    if (std::get<Lane*>(key) == &found->second && any(kind.waiting)) return false;
+  }
+  for (Class& in : classes_) {
+    for (auto& [name, caller] : in.callers) {
+      std::erase_if(caller.lines,
+                    [&](const auto& line) { return line.first->lane == &found->second; });
+    }
+  }
+  std::erase_if(kinds_, of_lane);
+  if (crew != crews_.end()) crews_.erase(crew);
+  lanes_.erase(found);
+  return true;
+}
+
 int WorkQueue::depth() const {
   absl::MutexLock lock(&mu_);
   return depth_;

@@ -99,6 +99,10 @@ class WorkQueue {
 
   void Close();
 
+  // Gives up a lane, and the crew of the same address, to which nothing more is pushed. False, and
+  // without effect, while a piece of it waits or a place or hold is out.
+  bool ForgetLane(const void* lane);
+
   // Pieces that wait.
   int depth() const;
   // Of these, images that were not begun.

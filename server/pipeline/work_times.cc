@@ -59,13 +59,13 @@ void WorkTimes::Predict(const RequestWork& work, ImageState* image) const {
 }
 
 double WorkTimes::PredictPass(const RequestWork& work, const ImageState& image, Size input) const {
-  return times_.Predict(work.result.model.get(), Area(input)) +
+  return times_.Predict(work.result.model->model.get(), Area(input)) +
          times_.Predict(&kHeads, Operations(work, image, input));
 }
 
 bool WorkTimes::IsDear(const RequestWork& work, double pass_seconds) const {
   constexpr double kDear = 4;
-  const LoadedModel& model = *work.result.model;
+  const Model& model = *work.result.model->model;
   const InputRecipe& recipe = model.info().input;
   return pass_seconds >= kDear * times_.Predict(&model, Area({recipe.width, recipe.height}));
 }
@@ -75,11 +75,13 @@ void WorkTimes::Decoded(const RequestWork& work, const ImageState& image, TimeDu
 }
 
 void WorkTimes::PassEnded(const ImageWork& pass) {
-  times_.Observe(pass.work->result.model.get(), Area(pass.input_size()),
+  times_.Observe(pass.work->result.model->model.get(), Area(pass.input_size()),
                  ShareOf(pass, Stage::kBackbone));
   times_.Observe(&kHeads, Operations(*pass.work, pass.state(), pass.input_size()),
                  ShareOf(pass, Stage::kHeads));
 }
+
+void WorkTimes::Forget(const Model& model) { times_.Forget(&model); }
 
 double WorkTimes::PredictPooling(double values) const {
   return times_.Predict(&kPooling, Whole(values));

@@ -35,6 +35,9 @@ class WorkTimes {
   // A pass has ended well.
   void PassEnded(const ImageWork& pass);
 
+  // Gives up what was learned of a model that no request has any more.
+  void Forget(const Model& model);
+
   // PoolTensor's heads: values that come, go and are read.
   double PredictPooling(double values) const;
   void Pooled(double values, double seconds);

@@ -386,7 +386,7 @@ def test_calls_through_reflection(server, photos):
 
 def test_calls_that_are_not_served_say_so(infer_client):
     with pytest.raises(InferenceServerException) as error:
-        infer_client.load_model(MODEL)
+        infer_client.get_log_settings()
     assert "UNIMPLEMENTED" in error.value.status()
 
 

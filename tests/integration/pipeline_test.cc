@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -484,6 +485,72 @@ TEST_F(PipelineTest, UnknownModelsAndLayersAreNamed) {
   layer.request.heads = {{.kind = "gem", .layer = "nope"}};
   EXPECT_EQ(ReasonOf(Run(&layer).status), ErrorReason::kLayerNotFound);
   EXPECT_EQ(GetErrorDetails(layer.result.status)->field, "heads[0].layer");
+}
+
+TEST_F(PipelineTest, ACallKeepsTheVersionThatItBeganWith) {
+  Make();
+  fake_->model->Hold();
+  Call before;
+  before.Add(32, 32, 1);
+  before.Add(48, 32, 2);  // a batch of its own
+  Start(&before);
+  fake_->model->AwaitBatches(1);
+  const auto next = std::make_shared<FakeModel>();
+  const auto first = (*fake_->registry.Get("fake", "1"))->model;
+  const std::weak_ptr<const LoadedModel> use = *fake_->registry.Get("fake", "1");
+  fake_->registry.SetReady("fake", "1", next);
+  Call after;
+  after.Add(32, 32, 3);
+  Run(&after);
+  ExpectAnswersOwnHeads(after);
+  EXPECT_EQ(after.result.model->model, next);
+  EXPECT_FALSE(use.expired()) << "of the one before a call is under way";
+  fake_->model->Release();
+  before.done.WaitForNotification();
+  ExpectAnswersOwnHeads(before);
+  EXPECT_EQ(before.result.model->model, first);
+  EXPECT_EQ(fake_->model->inputs().size(), 2u) << "both pictures by the same version";
+
+  before.result = {};
+  while (!use.expired()) std::this_thread::yield();  // threads that have let go of the call
+  while (!pipeline_->Forget(*first)) std::this_thread::yield();
+  EXPECT_EQ(pipeline_->Gauges().instance_threads, 1) << "those of the new version";
+  EXPECT_EQ(first.use_count(), 1) << "the test's own";
+  Call again;
+  again.Add(32, 32, 4);
+  Run(&again);
+  ExpectAnswersOwnHeads(again);
+}
+
+TEST_F(PipelineTest, VersionsComeAndGoUnderCalls) {
+  Make({.decode_threads = 3}, 2);
+  std::atomic<bool> over = false;
+  std::atomic<int> calls = 0;
+  std::vector<std::thread> callers;
+  for (uint32_t c = 0; c < 3; ++c) {
+    callers.emplace_back([&, c] {
+      for (uint32_t i = 0; !over; ++i) {
+        Call call;
+        call.Add(32, 32, 100 * c + i);
+        call.Add(40, 40, 100 * c + i);
+        Run(&call);
+        ExpectAnswersOwnHeads(call);
+        calls.fetch_add(1);
+      }
+    });
+  }
+  for (int version = 0; version < 20; ++version) {
+    auto loaded = *fake_->registry.Get("fake", "1");
+    const std::shared_ptr<Model> before = loaded->model;
+    const std::weak_ptr<const LoadedModel> use = loaded;
+    loaded.reset();
+    fake_->registry.SetReady("fake", "1", std::make_shared<FakeModel>(2));
+    while (!use.expired() || !pipeline_->Forget(*before)) std::this_thread::yield();
+    EXPECT_EQ(before.use_count(), 1);
+    for (const int so_far = calls; calls < so_far + 10;) std::this_thread::yield();
+  }
+  over = true;
+  for (std::thread& caller : callers) caller.join();
 }
 
 TEST_F(PipelineTest, SpaceIdsFollowHeadsAndInputOptions) {

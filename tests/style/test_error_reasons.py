@@ -4,7 +4,10 @@ import re
 
 from project_tree import ROOT
 
-PROTO = (ROOT / "proto/pixpool/v1/feature_service.proto").read_text(encoding="utf-8")
+PROTO = "".join(
+    (ROOT / "proto" / name).read_text(encoding="utf-8")
+    for name in ("pixpool/v1/feature_service.proto", "inference/grpc_service.proto")
+)
 CLIENTS = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
 
 

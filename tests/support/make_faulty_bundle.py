@@ -83,7 +83,7 @@ if __name__ == "__main__":
     parser.add_argument("--hang-at-load", action="store_true")
     args = parser.parse_args()
     plain = make_tiny_bundle.make_net
-    make_tiny_bundle.make_net = lambda: Faulty(plain()).eval()
+    make_tiny_bundle.make_net = lambda seed: Faulty(plain(seed)).eval()
     make_tiny_bundle.main(args.out)
     if args.hang_at_load:
         hang_at_load(args.out / "tiny" / "1")

@@ -1,6 +1,6 @@
 """Writes a tiny model bundle, tiny/1, for tests: a random convolutional net with two layers.
 
-    python make_tiny_bundle.py OUT
+    python make_tiny_bundle.py OUT [SEED]
 
 The layer "early" (6 channels, stride 4) has negative activations, "late" (10 channels, stride 8)
 has none; the classifier has 7 classes. The golden vector is computed here, by PyTorch and Pillow,
@@ -41,8 +41,8 @@ class Tiny(nn.Module):
         return early, self.late(early)
 
 
-def make_net():
-    torch.manual_seed(20)
+def make_net(seed=20):
+    torch.manual_seed(seed)
     net = Tiny()
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -80,10 +80,10 @@ def weights_digest(state):
     return digest.hexdigest()
 
 
-def main(out):
+def main(out, seed="20"):
     folder = pathlib.Path(out) / "tiny" / "1"
     folder.mkdir(parents=True, exist_ok=True)
-    net = make_net()
+    net = make_net(int(seed))
     torch.jit.script(net).save(str(folder / "backbone.ts"))
     weight, bias = torch.randn(7, 10), torch.randn(7)
     weight.numpy().astype("<f4").tofile(folder / "classifier.weight.f32")
@@ -147,4 +147,4 @@ def main(out):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -128,6 +128,8 @@ QUESTIONS = {
     "ModelConfig",
     "ModelStatistics",
     "RepositoryIndex",
+    "RepositoryModelLoad",
+    "RepositoryModelUnload",
 }
 
 
@@ -150,7 +152,7 @@ def label_values() -> dict[str, set[str]]:
     return {
         "code": {"OK", "INTERNAL", "UNKNOWN", "DATA_LOSS", "UNAVAILABLE", "DEADLINE_EXCEEDED"},
         "reason": quoted("base/error.cc", r'\{k\w+, "([A-Z_]+)"'),
-        "outcome": {"ok", "error"},
+        "outcome": {"ok", "error", "ready", "failed"},
         "stage": quoted("metrics/metrics.h", r'case Stage::k\w+:\s+return "(\w+)"'),
         "method": rpcs(),
     }

@@ -138,7 +138,7 @@ TEST(FindBundles, SortsNumericVersionsByValue) {
   const auto bundles = FindBundles(temp.path().string());
   ASSERT_TRUE(bundles.ok()) << bundles.status();
   std::vector<std::string> found;
-  for (const BundleLocation& b : *bundles) {
+  for (const BundleLocation& b : bundles->bundles) {
     found.push_back(b.name + "/" + b.version);
     EXPECT_EQ(b.dir, (temp.path() / b.name / b.version).string());
   }
@@ -149,7 +149,7 @@ TEST(FindBundles, MissingRootIsAnError) {
   const TempDir temp;
   EXPECT_EQ(FindBundles((temp.path() / "none").string()).status().code(),
             absl::StatusCode::kNotFound);
-  EXPECT_TRUE(FindBundles(temp.path().string())->empty());
+  EXPECT_TRUE(FindBundles(temp.path().string())->bundles.empty());
 }
 
 }  // namespace

@@ -178,7 +178,7 @@ TEST(ConfigTableTest, ValuesReachTheirMember) {
   EXPECT_EQ(SetOption(Row("reflection"), "false", &config), std::nullopt);
   EXPECT_FALSE(config.rpc.reflection);
   EXPECT_EQ(SetOption(Row("models-dir"), "some dir", &config), std::nullopt);
-  EXPECT_EQ(config.process.models_dir.value(), "some dir");
+  EXPECT_EQ(config.repository.models_dir.value(), "some dir");
 }
 
 TEST(ConfigTableTest, BytesTakeBinarySuffixes) {

@@ -74,7 +74,7 @@ TEST_F(ConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   EXPECT_EQ(result.config.model.instances, 3);
   EXPECT_EQ(result.config.pipeline.decode_threads, 2);
   EXPECT_EQ(result.config.pipeline.reply_threads, 2);
-  EXPECT_EQ(result.config.process.models_dir.value(), "m=1");
+  EXPECT_EQ(result.config.repository.models_dir.value(), "m=1");
   EXPECT_EQ(result.config.pipeline.max_batch_size, 8);
   EXPECT_EQ(Parse({}, {"PIXPOOL_CONFIG=" + file}).config.pipeline.reply_threads, 2);
 }
@@ -257,7 +257,7 @@ TEST_F(ConfigTest, PrintConfigIsAFileThatGivesTheSame) {
   EXPECT_THAT(first.output, HasSubstr("listen = \"127.0.0.1:50051\"  # default\n"));
   const ConfigResult second = Parse({"--config", File(first.output)});
   ASSERT_EQ(second.action, ConfigAction::kServe) << second.output;
-  EXPECT_EQ(second.config.process.models_dir.value(), "a \"b\" \\ # c");
+  EXPECT_EQ(second.config.repository.models_dir.value(), "a \"b\" \\ # c");
   EXPECT_EQ(second.config.pipeline.max_batch_size, 3);
   EXPECT_EQ(second.config.log.level.value(), "debug");
 }

@@ -160,6 +160,15 @@ TEST(AdmissionTest, ARequestOverTheBudgetIsAdmittedAlone) {
   ExpectOverloaded(Acquire(admission, {500, 0}), "--max-in-flight-bytes");
 }
 
+TEST(AdmissionTest, CeilingsGoDownAndUpButNotOverTheOptions) {
+  Admission admission(Limits(), 1, Clock::Real());
+  admission.SetMost(10, 100);
+  EXPECT_EQ(admission.limits().max_bytes, 10);
+  admission.SetMost(1'000, 500);
+  EXPECT_EQ(admission.limits().max_bytes, 100);
+  EXPECT_EQ(admission.limits().max_pixels, 500);
+}
+
 TEST(AdmissionTest, CostsCannotOverflow) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
   Admission admission(Limits(), 1, Clock::Real());

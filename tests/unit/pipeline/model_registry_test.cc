@@ -8,6 +8,7 @@
 namespace pixpool {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -42,7 +43,7 @@ TEST(ModelRegistryTest, EmptyHasNoModelAndIsNotReady) {
   const ModelRegistry registry("");
   EXPECT_EQ(ReasonOf(registry.Get("", "").status()), ErrorReason::kModelNotFound);
   EXPECT_TRUE(registry.List().empty());
-  EXPECT_FALSE(registry.AllReady());
+  EXPECT_FALSE(registry.AnyReady());
 }
 
 TEST(ModelRegistryTest, AModelLoadsAndThenServes) {
@@ -52,9 +53,9 @@ TEST(ModelRegistryTest, AModelLoadsAndThenServes) {
   EXPECT_EQ(ReasonOf(loading), ErrorReason::kModelLoading);
   EXPECT_EQ(loading.code(), absl::StatusCode::kUnavailable);
   EXPECT_GT(GetErrorDetails(loading)->retry_after, absl::ZeroDuration());
-  EXPECT_FALSE(registry.AllReady());
+  EXPECT_FALSE(registry.AnyReady());
   SetReady(registry, "net", "1");
-  EXPECT_TRUE(registry.AllReady());
+  EXPECT_TRUE(registry.AnyReady());
   EXPECT_EQ((*registry.Get("net", "1"))->info().version, "1");
   EXPECT_EQ(registry.List().size(), 1u) << "the same row";
 }
@@ -66,29 +67,35 @@ TEST(ModelRegistryTest, AFailedModelSaysWhy) {
   const absl::Status failed = registry.Get("net", "").status();
   EXPECT_EQ(ReasonOf(failed), ErrorReason::kModelLoading);
   EXPECT_THAT(std::string(failed.message()), HasSubstr("digest differs"));
-  EXPECT_FALSE(registry.AllReady());
+  EXPECT_FALSE(registry.AnyReady());
   EXPECT_EQ(registry.Find("net", "1")->state, ModelState::kFailed);
   EXPECT_EQ(registry.Find("net", "1")->loaded, nullptr);
 }
 
-TEST(ModelRegistryTest, AllReadyNeedsEveryOne) {
+TEST(ModelRegistryTest, OneThatIsReadyIsEnough) {
   ModelRegistry registry("");
-  SetReady(registry, "a", "1");
-  registry.AddLoading("b", "1");
-  EXPECT_FALSE(registry.AllReady());
-  SetReady(registry, "b", "1");
-  EXPECT_TRUE(registry.AllReady());
+  registry.AddLoading("a", "1");
+  registry.SetFailed("b", "1", "digest differs");
+  EXPECT_FALSE(registry.AnyReady());
+  SetReady(registry, "b", "2");
+  EXPECT_TRUE(registry.AnyReady());
 }
 
-TEST(ModelRegistryTest, AnEmptyNameIsTheDefaultModel) {
-  ModelRegistry first("");
+TEST(ModelRegistryTest, AnEmptyNameIsTheDefaultModelOrTheOnlyOne) {
+  ModelRegistry open("");
   ModelRegistry chosen("b");
-  for (ModelRegistry* registry : {&first, &chosen}) {
+  for (ModelRegistry* registry : {&open, &chosen}) {
     SetReady(*registry, "b", "1");
+    EXPECT_EQ(registry->Find("", "")->name, "b");
     SetReady(*registry, "a", "1");
   }
-  EXPECT_EQ(first.Find("", "")->name, "a") << "the first by name";
   EXPECT_EQ(chosen.Find("", "")->name, "b");
+  const absl::Status several = open.Find("", "").status();
+  EXPECT_EQ(ReasonOf(several), ErrorReason::kModelNotFound);
+  EXPECT_THAT(std::string(several.message()),
+              AllOf(HasSubstr("several: a, b;"), HasSubstr("--default-model")));
+  open.Remove("a", "1");
+  EXPECT_EQ(open.Find("", "")->name, "b") << "alone again";
   ModelRegistry missing("c");
   SetReady(missing, "a", "1");
   EXPECT_EQ(ReasonOf(missing.Find("", "").status()), ErrorReason::kModelNotFound);
@@ -142,6 +149,64 @@ TEST(ModelRegistryTest, ARequestKeepsItsModelWhenItIsReplaced) {
   EXPECT_EQ((*registry.Get("net", "1"))->info().version, "new");
   held = nullptr;
   EXPECT_TRUE(destroyed);
+}
+
+TEST(ModelRegistryTest, WithoutAVersionTheHighestThatIsReadyIsMeant) {
+  ModelRegistry registry("");
+  SetReady(registry, "net", "1");
+  registry.AddLoading("net", "2");
+  EXPECT_EQ(registry.Find("net", "")->version, "1");
+  registry.SetFailed("net", "2", "digest differs");
+  EXPECT_EQ(registry.Find("net", "")->version, "1");
+  EXPECT_EQ(ReasonOf(registry.Get("net", "2").status()), ErrorReason::kModelLoading);
+  SetReady(registry, "net", "2");
+  EXPECT_EQ(registry.Find("net", "")->version, "2");
+  registry.Remove("net", "2");
+  EXPECT_EQ(registry.Find("net", "")->version, "1");
+  EXPECT_EQ(ReasonOf(registry.Get("net", "2").status()), ErrorReason::kModelNotFound);
+}
+
+TEST(ModelRegistryTest, AVersionServesOnWhileItIsLoadedAnew) {
+  ModelRegistry registry("");
+  SetReady(registry, "net", "1");
+  registry.AddLoading("net", "1");
+  EXPECT_TRUE(registry.Get("net", "1").ok());
+  registry.SetFailed("net", "1", "digest differs");
+  EXPECT_TRUE(registry.Get("net", "1").ok());
+  EXPECT_EQ(registry.Find("net", "1")->message, "digest differs") << "for who asks";
+  SetReady(registry, "net", "1");
+  EXPECT_EQ(registry.Find("net", "1")->message, "");
+}
+
+TEST(ModelRegistryTest, RoutesNameTheDefaultAndAliases) {
+  ModelRegistry registry("");
+  SetReady(registry, "net", "1");
+  SetReady(registry, "net", "2");
+  registry.SetRoutes("net", {.default_version = "1", .aliases = {{"stable", "1"}, {"2", "1"}}});
+  EXPECT_EQ(registry.Find("net", "")->version, "1");
+  EXPECT_EQ(registry.Find("net", "stable")->version, "1");
+  EXPECT_EQ(registry.Find("net", "2")->version, "2") << "a version goes before an alias";
+  EXPECT_THAT(std::string(registry.Find("net", "3").status().message()),
+              HasSubstr("it has: 1, 2, 2 (1), stable (1)"));
+  registry.Remove("net", "1");
+  const absl::Status gone = registry.Find("net", "stable").status();
+  EXPECT_EQ(ReasonOf(gone), ErrorReason::kModelNotFound);
+  EXPECT_THAT(std::string(gone.message()), HasSubstr("\"stable\", which stands for \"1\""));
+  registry.SetRoutes("net", {});
+  EXPECT_EQ(registry.Find("net", "")->version, "2");
+}
+
+TEST(ModelRegistryTest, TheLastCallEndsAVersionThatWasRemoved) {
+  ModelRegistry registry("");
+  const auto model = std::make_shared<FakeModel>("1");
+  const std::weak_ptr<const LoadedModel> use = registry.SetReady("net", "1", model);
+  auto call = *registry.Get("net", "");
+  registry.Remove("net", "1");
+  EXPECT_TRUE(registry.List().empty());
+  EXPECT_FALSE(use.expired());
+  call = nullptr;
+  EXPECT_TRUE(use.expired());
+  registry.Remove("net", "1");  // without effect
 }
 
 TEST(ModelRegistryTest, LongNamesAreCutBetweenCharacters) {

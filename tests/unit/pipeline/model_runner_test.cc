@@ -12,7 +12,7 @@ namespace {
 
 class ModelRunnerTest : public ::testing::Test {
  protected:
-  std::shared_ptr<const LoadedModel> model() { return *fake_.registry.Get("", ""); }
+  const LoadedModel& model() { return **fake_.registry.Get("", ""); }
 
   // A request of one picture, as the pipeline would have prepared it.
   std::shared_ptr<RequestWork> Work(TimeDuration left = std::chrono::seconds(60)) {

@@ -39,6 +39,14 @@ TEST(ServiceTimesTest, FollowsAChange) {
   EXPECT_NEAR(times.Predict(&kDecode, 100), 3, 0.01);
 }
 
+TEST(ServiceTimesTest, WhatIsForgottenIsUnknownAgain) {
+  ServiceTimes times;
+  times.Observe(&kDecode, 100, 1);
+  times.Forget(&kDecode);
+  times.Forget(&kDecode);
+  EXPECT_EQ(times.Predict(&kDecode, 100), 0);
+}
+
 TEST(ServiceTimesTest, SizesOfNothingAndOfEverythingHaveAPlace) {
   ServiceTimes times;
   for (const int64_t size : {int64_t{-5}, int64_t{0}, int64_t{1}, INT64_MAX}) {

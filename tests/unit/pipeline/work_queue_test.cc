@@ -243,6 +243,33 @@ TEST_F(WorkQueueTest, AFullLaneDoesNotHoldUpAnother) {
   EXPECT_EQ(One(), "b1");
 }
 
+TEST_F(WorkQueueTest, ALaneIsForgottenWhenNothingOfItIsLeft) {
+  const int lane = 0;
+  EXPECT_TRUE(queue_.ForgetLane(&lane)) << "not known";
+  WorkQueue::Turn turn;
+  const auto push = [&](WorkQueue::Crew crew) {
+    queue_.Push({.lane = &lane, .window = 1, .crew = crew, .work = [&turn](WorkQueue::Turn given) {
+                   turn = std::move(given);
+                 }});
+  };
+  push({&lane, 2});
+  EXPECT_FALSE(queue_.ForgetLane(&lane)) << "a piece waits";
+  auto ready = queue_.Next();
+  std::move(ready->work)(std::move(ready->turn));
+  EXPECT_FALSE(queue_.ForgetLane(&lane)) << "a place is out";
+  turn.place.reset();
+  EXPECT_FALSE(queue_.ForgetLane(&lane)) << "a hold is out";
+  turn.hold.reset();
+  EXPECT_TRUE(queue_.ForgetLane(&lane));
+  // What has its address next starts anew.
+  push({});
+  EXPECT_TRUE(queue_.ready());
+  ready = queue_.Next();
+  std::move(ready->work)(std::move(ready->turn));
+  turn = {};
+  EXPECT_TRUE(queue_.ForgetLane(&lane));
+}
+
 TEST_F(WorkQueueTest, AfterCloseWhatIsLeftComesAndThenNothing) {
   for (const char* name : {"a", "b", "c"}) Push(name, "", Priority::kInteractive, 1);
   queue_.Close();

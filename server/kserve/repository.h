@@ -1,0 +1,55 @@
+// RepositoryModelLoad and RepositoryModelUnload.
+#pragma once
+
+#include <optional>
+
+#include "inference/grpc_service.pb.h"
+#include "server/repository/model_control.h"
+#include "server/rpc/unary_reactor.h"
+
+namespace pixpool::kserve {
+
+// The versions that a request to load asks for; nullopt: those that are to serve anyway.
+// REQUEST_INVALID naming the parameter.
+absl::StatusOr<std::optional<VersionPolicy>> PolicyOf(
+    const inference::RepositoryModelLoadRequest& request);
+
+// A call that waits for an order to be carried out, however long that takes: what was begun is not
+// broken off when its caller goes away.
+template <typename Request, typename Response>
+class OrderCall : public UnaryReactor<Request, Response> {
+ public:
+  OrderCall(RpcMethod method, const CallDeps& deps, grpc::CallbackServerContext* context,
+            ModelControl* control)
+      : UnaryReactor<Request, Response>(method, deps, context), control_(control) {}
+
+ protected:
+  absl::Status MayStart() final { return absl::OkStatus(); }
+  void Run() final;
+  // Hands the order over.
+  virtual absl::Status Give(const Request& request, ModelControl::Done done) = 0;
+
+  ModelControl* const control_;
+};
+
+class UnaryLoad final : public OrderCall<inference::RepositoryModelLoadRequest,
+                                         inference::RepositoryModelLoadResponse> {
+ public:
+  using OrderCall::OrderCall;
+
+ private:
+  absl::Status Give(const inference::RepositoryModelLoadRequest& request,
+                    ModelControl::Done done) override;
+};
+
+class UnaryUnload final : public OrderCall<inference::RepositoryModelUnloadRequest,
+                                           inference::RepositoryModelUnloadResponse> {
+ public:
+  using OrderCall::OrderCall;
+
+ private:
+  absl::Status Give(const inference::RepositoryModelUnloadRequest& request,
+                    ModelControl::Done done) override;
+};
+
+}  // namespace pixpool::kserve

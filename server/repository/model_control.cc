@@ -1,0 +1,131 @@
+#include "server/repository/model_control.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/base/guarded.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+// Each is a call that waits, and a load takes seconds.
+constexpr size_t kMostOrders = 64;
+
+// How soon what was seen to change is looked at once more, to see whether it is whole.
+constexpr std::chrono::milliseconds kSettleTime(1'000);
+
+absl::Status Draining() {
+  return MakeError(ErrorReason::kDraining, "the server is draining and loads no more models");
+}
+
+}  // namespace
+
+ModelControl::ModelControl(const RepositoryOptions& options, ModelRepository* repository,
+                           const Clock* clock)
+    : options_(options), repository_(repository), clock_(clock) {}
+
+ModelControl::~ModelControl() { Close(); }
+
+void ModelControl::LookAgain() {
+  absl::MutexLock lock(&mu_);
+  look_again_ = true;
+}
+
+void ModelControl::Load(const std::string& name, const std::optional<VersionPolicy>& policy,
+                        Done done) {
+  Add({[this, name, policy] { return repository_->LoadModel(name, policy); }, std::move(done)});
+}
+
+void ModelControl::Unload(const std::string& name, Done done) {
+  Add({[this, name] { return repository_->UnloadModel(name); }, std::move(done)});
+}
+
+void ModelControl::Add(Order order) {
+  absl::Status refused;
+  if (options_.control.value() != kExplicitControl) {
+    const std::string_view flag = options_.control.flag();
+    refused = MakeError(
+        ErrorReason::kModelControlOff,
+        Concat("calls may not load or unload models: the server was started with ", flag, " ",
+               options_.control.value(), "; with ", flag, " ", kExplicitControl, " they may"));
+  }
+  if (refused.ok()) {
+    absl::MutexLock lock(&mu_);
+    if (closed_) {
+      refused = Draining();
+    } else if (orders_.size() >= kMostOrders) {
+      ErrorDetails details;
+      details.reason = ErrorReason::kOverloaded;
+      details.retry_after = absl::Seconds(1);
+      refused = MakeError(details, Concat(orders_.size(), " loads of models are waiting already"));
+    } else {
+      orders_.push_back(std::move(order));
+      return;
+    }
+  }
+  order.done(refused);
+}
+
+void ModelControl::Work() {
+  bool look = false;
+  std::function<absl::Status()> work;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return repository_->FreeWhatIsLeft();
+    look = std::exchange(look_again_, false);
+    if (!look && !orders_.empty()) {
+      work = std::move(orders_.front().work);
+      under_way_ = std::move(orders_.front().done);
+      orders_.pop_front();
+    }
+  }
+  if (look) {
+    repository_->Look(/*again=*/true).IgnoreError();  // it is in the log
+    repository_->LogWhatServes();
+  }
+  if (work) Answer(Guarded("load_failed", "the model could not be loaded", work));
+  if (options_.control.value() == kPollControl) Poll();
+  repository_->FreeWhatIsLeft();
+}
+
+void ModelControl::Poll() {
+  const TimePoint now = clock_->Now();
+  if (now < next_poll_) return;
+  const absl::StatusOr<std::string> files = repository_->folder().Stamp();
+  using News = Settling<std::string>::News;
+  const News news = settling_.Look(files, seen_);
+  if (news == News::kSettled) {
+    repository_->Look(/*again=*/false).IgnoreError();  // it is in the log
+    if (files.ok()) seen_ = *files;
+    settling_.Taken();
+  }
+  const std::chrono::seconds pause(options_.poll_seconds.value());
+  const bool changing = files.ok() && *files != seen_;
+  next_poll_ = now + (changing ? std::min<TimeDuration>(kSettleTime, pause) : pause);
+}
+
+void ModelControl::Answer(const absl::Status& status) {
+  Done done;
+  {
+    absl::MutexLock lock(&mu_);
+    done = std::exchange(under_way_, nullptr);
+  }
+  if (done) done(status);
+}
+
+void ModelControl::Close() {
+  std::deque<Order> left;
+  {
+    absl::MutexLock lock(&mu_);
+    closed_ = true;
+    left = std::exchange(orders_, {});
+  }
+  repository_->Close();
+  for (const Order& order : left) order.done(Draining());
+  Answer(Draining());
+}
+
+}  // namespace pixpool

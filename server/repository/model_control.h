@@ -1,0 +1,78 @@
+// Who may have models loaded and unloaded, and when it is looked for new ones.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "server/base/clock.h"
+#include "server/base/settling.h"
+#include "server/repository/model_repository.h"
+
+namespace pixpool {
+
+// The orders that a ModelRepository gets: from a signal, from calls (--model-control explicit), and
+// from its own looks at the folder (--model-control poll). They are carried out one after the other
+// by Work.
+//
+// Thread-safe, and never blocks but in Work, which one thread calls every tenth of a second. What
+// it is given must outlive it.
+class ModelControl {
+ public:
+  // Called once, on any thread. Errors: MODEL_CONTROL_OFF, MODEL_NOT_FOUND, MODEL_NOT_LOADED with
+  // the cause, OVERLOADED, DRAINING.
+  using Done = std::function<void(const absl::Status&)>;
+
+  ModelControl(const RepositoryOptions& options, ModelRepository* repository, const Clock* clock);
+  ~ModelControl();
+
+  // Has Work look at the folder.
+  void LookAgain();
+
+  // Loads what is to serve of a model; `policy`: in place of what its versions.json says, until the
+  // next order for it.
+  void Load(const std::string& name, const std::optional<VersionPolicy>& policy, Done done);
+  // Takes all its versions out of service. It stays so whoever looks, until it is loaded again.
+  void Unload(const std::string& name, Done done);
+
+  // Carries out what was asked for, and frees what no call has any more.
+  void Work();
+
+  // What was taken out of service by Unload.
+  std::vector<BundleLocation> Unloaded() const { return repository_->Unloaded(); }
+
+  // No order is begun from here on; all that wait and the one under way are answered.
+  void Close();
+
+ private:
+  struct Order {
+    std::function<absl::Status()> work;
+    Done done;
+  };
+
+  void Add(Order order);
+  void Answer(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void Poll();
+
+  const RepositoryOptions options_;
+  ModelRepository* const repository_;
+  const Clock* const clock_;
+
+  // Of the thread that calls Work.
+  TimePoint next_poll_{};
+  std::string seen_;  // that the models are in step with
+  Settling<std::string> settling_;
+
+  absl::Mutex mu_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  bool look_again_ ABSL_GUARDED_BY(mu_) = false;
+  std::deque<Order> orders_ ABSL_GUARDED_BY(mu_);
+  Done under_way_ ABSL_GUARDED_BY(mu_);  // null: none, or answered
+};
+
+}  // namespace pixpool

@@ -1,0 +1,86 @@
+#include "server/repository/model_folder.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "server/base/sha256.h"
+#include "server/base/status_macros.h"
+#include "server/base/text.h"
+
+namespace pixpool {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Empty for what is no file.
+std::string StampOf(const fs::path& path, int64_t* bytes) {
+  struct stat s {};
+  if (lstat(path.c_str(), &s) != 0 || S_ISDIR(s.st_mode)) return "";
+  *bytes += s.st_size;
+  return Concat(path.string(), " ", s.st_size, " ", s.st_mtim.tv_sec, ".", s.st_mtim.tv_nsec, " ",
+                s.st_ino, "\n");
+}
+
+}  // namespace
+
+absl::StatusOr<ModelFolder::Found> ModelFolder::Find() const {
+  PIXPOOL_ASSIGN_OR_RETURN(const FoundBundles bundles, FindBundles(dir_));
+  Found found;
+  for (const BundleLocation& at : bundles.bundles) found.models[at.name].push_back(at);
+  for (const UnreadableFolder& folder : bundles.unreadable) found.refused[folder.name] = folder.why;
+  return found;
+}
+
+absl::StatusOr<std::string> ModelFolder::Stamp() const {
+  PIXPOOL_ASSIGN_OR_RETURN(const Found found, Find());
+  std::string stamp;
+  for (const auto& [name, locations] : found.models) {
+    int64_t bytes = 0;
+    stamp += StampOf(fs::path(Of(name)) / kVersionSettingsFile, &bytes);
+    for (const BundleLocation& at : locations) {
+      stamp += Concat(at.dir, "\n", LookAtFiles(at.dir).stamp);
+    }
+  }
+  for (const auto& [name, why] : found.refused) stamp += Concat(why, "\n");
+  return stamp;
+}
+
+absl::StatusOr<VersionSettings> ModelFolder::Settings(const std::string& name) const {
+  return ReadVersionSettings(Of(name));
+}
+
+std::string ModelFolder::WithoutPaths(std::string_view message, const std::string& name) const {
+  std::error_code error;
+  const std::string full = fs::absolute(Of(name), error).lexically_normal().string();
+  return absl::StrReplaceAll(ToAbsl(message), {{full, name}, {Of(name), name}});
+}
+
+std::string ModelFolder::Of(const std::string& name) const {
+  return (fs::path(dir_) / name).string();
+}
+
+BundleFiles LookAtFiles(const std::string& dir) {
+  BundleFiles files;
+  std::vector<std::string> lines;
+  std::error_code error;
+  fs::recursive_directory_iterator it(dir, fs::directory_options::skip_permission_denied, error);
+  for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    lines.push_back(StampOf(it->path(), &files.bytes));
+  }
+  std::sort(lines.begin(), lines.end());
+  files.stamp = absl::StrJoin(lines, "");
+  return files;
+}
+
+std::string ContentOf(const std::string& dir) {
+  const auto digest = Sha256HexOfFile((fs::path(dir) / "manifest.json").string());
+  return digest.ok() ? *digest : "";
+}
+
+}  // namespace pixpool

@@ -1,0 +1,58 @@
+// The models folder as it is on the disk. Internal to server/repository.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/bundle/manifest.h"
+#include "server/bundle/version_settings.h"
+
+namespace pixpool {
+
+// Thread-safe: it reads the disk each time that it is asked.
+class ModelFolder {
+ public:
+  explicit ModelFolder(std::string dir) : dir_(std::move(dir)) {}
+
+  using Locations = std::vector<BundleLocation>;  // of one model, the lowest version first
+  struct Found {
+    std::map<std::string, Locations> models;
+    std::map<std::string, std::string> refused;  // folders that cannot be read, and why
+  };
+  absl::StatusOr<Found> Find() const;
+
+  // What tells one state of all of it from another, without reading the bundles.
+  absl::StatusOr<std::string> Stamp() const;
+
+  // A model's versions.json.
+  absl::StatusOr<VersionSettings> Settings(const std::string& name) const;
+
+  // A message without the paths of this machine, for clients.
+  std::string WithoutPaths(std::string_view message, const std::string& name) const;
+
+  const std::string& dir() const { return dir_; }
+
+ private:
+  std::string Of(const std::string& name) const;
+
+  const std::string dir_;
+};
+
+struct BundleFiles {
+  int64_t bytes = 0;
+  // Names, sizes, times and inodes of all of them: other files have another one.
+  std::string stamp;
+};
+
+// Those below a folder; what cannot be looked at is left out.
+BundleFiles LookAtFiles(const std::string& dir);
+
+// What is the same for bundles with the same content: the digest of the manifest, which states
+// those of all files. Empty where it cannot be read.
+std::string ContentOf(const std::string& dir);
+
+}  // namespace pixpool

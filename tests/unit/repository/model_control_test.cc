@@ -1,0 +1,154 @@
+#include "server/repository/model_control.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/repository/fake_bundles.h"
+
+namespace pixpool {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class ModelControlTest : public ::testing::Test {
+ protected:
+  void Start(std::string_view control, int poll_seconds = 15) {
+    Put("net/1");
+    RepositoryOptions options;
+    options.models_dir = models_.path().string();
+    options.control = std::string(control);
+    options.poll_seconds = poll_seconds;
+    repository_ = std::make_unique<ModelRepository>(
+        options, RepositoryDeps{.registry = &registry_,
+                                .metrics = &metrics_,
+                                .clock = &clock_,
+                                .load =
+                                    [this](const BundleLocation& at, const Model*) {
+                                      if (during_load_) during_load_();
+                                      return LoadFake(at);
+                                    },
+                                .share_memory = [](int64_t) { return absl::OkStatus(); },
+                                .forget = [](const Model&) { return true; },
+                                .changed = [] {}});
+    control_ = std::make_unique<ModelControl>(options, repository_.get(), &clock_);
+    ASSERT_TRUE(repository_->Start().ok());
+    ASSERT_TRUE(repository_->LoadFirst().ok());
+  }
+
+  void Put(const std::string& version, const std::string& manifest = "{}") {
+    WriteFile(models_.path() / version / "manifest.json", manifest);
+  }
+  ModelControl::Done Note() {
+    return [this](const absl::Status& status) { answers_.push_back(status); };
+  }
+  ErrorReason Reason() { return DetailsOf(answers_.back()).reason; }
+  std::string Serving() const {
+    std::string text;
+    for (const ModelEntry& entry : registry_.List()) {
+      if (entry.state == ModelState::kReady) text += entry.version;
+    }
+    return text;
+  }
+  void WorkAfter(std::chrono::milliseconds time) {
+    clock_.Advance(time);
+    control_->Work();
+  }
+
+  TempDir models_;
+  ModelRegistry registry_{""};
+  Metrics metrics_;
+  FakeClock clock_;
+  std::function<void()> during_load_;
+  std::vector<absl::Status> answers_;
+  std::unique_ptr<ModelRepository> repository_;
+  std::unique_ptr<ModelControl> control_;
+};
+
+TEST_F(ModelControlTest, WithoutExplicitControlCallsAreRefused) {
+  for (const std::string_view control : {kNoControl, kPollControl}) {
+    Start(control);
+    control_->Load("net", {}, Note());
+    EXPECT_EQ(Reason(), ErrorReason::kModelControlOff);
+    EXPECT_THAT(std::string(answers_.back().message()),
+                AllOf(HasSubstr("--model-control"), HasSubstr("explicit they may")));
+    control_->Unload("net", Note());
+    EXPECT_EQ(Reason(), ErrorReason::kModelControlOff);
+    control_->Work();
+    EXPECT_EQ(Serving(), "1");
+  }
+}
+
+TEST_F(ModelControlTest, OrdersAreAnsweredWhenTheyAreDone) {
+  Start(kExplicitControl);
+  Put("net/2");
+  control_->Load("net", {}, Note());
+  control_->Unload("net", Note());
+  control_->Load("other", {}, Note());
+  EXPECT_THAT(answers_, IsEmpty());
+  control_->Work();
+  EXPECT_THAT(answers_, ElementsAre(absl::OkStatus()));
+  EXPECT_EQ(Serving(), "12");
+  control_->Work();
+  EXPECT_EQ(answers_.size(), 2u);
+  EXPECT_EQ(Serving(), "");
+  EXPECT_EQ(control_->Unloaded().size(), 2u);
+  control_->Work();
+  EXPECT_EQ(Reason(), ErrorReason::kModelNotFound);
+}
+
+TEST_F(ModelControlTest, TooManyThatWaitAreRefused) {
+  Start(kExplicitControl);
+  for (int i = 0; i < 100; ++i) control_->Load("net", {}, Note());
+  ASSERT_FALSE(answers_.empty());
+  EXPECT_EQ(Reason(), ErrorReason::kOverloaded);
+  EXPECT_GT(DetailsOf(answers_.back()).retry_after, absl::ZeroDuration());
+}
+
+TEST_F(ModelControlTest, ASignalHasTheFolderLookedAt) {
+  Start(kNoControl);
+  Put("net/2");
+  control_->Work();
+  EXPECT_EQ(Serving(), "1");
+  control_->LookAgain();
+  control_->Work();
+  EXPECT_EQ(Serving(), "12");
+}
+
+TEST_F(ModelControlTest, PollingTakesWhatHasComeToRest) {
+  Start(kPollControl, 15);
+  control_->Work();
+  WorkAfter(std::chrono::seconds(1));
+  Put("net/2", "bad");
+  WorkAfter(std::chrono::seconds(14));
+  EXPECT_EQ(Serving(), "1") << "not yet time";
+  WorkAfter(std::chrono::seconds(2));
+  EXPECT_EQ(registry_.List().size(), 1u) << "seen for the first time";
+  Put("net/2", "{ }");
+  WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(registry_.List().size(), 1u) << "it still changes";
+  WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "12");
+}
+
+TEST_F(ModelControlTest, ClosedItAnswersAllThatWaitAndWhatIsUnderWay) {
+  Start(kExplicitControl);
+  Put("net/2");
+  Put("net/3");
+  during_load_ = [this] { control_->Close(); };
+  control_->Load("net", {}, Note());
+  control_->Unload("net", Note());
+  control_->Work();
+  ASSERT_EQ(answers_.size(), 2u) << "each once";
+  for (const absl::Status& status : answers_) {
+    EXPECT_EQ(DetailsOf(status).reason, ErrorReason::kDraining);
+  }
+  EXPECT_EQ(Serving(), "12") << "what was begun was finished, and no more";
+  control_->Load("net", {}, Note());
+  EXPECT_EQ(Reason(), ErrorReason::kDraining);
+}
+
+}  // namespace
+}  // namespace pixpool

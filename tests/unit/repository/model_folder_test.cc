@@ -1,0 +1,35 @@
+#include "server/repository/model_folder.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/model/fixtures.h"
+
+namespace pixpool {
+namespace {
+
+TEST(ModelFolderTest, AnyOtherFileIsSeen) {
+  const TempDir temp;
+  WriteFile(temp.path() / "manifest.json", "{}");
+  WriteFile(temp.path() / "data" / "weights", "1234");
+  const BundleFiles before = LookAtFiles(temp.path().string());
+  EXPECT_EQ(before.bytes, 6);
+  EXPECT_EQ(LookAtFiles(temp.path().string()).stamp, before.stamp);
+  std::filesystem::remove(temp.path() / "data" / "weights");
+  WriteFile(temp.path() / "data" / "weights", "1235");
+  EXPECT_NE(LookAtFiles(temp.path().string()).stamp, before.stamp);
+  EXPECT_EQ(LookAtFiles((temp.path() / "none").string()).bytes, 0);
+}
+
+TEST(ModelFolderTest, TheManifestSaysWhetherTheContentIsTheSame) {
+  const TempDir temp;
+  EXPECT_EQ(ContentOf(temp.path().string()), "");
+  WriteFile(temp.path() / "manifest.json", "{}");
+  const std::string content = ContentOf(temp.path().string());
+  WriteFile(temp.path() / "other", "x");
+  EXPECT_EQ(ContentOf(temp.path().string()), content);
+  WriteFile(temp.path() / "manifest.json", "{ }");
+  EXPECT_NE(ContentOf(temp.path().string()), content);
+}
+
+}  // namespace
+}  // namespace pixpool
