@@ -7,33 +7,39 @@ import re
 import subprocess
 import time
 import urllib.request
+from pathlib import Path
 
 from deploy_files import DEPLOY, load
 from server_process import free_port
 
 
 class Edge:
-    """Envoy with the shipped configuration, on free ports, in front of servers on this machine."""
+    """Envoy with the shipped configuration, on free ports, in front of servers on this machine: in
+    plain text, or in TLS with the files of the folder `tls`.
+    """
 
     def __init__(
         self,
         binary: str,
         servers: list,
         folder,
-        transport_socket: dict | None = None,
+        tls: Path | None = None,
         tracing: dict | None = None,
         collector: str = "",
         http_filters: list[dict] | None = None,
+        port: int = 0,
     ) -> None:
-        self.target = f"localhost:{free_port()}"
+        self.target = f"localhost:{port or free_port()}"
         self.metrics = f"127.0.0.1:{free_port()}"
         admin = free_port()
         config = load(DEPLOY / "envoy" / "envoy.yaml")
         listener, metrics = config["static_resources"]["listeners"]
         _set_port(listener["address"], self.target)
         _set_port(metrics["address"], self.metrics)
-        if transport_socket:
-            listener["filter_chains"][0].update(transport_socket)
+        transport_socket = listener["filter_chains"][0].pop("transport_socket")
+        if tls:
+            shown = json.dumps(transport_socket).replace("/etc/envoy/tls", str(tls))
+            listener["filter_chains"][0]["transport_socket"] = json.loads(shown)
         if http_filters:
             filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
             (mutation,) = (i for i, each in enumerate(filters) if "header_mutation" in each["name"])

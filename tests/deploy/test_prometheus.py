@@ -118,7 +118,9 @@ def loaded(program, start_server, api, tmp_path_factory):
             target=send_damaged, args=(api.client(server.target), load.pictures()[0].encoded)
         )
         damaged.start()
-        codes = load.run(server.target, CALLS_A_SECOND, LOAD_SECONDS, threading.Event())
+        codes = load.run(
+            load.connect(server.target), CALLS_A_SECOND, LOAD_SECONDS, threading.Event()
+        )
         damaged.join()
         assert codes["OK"] > LOAD_SECONDS and codes.keys() == {"OK"}, codes
         yield prometheus

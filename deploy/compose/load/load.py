@@ -2,6 +2,7 @@
 heads, some broken pictures.
 
     python load.py --target 127.0.0.1:50051 --rate 20 --seconds 60
+    python load.py --target localhost:50051 --ca ca.crt --token-file token
 
 For dashboards to have something to show, not for measuring: bench/run does that. Needs the stubs of
 the API on its path.
@@ -11,6 +12,7 @@ import argparse
 import collections
 import concurrent.futures
 import io
+import pathlib
 import random
 import signal
 import threading
@@ -56,14 +58,24 @@ def one_request(rng, images, kinds):
     return pb.ExtractFeaturesRequest(images=chosen, heads=rng.sample(kinds, rng.randint(1, 2)))
 
 
-def run(target, rate, seconds, stop):
+def connect(target, ca=None, token_file=None):
+    """A channel in plain text, or in TLS with a token for every call."""
+    if not ca:
+        return grpc.insecure_channel(target)
+    credentials = grpc.ssl_channel_credentials(pathlib.Path(ca).read_bytes())
+    if token_file:
+        token = pathlib.Path(token_file).read_text().strip()
+        credentials = grpc.composite_channel_credentials(
+            credentials, grpc.access_token_call_credentials(token)
+        )
+    return grpc.secure_channel(target, credentials)
+
+
+def run(channel, rate, seconds, stop):
     """Sends until `seconds` are over or `stop` is set; returns the number of calls by code."""
     codes = collections.Counter()
     images, kinds, rng = pictures(), heads(), random.Random(11)
-    with (
-        grpc.insecure_channel(target) as channel,
-        concurrent.futures.ThreadPoolExecutor(16) as pool,
-    ):
+    with channel, concurrent.futures.ThreadPoolExecutor(16) as pool:
         stub = rpc.FeatureServiceStub(channel)
 
         def call(request):
@@ -86,11 +98,16 @@ def main():
     parser.add_argument("--target", default="127.0.0.1:50051")
     parser.add_argument("--rate", type=float, default=20, help="calls per second")
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--ca", help="who signed the server's certificate; without it plain text")
+    parser.add_argument("--token-file", help="with --ca")
     options = parser.parse_args()
+    if options.token_file and not options.ca:
+        parser.error("--token-file needs --ca: a token does not go out in plain text")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    print(dict(run(options.target, options.rate, options.seconds, stop)))
+    channel = connect(options.target, options.ca, options.token_file)
+    print(dict(run(channel, options.rate, options.seconds, stop)))
 
 
 if __name__ == "__main__":

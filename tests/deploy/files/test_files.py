@@ -159,7 +159,7 @@ def test_compose_mounts_what_is_there_and_opens_loopback_only():
     for name, service in compose["services"].items():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            if source.startswith(".") and source != "../../models":
+            if source.startswith("."):
                 assert (DEPLOY / "compose" / source).exists(), f"{name}: {source}"
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name}: {port}"
@@ -168,15 +168,43 @@ def test_compose_mounts_what_is_there_and_opens_loopback_only():
     )
 
 
-def test_the_server_behind_the_edge_goes_by_the_header_that_the_edge_sets():
-    compose = load(DEPLOY / "compose" / "compose.yaml")
-    header = compose["services"]["pixpool"]["environment"]["PIXPOOL_CALLER_HEADER"]
+def test_the_edge_says_whose_a_call_is():
     edge = (DEPLOY / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
+    header = "pixpool-caller"
     assert re.search(rf"remove: {header}\n\s+- append:\n\s+header: {{key: {header},", edge), (
         "what clients send goes before the edge's own word comes"
     )
     (keys,) = load(DEPLOY / "envoy" / "api_keys.yaml")["http_filters"]
     assert keys["typed_config"]["forwarding"]["header"] == header
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"`--caller-header {header}`" in page
+
+
+def test_compose_gives_each_service_the_secrets_that_it_names():
+    compose = load(DEPLOY / "compose" / "compose.yaml")
+    for name, service in compose["services"].items():
+        given = {
+            each["target"] if isinstance(each, dict) else f"/run/secrets/{each}"
+            for each in service.get("secrets", [])
+        }
+        sources = {
+            each["source"] if isinstance(each, dict) else each
+            for each in service.get("secrets", [])
+        }
+        assert sources <= compose["secrets"].keys(), name
+        asked = " ".join(
+            [
+                *map(str, service.get("command", [])),
+                *map(str, service.get("environment", {}).values()),
+            ]
+        )
+        assert set(re.findall(r"/run/secrets/[a-z]+", asked)) <= given, name
+    edge = (DEPLOY / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
+    assert {each["target"] for each in compose["services"]["envoy"]["secrets"]} == set(
+        re.findall(r"filename: (/etc/envoy/tls/tls\.\w+)", edge)
+    )
+    # One who looks at the command line or the environment sees no token.
+    assert "tokens" in compose["services"]["pixpool"]["secrets"]
 
 
 # KServe.
