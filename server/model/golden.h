@@ -9,8 +9,9 @@
 namespace pixpool {
 
 // Runs the bundle's golden picture through decode, preprocess, backbone and heads (global_avg, and
-// the vectors of the graph whose values the bundle has) on instance 0 and compares each. FAILED_PRECONDITION with both numbers where the cosine is below `min_cosine` or a
-// value is not finite. OK where the bundle has no golden.
+// the vectors of the graph whose values the bundle has) on instance 0 and compares each.
+// FAILED_PRECONDITION with both numbers where the cosine is below `min_cosine` or a value is not
+// finite. OK where the bundle has no golden.
 absl::Status CheckGolden(const Bundle& bundle, Model& model, double min_cosine);
 
 }  // namespace pixpool
