@@ -36,9 +36,9 @@ inline constexpr int kCodeCount = 17;
 
 // All series of a model, made at once and removed at the end. What a model cannot have is null.
 struct ModelMetrics::Series {
-  // `without_model`: the series of calls that have none; null: these are they.
+  // `none`: the series of calls without a model; null: these are they.
   Series(ModelFamilies* families, std::string_view name, std::string_view version,
-         ModelMetrics* without_model);
+         ModelMetrics* none);
   ~Series();
 
   void Set(const ModelReadings& readings);
