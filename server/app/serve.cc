@@ -160,7 +160,7 @@ class Process {
           std::make_unique<Ticker>("tokens", kTokensPause, [this] { tokens()->Look(); });
     }
     Log(LogLevel::kInfo, "listening",
-        {{"grpc", WithPort(config_.rpc.listen.value(), grpc_->port())},
+        {{"grpc", absl::StrJoin(grpc_->addresses(), ",")},
          {"tls", config_.rpc.tls.enabled()},
          {"http", http_listen},
          {"cores", cores_}});

@@ -44,6 +44,7 @@ enum class OptionKind {
   kBytes,     // whole number, or one with KiB, MiB or GiB
   kText,      // any text
   kAddress,   // host:port
+  kListen,    // one or several of host:port and unix:/path, with commas between them
   kChoice,    // one of `choices`
   kChoices,   // one or several of `choices`, each once, with commas between them
   kDevice,    // auto, cpu, cuda, cuda:N
@@ -108,6 +109,7 @@ constexpr bool Fits(const OptionSpec& spec) {
       return false;
     case OptionKind::kText:
     case OptionKind::kAddress:
+    case OptionKind::kListen:
     case OptionKind::kDevice:
     case OptionKind::kMetadata:
     case OptionKind::kSample:

@@ -190,6 +190,24 @@ void TakeConfigPath(std::vector<RawValue>* values, Parse* parse) {
   std::erase_if(*values, is_config);
 }
 
+// Makes one value of those of a list that is given again, at the place of the first.
+void JoinLists(std::vector<RawValue>* values) {
+  std::map<std::string, std::string*> first;
+  std::vector<RawValue> joined;
+  joined.reserve(values->size());  // pointers into it must hold
+  for (RawValue& raw : *values) {
+    const OptionRow* const row = FindOption(raw.name);
+    const bool is_list = row != nullptr && row->kind == OptionKind::kListen;
+    if (is_list && first.contains(raw.name)) {
+      *first[raw.name] += "," + raw.value;
+      continue;
+    }
+    joined.push_back(std::move(raw));
+    if (is_list) first[joined.back().name] = &joined.back().value;
+  }
+  *values = std::move(joined);
+}
+
 void CheckTwice(const std::vector<RawValue>& values, std::vector<std::string>* problems) {
   std::map<std::string, std::string> first;  // where each name was seen
   for (const RawValue& raw : values) {
@@ -262,6 +280,7 @@ ConfigResult ParseConfig(const std::vector<std::string>& args,
   if (parse.actions.help) return Exit({}, 0, HelpText());
   if (parse.actions.version) return Exit({}, 0, VersionText());
   ReadEnvironment(environment, &parse);
+  JoinLists(&parse.flags);
   CheckTwice(parse.flags, &parse.problems);
   TakeConfigPath(&parse.environment, &parse);
   TakeConfigPath(&parse.flags, &parse);

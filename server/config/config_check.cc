@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "server/base/host_port.h"
+#include "server/base/listen_address.h"
 #include "server/base/text.h"
 #include "server/bundle/version_settings.h"
 #include "server/image/decode.h"
@@ -102,10 +103,10 @@ std::vector<std::string> FindContradictions(const Config& config) {
   }
   const auto& listen = config.rpc.listen;
   const auto& http_listen = config.http.listen;
-  const std::optional<HostPort> grpc = ParseHostPort(listen.value());
   const std::optional<HostPort> http = ParseHostPort(http_listen.value());
-  if (grpc && http && Collide(*grpc, *http)) {
-    problems.push_back(Concat(listen.flag(), " ", listen.value(), " and ", http_listen.flag(), " ",
+  for (const ListenAddress& grpc : ListenAddresses(listen.value())) {
+    if (!http || grpc.is_unix() || !Collide(grpc.tcp, *http)) continue;
+    problems.push_back(Concat(listen.flag(), " ", grpc.text, " and ", http_listen.flag(), " ",
                               http_listen.value(), " want the same port"));
   }
   return problems;

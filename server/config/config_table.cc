@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -14,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "server/base/host_port.h"
 #include "server/base/json_text.h"
+#include "server/base/listen_address.h"
 #include "server/base/log_sample.h"
 #include "server/base/option_members.h"
 #include "server/base/text.h"
@@ -166,6 +168,16 @@ std::optional<std::string> CheckChoices(const OptionRow& row, std::string_view t
   return std::nullopt;
 }
 
+std::optional<std::string> CheckListen(const OptionRow& row, std::string_view text) {
+  std::set<std::string_view> seen;
+  for (const std::string_view piece : SplitAddresses(text)) {
+    if (!ParseListenAddress(piece))
+      return Concat("has \"", piece, "\", which is not ", RangeText(row));
+    if (!seen.insert(piece).second) return Concat("has ", piece, " twice");
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> CheckText(const OptionRow& row, std::string_view text) {
   if (text.empty() && row.may_be_empty) return std::nullopt;
   if (std::any_of(text.begin(), text.end(), absl::ascii_iscntrl)) return "has a control character";
@@ -177,6 +189,7 @@ std::optional<std::string> CheckText(const OptionRow& row, std::string_view text
   if (row.kind == kMetadata) return CheckMetadataName(text);
   if (row.kind == kSample && !LogSample::Every(text)) return Concat("is not ", RangeText(row));
   if (row.kind == kAddress && !ParseHostPort(text)) return Concat("is not ", RangeText(row));
+  if (row.kind == kListen) return CheckListen(row, text);
   return std::nullopt;
 }
 
@@ -225,6 +238,11 @@ std::string RangeText(const OptionRow& row) {
       return "any text";
     case kAddress:
       return "host:port with a port of 0 to 65535 (IPv6 hosts in brackets)";
+    case kListen:
+      return Concat(
+          "host:port with a port of 0 to 65535 (IPv6 hosts in brackets), nor unix:/PATH "
+          "with up to ",
+          kMostPathBytes, " bytes of path");
     case kChoice:
     case kChoices:
       return Joined(row.choices);

@@ -48,17 +48,17 @@ Descriptor OpenReserve() { return Descriptor(open("/dev/null", O_RDONLY | O_CLOE
 
 class EpollAcceptor final : public Acceptor {
  public:
-  EpollAcceptor(Listening listening, Options options, const Clock* clock)
+  EpollAcceptor(std::vector<Door> doors, Options options, const Clock* clock)
       : options_(std::move(options)),
         clock_(clock),
-        listening_(std::move(listening)),
+        doors_(std::move(doors)),
         epoll_(Checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
         wake_(Checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
         reserve_(OpenReserve()),
         limits_(options_.limits),
         table_([this](PeerKey peer) { limits_.Closed(peer); }) {
     Watch(wake_, EPOLLIN);
-    for (const Descriptor& socket : listening_.sockets) Watch(socket, EPOLLIN);
+    WatchDoors(EPOLLIN, EPOLL_CTL_ADD);
     thread_ = std::thread([this] {
       SetThreadName("accept");
       while (!stop_) Turn();
@@ -73,7 +73,7 @@ class EpollAcceptor final : public Acceptor {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
     thread_.join();
-    listening_.sockets.clear();
+    for (Door& door : doors_) door.listening = Listening();
     while (const auto place = waiting_.Oldest()) Take(*place);
     open_ = limits_.open();
   }
@@ -86,6 +86,12 @@ class EpollAcceptor final : public Acceptor {
   void Watch(const Descriptor& socket, uint32_t events, int operation = EPOLL_CTL_ADD) {
     epoll_event event = {.events = events, .data = {.fd = socket.get()}};
     epoll_ctl(epoll_.get(), operation, socket.get(), &event);
+  }
+
+  void WatchDoors(uint32_t events, int operation) {
+    for (const Door& door : doors_) {
+      for (const Descriptor& socket : door.listening.sockets) Watch(socket, events, operation);
+    }
   }
 
   // Waits for something to do, and does it.
@@ -104,7 +110,9 @@ class EpollAcceptor final : public Acceptor {
     }
     if (paused_ && now_ >= *paused_) Pause(false);
     if (!paused_ && !stop_) {
-      for (const Descriptor& socket : listening_.sockets) AcceptFrom(socket);
+      for (size_t door = 0; door < doors_.size(); ++door) {
+        for (const Descriptor& socket : doors_[door].listening.sockets) AcceptFrom(socket, door);
+      }
     }
     if (waiting_.ripe() > 0 && now_ >= next_ripe_) BeginRipe();
     while (const auto place = waiting_.Oldest()) {
@@ -115,14 +123,14 @@ class EpollAcceptor final : public Acceptor {
     open_ = limits_.open();
   }
 
-  void AcceptFrom(const Descriptor& listener) {
+  void AcceptFrom(const Descriptor& listener, size_t door) {
     for (int i = 0; i < kAcceptsInTurn; ++i) {
       SocketAddress peer;
       Descriptor socket(
           accept4(listener.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (socket.valid()) {
         now_ = clock_->Now();  // it came after the turn began
-        OnAccepted(std::move(socket), peer);
+        OnAccepted(std::move(socket), peer, door);
       } else if (errno == EAGAIN) {
         return;
       } else if (errno == EMFILE || errno == ENFILE) {
@@ -149,14 +157,13 @@ class EpollAcceptor final : public Acceptor {
 
   // Stops accepting for a while, or goes on.
   void Pause(bool pause) {
-    const uint32_t events = pause ? 0U : EPOLLIN;
-    for (const Descriptor& socket : listening_.sockets) Watch(socket, events, EPOLL_CTL_MOD);
+    WatchDoors(pause ? 0U : EPOLLIN, EPOLL_CTL_MOD);
     paused_.reset();
     if (pause) paused_ = now_ + kPause;
     if (!pause && !reserve_.valid()) reserve_ = OpenReserve();
   }
 
-  void OnAccepted(Descriptor socket, const SocketAddress& address) {
+  void OnAccepted(Descriptor socket, const SocketAddress& address, size_t door) {
     std::optional<PeerKey> peer;
     if (!IsProbe(socket, address)) {
       peer = PeerKeyOf(address);
@@ -166,12 +173,13 @@ class EpollAcceptor final : public Acceptor {
       }
       limits_.Opened(*peer);
     }
-    const auto place = waiting_.Add({std::move(socket), peer, now_});
+    const auto place = waiting_.Add({std::move(socket), peer, now_, door});
     Watch(place->socket, EPOLLIN | EPOLLRDHUP | EPOLLET);
     OnBytes(place, 0);
   }
 
   bool IsProbe(const Descriptor& socket, const SocketAddress& peer) const {
+    if (peer.is_unix()) return IsFromThisProcess(socket);
     if (const int port = probe_port_; port == 0 || peer.port() != port) return false;
     SocketAddress own;
     getsockname(socket.get(), own.get(), &own.size);
@@ -195,7 +203,7 @@ class EpollAcceptor final : public Acceptor {
   }
 
   void OnBytes(WaitingConnections::Place place, uint32_t events) {
-    const FirstBytes first = PeekFirstBytes(place->socket.get(), options_.protocol);
+    const FirstBytes first = PeekFirstBytes(place->socket.get(), doors_[place->door].protocol);
     if (first == FirstBytes::kClosed || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
       Take(place);  // no client goes on after its end of file
     } else if (first == FirstBytes::kOther) {
@@ -214,7 +222,7 @@ class EpollAcceptor final : public Acceptor {
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, place->socket.get(), nullptr);
     WaitingConnection connection = waiting_.Take(place);
     table_.Add(connection.socket.get(), connection.peer);
-    options_.hand_over(connection.socket.Release());
+    doors_[connection.door].hand_over(connection.socket.Release());
   }
 
   void BeginRipe() {
@@ -250,7 +258,7 @@ class EpollAcceptor final : public Acceptor {
   std::atomic<int> probe_port_{0};
 
   // Of the thread, and of Stop after it.
-  Listening listening_;
+  std::vector<Door> doors_;
   Descriptor epoll_;
   Descriptor wake_;
   Descriptor reserve_;
@@ -267,9 +275,9 @@ class EpollAcceptor final : public Acceptor {
 
 }  // namespace
 
-std::unique_ptr<Acceptor> StartAcceptor(Listening listening, Acceptor::Options options,
-                                        const Clock* clock) {
-  return std::make_unique<EpollAcceptor>(std::move(listening), std::move(options), clock);
+std::unique_ptr<Acceptor> StartAcceptor(std::vector<Acceptor::Door> doors,
+                                        Acceptor::Options options, const Clock* clock) {
+  return std::make_unique<EpollAcceptor>(std::move(doors), std::move(options), clock);
 }
 
 }  // namespace pixpool

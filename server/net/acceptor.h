@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "server/base/clock.h"
 #include "server/metrics/metrics.h"
@@ -23,25 +24,31 @@ namespace pixpool {
 // Thread-safe. The destructor is Stop.
 class Acceptor {
  public:
-  struct Options {
+  // A place where connections come in.
+  struct Door {
+    Listening listening;
     Protocol protocol = Protocol::kHttp2;
+    std::function<void(int fd)> hand_over;  // takes the descriptor; must not block
+  };
+  struct Options {
     ConnectionLimits::Numbers limits;
-    std::function<void(int fd)> hand_over;           // takes the descriptor; must not block
-    std::function<void(ConnectionRefusal)> refused;  // for each that is closed without it
+    std::function<void(ConnectionRefusal)> refused;  // for each that is not handed over
   };
   virtual ~Acceptor() = default;
 
-  // Closes the listening sockets and what waits, and joins. Nothing is handed over afterwards.
+  // Closes the listening sockets and what waits, removes sockets' files, and joins. Nothing is
+  // handed over afterwards.
   virtual void Stop() = 0;
 
   // Connections that are open, waiting ones among them; at most a second old.
   virtual int open() const = 0;
 
-  // A connection from this port of this host is taken whatever the limits say; 0 for none.
+  // A connection from this port of this host is taken whatever the limits say; 0 for none. So is
+  // one of this process by a Unix socket.
   virtual void ExpectProbe(int from_port) = 0;
 };
 
-std::unique_ptr<Acceptor> StartAcceptor(Listening listening, Acceptor::Options options,
-                                        const Clock* clock);
+std::unique_ptr<Acceptor> StartAcceptor(std::vector<Acceptor::Door> doors,
+                                        Acceptor::Options options, const Clock* clock);
 
 }  // namespace pixpool

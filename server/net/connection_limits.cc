@@ -6,6 +6,7 @@ namespace pixpool {
 
 ConnectionLimits::Room ConnectionLimits::RoomFor(PeerKey peer) const {
   if (open_ >= numbers_.total) return Room::kFull;
+  if (peer == kUnixPeer) return Room::kYes;
   const auto found = addresses_.find(peer);
   if (found == addresses_.end() || found->second.open < numbers_.per_address) return Room::kYes;
   return Room::kAddressFull;
@@ -28,6 +29,7 @@ double ConnectionLimits::Refilled(const Address& address, TimePoint now) const {
 }
 
 bool ConnectionLimits::MayBegin(PeerKey peer, TimePoint now) {
+  if (peer == kUnixPeer) return true;
   Address& address = addresses_.find(peer)->second;
   address.tokens = Refilled(address, now);
   address.filled = now;

@@ -7,8 +7,8 @@
 
 namespace pixpool {
 
-// Counts connections, in all and by address, and says how fast those of an address may begin. Not
-// thread-safe: the thread that accepts owns it.
+// Counts connections, in all and by address, and says how fast those of an address may begin. Those
+// by Unix sockets count in all alone. Not thread-safe: the thread that accepts owns it.
 class ConnectionLimits {
  public:
   struct Numbers {

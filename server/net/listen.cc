@@ -40,9 +40,15 @@ absl::StatusOr<Descriptor> ListenAt(const SocketAddress& address) {
 
 }  // namespace
 
-absl::StatusOr<Listening> ListenOn(const std::string& host_port) {
-  PIXPOOL_ASSIGN_OR_RETURN(const std::vector<SocketAddress> addresses, Resolve(host_port));
-  Listening listening;
+absl::StatusOr<Listening> ListenOn(const ListenAddress& where, mode_t mode) {
+  Listening listening{.text = where.text};
+  if (where.is_unix()) {
+    PIXPOOL_ASSIGN_OR_RETURN(UnixListener listener, ListenAtPath(where.path, mode));
+    listening.sockets.push_back(std::move(listener.socket));
+    listening.file = std::move(listener.file);
+    return listening;
+  }
+  PIXPOOL_ASSIGN_OR_RETURN(const std::vector<SocketAddress> addresses, Resolve(where.text));
   absl::Status failure = absl::NotFoundError("the name has no address");
   for (SocketAddress address : addresses) {
     if (address.port() == 0) address.set_port(listening.port);
@@ -60,6 +66,7 @@ absl::StatusOr<Listening> ListenOn(const std::string& host_port) {
     listening.sockets.push_back(*std::move(socket));
   }
   if (listening.sockets.empty()) return failure;
+  listening.text = WithPort(where.text, listening.port);
   return listening;
 }
 

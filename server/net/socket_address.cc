@@ -34,6 +34,7 @@ in6_addr Mapped(const SocketAddress& address) {
 }  // namespace
 
 int SocketAddress::port() const {
+  if (is_unix()) return 0;
   return ntohs(storage.ss_family == AF_INET ? V4(*this)->sin_port : V6(*this)->sin6_port);
 }
 
@@ -47,6 +48,7 @@ void SocketAddress::set_port(int port) {
 }
 
 PeerKey PeerKeyOf(const SocketAddress& address) {
+  if (address.is_unix()) return kUnixPeer;
   const in6_addr a = Mapped(address);
   PeerKey key = 0;
   // A mapped address is told apart by its last eight bytes, which begin with 0000:ffff: no /64 that
@@ -62,6 +64,7 @@ bool SameHost(const SocketAddress& a, const SocketAddress& b) {
 }
 
 bool IsLoopback(const SocketAddress& address) {
+  if (address.is_unix()) return true;
   const in6_addr a = Mapped(address);
   return IN6_IS_ADDR_V4MAPPED(&a) ? a.s6_addr[12] == IN_LOOPBACKNET : IN6_IS_ADDR_LOOPBACK(&a);
 }

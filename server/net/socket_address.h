@@ -19,6 +19,8 @@ struct SocketAddress {
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
   sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
 
+  bool is_unix() const { return storage.ss_family == AF_UNIX; }
+  // 0 of a Unix socket.
   int port() const;
   void set_port(int port);
 };
@@ -26,6 +28,9 @@ struct SocketAddress {
 // Who counts as one: an IPv4 address, also where it came mapped into IPv6, or the /64 of an IPv6
 // address, since that much belongs to one subscriber.
 using PeerKey = uint64_t;
+// All who come by a Unix socket; no address of the network has it. Limits on an address are not
+// for them: this machine's own processes are told apart by who may open the socket.
+inline constexpr PeerKey kUnixPeer = ~PeerKey{0};
 PeerKey PeerKeyOf(const SocketAddress& address);
 
 // Whether two addresses are of the same host, whatever their ports.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <list>
 #include <map>
 #include <optional>
@@ -16,6 +17,7 @@ struct WaitingConnection {
   Descriptor socket;
   std::optional<PeerKey> peer;  // nullopt: no limit applies
   TimePoint since;
+  size_t door = 0;    // where it came in (acceptor.h)
   bool ripe = false;  // has sent its first bytes; set by MarkRipe
 };
 

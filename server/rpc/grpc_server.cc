@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "grpcpp/impl/server_builder_plugin.h"
 #include "grpcpp/resource_quota.h"
 #include "server/base/clock.h"
+#include "server/base/listen_address.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
@@ -114,31 +117,38 @@ absl::StatusOr<ConnectionLimits::Numbers> Limits(const ConnectionOptions& option
   };
 }
 
+// A way for accepted connections into gRPC, by credentials of its own.
+class Entrance {
+ public:
+  Entrance(grpc::ServerBuilder& builder, std::shared_ptr<grpc::ServerCredentials> credentials)
+      : acceptor_(builder.experimental().AddExternalConnectionAcceptor(
+            grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+            std::move(credentials))) {}
+
+  void HandOver(int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor_->HandleNewConnection(&connection);
+  }
+
+ private:
+  const std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+};
+
 class GrpcServerImpl final : public GrpcServer {
  public:
   absl::Status Start(const RpcOptions& options, const std::vector<grpc::Service*>& services,
                      Metrics* metrics) {
     PIXPOOL_ASSIGN_OR_RETURN(limits_, Limits(options.connections));
     PIXPOOL_RETURN_IF_ERROR(OpenTls(options.tls, metrics));
-    absl::StatusOr<Listening> listening = ListenOn(options.listen);
-    if (!listening.ok()) {
-      return absl::UnavailableError(Concat("cannot listen on ", options.listen.value(), " (",
-                                           options.listen.flag(),
-                                           "): ", listening.status().message()));
-    }
-    port_ = listening->port;
-    if (tls_ == nullptr && !OnLoopback(*listening)) {
-      Log(LogLevel::kWarning, "plain_text",
-          {{"address", options.listen.value()},
-           {"message",
-            Concat("pictures", options.tokens.value().empty() ? "" : " and tokens",
-                   " cross the network as they are; set ", options.tls.certificate.flag(), " and ",
-                   options.tls.key.flag(), ", or have an edge in front end TLS")}});
-    }
+    PIXPOOL_ASSIGN_OR_RETURN(std::vector<Acceptor::Door> doors, OpenDoors(options));
+    WarnOfPlainText(options, doors);
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
-    connections_ = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials_);
+    plain_.emplace(builder, grpc::InsecureServerCredentials());
+    if (tls_ != nullptr) {
+      encrypted_.emplace(builder, TlsCredentials(tls_.get(), probe_->certificate()));
+    }
     SetChannelArguments(&builder, options);
     least_received_ = options.max_message_bytes + kReceiveRoom;
     quota_.SetMaxThreads(kReflectionThreads);
@@ -154,22 +164,18 @@ class GrpcServerImpl final : public GrpcServer {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::UnavailableError("gRPC does not start");
     server_->GetHealthCheckService()->SetServingStatus(false);
-    SocketAddress own = ProbeAddress(*listening);
+    PortWatch::Options watch = {.targets = ProbeTargets(doors),
+                                .announce = [this](int port) { acceptor_->ExpectProbe(port); }};
     acceptor_ = StartAcceptor(
-        *std::move(listening),
-        {.protocol = tls_ == nullptr ? Protocol::kHttp2 : Protocol::kTls,
-         .limits = limits_,
-         .hand_over = [this](int fd) { HandOver(fd); },
+        std::move(doors),
+        {.limits = limits_,
          .refused = [metrics](ConnectionRefusal why) { metrics->ConnectionRefused(why); }},
         Clock::Real());
-    PortWatch::Options watch = {.target = own,
-                                .announce = [this](int port) { acceptor_->ExpectProbe(port); }};
-    if (tls_ != nullptr) watch.wire = [this] { return probe_->NewWire(); };
     watch_ = std::make_unique<PortWatch>(std::move(watch));
     return absl::OkStatus();
   }
 
-  int port() const override { return port_; }
+  const std::vector<std::string>& addresses() const override { return addresses_; }
   int connections() const override { return acceptor_->open(); }
   int connection_capacity() const override { return limits_.total; }
   absl::Status Answers() const override { return watch_->Check(); }
@@ -194,20 +200,58 @@ class GrpcServerImpl final : public GrpcServer {
 
  private:
   absl::Status OpenTls(const TlsOptions& options, Metrics* metrics) {
-    credentials_ = grpc::InsecureServerCredentials();
     if (!options.enabled()) return absl::OkStatus();
     PIXPOOL_ASSIGN_OR_RETURN(tls_, TlsStore::Open(options, metrics));
     PIXPOOL_ASSIGN_OR_RETURN(probe_, ProbeIdentity::Make());
-    credentials_ = TlsCredentials(tls_.get(), probe_->certificate());
     tls_ticker_ = std::make_unique<Ticker>("tls-files", kTlsFilesPause, [this] { tls_->Look(); });
     return absl::OkStatus();
   }
 
-  void HandOver(int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    connections_->HandleNewConnection(&connection);
-    ResizeQuota();
+  // Listens at each place. Unix sockets speak plain text always: nobody else can listen there, and
+  // the permissions of the file say who may come.
+  absl::StatusOr<std::vector<Acceptor::Door>> OpenDoors(const RpcOptions& options) {
+    const auto mode = static_cast<mode_t>(std::stoi(options.socket_mode.value(), nullptr, 8));
+    std::vector<Acceptor::Door> doors;
+    for (const ListenAddress& address : ListenAddresses(options.listen.value())) {
+      absl::StatusOr<Listening> listening = ListenOn(address, mode);
+      if (!listening.ok()) {
+        return absl::UnavailableError(Concat("cannot listen on ", address.text, " (",
+                                             options.listen.flag(),
+                                             "): ", listening.status().message()));
+      }
+      addresses_.push_back(listening->text);
+      const bool encrypted = tls_ != nullptr && !address.is_unix();
+      doors.push_back({.listening = *std::move(listening),
+                       .protocol = encrypted ? Protocol::kTls : Protocol::kHttp2,
+                       .hand_over = [this, encrypted](int fd) {
+                         (encrypted ? encrypted_ : plain_)->HandOver(fd);
+                         ResizeQuota();
+                       }});
+    }
+    return doors;
+  }
+
+  static void WarnOfPlainText(const RpcOptions& options, const std::vector<Acceptor::Door>& doors) {
+    for (const Acceptor::Door& door : doors) {
+      if (door.protocol == Protocol::kTls || OnLoopback(door.listening)) continue;
+      Log(LogLevel::kWarning, "plain_text",
+          {{"address", door.listening.text},
+           {"message",
+            Concat("pictures", options.tokens.value().empty() ? "" : " and tokens",
+                   " cross the network as they are; set ", options.tls.certificate.flag(), " and ",
+                   options.tls.key.flag(), ", or have an edge in front end TLS")}});
+    }
+  }
+
+  std::vector<PortWatch::Target> ProbeTargets(const std::vector<Acceptor::Door>& doors) const {
+    std::vector<PortWatch::Target> targets;
+    for (const Acceptor::Door& door : doors) {
+      PortWatch::Target& target = targets.emplace_back();
+      target.address = ProbeAddress(door.listening);
+      target.name = door.listening.text;
+      if (door.protocol == Protocol::kTls) target.wire = [this] { return probe_->NewWire(); };
+    }
+    return targets;
   }
 
   // Connections are bounded by their number, so they must not eat into the messages' part.
@@ -218,7 +262,7 @@ class GrpcServerImpl final : public GrpcServer {
     quota_.Resize(static_cast<size_t>(received + each * connections()));
   }
 
-  int port_ = 0;
+  std::vector<std::string> addresses_;
   grpc::ResourceQuota quota_{"pixpool"};
   int64_t least_received_ = 0;
   std::atomic<int64_t> received_{0};  // 0: not bounded yet
@@ -226,8 +270,8 @@ class GrpcServerImpl final : public GrpcServer {
   ConnectionLimits::Numbers limits_;
   std::unique_ptr<TlsStore> tls_;  // null: plain text
   std::unique_ptr<ProbeIdentity> probe_;
-  std::shared_ptr<grpc::ServerCredentials> credentials_;
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
+  std::optional<Entrance> plain_;
+  std::optional<Entrance> encrypted_;  // nullopt: without TLS
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<PortWatch> watch_;

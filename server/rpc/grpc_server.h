@@ -19,8 +19,8 @@ class GrpcServer {
  public:
   virtual ~GrpcServer() = default;
 
-  // The bound port, also where 0 was asked for.
-  virtual int port() const = 0;
+  // Where it listens, in the form of --listen, with the port taken where 0 was asked for.
+  virtual const std::vector<std::string>& addresses() const = 0;
 
   // Connections that are open, and how many may be.
   virtual int connections() const = 0;

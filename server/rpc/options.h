@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "server/base/option.h"
 #include "server/net/options.h"
@@ -68,11 +69,28 @@ struct RpcOptions {
       .place = 1,
       .flag = "--listen",
       .value_name = "ADDRESS",
-      .help = "Address of the gRPC server.",
-      .kind = OptionKind::kAddress,
+      .help =
+          "Where the gRPC server listens: host:port, unix:/path of a socket of this machine, or "
+          "several of them, given again or with commas. Port 0 takes one that is free.",
+      .kind = OptionKind::kListen,
       .initial = "127.0.0.1:50051",
   };
   Option<std::string, kListen> listen;
+
+  static constexpr std::string_view kSocketModes[] = {"0600", "0660", "0666"};
+  static constexpr OptionSpec kSocketMode = {
+      .group = kAddressesGroup,
+      .place = 4,
+      .flag = "--socket-mode",
+      .value_name = "MODE",
+      .help =
+          "Who may connect to the file of a Unix socket: the server's own user, its group too, "
+          "or all of this machine.",
+      .kind = OptionKind::kChoice,
+      .initial = "0660",
+      .choices = kSocketModes,
+  };
+  Option<std::string, kSocketMode> socket_mode;
 
   static constexpr OptionSpec kReflection = {
       .group = kAddressesGroup,

@@ -227,8 +227,8 @@ def test_a_deaf_port_turns_liveness_and_recovers(start_server, api, photos):
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, hard))
     assert becomes(20, lambda: probe("/livez")[0] == 503)
     assert time.monotonic() - start > 7
-    assert re.fullmatch(r"not live: port: has not answered for 1\d s\n", probe("/livez")[1])
-    assert "port: has not answered" in probe("/readyz")[1]
+    assert re.fullmatch(r"not live: port: [\d.:]+ has not answered for 1\d s\n", probe("/livez")[1])
+    assert "has not answered" in probe("/readyz")[1]
     assert becomes(2, lambda: bool(server.lines("not_live")))
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
     assert becomes(10, lambda: probe("/livez")[0] == 200)

@@ -88,7 +88,7 @@ class ServiceTest : public ::testing::Test {
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
-    channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->port()),
+    channel_ = grpc::CreateCustomChannel(server_->addresses().front(),
                                          grpc::InsecureChannelCredentials(), arguments);
     stub_ = v1::FeatureService::NewStub(channel_);
   }
@@ -765,7 +765,7 @@ TEST_F(ServiceTest, EveryCallOfTheApiIsAnsweredAndCountedUnderItsName) {
 
 TEST_F(ServiceTest, PortInUseIsOneClearError) {
   Make();
-  const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
+  const std::string taken = server_->addresses().front();
   const auto second = StartGrpcServer({.listen = taken}, {service_.get()}, &metrics_);
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(taken));

@@ -1,5 +1,6 @@
 #include "server/config/config_table.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "server/base/host_port.h"
+#include "server/base/listen_address.h"
 
 namespace pixpool {
 namespace {
@@ -84,6 +85,7 @@ TEST(ConfigTableTest, EachRowSetsItsOwnOption) {
         break;
       case OptionKind::kText:
       case OptionKind::kAddress:
+      case OptionKind::kListen:
         other = "other:1";
         break;
     }
@@ -226,13 +228,25 @@ TEST(ConfigTableTest, SamplesOfTheLog) {
 }
 
 TEST(ConfigTableTest, Addresses) {
-  for (const char* text : {"127.0.0.1:0", "localhost:65535", "[::1]:50051", "a-b.c:1"}) {
+  for (const char* text :
+       {"127.0.0.1:0", "localhost:65535", "[::1]:50051", "a-b.c:1", "unix:/run/pixpool.sock",
+        "unix:///run/pixpool.sock", "127.0.0.1:1,[::1]:1,unix:/a,unix:/b"}) {
     EXPECT_TRUE(Accepts("listen", text)) << text;
   }
-  for (const char* text : {"", "127.0.0.1", ":1", "h:", "h:65536", "h:-1", "h:1e3", "::1:50051",
-                           "[]:1", "h :1", "http://h:1", "h:123456"}) {
+  for (const char* text :
+       {"", "127.0.0.1", ":1", "h:", "h:65536", "h:-1", "h:1e3", "::1:50051", "[]:1", "h :1",
+        "http://h:1", "h:123456", "unix:50051", "unix:", "unix://a", "h:1,", "h:1, h:2"}) {
     EXPECT_FALSE(Accepts("listen", text)) << text;
   }
+  Config config;
+  EXPECT_EQ(SetOption(Row("listen"), "h:1,unix:/a,h:1", &config), "has h:1 twice");
+  EXPECT_THAT(
+      *SetOption(Row("listen"), "h:1,nonsense", &config),
+      testing::HasSubstr("has \"nonsense\", which is not host:port with a port of 0 to 65535"));
+  EXPECT_TRUE(Accepts("listen", "unix:/" + std::string(kMostPathBytes - 1, 'a')));
+  EXPECT_FALSE(Accepts("listen", "unix:/" + std::string(kMostPathBytes, 'a')));
+  EXPECT_EQ(ParseListenAddress("unix:///run/a.sock")->path, "/run/a.sock");
+  EXPECT_FALSE(Accepts("http-listen", "unix:/a"));
   EXPECT_TRUE(Accepts("http-listen", "")) << "turns the endpoint off";
   EXPECT_EQ(ParseHostPort("[::1]:80")->host, "::1");
   EXPECT_EQ(ParseHostPort("[::1]:80")->port, 80);

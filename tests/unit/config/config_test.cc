@@ -161,6 +161,8 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
               HasSubstr("could never fill"));
   EXPECT_THAT(Problems({"--http-listen=127.0.0.1:50051"}), HasSubstr("want the same port"));
   EXPECT_THAT(Problems({"--http-listen=0.0.0.0:50051"}), HasSubstr("want the same port"));
+  EXPECT_THAT(Problems({"--listen=unix:/a,127.0.0.1:1,[::]:8080"}),
+              HasSubstr("--listen [::]:8080 and --http-listen 127.0.0.1:8080 want the same port"));
   EXPECT_THAT(Problems({"--tls-cert=a.pem"}), HasSubstr("--tls-cert a.pem needs --tls-key too"));
   EXPECT_THAT(Problems({"--tls-key=a.key", "--tls-client-ca=ca.pem"}),
               AllOf(HasSubstr("--tls-key a.key needs --tls-cert too"),
@@ -198,6 +200,22 @@ TEST_F(ConfigTest, PortsThatDoNotCollide) {
                                              {"--http-listen="}}) {
     EXPECT_EQ(Parse(args).action, ConfigAction::kServe) << Parse(args).output;
   }
+}
+
+TEST_F(ConfigTest, AListMayBeGivenAgain) {
+  const auto listen = [](std::vector<std::string> args, std::vector<std::string> env = {}) {
+    const ConfigResult result = Parse(std::move(args), std::move(env));
+    EXPECT_EQ(result.action, ConfigAction::kServe) << result.output;
+    return result.config.rpc.listen.value();
+  };
+  EXPECT_EQ(listen({"--listen", "a:1", "--instances=1", "--listen=unix:/a", "--listen=b:1,c:1"}),
+            "a:1,unix:/a,b:1,c:1");
+  EXPECT_EQ(listen({"--listen=a:1"}, {"PIXPOOL_LISTEN=b:1"}), "a:1") << "not joined with others";
+  EXPECT_EQ(listen({}, {"PIXPOOL_LISTEN=b:1,unix:/a"}), "b:1,unix:/a");
+  EXPECT_EQ(listen({"--config", File("listen = \"a:1,unix:/a\"\n")}), "a:1,unix:/a");
+  EXPECT_THAT(Problems({"--listen=a:1", "--listen=a:1"}), HasSubstr("has a:1 twice"));
+  EXPECT_THAT(Problems({"--listen=a:1", "--instances=1", "--instances=2"}),
+              HasSubstr("--instances: given twice"));
 }
 
 TEST_F(ConfigTest, VariablesOfTheCommandAndTheScriptsAreNotOurs) {

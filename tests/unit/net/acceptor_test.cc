@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <functional>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,17 +20,19 @@ namespace {
 class AcceptorTest : public testing::Test {
  protected:
   void Start(ConnectionLimits::Numbers limits, Protocol protocol = Protocol::kHttp2) {
-    auto listening = ListenOn("127.0.0.1:0");
+    auto listening = Listen("127.0.0.1:0");
     ASSERT_TRUE(listening.ok()) << listening.status();
     port_ = listening->port;
-    acceptor_ = StartAcceptor(*std::move(listening),
-                              {.protocol = protocol,
-                               .limits = limits,
-                               .hand_over =
-                                   [this](int fd) {
-                                     absl::MutexLock lock(&mu_);
-                                     handed_.push_back(Descriptor(fd));
-                                   },
+    std::vector<Acceptor::Door> doors;
+    doors.push_back(
+        {.listening = *std::move(listening), .protocol = protocol, .hand_over = Taking(&handed_)});
+    if (!path_.empty()) {
+      auto socket = Listen("unix:" + path_);
+      ASSERT_TRUE(socket.ok()) << socket.status();
+      doors.push_back({.listening = *std::move(socket), .hand_over = Taking(&by_path_)});
+    }
+    acceptor_ = StartAcceptor(std::move(doors),
+                              {.limits = limits,
                                .refused =
                                    [this](ConnectionRefusal why) {
                                      absl::MutexLock lock(&mu_);
@@ -37,12 +41,21 @@ class AcceptorTest : public testing::Test {
                               &clock_);
   }
 
-  // Whether `count` connections in all were handed over within ten seconds.
-  bool WaitForHanded(size_t count) {
+  std::function<void(int)> Taking(std::vector<Descriptor>* list) {
+    return [this, list](int fd) {
+      absl::MutexLock lock(&mu_);
+      list->push_back(Descriptor(fd));
+    };
+  }
+
+  // Whether `count` connections in all were handed over within ten seconds, by TCP and by the path.
+  bool WaitForHanded(size_t count) { return WaitFor(handed_, count); }
+  bool WaitForByPath(size_t count) { return WaitFor(by_path_, count); }
+  bool WaitFor(const std::vector<Descriptor>& list, size_t count) {
     absl::MutexLock lock(&mu_);
-    const auto enough = [&] { return handed_.size() >= count; };
+    const auto enough = [&] { return list.size() >= count; };
     mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(10));
-    return handed_.size() == count;
+    return list.size() == count;
   }
   bool WaitForRefused(ConnectionRefusal why, int count) {
     absl::MutexLock lock(&mu_);
@@ -66,6 +79,8 @@ class AcceptorTest : public testing::Test {
   FakeClock clock_;
   absl::Mutex mu_;
   std::vector<Descriptor> handed_;
+  std::vector<Descriptor> by_path_;
+  std::string path_;  // of a Unix socket beside TCP; empty: none
   std::map<ConnectionRefusal, int> refused_;
   int port_ = 0;
   std::unique_ptr<Acceptor> acceptor_;
@@ -264,6 +279,25 @@ TEST_F(AcceptorTest, StopClosesWhatWaitsAndWhatListens) {
   EXPECT_TRUE(IsClosed(silent));
   EXPECT_FALSE(Connect(port_).valid());
   EXPECT_EQ(acceptor_->open(), 1) << "what was handed over is not its own to close";
+}
+
+TEST_F(AcceptorTest, AUnixSocketIsADoorOfItsOwn) {
+  path_ = testing::TempDir() + "/acceptor." + std::to_string(getpid());
+  Start({.total = 1, .per_address = 1, .rate = 100}, Protocol::kTls);
+  const Descriptor tcp = Connect(port_);
+  Send(tcp, kHello);
+  ASSERT_TRUE(WaitForHanded(1));
+  // There is no room, but for this process by the path: that is the own probe.
+  EXPECT_TRUE(IsClosed(Connect(port_)));
+  EXPECT_TRUE(WaitForRefused(ConnectionRefusal::kFull, 1));
+  const Descriptor plain = ConnectPath(path_);
+  Send(plain, kPreface);
+  ASSERT_TRUE(WaitForByPath(1));
+  const Descriptor hello = ConnectPath(path_);
+  Send(hello, kHello);
+  EXPECT_TRUE(IsClosed(hello)) << "no TLS is spoken there";
+  acceptor_->Stop();
+  EXPECT_NE(access(path_.c_str(), F_OK), 0) << "the file goes with the server";
 }
 
 }  // namespace

@@ -59,5 +59,18 @@ TEST(ConnectionLimitsTest, ForgetsAddressesOnlyWhenThatGivesNothingAway) {
   EXPECT_EQ(limits.known_addresses(), 0U);
 }
 
+TEST(ConnectionLimitsTest, ThoseByUnixSocketsCountInAllAlone) {
+  FakeClock clock;
+  ConnectionLimits limits({.total = 30, .per_address = 2, .rate = 1});
+  for (int i = 0; i < 29; ++i) {
+    EXPECT_EQ(limits.RoomFor(kUnixPeer), Room::kYes);
+    limits.Opened(kUnixPeer);
+    EXPECT_TRUE(limits.MayBegin(kUnixPeer, clock.Now()));
+  }
+  EXPECT_EQ(limits.RoomFor(1), Room::kYes);
+  limits.Opened(1);
+  EXPECT_EQ(limits.RoomFor(kUnixPeer), Room::kFull);
+}
+
 }  // namespace
 }  // namespace pixpool

@@ -11,17 +11,17 @@ namespace pixpool {
 namespace {
 
 TEST(ListenTest, ASecondOneOnThePortFails) {
-  const auto first = ListenOn("127.0.0.1:0");
+  const auto first = Listen("127.0.0.1:0");
   ASSERT_TRUE(first.ok()) << first.status();
   ASSERT_GT(first->port, 0);
-  const auto second = ListenOn("127.0.0.1:" + std::to_string(first->port));
+  const auto second = Listen("127.0.0.1:" + std::to_string(first->port));
   EXPECT_EQ(second.status(), absl::UnavailableError("Address already in use"));
-  EXPECT_EQ(ListenOn("203.0.113.7:0").status(),
+  EXPECT_EQ(Listen("203.0.113.7:0").status(),
             absl::UnavailableError("Cannot assign requested address"));
 }
 
 TEST(ListenTest, ThePortIsFreeAgainAtOnce) {
-  auto first = ListenOn("127.0.0.1:0");
+  auto first = Listen("127.0.0.1:0");
   ASSERT_TRUE(first.ok());
   const Descriptor client = Connect(first->port);
   {
@@ -31,11 +31,11 @@ TEST(ListenTest, ThePortIsFreeAgainAtOnce) {
   }
   ASSERT_TRUE(IsClosed(client));
   first->sockets.clear();
-  EXPECT_TRUE(ListenOn("127.0.0.1:" + std::to_string(first->port)).ok());
+  EXPECT_TRUE(Listen("127.0.0.1:" + std::to_string(first->port)).ok());
 }
 
 TEST(ListenTest, TheWildcardTakesIpv4) {
-  const auto listening = ListenOn("[::]:0");
+  const auto listening = Listen("[::]:0");
   ASSERT_TRUE(listening.ok()) << listening.status();
   EXPECT_TRUE(Connect(listening->port).valid());
   const SocketAddress probe = ProbeAddress(*listening);
@@ -44,7 +44,7 @@ TEST(ListenTest, TheWildcardTakesIpv4) {
 }
 
 TEST(ListenTest, EachAddressOfANameHasTheSamePort) {
-  const auto listening = ListenOn("localhost:0");
+  const auto listening = Listen("localhost:0");
   ASSERT_TRUE(listening.ok()) << listening.status();
   for (const Descriptor& socket : listening->sockets) {
     SocketAddress address;
@@ -54,7 +54,7 @@ TEST(ListenTest, EachAddressOfANameHasTheSamePort) {
 }
 
 TEST(ListenTest, WhatIsAcceptedSendsAtOnceAndStaysInThisProcess) {
-  const auto listening = ListenOn("127.0.0.1:0");
+  const auto listening = Listen("127.0.0.1:0");
   ASSERT_TRUE(listening.ok());
   const int listener = listening->sockets[0].get();
   EXPECT_NE(fcntl(listener, F_GETFD) & FD_CLOEXEC, 0);
@@ -65,6 +65,13 @@ TEST(ListenTest, WhatIsAcceptedSendsAtOnceAndStaysInThisProcess) {
   socklen_t size = sizeof(no_delay);
   ASSERT_EQ(getsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
   EXPECT_EQ(no_delay, 1);
+}
+
+TEST(ListenTest, SaysWhereItListens) {
+  const auto tcp = Listen("127.0.0.1:0");
+  ASSERT_TRUE(tcp.ok());
+  EXPECT_EQ(tcp->text, "127.0.0.1:" + std::to_string(tcp->port));
+  EXPECT_TRUE(OnLoopback(*tcp));
 }
 
 }  // namespace

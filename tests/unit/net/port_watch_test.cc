@@ -25,20 +25,22 @@ bool Becomes(const PortWatch& watch, bool ok) {
 
 class PortWatchTest : public testing::Test {
  protected:
-  PortWatchTest() : listening_(*ListenOn("127.0.0.1:0")) {}
+  PortWatchTest() : listening_(*Listen("127.0.0.1:0")) {}
 
   std::unique_ptr<PortWatch> Start(std::function<std::unique_ptr<ProbeWire>()> wire = [] {
     return std::make_unique<ProbeWire>();
   }) {
-    return std::make_unique<PortWatch>(PortWatch::Options{.target = Loopback(listening_.port),
+    std::vector<PortWatch::Target> targets = {{Loopback(listening_.port), "tcp", std::move(wire)}};
+    if (!path_.empty()) targets.push_back({UnixAddress(path_), "unix:" + path_});
+    return std::make_unique<PortWatch>(PortWatch::Options{.targets = std::move(targets),
                                                           .announce = [this](int p) { from_ = p; },
-                                                          .wire = std::move(wire),
                                                           .pause = milliseconds(10),
                                                           .silence = milliseconds(300)});
   }
   // Answers the connections that come, each with `bytes`, until `stop_`.
-  void Answer(std::string_view bytes) {
-    const int listener = listening_.sockets[0].get();
+  void Answer(std::string_view bytes) { Answer(bytes, listening_); }
+  void Answer(std::string_view bytes, const Listening& listening) {
+    const int listener = listening.sockets[0].get();
     while (!stop_) {
       pollfd wait = {.fd = listener, .events = POLLIN, .revents = 0};
       if (poll(&wait, 1, 20) <= 0) continue;
@@ -54,6 +56,7 @@ class PortWatchTest : public testing::Test {
   }
 
   Listening listening_;
+  std::string path_;  // of a Unix socket beside it; empty: none
   std::atomic<int> from_{0};
   std::atomic<bool> announced_{false};
   std::atomic<bool> stop_{false};
@@ -132,7 +135,22 @@ TEST_F(PortWatchTest, AClosedPortIsDeafToo) {
   listening_.sockets.clear();
   const auto watch = Start();
   EXPECT_TRUE(Becomes(*watch, false));
-  EXPECT_EQ(watch->Check(), absl::UnavailableError("has not answered for 0 s"));
+  EXPECT_EQ(watch->Check(), absl::UnavailableError("tcp has not answered for 0 s"));
+}
+
+TEST_F(PortWatchTest, EachPlaceIsAsked) {
+  path_ = testing::TempDir() + "/port_watch." + std::to_string(getpid());
+  std::thread tcp([this] { Answer(kAnswer); });
+  const auto watch = Start();
+  EXPECT_TRUE(Becomes(*watch, false));
+  EXPECT_EQ(watch->Check(), absl::UnavailableError("unix:" + path_ + " has not answered for 0 s"));
+  const auto socket = Listen("unix:" + path_);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  std::thread by_path([&] { Answer(kAnswer, *socket); });
+  EXPECT_TRUE(Becomes(*watch, true));
+  stop_ = true;
+  tcp.join();
+  by_path.join();
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include <string_view>
 
 #include "server/net/descriptor.h"
+#include "server/net/listen.h"
 #include "server/net/socket_address.h"
+#include "server/net/unix_socket.h"
 
 namespace pixpool {
 
@@ -18,6 +20,18 @@ inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 inline SocketAddress Address(const std::string& host_port) { return Resolve(host_port)->front(); }
 inline SocketAddress Loopback(int port) { return Address("127.0.0.1:" + std::to_string(port)); }
+
+inline absl::StatusOr<Listening> Listen(const std::string& place) {
+  return ListenOn(*ParseListenAddress(place), 0600);
+}
+
+// A connection to a Unix socket; invalid where nobody listens.
+inline Descriptor ConnectPath(const std::string& path) {
+  Descriptor client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress to = UnixAddress(path);
+  if (connect(client.get(), to.get(), to.size) != 0) client.Close();
+  return client;
+}
 
 // A connection to the port, from 127.0.0.1 or from `source`.
 inline Descriptor Connect(int port, const std::string& source = "127.0.0.1:0") {

@@ -4,14 +4,16 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "client/cpp/client.h"
 #include "pixpool/v1/feature_service.grpc.pb.h"
 
 namespace pixpool {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 // Answers every call of its own accord: UNIMPLEMENTED.
 v1::FeatureService::Service empty_service;
@@ -23,7 +25,7 @@ std::unique_ptr<GrpcServer> Start() {
   return *std::move(server);
 }
 
-std::string Target(const GrpcServer& server) { return absl::StrCat("127.0.0.1:", server.port()); }
+const std::string& Target(const GrpcServer& server) { return server.addresses().front(); }
 
 bool Serves(const GrpcServer& server, const std::string& name) {
   const auto client = client::Client::Create({.target = Target(server)});
@@ -33,7 +35,8 @@ bool Serves(const GrpcServer& server, const std::string& name) {
 
 TEST(GrpcServerTest, NothingServesUntilTold) {
   const auto server = Start();
-  EXPECT_GT(server->port(), 0);
+  EXPECT_THAT(server->addresses(), ElementsAre(StartsWith("127.0.0.1:")));
+  EXPECT_THAT(server->addresses(), Not(ElementsAre("127.0.0.1:0")));
   EXPECT_FALSE(Serves(*server, ""));
   server->SetServing("", true);
   server->SetServing("model", true);
