@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "grpcpp/grpcpp.h"
 #include "server/app/decode_isolation.h"
 #include "server/app/health_names.h"
@@ -32,7 +33,6 @@
 #include "server/base/version.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
-#include "server/pipeline/memory_plan.h"
 #include "server/pipeline/pipeline.h"
 #include "server/repository/model_control.h"
 #include "server/rpc/call_watch.h"
