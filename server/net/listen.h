@@ -24,7 +24,7 @@ struct Listening {
 
 // Fails with the system's words where no address can be bound. Where a name has several, those
 // that can be bound are enough. `mode`: the permissions of a socket's file.
-absl::StatusOr<Listening> ListenOn(const ListenAddress& address, mode_t mode);
+absl::StatusOr<Listening> ListenOn(const ListenAddress& where, mode_t mode);
 
 // Whether this machine alone reaches them.
 bool OnLoopback(const Listening& listening);

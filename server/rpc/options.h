@@ -80,7 +80,7 @@ struct RpcOptions {
   static constexpr std::string_view kSocketModes[] = {"0600", "0660", "0666"};
   static constexpr OptionSpec kSocketMode = {
       .group = kAddressesGroup,
-      .place = 4,
+      .place = 5,
       .flag = "--socket-mode",
       .value_name = "MODE",
       .help =
