@@ -17,7 +17,7 @@ class ModelRunnerTest : public ::testing::Test {
   // A request of one picture, as the pipeline would have prepared it.
   std::shared_ptr<RequestWork> Work(TimeDuration left = std::chrono::seconds(60)) {
     auto work = std::make_shared<RequestWork>();
-    work->result.model = model();
+    work->result.model = *fake_.registry.Get("", "");
     work->request.context = std::make_shared<CallContext>(clock_.Now() + left);
     HeadSpec head;
     head.type = FindHeadType("global_avg");
