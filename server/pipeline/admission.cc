@@ -66,7 +66,7 @@ absl::Status Admission::AtCeiling(std::string_view what, FlagNumber limit, std::
 
 absl::Status Admission::CheckTerms(const AdmissionCost& cost, const CallContext& call) {
   const CallerTerms* terms = call.terms();
-  if (terms == nullptr) return absl::OkStatus();
+  if (terms == nullptr || closed_) return absl::OkStatus();
   const TimePoint now = clock_->Now();
   const auto exceeded = [&](std::string_view what, std::string_view term, const std::string& most,
                             TimeDuration wait) {
@@ -83,7 +83,7 @@ absl::Status Admission::CheckTerms(const AdmissionCost& cost, const CallContext&
     if (own != callers_.end() && own->second.requests >= *terms->requests) {
       return exceeded("has as many requests in flight as it may", kRequestsTerm,
                       ShortestText(*terms->requests),
-                      advice_.Refused(now, overload_.worked_in_last_second()));
+                      quota_advice_.Refused(now, overload_.worked_in_last_second()));
     }
   }
   if (terms->images_per_second) {

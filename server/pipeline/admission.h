@@ -78,7 +78,8 @@ class Admission {
         kept_(KeptPart(limits.max_bytes)),
         limits_(std::move(limits)),
         overload_(threads),
-        advice_(limits_.retry_after.value()) {}
+        advice_(limits_.retry_after.value()),
+        quota_advice_(limits_.retry_after.value()) {}
 
   // Whether a call has a chance, before its cost is known. Errors as of Acquire. Takes nothing.
   absl::Status MayArrive(const CallContext& call);
@@ -160,6 +161,9 @@ class Admission {
   CallerRates rates_ ABSL_GUARDED_BY(mu_);
   OverloadControl overload_ ABSL_GUARDED_BY(mu_);
   RetryAdvice advice_ ABSL_GUARDED_BY(mu_);
+  // Of callers whose tokens allow no more: how often they come back is no reason for others to
+  // wait.
+  RetryAdvice quota_advice_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 

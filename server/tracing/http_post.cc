@@ -107,7 +107,8 @@ class HttpPoster::Impl {
     while (io_.run_for(kLook), !io_.stopped()) {
       if (Left() || late) continue;
       late = true;
-      stream_->cancel();
+      // Cancelled alone, the connecting goes on with the name's next address.
+      stream_->close();
     }
     if (late) return Failed("took too long");
     if (error) return Failed(Concat("cannot be reached: ", error.message()));

@@ -95,13 +95,17 @@ absl::Status ReadEndpoint(const Variables& variables, TracingSettings* out) {
   const bool own = !variables.Get(kTracesEndpoint).empty();
   const char* const name = own ? kTracesEndpoint : kEndpoint;
   const std::string_view url = variables.Get(name);
-  constexpr char kForm[] = "and must be http://HOST:PORT";
+  // The value is not quoted: it may hold a password.
+  const absl::Status not_the_form =
+      absl::InvalidArgumentError(Concat(name, " must be http://HOST:PORT, without a user"));
   if (url.starts_with("https://")) {
-    return Wrong(name, url,
-                 "but the server sends spans without TLS alone: name a collector on this machine "
-                 "or beside it, as http://127.0.0.1:4318, which sends them on");
+    return absl::InvalidArgumentError(
+        Concat(name,
+               " begins with https://, but the server sends spans without TLS alone: name a "
+               "collector on this machine or beside it, as http://127.0.0.1:4318, which "
+               "sends them on"));
   }
-  if (!url.starts_with(kHttp)) return Wrong(name, url, kForm);
+  if (!url.starts_with(kHttp)) return not_the_form;
   std::string_view rest = url.substr(sizeof(kHttp) - 1);
   const size_t slash = std::min(rest.find('/'), rest.size());
   std::string path(rest.substr(slash));
@@ -116,7 +120,7 @@ absl::Status ReadEndpoint(const Variables& variables, TracingSettings* out) {
   int number = 0;
   if (host.empty() || host.find_first_of(" @[]") != host.npos ||
       !absl::SimpleAtoi(ToAbsl(port), &number) || number < 1 || number > 65535) {
-    return Wrong(name, url, kForm);
+    return not_the_form;
   }
   if (!own) {
     while (path.ends_with('/')) path.pop_back();

@@ -46,8 +46,10 @@ bool IsWithin(double share, const TraceId& trace) {
   return static_cast<double>(last >> 11) < share * static_cast<double>(uint64_t{1} << 53);
 }
 
+// Without a query, which may hold a key.
 std::string UrlOf(const TracingSettings& settings) {
-  return Concat("http://", settings.host, ":", settings.port, settings.path);
+  return Concat("http://", settings.host, ":", settings.port,
+                settings.path.substr(0, settings.path.find('?')));
 }
 
 }  // namespace

@@ -90,7 +90,10 @@ TEST(AdmissionTest, ATokenBoundsTheRequestsOfItsCaller) {
   }
   EXPECT_TRUE(Acquire(admission, {}, Priority::kInteractive, "@another").ok());
   permit.Release();
-  EXPECT_TRUE(admission.Acquire({}, call).ok());
+  permit = *admission.Acquire({}, call);
+  admission.Close();
+  EXPECT_EQ(GetErrorDetails(admission.MayArrive(call))->reason, ErrorReason::kDraining)
+      << "it is to go elsewhere and not to come back";
 }
 
 TEST(AdmissionTest, ATokenBoundsTheImagesASecondOfItsCaller) {

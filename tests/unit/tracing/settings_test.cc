@@ -52,11 +52,12 @@ TEST(TracingSettingsTest, Endpoints) {
   const char* const own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
   EXPECT_EQ(endpoint(own, "http://collector/spans"), "collector 4318 /spans");
   EXPECT_EQ(endpoint(own, "http://collector:9"), "collector 9 /");
-  for (const char* url : {"collector:4318", "http://", "http://a:0", "http://a:x", "http://u@a:1",
-                          "ftp://a:1", "https://a:1"}) {
+  for (const char* url : {"collector:4318", "http://", "http://a:0", "http://a:x",
+                          "http://u:secret@a:1", "ftp://a:1", "https://u:secret@a:1"}) {
     const auto settings = Read({{kEndpoint, url}});
     ASSERT_FALSE(settings.ok()) << url;
     EXPECT_THAT(std::string(settings.status().message()), HasSubstr(kEndpoint)) << url;
+    EXPECT_THAT(std::string(settings.status().message()), Not(HasSubstr("secret"))) << url;
   }
 }
 
