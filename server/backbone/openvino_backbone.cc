@@ -4,12 +4,15 @@
 
 #ifdef PIXPOOL_HAS_OPENVINO
 #include <ATen/ops/from_blob.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <exception>
+#include <filesystem>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <openvino/openvino.hpp>
 #include <optional>
@@ -18,6 +21,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/backbone/kept_file.h"
 #include "server/backbone/network_choice.h"
 #include "server/backbone/network_store.h"
 #include "server/base/memory.h"
@@ -34,6 +38,23 @@ std::string Reason(const std::exception& e) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
+}
+
+// Whole pages for weights, which come and go with networks: the heap would keep them.
+struct Pages {
+  void* allocate(size_t bytes, size_t) {
+    void* const pages =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) throw std::bad_alloc();
+    return pages;
+  }
+  void deallocate(void* pages, size_t bytes, size_t) noexcept { munmap(pages, bytes); }
+  bool is_equal(const Pages&) const noexcept { return true; }
+};
+
+// Where the weights of an IR are.
+std::string WeightsPath(const std::string& path) {
+  return std::filesystem::path(path).replace_extension(".bin").string();
 }
 
 // A network for one number of threads a pass. Compiled when first needed. Thread-safe; each
@@ -91,6 +112,8 @@ class OpenVinoBackbone final : public Backbone {
   // May throw what OpenVINO throws.
   explicit OpenVinoBackbone(const BackboneOptions& options)
       : options_(options),
+        graph_(KeptFile(options.path).Text()),
+        weights_(WeightsPath(options.path)),
         all_outputs_(AllOutputs(options.output_count)),
         usual_(UsualKey(options)),
         thread_counts_(ThreadCounts(options)),
@@ -180,9 +203,17 @@ class OpenVinoBackbone final : public Backbone {
     return network.Get(variant, [&] { return MakeVariants(key); });
   }
 
-  // Reads the file again for each network, so that nothing of it stays in memory between.
+  // The weights as they were at the start, whatever lies at their path now.
+  std::shared_ptr<ov::Model> ReadModel() {
+    if (weights_.size() == 0) return core_.read_model(graph_, ov::Tensor());
+    ov::Tensor weights(ov::element::u8, {weights_.size()}, ov::Allocator(Pages()));
+    weights_.Read(weights.data<uint8_t>());
+    return core_.read_model(graph_, weights);
+  }
+
+  // Reads the weights again for each network, so that nothing of them stays in memory between.
   std::vector<std::unique_ptr<Variant>> MakeVariants(const NetworkKey& key) {
-    const std::shared_ptr<ov::Model> whole = core_.read_model(options_.path);
+    const std::shared_ptr<ov::Model> whole = ReadModel();
     const ov::ResultVector outputs = whole->get_results();
     if (outputs.size() != all_outputs_.size()) {
       OPENVINO_THROW("the graph gives ", outputs.size(), " outputs, the manifest asks for ",
@@ -262,6 +293,8 @@ class OpenVinoBackbone final : public Backbone {
   }
 
   const BackboneOptions options_;
+  const std::string graph_;  // as XML
+  const KeptFile weights_;
   ov::Core core_;
   const std::vector<int> all_outputs_;
   const NetworkKey usual_;
