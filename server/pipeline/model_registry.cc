@@ -188,7 +188,9 @@ absl::StatusOr<const ModelEntry*> ModelRegistry::Lookup(const Models& models, st
   }
   const auto& [versions, routes] = found->second;
   if (version.empty() && routes.default_version.empty()) return DefaultOf(versions);
-  std::string_view wanted = version.empty() ? std::string_view(routes.default_version) : version;
+  const std::string_view asked =
+      version.empty() ? std::string_view(routes.default_version) : version;
+  std::string_view wanted = asked;
   // A version goes before an alias of its name.
   if (const ModelEntry* const entry = FindVersion(versions, wanted)) return entry;
   if (const auto alias = routes.aliases.find(wanted); alias != routes.aliases.end()) {
@@ -196,8 +198,9 @@ absl::StatusOr<const ModelEntry*> ModelRegistry::Lookup(const Models& models, st
     if (const ModelEntry* const entry = FindVersion(versions, wanted)) return entry;
   }
   return NotFound("model_version", version,
-                  Concat("model ", Quoted(name), " has no version ", Quoted(version),
-                         wanted == version ? "" : Concat(", which stands for ", Quoted(wanted)),
+                  Concat("model ", Quoted(name), " has no version ", Quoted(asked),
+                         version.empty() ? ", which is its default" : "",
+                         wanted == asked ? "" : Concat(", which stands for ", Quoted(wanted)),
                          "; it has: ", VersionsText(versions, routes)));
 }
 
@@ -238,9 +241,14 @@ std::vector<ModelEntry> ModelRegistry::List() const {
 }
 
 bool ModelRegistry::AnyReady() const {
-  const std::vector<ModelEntry> all = List();
-  return std::any_of(all.begin(), all.end(),
-                     [](const ModelEntry& entry) { return entry.state == ModelState::kReady; });
+  const std::shared_ptr<const Models> now = models();
+  return std::any_of(now->begin(), now->end(), [&](const auto& model) {
+    const auto& [name, named] = model;
+    const auto ready = [](const ModelEntry& e) { return e.state == ModelState::kReady; };
+    // One whose default is not there does not count: calls that name no version get nothing.
+    return std::any_of(named.versions.begin(), named.versions.end(), ready) &&
+           Lookup(*now, name, "").ok();
+  });
 }
 
 }  // namespace pixpool

@@ -49,6 +49,18 @@ void TakeOutputs(ModelResult* result, ImageFeatures* slot) {
   }
 }
 
+// Does not keep the model: the budget may still call it while the runner ends.
+MemoryBudget::Keeper KeeperOf(const std::weak_ptr<Model>& model) {
+  const auto held = [model] {
+    const std::shared_ptr<Model> kept = model.lock();
+    return kept == nullptr ? 0 : kept->HeldBytes();
+  };
+  const auto drop = [model](int64_t most) {
+    if (const std::shared_ptr<Model> kept = model.lock()) kept->DropHeld(most);
+  };
+  return {.held = held, .drop = drop};
+}
+
 constexpr auto kAgeInterval = std::chrono::seconds(5);
 
 }  // namespace
@@ -64,9 +76,7 @@ ModelRunner::ModelRunner(const LoadedModel& model, const PipelineOptions& option
       watch_(model_.model->instance_count(), options.hang_timeout.value(),
              int64_t{model_.info().input.height} * model_.info().input.width),
       memory_(memory),
-      keeper_(memory->AddKeeper(
-          {.held = [model = model_.model] { return model->HeldBytes(); },
-           .drop = [model = model_.model](int64_t most) { model->DropHeld(most); }})),
+      keeper_(memory->AddKeeper(KeeperOf(model_.model))),
       batcher_({.max_batch_size =
                     std::min(options.max_batch_size.value(), model_.model->useful_batch_size()),
                 .max_delay = options.max_batch_delay.value()},
