@@ -18,9 +18,13 @@ absl::Status Invalid(std::string_view field, std::string_view message) {
   return MakeError(details, message);
 }
 
+constexpr size_t kLongestName = 255;  // bytes, of a folder
+
 absl::Status CheckName(const std::string& name) {
-  if (!name.empty()) return absl::OkStatus();
-  return Invalid("model_name", "model_name is empty; it names the model");
+  if (name.empty()) return Invalid("model_name", "model_name is empty; it names the model");
+  if (name.size() <= kLongestName) return absl::OkStatus();
+  return Invalid("model_name", Concat("model_name has ", name.size(),
+                                      " bytes; no model has more than ", kLongestName));
 }
 
 }  // namespace
@@ -47,30 +51,35 @@ absl::StatusOr<std::optional<VersionPolicy>> PolicyOf(
 
 template <typename Request, typename Response>
 void OrderCall<Request, Response>::Run() {
+  if (absl::Status status = CheckName(this->request_->model_name()); !status.ok()) {
+    return this->End(status);
+  }
   this->record_.Note("model", this->request_->model_name());
-  const absl::Status given =
-      Give(*this->request_, [this, keep = this->Keep(this)](const absl::Status& status) {
-        this->Guarded([&] {
-          if (!status.ok()) return this->End(status);
-          this->EndWithReply(Permit(), [](Response*) { return absl::OkStatus(); });
-        });
-      });
-  if (!given.ok()) this->End(given);
+  const absl::StatusOr<Order> order = OrderOf(*this->request_);
+  // Nobody counts its bytes once Run is over, and the order may wait for long.
+  this->request_.reset();
+  if (!order.ok()) return this->End(order.status());
+  (*order)([this, keep = this->Keep(this)](const absl::Status& status) {
+    this->Guarded([&] {
+      if (!status.ok()) return this->End(status);
+      this->EndWithReply(Permit(), [](Response*) { return absl::OkStatus(); });
+    });
+  });
 }
 
-absl::Status UnaryLoad::Give(const inference::RepositoryModelLoadRequest& request,
-                             ModelControl::Done done) {
-  PIXPOOL_RETURN_IF_ERROR(CheckName(request.model_name()));
+absl::StatusOr<UnaryLoad::Order> UnaryLoad::OrderOf(
+    const inference::RepositoryModelLoadRequest& request) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::optional<VersionPolicy> policy, PolicyOf(request));
-  control_->Load(request.model_name(), policy, std::move(done));
-  return absl::OkStatus();
+  return [this, name = request.model_name(), policy](ModelControl::Done done) {
+    control_->Load(name, policy, std::move(done));
+  };
 }
 
-absl::Status UnaryUnload::Give(const inference::RepositoryModelUnloadRequest& request,
-                               ModelControl::Done done) {
-  PIXPOOL_RETURN_IF_ERROR(CheckName(request.model_name()));
-  control_->Unload(request.model_name(), std::move(done));
-  return absl::OkStatus();
+absl::StatusOr<UnaryUnload::Order> UnaryUnload::OrderOf(
+    const inference::RepositoryModelUnloadRequest& request) {
+  return [this, name = request.model_name()](ModelControl::Done done) {
+    control_->Unload(name, std::move(done));
+  };
 }
 
 template class OrderCall<inference::RepositoryModelLoadRequest,

@@ -1,6 +1,7 @@
 // RepositoryModelLoad and RepositoryModelUnload.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "inference/grpc_service.pb.h"
@@ -27,7 +28,9 @@ class OrderCall : public UnaryReactor<Request, Response> {
   absl::Status MayStart() final { return absl::OkStatus(); }
   void Run() final;
   // Hands the order over.
-  virtual absl::Status Give(const Request& request, ModelControl::Done done) = 0;
+  using Order = std::function<void(ModelControl::Done)>;
+  // The order of a request, which it does not keep.
+  virtual absl::StatusOr<Order> OrderOf(const Request& request) = 0;
 
   ModelControl* const control_;
 };
@@ -38,8 +41,7 @@ class UnaryLoad final : public OrderCall<inference::RepositoryModelLoadRequest,
   using OrderCall::OrderCall;
 
  private:
-  absl::Status Give(const inference::RepositoryModelLoadRequest& request,
-                    ModelControl::Done done) override;
+  absl::StatusOr<Order> OrderOf(const inference::RepositoryModelLoadRequest& request) override;
 };
 
 class UnaryUnload final : public OrderCall<inference::RepositoryModelUnloadRequest,
@@ -48,8 +50,7 @@ class UnaryUnload final : public OrderCall<inference::RepositoryModelUnloadReque
   using OrderCall::OrderCall;
 
  private:
-  absl::Status Give(const inference::RepositoryModelUnloadRequest& request,
-                    ModelControl::Done done) override;
+  absl::StatusOr<Order> OrderOf(const inference::RepositoryModelUnloadRequest& request) override;
 };
 
 }  // namespace pixpool::kserve

@@ -1,5 +1,6 @@
 #include "server/kserve/service.h"
 
+#include <string>
 #include <utility>
 
 #include "server/kserve/models.h"
@@ -103,13 +104,15 @@ absl::Status Service::ModelConfig(const inference::ModelConfigRequest& request,
 
 absl::Status Service::ModelStatistics(const inference::ModelStatisticsRequest& request,
                                       inference::ModelStatisticsResponse* response) const {
+  std::string version = request.version();
   if (!request.name().empty()) {
-    const absl::Status status = registry_->Find(request.name(), request.version()).status();
-    if (!status.ok()) return status;
+    const absl::StatusOr<ModelEntry> found = registry_->Find(request.name(), version);
+    if (!found.ok()) return found.status();
+    if (!version.empty()) version = found->version;  // it may be an alias
   }
   for (const ModelEntry& entry : registry_->List()) {
     const bool wanted = (request.name().empty() || request.name() == entry.name) &&
-                        (request.version().empty() || request.version() == entry.version);
+                        (version.empty() || version == entry.version);
     if (!wanted || entry.state != ModelState::kReady) continue;
     statistics_.ToProto(entry.name, entry.version, response->add_model_stats());
   }
