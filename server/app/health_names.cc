@@ -16,9 +16,9 @@ void HealthNames::TellAll(bool well) {
   Models(well);
 }
 
-void HealthNames::TellModels(bool well) {
+void HealthNames::TellModels(const std::function<bool()>& well) {
   absl::MutexLock lock(&mu_);
-  if (!closed_) Models(well);
+  if (!closed_) Models(well());
 }
 
 void HealthNames::Close() {
@@ -29,7 +29,8 @@ void HealthNames::Close() {
 void HealthNames::Models(bool well) {
   for (auto& [name, serving] : models_) serving = false;
   for (const ModelEntry& entry : registry_->List()) {
-    models_[entry.name] |= well && entry.state == ModelState::kReady;
+    models_[entry.name] |=
+        well && entry.state == ModelState::kReady && registry_->Find(entry.name, "").ok();
   }
   for (const auto& [name, serving] : models_) Tell(name, serving);
 }

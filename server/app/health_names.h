@@ -23,9 +23,10 @@ class HealthNames {
 
   // The server and its services serve or do not; so do the models that are ready.
   void TellAll(bool well);
-  // A model serves if one of its versions is ready and all is `well`; one that is there no more
-  // does not.
-  void TellModels(bool well);
+  // A model serves if one of its versions is ready, its default is there, and all is `well`; one
+  // that is there no more does not. `well` is asked with a lock held, so that of two calls the
+  // later answer is told last.
+  void TellModels(const std::function<bool()>& well);
   // From here on nothing is told.
   void Close();
 

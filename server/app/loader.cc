@@ -20,12 +20,14 @@ BundleLoader(const ModelOptions& options, const Machine& machine) {
   };
 }
 
-int64_t MemoryOfBundles::With(int64_t bundle_bytes) {
-  if (first_bytes_ == 0) {
-    first_ = resident_();
-    first_bytes_ = bundle_bytes;
-    return first_;
-  }
+void MemoryOfBundles::Measure(int64_t bundle_bytes) {
+  if (first_bytes_ > 0 || bundle_bytes <= 0) return;
+  first_ = resident_();
+  first_bytes_ = bundle_bytes;
+}
+
+int64_t MemoryOfBundles::With(int64_t bundle_bytes) const {
+  if (first_bytes_ == 0) return bare_ + bundle_bytes;
   const double each =
       static_cast<double>(std::max<int64_t>(0, first_ - bare_)) / static_cast<double>(first_bytes_);
   return first_ + static_cast<int64_t>(each * static_cast<double>(bundle_bytes - first_bytes_));

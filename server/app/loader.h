@@ -21,14 +21,18 @@ class MemoryOfBundles {
   explicit MemoryOfBundles(std::function<int64_t()> resident)
       : resident_(std::move(resident)), bare_(resident_()) {}
 
-  // What the process takes with bundles of so many bytes loaded and no call under way. Measured the
-  // first time, when there are no calls; then in proportion.
-  int64_t With(int64_t bundle_bytes);
+  // Bundles of so many bytes are loaded, and no call is under way. The first time that there are
+  // any, what the process takes is measured.
+  void Measure(int64_t bundle_bytes);
+
+  // What the process takes with so many bytes loaded and no call under way: in proportion to what
+  // was measured, and before that as many more as there are in the bundles.
+  int64_t With(int64_t bundle_bytes) const;
 
  private:
   const std::function<int64_t()> resident_;
   const int64_t bare_;  // without models
-  int64_t first_ = 0;   // with those of the first time
+  int64_t first_ = 0;   // with those that were measured
   int64_t first_bytes_ = 0;
 };
 

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "grpcpp/grpcpp.h"
 #include "server/app/decode_isolation.h"
+#include "server/app/ending.h"
 #include "server/app/health_names.h"
 #include "server/app/health_watch.h"
 #include "server/app/last_words.h"
@@ -51,7 +51,6 @@ namespace {
 constexpr double kHopeless = 6;
 // How long calls that were cut may take to come to their end; gRPC waits for them for ever.
 constexpr auto kLastPatience = std::chrono::seconds(5);
-constexpr std::string_view kWorkHangs = "calls that were cut have not ended";
 
 // How often the file of tokens is looked at.
 constexpr std::chrono::milliseconds kTokensPause(1'000);
@@ -95,7 +94,7 @@ class Process {
                  .clock = Clock::Real(),
                  .load = BundleLoader(
                      config.model, {.cores = cores_, .memory = MemoryOf(config.pipeline.memory)}),
-                 .share_memory = [this](int64_t bytes) { return ShareMemory(bytes); },
+                 .share_memory = [this](const MemoryNeed& need) { return ShareMemory(need); },
                  .forget = [this](const Model& model) { return pipeline_.Forget(model); },
                  .changed = [this] { ModelsChanged(); }}),
         control_(config.repository, &models_, Clock::Real()),
@@ -167,8 +166,11 @@ class Process {
     watch_ = std::make_unique<HealthWatch>(
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
     watch_->Look();
-    models_ticker_ = std::make_unique<Ticker>("models", kModelsPause,
-                                              [this] { loaded_ ? control_.Work() : LoadModels(); });
+    models_ticker_ = std::make_unique<Ticker>("models", kModelsPause, [this] {
+      models_at_work_ = true;
+      loaded_ ? control_.Work() : LoadModels();
+      models_at_work_ = false;
+    });
     return absl::OkStatus();
   }
 
@@ -219,6 +221,7 @@ class Process {
   }
 
   void Close() {
+    control_.Close();  // a call that waits for a load would hold gRPC up
     if (grpc_ != nullptr) grpc_->Shutdown(absl::ZeroDuration());
   }
 
@@ -267,33 +270,15 @@ class Process {
     return readings;
   }
 
-  // Ends the process without waiting for its threads, of which one may hang.
-  [[noreturn]] static void EndNow(std::string_view why) {
-    Log(LogLevel::kWarning, "stopped", {{"finished", false}, {"message", why}});
-    StopLog();
-    std::_Exit(1);
-  }
-
-  static void EndAfter(std::chrono::seconds wait) {
-    std::thread([wait] {
-      std::this_thread::sleep_for(wait);
-      EndNow(kWorkHangs);
-    }).detach();
-  }
-
-  // From now on a signal ends the process, whatever the main thread waits for.
-  static void EndAtSignal(const StopSignal& stop) {
-    std::thread([stop] {
-      stop.Wait();
-      EndNow("a second signal came");
-    }).detach();
-  }
-
   // A load cannot be broken off, and the process does not end in order before it does: it may have
-  // unpacked files that go with it.
+  // unpacked files that go with it. Nor before a look at the folder, whose volume may hang.
   void AwaitLoad(std::chrono::steady_clock::time_point end) const {
-    for (std::string at; !(at = models_.loading()).empty();) {
-      if (std::chrono::steady_clock::now() >= end) EndNow(Concat("still loads: ", at));
+    while (models_at_work_) {
+      if (std::chrono::steady_clock::now() >= end) {
+        const std::string at = models_.loading();
+        EndNow(at.empty() ? "the folder of the models does not answer"
+                          : Concat("still loads: ", at));
+      }
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }
@@ -313,16 +298,17 @@ class Process {
     watch_->Look();
   }
 
-  // Shares out the memory beside models with so many bytes on the disk.
-  absl::Status ShareMemory(int64_t bundle_bytes) {
-    PIXPOOL_RETURN_IF_ERROR(pipeline_.BoundMemory(memory_.With(bundle_bytes)));
+  absl::Status ShareMemory(const MemoryNeed& need) {
+    if (need.loaded) memory_.Measure(need.bundle_bytes);
+    const int64_t models = memory_.With(need.bundle_bytes) + need.pass_bytes;
+    PIXPOOL_RETURN_IF_ERROR(pipeline_.BoundMemory(models));
     grpc_->BoundReceived(pipeline_.admission()->limits().max_bytes);
     return absl::OkStatus();
   }
 
   void ModelsChanged() {
     watch_->Look();
-    health_names_.TellModels(!loaded_ || ready_.Run().ok());
+    health_names_.TellModels([this] { return !loaded_ || ready_.Run().ok(); });
   }
 
   // Makes gRPC's health say what the probes say. Draining is told by SetNotServing.
@@ -351,16 +337,17 @@ class Process {
   ModelControl control_;
   kserve::Service kserve_;
   std::unique_ptr<GrpcServer> grpc_;
+  HealthNames health_names_{&registry_, [this](const std::string& name, bool serving) {
+                              grpc_->SetServing(name, serving);
+                            }};
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HealthWatch> watch_;
   std::unique_ptr<HealthWatch> live_watch_;
   std::unique_ptr<Ticker> token_ticker_;
   std::unique_ptr<HealthWatch> room_watch_;
-  HealthNames health_names_{&registry_, [this](const std::string& name, bool serving) {
-                              grpc_->SetServing(name, serving);
-                            }};
   std::atomic<bool> draining_{false};
   std::atomic<bool> loaded_{false};
+  std::atomic<bool> models_at_work_{false};
   bool began_ = false;                     // what ReadinessChanged saw of it
   absl::Status load_status_;               // written before loaded_, read after
   std::unique_ptr<Ticker> models_ticker_;  // last: its thread uses everything above

@@ -28,6 +28,8 @@ class LeavingModels {
   bool Free(const std::function<bool(const Model&)>& forget, TimePoint now);
 
   int64_t bytes() const;
+  // Model::UsualBytes of all.
+  int64_t usual_bytes() const;
   size_t count() const { return all_.size(); }
 
  private:

@@ -7,6 +7,7 @@
 #include "server/base/error.h"
 #include "server/base/guarded.h"
 #include "server/base/text.h"
+#include "server/repository/errors.h"
 
 namespace pixpool {
 namespace {
@@ -16,10 +17,6 @@ constexpr size_t kMostOrders = 64;
 
 // How soon what was seen to change is looked at once more, to see whether it is whole.
 constexpr std::chrono::milliseconds kSettleTime(1'000);
-
-absl::Status Draining() {
-  return MakeError(ErrorReason::kDraining, "the server is draining and loads no more models");
-}
 
 }  // namespace
 
@@ -55,7 +52,7 @@ void ModelControl::Add(Order order) {
   if (refused.ok()) {
     absl::MutexLock lock(&mu_);
     if (closed_) {
-      refused = Draining();
+      refused = LoadsNoMore();
     } else if (orders_.size() >= kMostOrders) {
       ErrorDetails details;
       details.reason = ErrorReason::kOverloaded;
@@ -71,40 +68,55 @@ void ModelControl::Add(Order order) {
 
 void ModelControl::Work() {
   bool look = false;
+  bool closed = false;
   std::function<absl::Status()> work;
   {
     absl::MutexLock lock(&mu_);
-    if (closed_) return repository_->FreeWhatIsLeft();
-    look = std::exchange(look_again_, false);
-    if (!look && !orders_.empty()) {
+    closed = closed_;
+    look = !closed && std::exchange(look_again_, false);
+    if (!closed && !look && !orders_.empty()) {
       work = std::move(orders_.front().work);
       under_way_ = std::move(orders_.front().done);
       orders_.pop_front();
     }
   }
   if (look) {
-    repository_->Look(/*again=*/true).IgnoreError();  // it is in the log
-    repository_->LogWhatServes();
+    Try([this] {
+      Look(/*again=*/true);
+      repository_->LogWhatServes();
+    });
   }
   if (work) Answer(Guarded("load_failed", "the model could not be loaded", work));
-  if (options_.control.value() == kPollControl) Poll();
-  repository_->FreeWhatIsLeft();
+  const bool polls = !closed && options_.control.value() == kPollControl;
+  if (polls) Try([this] { Poll(); });
+  bool room = false;
+  Try([&] { room = repository_->FreeWhatIsLeft(); });
+  if (polls && room) Try([this] { Look(/*again=*/true); });
+}
+
+void ModelControl::Try(const std::function<void()>& work) {
+  Guarded("models_look_failed", "the models could not be looked at", work).IgnoreError();
+}
+
+void ModelControl::Look(bool again) {
+  repository_->Look(again).IgnoreError();  // it is in the log
 }
 
 void ModelControl::Poll() {
   const TimePoint now = clock_->Now();
   if (now < next_poll_) return;
+  const std::chrono::seconds pause(options_.poll_seconds.value());
+  next_poll_ = now + pause;
   const absl::StatusOr<std::string> files = repository_->folder().Stamp();
   using News = Settling<std::string>::News;
   const News news = settling_.Look(files, seen_);
   if (news == News::kSettled) {
-    repository_->Look(/*again=*/false).IgnoreError();  // it is in the log
+    settling_.Taken();  // first: what throws is done again
+    Look(/*again=*/false);
     if (files.ok()) seen_ = *files;
-    settling_.Taken();
   }
-  const std::chrono::seconds pause(options_.poll_seconds.value());
   const bool changing = files.ok() && *files != seen_;
-  next_poll_ = now + (changing ? std::min<TimeDuration>(kSettleTime, pause) : pause);
+  if (changing) next_poll_ = now + std::min<TimeDuration>(kSettleTime, pause);
 }
 
 void ModelControl::Answer(const absl::Status& status) {
@@ -124,8 +136,8 @@ void ModelControl::Close() {
     left = std::exchange(orders_, {});
   }
   repository_->Close();
-  for (const Order& order : left) order.done(Draining());
-  Answer(Draining());
+  for (const Order& order : left) order.done(LoadsNoMore());
+  Answer(LoadsNoMore());
 }
 
 }  // namespace pixpool

@@ -58,6 +58,9 @@ class ModelControl {
   void Add(Order order);
   void Answer(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void Poll();
+  void Look(bool again);
+  // What it throws goes to the log: it does not end the thread of the models.
+  static void Try(const std::function<void()>& work);
 
   const RepositoryOptions options_;
   ModelRepository* const repository_;

@@ -58,7 +58,15 @@ absl::StatusOr<VersionSettings> ModelFolder::Settings(const std::string& name) c
 std::string ModelFolder::WithoutPaths(std::string_view message, const std::string& name) const {
   std::error_code error;
   const std::string full = fs::absolute(Of(name), error).lexically_normal().string();
-  return absl::StrReplaceAll(ToAbsl(message), {{full, name}, {Of(name), name}});
+  std::string clean = absl::StrReplaceAll(ToAbsl(message), {{full, name}, {Of(name), name}});
+  // Of other models. A folder's own name alone may be any word of the message.
+  const std::string root = (fs::absolute(dir_, error) / "").lexically_normal().string();
+  for (const std::string& dir : {root, (fs::path(dir_) / "").string()}) {
+    if (dir.size() > 1) clean = absl::StrReplaceAll(ToAbsl(clean), {{dir, ""}});
+  }
+  if (root.size() < 3) return clean;
+  return absl::StrReplaceAll(ToAbsl(clean),
+                             {{root.substr(0, root.size() - 1), "the models folder"}});
 }
 
 std::string ModelFolder::Of(const std::string& name) const {

@@ -6,29 +6,18 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_join.h"
 #include "server/base/error.h"
 #include "server/base/guarded.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/repository/errors.h"
 
 namespace pixpool {
 namespace {
 
 std::string TextOf(const absl::Status& status) { return std::string(status.message()); }
-
-absl::Status UnknownModel(const std::string& name) {
-  ErrorDetails details;
-  details.reason = ErrorReason::kModelNotFound;
-  details.field = "model_name";
-  details.metadata = {{"model", name}};
-  return MakeError(details,
-                   Concat("there is no model \"", absl::Utf8SafeCHexEscape(name),
-                          "\" in the server's folder; RepositoryIndex names those there are"));
-}
 
 }  // namespace
 
@@ -39,26 +28,15 @@ ModelRepository::ModelRepository(const RepositoryOptions& options, RepositoryDep
   }
 }
 
-absl::Status ModelRepository::NoModel() const {
-  const std::string& dir = options_.models_dir;
-  return absl::NotFoundError(Concat("no model in ", dir, " (", options_.models_dir.flag(),
-                                    "): make one with `python -m pixpool.export ",
-                                    "efficientnet-lite0 --out ", dir, "`"));
-}
-
 absl::Status ModelRepository::Start() {
   PIXPOOL_ASSIGN_OR_RETURN(const ModelFolder::Found found, folder_.Find());
-  if (found.models.empty()) return MayWait() ? absl::OkStatus() : NoModel();
+  if (found.models.empty()) return MayWait() ? absl::OkStatus() : NoModelIn(options_);
   for (const auto& [name, locations] : found.models) {
     Named& named = models_[name];
     const auto settings = folder_.Settings(name);
     if (!settings.ok()) continue;  // LoadFirst tells of it
     named.settings = *settings;
-    for (const BundleLocation& at : WantedOf(name, named, locations).versions) {
-      named.versions[at.version].at = at;
-      deps_.registry->AddLoading(name, at.version);
-      deps_.metrics->SetModel(name, at.version, "", "", "", /*ready=*/false, 0);
-    }
+    EnterNew(&named, WantedOf(name, named, locations).versions);
     SetRoutes(name, &named);
   }
   return absl::OkStatus();
@@ -70,10 +48,11 @@ absl::Status ModelRepository::LoadFirst() {
   const std::vector<ModelEntry> all = deps_.registry->List();
   const bool none = std::none_of(all.begin(), all.end(), ready);
   const bool too_little = none && !MayWait();
-  if (options_.strict || too_little) PIXPOOL_RETURN_IF_ERROR(first_failure);
-  if (too_little && !closed_) return NoModel();
+  const bool may_fail = !options_.strict || (models_.empty() && MayWait());
+  if (!may_fail || too_little) PIXPOOL_RETURN_IF_ERROR(first_failure);
+  if (too_little && !closed_) return NoModelIn(options_);
   serving_ = true;
-  return deps_.share_memory(LoadedBytes());
+  return MakeRoom(0, 0, /*loaded=*/true);
 }
 
 std::string ModelRepository::loading() const {
@@ -82,7 +61,7 @@ std::string ModelRepository::loading() const {
 }
 
 absl::Status ModelRepository::Look(bool again) {
-  if (again) complaints_.clear();
+  complaints_.BeginLook(/*anew=*/again);
   const absl::StatusOr<ModelFolder::Found> found = folder_.Find();
   if (!found.ok() || found->models.empty()) {
     const std::string why =
@@ -106,14 +85,26 @@ absl::Status ModelRepository::Look(bool again) {
     it = models_.erase(it);
   }
   EndMoves();
+  complaints_.EndLook();
   return first_failure;
 }
 
 void ModelRepository::EndMoves() {
   if (!std::exchange(moved_, false)) return;
   ReturnFreeMemory();  // what loading needed and serving does not
-  if (serving_) deps_.share_memory(LoadedBytes()).IgnoreError();  // it logs what it comes to
+  if (serving_) ShareMemory();
   deps_.changed();
+}
+
+void ModelRepository::ShareMemory() {
+  const absl::Status shared = MakeRoom(0, 0, /*loaded=*/true);  // it logs what it comes to
+  if (!shared.ok()) Log(LogLevel::kError, "memory_too_little", {{"message", TextOf(shared)}});
+}
+
+absl::Status ModelRepository::MakeRoom(int64_t bytes, int64_t passes, bool loaded) {
+  return deps_.share_memory({.bundle_bytes = LoadedBytes() + bytes,
+                             .pass_bytes = leaving_.usual_bytes() + passes,
+                             .loaded = loaded});
 }
 
 absl::Status ModelRepository::LoadModel(const std::string& name,
@@ -129,28 +120,30 @@ absl::Status ModelRepository::LoadModel(const std::string& name,
   }
   const auto locations = found->models.find(name);
   if (locations == found->models.end()) return UnknownModel(name);
-  {
-    absl::MutexLock lock(&mu_);
-    std::erase_if(unloaded_, [&](const BundleLocation& at) { return at.name == name; });
-  }
   Named& named = models_[name];
   const std::optional<VersionPolicy> before = std::exchange(named.ordered, policy);
   const absl::Status applied = Apply(name, locations->second, /*again=*/true);
+  if (!applied.ok()) named.ordered = before;
+  if (!applied.ok() && unloaded(name) && AnotherOf(named) == nullptr) {
+    RetireModel(name);  // as before the order
+  } else {
+    ForgetUnloaded(name);
+  }
   EndMoves();
-  if (applied.ok()) return applied;
-  named.ordered = before;
-  return failed(applied);
+  return applied.ok() || absl::IsUnavailable(applied) ? applied : failed(applied);
 }
 
 absl::Status ModelRepository::UnloadModel(const std::string& name) {
   const auto found = models_.find(name);
   if (found == models_.end()) return unloaded(name) ? absl::OkStatus() : UnknownModel(name);
-  for (auto& [number, version] : found->second.versions) {
-    Retire(&version);
+  std::vector<BundleLocation> versions;
+  for (const auto& [number, version] : found->second.versions) versions.push_back(version.at);
+  if (versions.empty()) versions.push_back({.name = name, .version = "", .dir = ""});
+  RetireModel(name);
+  {
     absl::MutexLock lock(&mu_);
-    unloaded_.push_back(version.at);
+    unloaded_.insert(unloaded_.end(), versions.begin(), versions.end());
   }
-  models_.erase(found);
   EndMoves();
   return absl::OkStatus();
 }
@@ -166,25 +159,31 @@ void ModelRepository::LogWhatServes() const {
 }
 
 absl::Status ModelRepository::Apply(const std::string& name, const Locations& found, bool again) {
+  if (closed_) return LoadsNoMore();
   Named& named = models_[name];
   const auto settings = folder_.Settings(name);
   if (!settings.ok()) return RefuseSettings(name, &named, found, settings.status());
   named.settings = *settings;
-  const Wanted wanted = WantedOf(name, named, found);
+  const WantedVersions wanted = WantedOf(name, named, found);
+  EnterNew(&named, wanted.versions);
   SetRoutes(name, &named);
   absl::Status status = wanted.status;
   if (!status.ok()) Complain("model_version_missing", name, TextOf(status)).IgnoreError();
+  bool replaced = wanted.policy_met;  // all that takes the place of what serves, does
   for (const BundleLocation& at : wanted.versions) {
-    if (closed_) return status;
-    status.Update(Load(&named, at, again));
+    if (closed_) return LoadsNoMore();
+    const absl::Status loaded = Load(&named, at, again);
+    if (!loaded.ok()) replaced = false;
+    status.Update(loaded);
   }
   SetRoutes(name, &named);
+  std::set<std::string> routed = {named.routes.default_version};
+  for (const auto& [alias, version] : named.routes.aliases) routed.insert(version);
   std::set<std::string> stay;
   for (const BundleLocation& at : wanted.versions) stay.insert(at.version);
   for (auto it = named.versions.begin(); it != named.versions.end();) {
     auto& [number, version] = *it;
-    // Until what is to take its place serves.
-    const bool needed = version.model != nullptr && !status.ok();
+    const bool needed = version.model != nullptr && (!replaced || routed.contains(number));
     if (needed || stay.contains(number)) {
       ++it;
     } else {
@@ -210,31 +209,23 @@ absl::Status ModelRepository::RefuseSettings(const std::string& name, Named* nam
   return Complain("model_settings_refused", name, TextOf(why));
 }
 
-ModelRepository::Wanted ModelRepository::WantedOf(const std::string& name, const Named& named,
-                                                  const Locations& found) const {
+WantedVersions ModelRepository::WantedOf(const std::string& name, const Named& named,
+                                         const Locations& found) const {
   const VersionSettings& settings = named.settings;
-  std::vector<std::string> there;
-  for (const BundleLocation& at : found) there.push_back(at.version);
   const VersionPolicy& policy = named.ordered         ? *named.ordered
                                 : settings.has_policy ? settings.policy
                                                       : policy_;
-  const std::vector<std::string> chosen = ChooseVersions(policy, there);
-  std::set<std::string> wanted(chosen.begin(), chosen.end());
-  std::set<std::string> asked(policy.named.begin(), policy.named.end());
-  if (!settings.default_version.empty()) asked.insert(settings.DefaultVersion());
-  for (const auto& [alias, version] : settings.aliases) asked.insert(version);
-  wanted.insert(asked.begin(), asked.end());
-  Wanted result;
-  for (const BundleLocation& at : found) {
-    asked.erase(at.version);
-    if (wanted.contains(at.version)) result.versions.push_back(at);
+  return ChooseWanted(name, settings, policy, found);
+}
+
+void ModelRepository::EnterNew(Named* named, const Locations& wanted) {
+  for (const BundleLocation& at : wanted) {
+    const auto [entry, first] = named->versions.try_emplace(at.version);
+    if (!first) continue;
+    entry->second.at = at;
+    deps_.registry->AddLoading(at.name, at.version);
+    deps_.metrics->SetModel(at.name, at.version, "", "", "", /*ready=*/false, 0);
   }
-  if (!asked.empty()) {
-    result.status = absl::FailedPreconditionError(
-        Concat("of model ", name,
-               " versions are to serve that are not there: ", absl::StrJoin(asked, ", ")));
-  }
-  return result;
 }
 
 absl::Status ModelRepository::Load(Named* named, const BundleLocation& at, bool again) {
@@ -258,14 +249,25 @@ absl::Status ModelRepository::Load(Named* named, const BundleLocation& at, bool 
   }
   const TimePoint start = deps_.clock->Now();
   std::shared_ptr<Model> model;
+  bool lacks_room = false;
   const absl::Status status = Guarded("load_failed", "the model could not be loaded", [&] {
-    // Room for it beside all that is there, before it is taken.
-    if (serving_) PIXPOOL_RETURN_IF_ERROR(deps_.share_memory(LoadedBytes() + files.bytes));
-    PIXPOOL_ASSIGN_OR_RETURN(model, deps_.load(at, AnotherOf(*named)));
-    return absl::OkStatus();
+    const Model* const like = AnotherOf(*named);
+    // Room for it beside all that is there, before it is taken; once more where it is another one.
+    lacks_room = serving_;
+    if (serving_) {
+      const int64_t passes = like == nullptr ? 0 : like->UsualBytes();
+      PIXPOOL_RETURN_IF_ERROR(MakeRoom(files.bytes, passes, /*loaded=*/false));
+    }
+    lacks_room = false;
+    PIXPOOL_ASSIGN_OR_RETURN(model, deps_.load(at, like));
+    if (!serving_ || like != nullptr) return absl::OkStatus();
+    ReturnFreeMemory();
+    lacks_room = true;
+    return MakeRoom(files.bytes, model->UsualBytes(), /*loaded=*/true);
   });
   deps_.metrics->ModelLoaded(status.ok());
   if (!status.ok()) {
+    lacked_ |= lacks_room || absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
     version.refused = files.stamp;
     version.failure = Refuse(version, status);
     return version.failure;
@@ -302,26 +304,12 @@ absl::Status ModelRepository::Refuse(const Version& version, const absl::Status&
 }
 
 void ModelRepository::SetRoutes(const std::string& name, Named* named) {
-  const auto ready = [named](const std::string& number) {
-    const auto found = named->versions.find(number);
-    return found != named->versions.end() && found->second.model != nullptr;
-  };
-  // Where the new one does not serve, the one before goes on.
-  const auto settled = [&](const std::string& wanted, const std::string& before) {
-    return ready(wanted) || !ready(before) ? wanted : before;
-  };
-  ModelRoutes routes;
-  const std::string wanted = named->settings.DefaultVersion();
-  if (!wanted.empty() && (ready(wanted) || !serving_ || !named->routes.default_version.empty())) {
-    routes.default_version = settled(wanted, named->routes.default_version);
+  std::set<std::string> ready;
+  for (const auto& [number, version] : named->versions) {
+    if (version.model != nullptr) ready.insert(number);
   }
-  for (const auto& [alias, version] : named->settings.aliases) {
-    const auto before = named->routes.aliases.find(alias);
-    routes.aliases[alias] =
-        before == named->routes.aliases.end() ? version : settled(version, before->second);
-  }
-  named->routes = routes;
-  deps_.registry->SetRoutes(name, routes);
+  named->routes = ChooseRoutes(named->settings, named->routes, ready);
+  deps_.registry->SetRoutes(name, named->routes);
 }
 
 void ModelRepository::TellDefault(const std::string& name, Named* named) {
@@ -349,12 +337,19 @@ void ModelRepository::Leave(Version* version) {
                 .since = deps_.clock->Now()});
 }
 
-void ModelRepository::FreeWhatIsLeft() {
+void ModelRepository::RetireModel(const std::string& name) {
+  const auto found = models_.find(name);
+  for (auto& [number, version] : found->second.versions) Retire(&version);
+  models_.erase(found);
+}
+
+bool ModelRepository::FreeWhatIsLeft() {
   const bool freed = leaving_.Free(deps_.forget, deps_.clock->Now());
   deps_.metrics->SetModelsLeaving(leaving_.count());
-  if (!freed) return;
+  if (!freed) return false;
   ReturnFreeMemory();
-  deps_.share_memory(LoadedBytes()).IgnoreError();  // it logs what it comes to
+  ShareMemory();
+  return std::exchange(lacked_, false);
 }
 
 int64_t ModelRepository::LoadedBytes() const {
@@ -379,7 +374,7 @@ void ModelRepository::SetLoading(std::string what) {
 
 absl::Status ModelRepository::Complain(std::string_view event, const std::string& key,
                                        const std::string& message) {
-  if (std::exchange(complaints_[Concat(event, " ", key)], message) != message) {
+  if (complaints_.IsNew(Concat(event, " ", key), message)) {
     Log(LogLevel::kWarning, event, {{"model", key}, {"message", message}});
   }
   return absl::FailedPreconditionError(message);
@@ -389,6 +384,11 @@ bool ModelRepository::unloaded(const std::string& name) const {
   const std::vector<BundleLocation> all = Unloaded();
   return std::any_of(all.begin(), all.end(),
                      [&](const BundleLocation& at) { return at.name == name; });
+}
+
+void ModelRepository::ForgetUnloaded(const std::string& name) {
+  absl::MutexLock lock(&mu_);
+  std::erase_if(unloaded_, [&](const BundleLocation& at) { return at.name == name; });
 }
 
 std::vector<BundleLocation> ModelRepository::Unloaded() const {

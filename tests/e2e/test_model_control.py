@@ -64,6 +64,7 @@ def test_a_bad_version_is_refused_with_its_cause(explicit, models):
 NONSENSE = [
     ({"model_name": "other"}, "NOT_FOUND", 'no model "other"'),
     ({"model_name": ""}, "INVALID_ARGUMENT", "model_name is empty"),
+    ({"model_name": "n" * 300}, "INVALID_ARGUMENT", "has 300 bytes; no model has more"),
     ({"model_name": "tiny", "config": "{}"}, "INVALID_ARGUMENT", "needs a version_policy"),
     ({"model_name": "tiny", "config": '{"backend": "x"}'}, "INVALID_ARGUMENT", "with the bundle"),
     ({"model_name": "tiny", "files": {"file:1/a": b"x"}}, "INVALID_ARGUMENT", "are not taken"),
@@ -77,6 +78,14 @@ def test_orders_that_make_no_sense_are_refused(explicit):
         assert refused.value.status() == f"StatusCode.{status}"
         assert says in refused.value.message()
     assert served(explicit) == "1"
+
+
+def test_statistics_of_an_alias_are_those_of_its_version(explicit, models):
+    models.set(aliases={"stable": "1"})
+    explicit.load_model("tiny")
+    served(explicit, "stable")
+    (row,) = explicit.get_inference_statistics("tiny", "stable").model_stats
+    assert (row.version, row.inference_count) == ("1", 1)
 
 
 def test_without_explicit_control_the_calls_are_refused(start_server, models):

@@ -154,6 +154,48 @@ def test_health_of_a_model_follows_it(start_server, api, models):
     assert not serving("tiny")
 
 
+def test_a_version_serves_any_size_from_the_files_that_it_was_loaded_from(
+    start_server, api, models_dir, server, tmp_path
+):
+    """OpenVINO compiles networks for new sizes of input from files that may be gone by then."""
+    model = tmp_path / "models" / "efficientnet-lite0"
+    model.mkdir(parents=True)
+    bundle = put_bundle(models_dir / "efficientnet-lite0" / "1", model, 1)
+    changing = start_server(models=model.parent)
+    client, other = api.client(changing.target), api.client(server.target)
+
+    def same(side: int) -> None:
+        options = {"input_height_px": side, "input_width_px": side}
+        got, want = (
+            c.features(PICTURE, *HEADS, input_options=c.pb.InputOptions(**options))
+            for c in (client, other)
+        )
+        np.testing.assert_array_equal(got[0], want[0])
+
+    for path in bundle.glob("backbone.*"):
+        (bundle / "new").write_bytes(bytes(len(path.read_bytes())))
+        os.replace(bundle / "new", path)
+    same(192)
+    shutil.rmtree(bundle)
+    same(256)
+
+
+def test_a_default_that_is_not_there_is_named_and_is_not_ready(start_server, api, models):
+    models.set(default="7")
+    server = start_server(models=models.root, wait=False)
+    server.wait_live()
+    wait_for(lambda: server.lines("no_model"), "it has loaded")
+    assert server.get("/readyz")[0] == 503
+    client = api.client(server.target)
+    assert version_of(client, model_version="1") == "1"
+    with pytest.raises(grpc.RpcError) as refused:
+        version_of(client)
+    assert 'no version "7", which is its default; it has: 1' in refused.value.details()
+    models.set(default="1")
+    look(server)
+    server.wait_ready()
+
+
 @dataclasses.dataclass
 class Tally:
     ok: int = 0

@@ -58,9 +58,14 @@ TEST_F(LoaderTest, AModelOfTheSameMakeLendsItsPrices) {
 TEST(MemoryOfBundlesTest, IsMeasuredOnceAndThenInProportion) {
   int64_t resident = 100;
   MemoryOfBundles memory([&resident] { return resident; });
+  memory.Measure(0);
+  EXPECT_EQ(memory.With(0), 100) << "a start without a model";
+  EXPECT_EQ(memory.With(10), 110) << "before the first load";
   resident = 150;
+  memory.Measure(10);
   EXPECT_EQ(memory.With(10), 150);
   resident = 1'000;  // passes
+  memory.Measure(10);
   EXPECT_EQ(memory.With(10), 150);
   EXPECT_EQ(memory.With(20), 200);
   EXPECT_EQ(memory.With(0), 100);

@@ -14,7 +14,8 @@ namespace pixpool {
 // A model of the name and version of its folder.
 class FakeModel final : public Model {
  public:
-  explicit FakeModel(const BundleLocation& at) {
+  explicit FakeModel(const BundleLocation& at, int64_t usual_bytes = 0)
+      : usual_bytes_(usual_bytes) {
     info_.name = at.name;
     info_.version = at.version;
   }
@@ -24,17 +25,23 @@ class FakeModel final : public Model {
   void EnterInstanceThread(int) override {}
   void RunBatch(const BatchPlace&, absl::Span<const ModelTask>, absl::Span<ModelResult>,
                 ModelRunTimes*) override {}
+  int64_t UsualBytes() const override { return usual_bytes_; }
 
  private:
+  const int64_t usual_bytes_;
   ModelInfo info_;
 };
 
-// Loads one, unless its manifest is the word "bad".
+// Loads one, unless its manifest is the word "bad". One of "usual N" says that its usual passes
+// take N bytes.
 inline absl::StatusOr<std::unique_ptr<Model>> LoadFake(const BundleLocation& at) {
-  if (ReadFile(std::filesystem::path(at.dir) / "manifest.json") == "bad") {
+  const std::string manifest = ReadFile(std::filesystem::path(at.dir) / "manifest.json");
+  if (manifest == "bad") {
     return absl::InvalidArgumentError(Concat("bundle ", at.dir, ": it is bad"));
   }
-  return std::make_unique<FakeModel>(at);
+  constexpr std::string_view kUsual = "usual ";
+  const bool usual = manifest.starts_with(kUsual);
+  return std::make_unique<FakeModel>(at, usual ? std::stoll(manifest.substr(kUsual.size())) : 0);
 }
 
 }  // namespace pixpool

@@ -30,8 +30,13 @@ class ModelControlTest : public ::testing::Test {
                                       if (during_load_) during_load_();
                                       return LoadFake(at);
                                     },
-                                .share_memory = [](int64_t) { return absl::OkStatus(); },
-                                .forget = [](const Model&) { return true; },
+                                .share_memory =
+                                    [this](const MemoryNeed& need) {
+                                      return need.bundle_bytes <= room_
+                                                 ? absl::OkStatus()
+                                                 : absl::FailedPreconditionError("no room");
+                                    },
+                                .forget = [this](const Model&) { return forget_(); },
                                 .changed = [] {}});
     control_ = std::make_unique<ModelControl>(options, repository_.get(), &clock_);
     ASSERT_TRUE(repository_->Start().ok());
@@ -62,6 +67,8 @@ class ModelControlTest : public ::testing::Test {
   Metrics metrics_;
   FakeClock clock_;
   std::function<void()> during_load_;
+  std::function<bool()> forget_ = [] { return true; };
+  int64_t room_ = 1 << 20;
   std::vector<absl::Status> answers_;
   std::unique_ptr<ModelRepository> repository_;
   std::unique_ptr<ModelControl> control_;
@@ -131,6 +138,34 @@ TEST_F(ModelControlTest, PollingTakesWhatHasComeToRest) {
   EXPECT_EQ(registry_.List().size(), 1u) << "it still changes";
   WorkAfter(std::chrono::seconds(1));
   EXPECT_EQ(Serving(), "12");
+}
+
+TEST_F(ModelControlTest, PollingTriesAgainWhatLackedRoom) {
+  Start(kPollControl, 1);
+  Put("net/2", "{  }");
+  forget_ = [] { return false; };
+  std::filesystem::remove_all(models_.path() / "net" / "1");
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  ASSERT_EQ(Serving(), "2");
+  room_ = 6;  // bytes of the manifests: two of version 1, which is not free, and four of 2
+  Put("net/3", "{}");
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "2");
+  forget_ = [] { return true; };
+  WorkAfter(std::chrono::milliseconds(100));
+  EXPECT_EQ(Serving(), "23");
+}
+
+TEST_F(ModelControlTest, WhatThrowsEndsNothing) {
+  Start(kPollControl, 1);
+  Put("net/2");
+  forget_ = []() -> bool { throw std::bad_alloc(); };
+  std::filesystem::remove_all(models_.path() / "net" / "1");
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "2");
+  forget_ = [] { return true; };
+  WorkAfter(std::chrono::seconds(1));
+  EXPECT_NE(metrics_.Scrape().find("pixpool_models_leaving 0"), std::string::npos);
 }
 
 TEST_F(ModelControlTest, ClosedItAnswersAllThatWaitAndWhatIsUnderWay) {

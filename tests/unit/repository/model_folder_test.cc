@@ -31,5 +31,16 @@ TEST(ModelFolderTest, TheManifestSaysWhetherTheContentIsTheSame) {
   EXPECT_NE(ContentOf(temp.path().string()), content);
 }
 
+TEST(ModelFolderTest, MessagesLoseThePathsOfThisMachine) {
+  const TempDir temp;
+  const std::string dir = temp.path().string();
+  const ModelFolder folder(dir);
+  EXPECT_EQ(folder.WithoutPaths("bundle " + dir + "/net/1, as " + dir + "/other", "net"),
+            "bundle net/1, as other");
+  EXPECT_EQ(folder.WithoutPaths(dir + " cannot be read", "net"),
+            "the models folder cannot be read");
+  EXPECT_EQ(ModelFolder("models").WithoutPaths("models of models/net/1", "net"), "models of net/1");
+}
+
 }  // namespace
 }  // namespace pixpool

@@ -35,18 +35,19 @@ class ModelRepositoryTest : public ::testing::Test {
     if (repository_ == nullptr) {
       options_.models_dir = models_.path().string();
       repository_ = std::make_unique<ModelRepository>(
-          options_, RepositoryDeps{.registry = &registry_,
-                                   .metrics = &metrics_,
-                                   .clock = &clock_,
-                                   .load = [this](const BundleLocation& at,
-                                                  const Model* like) { return Load(at, like); },
-                                   .share_memory = [this](int64_t bytes) { return Share(bytes); },
-                                   .forget =
-                                       [this](const Model& model) {
-                                         forgotten_.push_back(model.info().version);
-                                         return forgets_;
-                                       },
-                                   .changed = [this] { ++changes_; }});
+          options_,
+          RepositoryDeps{.registry = &registry_,
+                         .metrics = &metrics_,
+                         .clock = &clock_,
+                         .load = [this](const BundleLocation& at,
+                                        const Model* like) { return Load(at, like); },
+                         .share_memory = [this](const MemoryNeed& need) { return Share(need); },
+                         .forget =
+                             [this](const Model& model) {
+                               forgotten_.push_back(model.info().version);
+                               return forgets_;
+                             },
+                         .changed = [this] { ++changes_; }});
     }
     return *repository_;
   }
@@ -84,20 +85,26 @@ class ModelRepositoryTest : public ::testing::Test {
   FakeClock clock_;
   std::vector<std::string> loads_;      // "net/1", "net/2 like 1"
   std::vector<std::string> forgotten_;  // versions
+  std::function<void(const BundleLocation&)> during_load_;
   bool forgets_ = true;
   int changes_ = 0;
   int64_t room_ = 1 << 20;
+  std::vector<MemoryNeed> needs_;
   std::unique_ptr<ModelRepository> repository_;
 
  private:
   absl::StatusOr<std::unique_ptr<Model>> Load(const BundleLocation& at, const Model* like) {
     EXPECT_EQ(repository_->loading(), Concat(at.name, " ", at.version));
+    if (during_load_) during_load_(at);
     loads_.push_back(Concat(at.name, "/", at.version,
                             like == nullptr ? "" : Concat(" like ", like->info().version)));
     return LoadFake(at);
   }
-  absl::Status Share(int64_t bytes) {
-    return bytes <= room_ ? absl::OkStatus() : absl::FailedPreconditionError("too little memory");
+  absl::Status Share(const MemoryNeed& need) {
+    needs_.push_back(need);
+    return need.bundle_bytes + need.pass_bytes <= room_
+               ? absl::OkStatus()
+               : absl::FailedPreconditionError("too little memory");
   }
 };
 
@@ -392,6 +399,15 @@ TEST_F(ModelRepositoryTest, WhereModelsMayComeLaterTheStartNeedsNone) {
   EXPECT_EQ(Serving(), "net 1*");
 }
 
+TEST_F(ModelRepositoryTest, StrictModelsMayComeLaterToo) {
+  options_.control = std::string(kExplicitControl);
+  options_.strict = true;
+  EXPECT_TRUE(Start().ok());
+  Put("net/1", "bad");
+  repository_ = nullptr;
+  EXPECT_FALSE(Start().ok());
+}
+
 TEST_F(ModelRepositoryTest, ClosedItLoadsNothing) {
   Put("net/1");
   ASSERT_TRUE(Start().ok());
@@ -399,6 +415,109 @@ TEST_F(ModelRepositoryTest, ClosedItLoadsNothing) {
   repository().Close();
   Look();
   EXPECT_THAT(loads_, IsEmpty());
+  EXPECT_EQ(DetailsOf(repository().LoadModel("net", {})).reason, ErrorReason::kDraining);
+}
+
+TEST_F(ModelRepositoryTest, UsualPassesOfNewAndLeavingVersionsNeedRoom) {
+  options_.versions = "latest:1";
+  Put("net/1", "usual 100");
+  ASSERT_TRUE(Start().ok());
+  const auto call = *registry_.Get("net", "");
+  needs_.clear();
+  Put("net/2", "usual 100");
+  Look();
+  EXPECT_EQ(Serving(), "net 2*");
+  ASSERT_GE(needs_.size(), 2u);
+  EXPECT_EQ(needs_.front().pass_bytes, 100) << "those of the new one, as of the one before";
+  EXPECT_FALSE(needs_.front().loaded);
+  EXPECT_EQ(needs_.back().pass_bytes, 100) << "those of the old one, which is not free yet";
+  EXPECT_EQ(needs_.back().bundle_bytes, 18);
+  EXPECT_TRUE(needs_.back().loaded);
+  room_ = 118;
+  Put("other/1", "usual 101");
+  Look();
+  EXPECT_EQ(Message("other", "1"), "too little memory") << "known when it was loaded";
+  EXPECT_EQ(Serving(), "net 2*");
+}
+
+TEST_F(ModelRepositoryTest, WhatLackedRoomMayBeTriedAgainWhenSomeIsFree) {
+  options_.versions = "latest:1";
+  Put("net/1");
+  ASSERT_TRUE(Start().ok());
+  auto call = *registry_.Get("net", "");
+  Put("net/2");
+  Look();
+  room_ = 5;
+  Put("net/3");
+  Look();
+  EXPECT_EQ(Serving(), "net 2*");
+  EXPECT_FALSE(repository().FreeWhatIsLeft()) << "nothing was freed";
+  call = nullptr;
+  EXPECT_TRUE(repository().FreeWhatIsLeft());
+  Look();
+  EXPECT_EQ(Serving(), "net 3*");
+  EXPECT_FALSE(repository().FreeWhatIsLeft()) << "all serve";
+}
+
+TEST_F(ModelRepositoryTest, ANewModelServesItsDefaultOrNone) {
+  Put("net/1");
+  ASSERT_TRUE(Start().ok());
+  Put("new/1");
+  Put("new/2");
+  Put("new/3", "bad");
+  PutSettings("new", R"({"default": "3"})");
+  std::string while_loading;
+  during_load_ = [&](const BundleLocation& at) {
+    if (at.version == "2") while_loading = registry_.Find("new", "")->version;
+  };
+  Look();
+  EXPECT_EQ(while_loading, "3") << "version 1 is ready, and not what was asked for";
+  EXPECT_EQ(registry_.Find("new", "")->state, ModelState::kFailed);
+}
+
+TEST_F(ModelRepositoryTest, AnAliasOfNothingKeepsNoOldVersion) {
+  options_.versions = "latest:1";
+  Put("net/1");
+  ASSERT_TRUE(Start().ok());
+  PutSettings("net", R"({"aliases": {"old": "7"}})");
+  Put("net/2");
+  Look();
+  EXPECT_EQ(Serving(), "net 2*");
+}
+
+TEST_F(ModelRepositoryTest, AnOrderThatFailsLeavesTheModelUnloaded) {
+  Put("net/1");
+  Put("other/1");
+  ASSERT_TRUE(Start().ok());
+  ASSERT_TRUE(repository().UnloadModel("net").ok());
+  Put("net/1", "bad");
+  EXPECT_FALSE(repository().LoadModel("net", {}).ok());
+  EXPECT_EQ(repository().Unloaded().size(), 1u);
+  Put("net/1");
+  Look();
+  EXPECT_EQ(Serving(), "other 1*") << "nobody asked for it again";
+  EXPECT_TRUE(repository().LoadModel("net", {}).ok());
+  EXPECT_THAT(repository().Unloaded(), IsEmpty());
+}
+
+TEST_F(ModelRepositoryTest, AModelWithoutVersionsCanBeUnloadedToo) {
+  Put("net/1");
+  Put("other/1");
+  PutSettings("net", R"({"versions": ["7"]})");
+  ASSERT_TRUE(Start().ok());
+  ASSERT_TRUE(repository().UnloadModel("net").ok());
+  PutSettings("net", "{}");
+  Look();
+  EXPECT_EQ(Serving(), "other 1*");
+}
+
+TEST_F(ModelRepositoryTest, ADefaultThatIsNotThereIsNamedAndDoesNotServe) {
+  Put("net/1");
+  PutSettings("net", R"({"default": "7"})");
+  ASSERT_TRUE(Start().ok());
+  EXPECT_FALSE(registry_.AnyReady());
+  EXPECT_THAT(std::string(registry_.Get("net", "").status().message()),
+              HasSubstr(R"(no version "7", which is its default; it has: 1)"));
 }
 
 }  // namespace
