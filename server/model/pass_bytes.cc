@@ -6,7 +6,9 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
+#include <system_error>
 #include <thread>
 
 #include "server/base/memory.h"
@@ -30,6 +32,10 @@ constexpr double kMeasuredScale = 1.7;
 constexpr double kSmallScale = 0.6;
 // Copies of an output that a pass holds for its own sake.
 constexpr double kOutputCopies = 1.25;
+// Measured once more, since others may pass meanwhile: what is less than the maps that come out, or
+// this many times as much.
+constexpr double kMostCopies = 1'000;
+constexpr int kMostMeasures = 3;
 // Copies of the maps that they read which the hungriest heads hold at a time.
 constexpr double kHeadCopies = 2;
 
@@ -98,6 +104,36 @@ absl::StatusOr<int64_t> Measure(Backbone& backbone, const BackbonePass& pass) {
   return bytes;
 }
 
+// Of the maps that come out for each pixel of the input: what a pass takes at the least. 0 where
+// the C library does not say what is in use.
+double MapBytes(const ModelInfo& info, const std::vector<int>& outputs) {
+  if (HeapBytesInUse() == 0) return 0;
+  double bytes = 0;
+  for (const int output : outputs) {
+    if (static_cast<size_t>(output) >= info.layers.size()) break;
+    const LayerInfo& l = info.layers[static_cast<size_t>(output)];
+    bytes += static_cast<double>(sizeof(float)) * l.channels / l.stride / l.stride;
+  }
+  return bytes;
+}
+
+// The same, where other models' passes may come and go meanwhile.
+absl::StatusOr<int64_t> MeasureBesideOthers(Backbone& backbone, const ModelInfo& info,
+                                            const BackbonePass& pass) {
+  const auto pixels = static_cast<double>(pass.images.numel() / 3);
+  const auto least = static_cast<int64_t>(pixels * MapBytes(info, pass.outputs));
+  int64_t best = 0;
+  for (int i = 0; i < kMostMeasures; ++i) {
+    if (i > 0) backbone.EndWarmUp();  // it makes its network again
+    PIXPOOL_ASSIGN_OR_RETURN(const int64_t bytes, Measure(backbone, pass));
+    best = best < least ? bytes : std::min(best, std::max(bytes, least));
+    if (best >= least && static_cast<double>(best) <= kMostCopies * static_cast<double>(least)) {
+      break;
+    }
+  }
+  return std::max(best, least);
+}
+
 Size RecipeSize(const ModelInfo& info) { return {info.input.width, info.input.height}; }
 
 std::vector<int> AllOutputs(const ModelInfo& info) {
@@ -107,6 +143,17 @@ std::vector<int> AllOutputs(const ModelInfo& info) {
 }
 
 }  // namespace
+
+int64_t EngineBytes(const std::string& path) {
+  int64_t bytes = 0;
+  for (const auto& file :
+       {std::filesystem::path(path), std::filesystem::path(path).replace_extension(".bin")}) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    if (!error) bytes += static_cast<int64_t>(size);
+  }
+  return bytes;
+}
 
 PassParts PassPrices::Of(Size input, const std::vector<int>& outputs,
                          absl::Span<const LayerInfo> layers) const {
@@ -150,7 +197,8 @@ absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& in
   // What comes with the first pass of all: the engine's threads, for one.
   PIXPOOL_RETURN_IF_ERROR(
       Measure(backbone, {.images = Grey(info, 1), .outputs = info.UsualOutputs()}).status());
-  return Measure(backbone, {.images = Grey(info, 1), .outputs = AllOutputs(info)});
+  return MeasureBesideOthers(backbone, info,
+                             {.images = Grey(info, 1), .outputs = AllOutputs(info)});
 }
 
 int64_t LoadingPassBytes(const ModelInfo& info, int64_t first_pass, int64_t pixels) {
@@ -184,7 +232,7 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
   }
   pass.large = true;
   if (!picks) pass.outputs = AllOutputs(info);
-  PIXPOOL_ASSIGN_OR_RETURN(const int64_t bytes, Measure(backbone, pass));
+  PIXPOOL_ASSIGN_OR_RETURN(const int64_t bytes, MeasureBesideOthers(backbone, info, pass));
   const auto pixels = static_cast<double>(pass.images.size(1) * pass.images.size(2));
   const auto total = static_cast<double>(bytes);
   if (!picks) {
@@ -201,7 +249,8 @@ absl::StatusOr<PassPrices> MeasurePasses(Backbone& backbone, const ModelInfo& in
                            .per_pixel = std::max(total, first) / pixels};
     return PassPrices(any, any, RecipeSize(info), usual_outputs, true);
   }
-  usual.per_pixel = std::max(0.0, (total - first) / (pixels - first_pixels));
+  usual.per_pixel =
+      std::max(MapBytes(info, usual_outputs), (total - first) / (pixels - first_pixels));
   usual.network =
       static_cast<int64_t>(kMachineCode + std::max(0.0, total - usual.per_pixel * pixels));
   PassPrice all = usual;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -64,8 +65,12 @@ class PassPrices {
   bool keeps_usual_ = false;  // a network for just that pass; else any pass up to it is usual
 };
 
+// Of the files that an engine reads, by the path of the main one.
+int64_t EngineBytes(const std::string& path);
+
 // Memory that the first pass of a backbone takes, over a picture of the recipe's size for all
-// outputs. No other pass may run, here and below.
+// outputs. No other pass of it may run, here and below. Where passes of other models do, what they
+// free is not taken for the price: it is that of the maps that come out at the least.
 absl::StatusOr<int64_t> MeasureFirstPass(Backbone& backbone, const ModelInfo& info);
 
 // The most that a pass for all outputs of so many pixels takes while the model loads, with a

@@ -4,6 +4,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <iterator>
 #include <limits>
@@ -121,7 +122,9 @@ class TorchModel final : public Model {
     const auto sizes = [](const InputRecipe& r) {
       return std::tuple(r.height, r.width, r.min_side);
     };
-    priced_ = info_.engine == other.engine && info_.precision == other.precision &&
+    // Layers of the same names and sizes may be those of a wider network.
+    const bool same_size = std::abs(engine_bytes_ - like.engine_bytes_) <= engine_bytes_ / 64;
+    priced_ = same_size && info_.engine == other.engine && info_.precision == other.precision &&
               info_.device == other.device && info_.default_layer == other.default_layer &&
               sizes(info_.input) == sizes(other.input) &&
               info_.vectors.size() == other.vectors.size() &&
@@ -233,6 +236,7 @@ class TorchModel final : public Model {
 
   const ModelInfo info_;
   const BackboneOptions options_;
+  const int64_t engine_bytes_ = EngineBytes(options_.path);
   const std::unique_ptr<Backbone> backbone_;
   const ModelTensors tensors_;
   // Constant after EndWarmUp.

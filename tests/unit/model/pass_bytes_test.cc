@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <set>
 #include <utility>
@@ -37,6 +38,7 @@ class Hungry final : public Backbone {
 
   absl::StatusOr<std::vector<at::Tensor>> Run(const BackbonePass& pass) override {
     ++passes;
+    if (beside) beside();
     most_side = std::max(most_side, pass.images.size(1));
     if (fails) return absl::InternalError("no");
     const auto pixels = pass.images.size(1) * pass.images.size(2);
@@ -50,6 +52,7 @@ class Hungry final : public Backbone {
   int passes = 0;
   int64_t most_side = 0;
   bool fails = false;
+  std::function<void()> beside;  // what others do meanwhile
 
  private:
   void Take(int64_t bytes) {
@@ -112,6 +115,24 @@ TEST(PassBytes, WhatAnEngineFreesIsSeenWhileItRuns) {
   EXPECT_EQ(large.network, 0);
   EXPECT_GE(large.maps, int64_t{200} * 1024 * 1024) << "and what the heap keeps of it";
   EXPECT_LE(large.maps, int64_t{800} * 1024 * 1024);
+}
+
+TEST(PassBytes, WhatOthersFreeMeanwhileMakesNoPassCheap) {
+  if (HeapBytesInUse() == 0) GTEST_SKIP() << "this C library does not say what is in use";
+  for (const bool keeps : {true, false}) {
+    std::vector<std::unique_ptr<char[]>> others;
+    const auto take = [&others] {
+      constexpr size_t kBytes = 64 << 20;
+      others.push_back(std::make_unique_for_overwrite<char[]>(kBytes));
+    };
+    for (int i = 0; i < 16; ++i) take();
+    Hungry backbone(keeps, 20, kMiB);
+    backbone.beside = [&others] { others.pop_back(); };
+    const PassPrices prices = PricesOf(backbone);
+    EXPECT_GE(prices.Of({1024, 1024}, {1}, Info().layers).maps, int64_t{5} * 1024 * 1024);
+    EXPECT_GE(prices.Of({1024, 1024}, {0, 1}, Info().layers).maps, int64_t{37} * 1024 * 1024);
+    EXPECT_GT(prices.usual_bytes(), 0);
+  }
 }
 
 TEST(PassBytes, TheUsualPassIsFree) {
