@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "server/base/named_file.h"
 #include "server/base/sha256.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
@@ -84,6 +85,33 @@ BundleFiles LookAtFiles(const std::string& dir) {
   std::sort(lines.begin(), lines.end());
   files.stamp = absl::StrJoin(lines, "");
   return files;
+}
+
+int64_t BytesInUse(const std::string& dir, const ModelInfo& info) {
+  int64_t bytes = LookAtFiles(dir).bytes;
+  const auto text = ReadNamedFile((fs::path(dir) / "manifest.json").string());
+  if (!text.ok()) return bytes;
+  const absl::StatusOr<Manifest> manifest = ParseManifest(*text);
+  if (!manifest.ok()) return bytes;
+  std::set<std::string> used;
+  std::set<std::string> others;
+  for (const EngineFile& file : manifest->engines) {
+    const bool chosen = file.engine == info.engine && file.precision == info.precision;
+    for (const std::string& path : {file.path, file.aligned_path}) {
+      if (path.empty()) continue;
+      (chosen ? used : others).insert(path);
+      // The weights of an OpenVINO graph.
+      if (path.ends_with(".xml")) {
+        (chosen ? used : others).insert(fs::path(path).replace_extension(".bin").string());
+      }
+    }
+  }
+  for (const std::string& path : others) {
+    std::error_code error;
+    const auto size = fs::file_size(fs::path(dir) / path, error);
+    if (!error && !used.contains(path)) bytes -= static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 std::string ContentOf(const std::string& dir) {

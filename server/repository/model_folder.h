@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "server/bundle/manifest.h"
 #include "server/bundle/version_settings.h"
+#include "server/model/model.h"
 
 namespace pixpool {
 
@@ -50,6 +51,10 @@ struct BundleFiles {
 
 // Those below a folder; what cannot be looked at is left out.
 BundleFiles LookAtFiles(const std::string& dir);
+
+// Bytes of a bundle without the files of other engines and precisions than those of the model that
+// was made of it, or of one like it; all of them where its manifest cannot be read.
+int64_t BytesInUse(const std::string& dir, const ModelInfo& info);
 
 // What is the same for bundles with the same content: the digest of the manifest, which states
 // those of all files. Empty where it cannot be read.

@@ -212,10 +212,8 @@ absl::Status ModelRepository::RefuseSettings(const std::string& name, Named* nam
 WantedVersions ModelRepository::WantedOf(const std::string& name, const Named& named,
                                          const Locations& found) const {
   const VersionSettings& settings = named.settings;
-  const VersionPolicy& policy = named.ordered         ? *named.ordered
-                                : settings.has_policy ? settings.policy
-                                                      : policy_;
-  return ChooseWanted(name, settings, policy, found);
+  const VersionPolicy& own = settings.has_policy ? settings.policy : policy_;
+  return ChooseWanted(name, settings, named.ordered ? *named.ordered : own, found);
 }
 
 void ModelRepository::EnterNew(Named* named, const Locations& wanted) {
@@ -249,21 +247,23 @@ absl::Status ModelRepository::Load(Named* named, const BundleLocation& at, bool 
   }
   const TimePoint start = deps_.clock->Now();
   std::shared_ptr<Model> model;
+  int64_t bytes = files.bytes;
   bool lacks_room = false;
   const absl::Status status = Guarded("load_failed", "the model could not be loaded", [&] {
-    const Model* const like = AnotherOf(*named);
+    // While nothing serves, all can be measured.
+    const Model* const like = serving_ ? AnotherOf(*named) : nullptr;
     // Room for it beside all that is there, before it is taken; once more where it is another one.
     lacks_room = serving_;
-    if (serving_) {
-      const int64_t passes = like == nullptr ? 0 : like->UsualBytes();
-      PIXPOOL_RETURN_IF_ERROR(MakeRoom(files.bytes, passes, /*loaded=*/false));
-    }
+    if (like != nullptr) bytes = BytesInUse(at.dir, like->info());
+    const int64_t passes = like == nullptr ? 0 : like->UsualBytes();
+    if (serving_) PIXPOOL_RETURN_IF_ERROR(MakeRoom(bytes, passes, /*loaded=*/false));
     lacks_room = false;
     PIXPOOL_ASSIGN_OR_RETURN(model, deps_.load(at, like));
+    bytes = BytesInUse(at.dir, model->info());
     if (!serving_ || like != nullptr) return absl::OkStatus();
     ReturnFreeMemory();
     lacks_room = true;
-    return MakeRoom(files.bytes, model->UsualBytes(), /*loaded=*/true);
+    return MakeRoom(bytes, model->UsualBytes(), /*loaded=*/true);
   });
   deps_.metrics->ModelLoaded(status.ok());
   if (!status.ok()) {
@@ -273,7 +273,7 @@ absl::Status ModelRepository::Load(Named* named, const BundleLocation& at, bool 
     return version.failure;
   }
   Version before = std::exchange(
-      version, {.at = at, .content = content, .model = std::move(model), .bytes = files.bytes});
+      version, {.at = at, .content = content, .model = std::move(model), .bytes = bytes});
   const ModelInfo& info = version.model->info();
   const double seconds = ToSeconds(deps_.clock->Now() - start);
   deps_.metrics->SetModel(at.name, at.version, info.engine, info.device, info.precision, true,

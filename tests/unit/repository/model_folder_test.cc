@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "nlohmann/json.hpp"
 #include "tests/unit/model/fixtures.h"
 
 namespace pixpool {
@@ -29,6 +30,25 @@ TEST(ModelFolderTest, TheManifestSaysWhetherTheContentIsTheSame) {
   EXPECT_EQ(ContentOf(temp.path().string()), content);
   WriteFile(temp.path() / "manifest.json", "{ }");
   EXPECT_NE(ContentOf(temp.path().string()), content);
+}
+
+TEST(ModelFolderTest, FilesOfOtherEnginesAreNotInUse) {
+  const TempDir temp;
+  nlohmann::json manifest = GoodManifest();
+  manifest["engines"] = {
+      {{"engine", "torchscript"}, {"precision", "float32"}, {"path", "backbone.ts"}},
+      {{"engine", "openvino"}, {"precision", "float32"}, {"path", "backbone.xml"}}};
+  for (const char* path : {"backbone.ts", "backbone.xml"}) {
+    manifest["files"].push_back({{"path", path}, {"sha256", std::string(64, '0')}});
+  }
+  WriteFile(temp.path() / "manifest.json", manifest.dump());
+  const auto rest = static_cast<int64_t>(manifest.dump().size());
+  WriteFile(temp.path() / "backbone.ts", "1234");
+  WriteFile(temp.path() / "backbone.xml", "12");
+  WriteFile(temp.path() / "backbone.bin", "1234567");
+  const std::string dir = temp.path().string();
+  EXPECT_EQ(BytesInUse(dir, {.engine = "openvino", .precision = "float32"}), rest + 9);
+  EXPECT_EQ(BytesInUse(dir, {.engine = "torchscript", .precision = "float32"}), rest + 4);
 }
 
 TEST(ModelFolderTest, MessagesLoseThePathsOfThisMachine) {
