@@ -1,6 +1,7 @@
 #include "server/backbone/kept_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,38 +28,32 @@ int Open(const std::string& path) {
 }  // namespace
 
 KeptFile::KeptFile(const std::string& path) : path_(path), file_(Open(path)) {
-  if (fstat(file_, &first_) == 0) return;
+  bool read = fstat(file_, &first_) == 0;
+  if (read && size() > 0) {
+    void* const mapped = mmap(nullptr, size(), PROT_READ, MAP_SHARED, file_, 0);
+    read = mapped != MAP_FAILED;
+    if (read) data_ = static_cast<char*>(mapped);
+  }
+  if (read) return;
   const int cause = errno;
   close(file_);
   errno = cause;
   Fail(path, "read");
 }
 
-KeptFile::~KeptFile() { close(file_); }
+KeptFile::~KeptFile() {
+  if (data_ != nullptr) munmap(data_, size());
+  close(file_);
+}
 
-void KeptFile::Read(uint8_t* to) const {
-  size_t done = 0;
-  while (done < size()) {
-    const ssize_t n = pread(file_, to + done, size() - done, static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) Fail(path_, "read");
-    if (n == 0) break;
-    done += static_cast<size_t>(n);
-  }
+void KeptFile::Check() const {
   struct stat now {};
   if (fstat(file_, &now) != 0) Fail(path_, "read");
-  const bool same = done == size() && now.st_size == first_.st_size &&
-                    now.st_mtim.tv_sec == first_.st_mtim.tv_sec &&
+  const bool same = now.st_size == first_.st_size && now.st_mtim.tv_sec == first_.st_mtim.tv_sec &&
                     now.st_mtim.tv_nsec == first_.st_mtim.tv_nsec;
   if (same) return;
   throw std::runtime_error(Concat(path_, " has been written over since the model was loaded; put ",
                                   "other files in its place by renaming, and have them loaded"));
-}
-
-std::string KeptFile::Text() const {
-  std::string text(size(), '\0');
-  Read(reinterpret_cast<uint8_t*>(text.data()));
-  return text;
 }
 
 }  // namespace pixpool

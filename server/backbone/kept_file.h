@@ -4,16 +4,16 @@
 #include <sys/stat.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 
 namespace pixpool {
 
-// Keeps a file open, so that it can be read again when it has been removed or another one is at its
-// path. What is written over it in place is noticed by its size and its time. Thread-safe.
+// Maps a file into memory, where it stays when it has been removed or another one is at its path.
+// What is written over it in place changes what is mapped, which Check notices by size and time;
+// where that makes it shorter, what lies beyond must not be read. Thread-safe.
 class KeptFile {
  public:
-  // Throws std::runtime_error, here and below.
+  // Throws std::runtime_error.
   explicit KeptFile(const std::string& path);
   ~KeptFile();
 
@@ -22,14 +22,17 @@ class KeptFile {
 
   size_t size() const { return static_cast<size_t>(first_.st_size); }
 
-  // Reads all of it, size() bytes. Not where it is another one by now.
-  void Read(uint8_t* to) const;
-  std::string Text() const;
+  const char* data() const { return data_; }
+  std::string Text() const { return std::string(data_, size()); }
+
+  // Throws where it has been written over.
+  void Check() const;
 
  private:
   const std::string path_;
   const int file_;
   struct stat first_ {};
+  char* data_ = nullptr;
 };
 
 }  // namespace pixpool

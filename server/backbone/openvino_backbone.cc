@@ -4,7 +4,6 @@
 
 #ifdef PIXPOOL_HAS_OPENVINO
 #include <ATen/ops/from_blob.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -12,7 +11,6 @@
 #include <exception>
 #include <filesystem>
 #include <mutex>
-#include <new>
 #include <numeric>
 #include <openvino/openvino.hpp>
 #include <optional>
@@ -39,18 +37,6 @@ std::string Reason(const std::exception& e) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
-
-// Whole pages for weights, which come and go with networks: the heap would keep them.
-struct Pages {
-  void* allocate(size_t bytes, size_t) {
-    void* const pages =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED) throw std::bad_alloc();
-    return pages;
-  }
-  void deallocate(void* pages, size_t bytes, size_t) noexcept { munmap(pages, bytes); }
-  bool is_equal(const Pages&) const noexcept { return true; }
-};
 
 // Where the weights of an IR are.
 std::string WeightsPath(const std::string& path) {
@@ -203,15 +189,16 @@ class OpenVinoBackbone final : public Backbone {
     return network.Get(variant, [&] { return MakeVariants(key); });
   }
 
-  // The weights as they were at the start, whatever lies at their path now.
+  // The graph as it was at the start, whatever lies at its path now. Networks keep some of the
+  // weights where they lie, in pages of the file that all of them share.
   std::shared_ptr<ov::Model> ReadModel() {
+    weights_.Check();
     if (weights_.size() == 0) return core_.read_model(graph_, ov::Tensor());
-    ov::Tensor weights(ov::element::u8, {weights_.size()}, ov::Allocator(Pages()));
-    weights_.Read(weights.data<uint8_t>());
-    return core_.read_model(graph_, weights);
+    // OpenVINO does not write to it.
+    auto* const bytes = const_cast<char*>(weights_.data());
+    return core_.read_model(graph_, ov::Tensor(ov::element::u8, {weights_.size()}, bytes));
   }
 
-  // Reads the weights again for each network, so that nothing of them stays in memory between.
   std::vector<std::unique_ptr<Variant>> MakeVariants(const NetworkKey& key) {
     const std::shared_ptr<ov::Model> whole = ReadModel();
     const ov::ResultVector outputs = whole->get_results();

@@ -32,15 +32,16 @@ TEST_F(KeptFileTest, OutlivesItsPath) {
   EXPECT_EQ(file.Text(), "weights");
   fs::remove_all(path_.parent_path());
   EXPECT_EQ(file.Text(), "weights");
+  file.Check();
 }
 
 TEST_F(KeptFileTest, WhatIsWrittenOverItIsNoticed) {
   const KeptFile file(path_.string());
   fs::last_write_time(path_, fs::last_write_time(path_) - std::chrono::hours(1));
-  EXPECT_THAT([&] { file.Text(); },
+  EXPECT_THAT([&] { file.Check(); },
               ThrowsMessage<std::runtime_error>(HasSubstr("backbone.bin has been written over")));
   fs::resize_file(path_, 3);
-  EXPECT_THROW(file.Text(), std::runtime_error);
+  EXPECT_THROW(file.Check(), std::runtime_error);
 }
 
 TEST_F(KeptFileTest, WhatIsNotThereIsNamed) {
