@@ -2,12 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 
+#include "absl/cleanup/cleanup.h"
 #include "server/base/text.h"
 
 namespace pixpool {
@@ -19,41 +23,42 @@ namespace {
       Concat(path, " cannot be ", what, ": ", std::generic_category().message(errno)));
 }
 
-int Open(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) Fail(path, "opened");
-  return file;
+void ReadAll(const std::string& path, int file, char* to, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = read(file, to + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) Fail(path, "read");
+    if (n == 0) throw std::runtime_error(Concat(path, " became shorter while it was read"));
+    done += static_cast<size_t>(n);
+  }
 }
 
 }  // namespace
 
-KeptFile::KeptFile(const std::string& path) : path_(path), file_(Open(path)) {
-  bool read = fstat(file_, &first_) == 0;
-  if (read && size() > 0) {
-    void* const mapped = mmap(nullptr, size(), PROT_READ, MAP_SHARED, file_, 0);
-    read = mapped != MAP_FAILED;
-    if (read) data_ = static_cast<char*>(mapped);
+KeptFile::KeptFile(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) Fail(path, "opened");
+  const absl::Cleanup close_file = [file] { close(file); };
+  struct stat status {};
+  if (fstat(file, &status) != 0) Fail(path, "read");
+  const auto size = static_cast<size_t>(status.st_size);
+  if (size == 0) return;
+  // Whole pages: the heap would keep them when the model has gone.
+  void* const pages =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  try {
+    ReadAll(path, file, static_cast<char*>(pages), size);
+  } catch (...) {
+    munmap(pages, size);
+    throw;
   }
-  if (read) return;
-  const int cause = errno;
-  close(file_);
-  errno = cause;
-  Fail(path, "read");
+  data_ = static_cast<char*>(pages);
+  size_ = size;
 }
 
 KeptFile::~KeptFile() {
-  if (data_ != nullptr) munmap(data_, size());
-  close(file_);
-}
-
-void KeptFile::Check() const {
-  struct stat now {};
-  if (fstat(file_, &now) != 0) Fail(path_, "read");
-  const bool same = now.st_size == first_.st_size && now.st_mtim.tv_sec == first_.st_mtim.tv_sec &&
-                    now.st_mtim.tv_nsec == first_.st_mtim.tv_nsec;
-  if (same) return;
-  throw std::runtime_error(Concat(path_, " has been written over since the model was loaded; put ",
-                                  "other files in its place by renaming, and have them loaded"));
+  if (data_ != nullptr) munmap(data_, size_);
 }
 
 }  // namespace pixpool

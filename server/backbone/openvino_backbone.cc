@@ -190,13 +190,11 @@ class OpenVinoBackbone final : public Backbone {
   }
 
   // The graph as it was at the start, whatever lies at its path now. Networks keep some of the
-  // weights where they lie, in pages of the file that all of them share.
+  // weights where they lie, so all of them share the one copy.
   std::shared_ptr<ov::Model> ReadModel() {
-    weights_.Check();
     if (weights_.size() == 0) return core_.read_model(graph_, ov::Tensor());
-    // OpenVINO does not write to it.
-    auto* const bytes = const_cast<char*>(weights_.data());
-    return core_.read_model(graph_, ov::Tensor(ov::element::u8, {weights_.size()}, bytes));
+    return core_.read_model(graph_,
+                            ov::Tensor(ov::element::u8, {weights_.size()}, weights_.data()));
   }
 
   std::vector<std::unique_ptr<Variant>> MakeVariants(const NetworkKey& key) {

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <filesystem>
 #include <stdexcept>
 
@@ -32,16 +31,21 @@ TEST_F(KeptFileTest, OutlivesItsPath) {
   EXPECT_EQ(file.Text(), "weights");
   fs::remove_all(path_.parent_path());
   EXPECT_EQ(file.Text(), "weights");
-  file.Check();
 }
 
-TEST_F(KeptFileTest, WhatIsWrittenOverItIsNoticed) {
+TEST_F(KeptFileTest, OutlivesWhatIsWrittenOverIt) {
   const KeptFile file(path_.string());
-  fs::last_write_time(path_, fs::last_write_time(path_) - std::chrono::hours(1));
-  EXPECT_THAT([&] { file.Check(); },
-              ThrowsMessage<std::runtime_error>(HasSubstr("backbone.bin has been written over")));
-  fs::resize_file(path_, 3);
-  EXPECT_THROW(file.Check(), std::runtime_error);
+  WriteFile(path_, "others");
+  EXPECT_EQ(file.Text(), "weights");
+  fs::resize_file(path_, 0);
+  EXPECT_EQ(file.Text(), "weights");
+}
+
+TEST_F(KeptFileTest, MayBeEmpty) {
+  WriteFile(path_, "");
+  const KeptFile file(path_.string());
+  EXPECT_EQ(file.size(), 0U);
+  EXPECT_EQ(file.Text(), "");
 }
 
 TEST_F(KeptFileTest, WhatIsNotThereIsNamed) {

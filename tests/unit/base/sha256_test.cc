@@ -1,6 +1,7 @@
 #include "server/base/sha256.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <fstream>
@@ -40,6 +41,10 @@ TEST(Sha256Test, UnreadableFilesAreErrors) {
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
   EXPECT_NE(missing.status().message().find("no_such_file"), absl::string_view::npos);
   EXPECT_FALSE(Sha256HexOfFile(testing::TempDir()).ok()) << "a folder has no digest";
+  const std::string pipe = testing::TempDir() + "/sha256_pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_FALSE(Sha256HexOfFile(pipe).ok()) << "and nobody waits for a pipe's";
+  std::remove(pipe.c_str());
 }
 
 }  // namespace
