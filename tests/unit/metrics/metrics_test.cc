@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
@@ -181,7 +182,11 @@ TEST(MetricsTest, CallsOfAModelHaveItsNameAndVersion) {
 
 TEST(MetricsTest, TheSeriesOfAModelAreThereUntilItsLastUserIsGone) {
   Metrics metrics;
-  const size_t before = metrics.Scrape().size();
+  const auto lines = [&] {
+    const std::string text = metrics.Scrape();
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  const auto before = lines();
   auto loaded = metrics.OfModel("net", "1");
   auto call = loaded;
   loaded.reset();
@@ -192,7 +197,7 @@ TEST(MetricsTest, TheSeriesOfAModelAreThereUntilItsLastUserIsGone) {
   loaded->RequestDone(RpcMethod::kExtractFeatures, absl::StatusCode::kOk, 0.02);
   EXPECT_EQ(Value(metrics.Scrape(), Calls("OK", "ExtractFeatures", "net", "1")), 2);
   loaded.reset();
-  EXPECT_EQ(metrics.Scrape().size(), before);
+  EXPECT_EQ(lines(), before);
   loaded = metrics.OfModel("net", "1");
   EXPECT_EQ(Value(metrics.Scrape(), Calls("OK", "ExtractFeatures", "net", "1")), 0);
 }
