@@ -53,7 +53,7 @@ def pixels(start_server, api, tmp_path_factory) -> Pixels:  # noqa: F811
     """A server whose networks give back their input."""
     models = tmp_path_factory.mktemp("models")
     run_script("make_pixels_bundle.py", models)
-    return Pixels(api.client(start_server(models=models).target))
+    return Pixels(api.client(start_server("--default-model=pixels-bicubic", models=models).target))
 
 
 @pytest.fixture(scope="session")
