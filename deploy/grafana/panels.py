@@ -275,12 +275,9 @@ ROWS = {
         (
             "Calls by token",
             "reqps",
-            "By the name of the token, and what was refused since the token allows no more. File"
-            " refused is 1 while it cannot be used.",
+            "By the name of the token. File refused is 1 while it cannot be used.",
             {
                 "{{token}}": by("token", rate("pixpool_token_calls_total")) + " or vector(0)",
-                "{{token}} over its quota": by("token", rate("pixpool_token_quota_refusals_total"))
-                + " or vector(0)",
                 "file refused {{instance}}": now("pixpool_tokens_refused"),
             },
         ),

@@ -38,10 +38,6 @@ AccessMetrics::AccessMetrics(prometheus::Registry* registry) {
                       .Name("pixpool_token_calls_total")
                       .Help("Calls that came in by a token, by its name.")
                       .Register(*registry);
-  token_refusals_ = &prometheus::BuildCounter()
-                         .Name("pixpool_token_quota_refusals_total")
-                         .Help("Requests refused because a token allows no more, by its name.")
-                         .Register(*registry);
   shed_family_ =
       &prometheus::BuildCounter()
            .Name("pixpool_requests_shed_total")
@@ -95,35 +91,20 @@ void AccessMetrics::DeclareShed(const std::vector<std::string>& names) {
   }
 }
 
-void AccessMetrics::Count(const Counters& counters, std::string_view name) {
-  const auto found = counters.find(name);
-  if (found != counters.end()) found->second->Increment();
-}
-
 void AccessMetrics::TokenCall(std::string_view name) {
   absl::MutexLock lock(&mu_);
-  Count(calls_, name);
-}
-
-void AccessMetrics::TokenRefused(std::string_view name) {
-  absl::MutexLock lock(&mu_);
-  Count(refusals_, name);
-}
-
-void AccessMetrics::Declare(const std::vector<std::string>& names,
-                            prometheus::Family<prometheus::Counter>* family, Counters* counters) {
-  Counters before = std::exchange(*counters, {});
-  for (const std::string& name : names) {
-    (*counters)[name] = &family->Add({{"token", name}});
-    before.erase(name);
-  }
-  for (const auto& [name, counter] : before) family->Remove(counter);
+  const auto found = calls_.find(name);
+  if (found != calls_.end()) found->second->Increment();
 }
 
 void AccessMetrics::DeclareTokens(const std::vector<std::string>& names) {
   absl::MutexLock lock(&mu_);
-  Declare(names, token_calls_, &calls_);
-  Declare(names, token_refusals_, &refusals_);
+  auto before = std::exchange(calls_, {});
+  for (const std::string& name : names) {
+    calls_[name] = &token_calls_->Add({{"token", name}});
+    before.erase(name);
+  }
+  for (const auto& [name, counter] : before) token_calls_->Remove(counter);
   DeclareShed(names);
 }
 

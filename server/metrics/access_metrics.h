@@ -28,7 +28,6 @@ class AccessMetrics {
   // Those of Metrics.
   void Shed(ErrorReason reason, Priority priority, std::string_view token);
   void TokenCall(std::string_view name);
-  void TokenRefused(std::string_view name);
   void TokensRefused(bool refused) { tokens_refused_->Set(refused ? 1 : 0); }
   void DeclareTokens(const std::vector<std::string>& names);
   void TlsReload(bool taken) { (taken ? tls_taken_ : tls_refused_)->Increment(); }
@@ -41,10 +40,6 @@ class AccessMetrics {
   prometheus::Gauge* tls_files_refused_;
   prometheus::Gauge* tls_certificate_end_;
   prometheus::Gauge* tokens_refused_;
-  using Counters = std::map<std::string, prometheus::Counter*, std::less<>>;  // by name
-  static void Count(const Counters& counters, std::string_view name);
-  static void Declare(const std::vector<std::string>& names,
-                      prometheus::Family<prometheus::Counter>* family, Counters* counters);
 
   using ByPriority = std::array<prometheus::Counter*, kPriorityCount>;
   using ByReason = std::array<ByPriority, kErrorReasonCount>;
@@ -54,11 +49,9 @@ class AccessMetrics {
   prometheus::Family<prometheus::Counter>* shed_family_;
   ByReason shed_;  // without a token
   prometheus::Family<prometheus::Counter>* token_calls_;
-  prometheus::Family<prometheus::Counter>* token_refusals_;
   absl::Mutex mu_;
-  // Those of the tokens in force.
-  Counters calls_ ABSL_GUARDED_BY(mu_);
-  Counters refusals_ ABSL_GUARDED_BY(mu_);
+  // By name; those of the tokens in force.
+  std::map<std::string, prometheus::Counter*, std::less<>> calls_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, ByReason, std::less<>> token_shed_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -230,8 +230,6 @@ void Metrics::SpansEnded(SpanEnd end, size_t count) {
 
 void Metrics::TokenCall(std::string_view name) { handles_->access.TokenCall(name); }
 
-void Metrics::TokenRefused(std::string_view name) { handles_->access.TokenRefused(name); }
-
 void Metrics::TokensRefused(bool refused) { handles_->access.TokensRefused(refused); }
 
 void Metrics::DeclareTokens(const std::vector<std::string>& names) {

@@ -260,8 +260,6 @@ class Metrics {
   void SpansEnded(SpanEnd end, size_t count);
   // A call that came in by a token of this name. Counts only for declared names.
   void TokenCall(std::string_view name);
-  // A request that its token did not allow. Counts only for declared names.
-  void TokenRefused(std::string_view name);
   // Whether the file of tokens is not what is in force, because it cannot be read.
   void TokensRefused(bool refused);
   // Files of TLS that changed were taken, or refused.

@@ -90,7 +90,6 @@ void FinishRequest(RequestWork* work, Metrics* metrics) {
 absl::Status CountRefusal(absl::Status status, const CallContext& call, Metrics* metrics) {
   if (const auto details = GetErrorDetails(status)) {
     metrics->Shed(details->reason, call.priority(), call.token());
-    if (details->reason == ErrorReason::kQuotaExceeded) metrics->TokenRefused(call.terms()->token);
   }
   return status;
 }

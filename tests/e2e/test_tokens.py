@@ -183,8 +183,10 @@ def test_a_token_has_limits_and_a_class_of_its_own(api, start_server, photos, tm
     server = start_server("--tokens", str(path))
     picture = photos["cat.png"].read_bytes()
 
-    def refusals(name: str) -> float | None:
-        return metric(server, f'pixpool_token_quota_refusals_total{{token="{name}"}}')
+    def refusals(name: str) -> float:
+        labels = f'priority="[a-z]+",reason="QUOTA_EXCEEDED",token="{name}"'
+        series = rf"^pixpool_requests_shed_total{{{labels}}} (\S+)$"
+        return sum(map(float, re.findall(series, server.get("/metrics")[1], re.M)))
 
     request = api.pb.ExtractFeaturesRequest(
         images=[api.pb.Image(encoded=picture)], priority=api.pb.PRIORITY_INTERACTIVE
