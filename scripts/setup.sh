@@ -60,10 +60,13 @@ setup_samples() {
   mv -- build/samples.new build/samples
 }
 
-# setup_bundle: the default model in models/, likewise.
+# setup_bundle [current]: the default model in models/, likewise. `current`: made again where another state of the exporter
+# wrote it, for tests of what the exporter writes now; else what is there stays, for vectors are stored that came from it.
 setup_bundle() {
-  local name=efficientnet-lite0
-  if [[ -e models/$name/1/manifest.json ]]; then
+  local name=efficientnet-lite0 exporter
+  exporter=$(find client/python/pixpool/export -name "*.py" -print0 | sort -z | xargs -0 cat -- | sha256sum)
+  if [[ -e models/$name/1/manifest.json ]] &&
+    { [[ ${1:-} != current ]] || [[ $(cat build/bundle.exporter 2>/dev/null) == "$exporter" ]]; }; then
     ui_line "Model $name" "present"
     return
   fi
@@ -73,4 +76,5 @@ setup_bundle() {
   mkdir -p -- "models/$name"
   mv -- "build/bundle/$name/1" "models/$name/1"
   rm -rf -- build/bundle
+  printf '%s\n' "$exporter" >build/bundle.exporter
 }

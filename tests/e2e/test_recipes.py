@@ -55,6 +55,8 @@ def test_a_resize_beyond_the_input_is_computed_as_the_exporter_does(
         written = tmp_path / NAME / "1" / "golden.f32"
         golden.tofile(written)
         manifest["input"] = own
+        # The embedding and the trained heads that the exporter saw belong to its own recipe.
+        manifest["golden"].pop("vectors", None)
         for file in manifest["files"]:
             if file["path"] == "golden.f32":
                 file["sha256"] = hashlib.sha256(written.read_bytes()).hexdigest()
