@@ -22,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kDescription[] =
-    "Shows where in pictures the evidence for a class lies: class activation maps as PNG files.";
+    "Shows where in pictures the evidence for a class lies, or where a layer responds, as PNG "
+    "files.";
 constexpr char kHelp[] =
     "One picture goes to a file or a folder, several to a folder, which is made if need be:\n"
     "  pixpool heatmap cat.jpg --output cat-map.png\n"
@@ -31,6 +32,8 @@ constexpr char kHelp[] =
     "what\n"
     "the network saw, the picture stays as it is (black with --plain). The box is around the\n"
     "largest part with more than a fifth of the strongest evidence: left, top to right, bottom.\n"
+    "With --layer it is the mean over the layer's channels; of a transformer, --layer attention\n"
+    "shows where its class token looks, with or without a classifier.\n"
     "`pixpool extract --head class_scores:top_k=20 --format json` gives indices of classes.\n";
 constexpr size_t kPathWidth = 40;
 
@@ -39,6 +42,7 @@ struct HeatmapFlags {
   InputFlags input;
   std::string output;
   int class_index = -1;
+  std::string layer;
   bool plain = false;
 };
 
@@ -86,12 +90,13 @@ absl::StatusOr<std::vector<std::string>> OutputPaths(const std::vector<std::stri
 // Writes the PNG files as they come, and at the end a table of what they show.
 class HeatmapWriter final : public Writer {
  public:
-  HeatmapWriter(std::ostream& out, Style style, std::vector<std::string> paths)
-      : out_(out), paths_(std::move(paths)), table_(style) {
-    std::vector<std::string> header = {"picture", "class", "score", "box, px", "heatmap"};
+  HeatmapWriter(std::ostream& out, Style style, std::vector<std::string> paths, bool shows_class)
+      : out_(out), paths_(std::move(paths)), shows_class_(shows_class), table_(style) {
+    std::vector<std::string> header = {"picture", "box, px", "heatmap"};
+    if (shows_class) header.insert(header.begin() + 1, {"class", "score"});
     for (std::string& cell : header) cell = style.Bold(cell);
     table_.AddRow(std::move(header));
-    table_.AlignRight(2);
+    if (shows_class) table_.AlignRight(2);
     table_.AddRule();
   }
 
@@ -104,9 +109,14 @@ class HeatmapWriter final : public Writer {
     const v1::ActivationMap& map = f.head_results(0).activation_map();
     const std::string& path = paths_[outcome.index];
     if (absl::Status s = WriteFile(path, map.png()); !s.ok()) return s;
-    table_.AddRow({ShortPath(outcome.path, kPathWidth), ClassLabel(map.class_score()),
-                   absl::StrFormat("%.2f %%", map.class_score().score() * 100.0),
-                   BoxText(map.box()), ShortPath(path, kPathWidth)});
+    std::vector<std::string> row = {ShortPath(outcome.path, kPathWidth)};
+    if (shows_class_) {
+      row.push_back(ClassLabel(map.class_score()));
+      row.push_back(absl::StrFormat("%.2f %%", map.class_score().score() * 100.0));
+    }
+    row.push_back(BoxText(map.box()));
+    row.push_back(ShortPath(path, kPathWidth));
+    table_.AddRow(std::move(row));
     ++written_;
     return absl::OkStatus();
   }
@@ -120,13 +130,16 @@ class HeatmapWriter final : public Writer {
  private:
   std::ostream& out_;
   const std::vector<std::string> paths_;  // a picture's at its index
+  const bool shows_class_;
   Table table_;
   size_t written_ = 0;
 };
 
 int RunHeatmap(const Console& console, const HeatmapFlags& flags) {
-  std::string head =
-      absl::StrCat("class_activation_map:format=", flags.plain ? "png" : "png_overlay");
+  const bool shows_class = flags.layer.empty();
+  std::string head = absl::StrCat(shows_class ? "class_activation_map" : "mean_map",
+                                  ":format=", flags.plain ? "png" : "png_overlay");
+  if (!shows_class) absl::StrAppend(&head, ",layer=", flags.layer);
   if (flags.class_index >= 0) absl::StrAppend(&head, ",class_index=", flags.class_index);
   absl::StatusOr<v1::StreamConfig> config = flags.input.Config({head});
   if (!config.ok()) return ReportUsageError(console, config.status());
@@ -141,7 +154,7 @@ int RunHeatmap(const Console& console, const HeatmapFlags& flags) {
                 << ec.message() << "\n";
     return kExitInternal;
   }
-  HeatmapWriter writer(console.out, console.style, *std::move(outputs));
+  HeatmapWriter writer(console.out, console.style, *std::move(outputs), shows_class);
   return RunAndReport(console, flags.connection, flags.input, *std::move(config),
                       *std::move(pictures), writer, NamedFailures::kAll);
 }
@@ -156,6 +169,11 @@ Command AddHeatmap(CLI::App& root, const Console& console) {
                   "Index of the class shown; default: each picture's best")
       ->check(CLI::Range(0, 1 << 30).description(""))
       ->type_name("N")
+      ->group("Output");
+  app->add_option("--layer", flags->layer,
+                  "Layer whose mean over the channels is shown in place of a class")
+      ->type_name("NAME")
+      ->excludes("--class")
       ->group("Output");
   app->add_flag("--plain", flags->plain, "The heatmap alone, not laid over the picture")
       ->group("Output");

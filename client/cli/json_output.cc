@@ -37,7 +37,7 @@ Json ScoreJson(const v1::ClassScore& s) {
 Json MapJson(const v1::ActivationMap& map) {
   const v1::Box& box = map.box();
   Json json;
-  json["class_score"] = ScoreJson(map.class_score());
+  if (map.has_class_score()) json["class_score"] = ScoreJson(map.class_score());
   json["box"] = {{"left_px", box.left_px()},
                  {"top_px", box.top_px()},
                  {"right_px", box.right_px()},

@@ -70,7 +70,7 @@ std::string FileSafe(std::string name) {
 absl::StatusOr<std::string> RowBytes(const v1::HeadResult& head) {
   if (!head.activation_map().png().empty()) {
     return absl::FailedPreconditionError(
-        "a class_activation_map in an .npy file needs format=floats; `pixpool heatmap` writes PNG");
+        "a heatmap in an .npy file needs format=floats; `pixpool heatmap` writes PNG");
   }
   if (head.encoding() == v1::ENCODING_FLOAT16 || head.encoding() == v1::ENCODING_BINARY) {
     return head.packed_values();

@@ -72,6 +72,7 @@ std::string ValueLine(const v1::HeadResult& head) {
 }
 
 std::string MapLine(const v1::ActivationMap& map, const Style& style) {
+  if (!map.has_class_score()) return absl::StrCat("box ", BoxText(map.box()));
   return absl::StrFormat("%s  %.2f %%%sbox %s", style.Bold(ClassLabel(map.class_score())),
                          map.class_score().score() * 100.0, style.Separator(), BoxText(map.box()));
 }

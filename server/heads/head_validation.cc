@@ -85,35 +85,54 @@ absl::Status ResolveSource(const HeadRequest& request, const HeadType& type, con
   return absl::OkStatus();
 }
 
+// Which map shows something without a class: "; mean_map with layer 'attention' shows ...".
+std::string MapInstead(const HeadScope& scope) {
+  if (!scope.has_model) return "";
+  for (const LayerInfo& layer : scope.layers) {
+    if (layer.name == kAttentionLayer) {
+      return Concat("; mean_map with layer '", kAttentionLayer, "' shows where the model looks");
+    }
+  }
+  return "; mean_map shows where a layer responds";
+}
+
 // What the model must have whatever the request says.
 absl::Status CheckModelHas(const HeadType& type, const HeadScope& scope) {
   const auto error = [&](std::string_view what) {
     return HeadError(ErrorReason::kHeadInvalid, type.name, Concat(type.name, what));
   };
   const bool reads_model = type.reads == HeadReads::kTokens || type.reads == HeadReads::kVector;
-  if (reads_model && !scope.has_model) return error(kNeedsModel);
+  const bool is_map = type.output == HeadOutputKind::kActivationMap;
+  const bool draws_model = is_map && !type.needs_classifier();
+  if ((reads_model || draws_model) && !scope.has_model) return error(kNeedsModel);
   if (!type.needs_classifier()) return absl::OkStatus();
+  const std::string instead = is_map ? MapInstead(scope) : "";
   if (scope.classifier_layer.empty() && scope.classifier_vector.empty()) {
-    return error(" needs a model with a classifier, and there is none");
+    return error(Concat(" needs a model with a classifier, and there is none", instead));
   }
-  if (type.output == HeadOutputKind::kActivationMap && scope.classifier_layer.empty()) {
-    return error(Concat(
-        " needs a classifier on the average of a map; that of this model stands on "
-        "the vector '",
-        scope.classifier_vector, "', in which no cell has a share of its own; class_scores works"));
+  if (is_map && scope.classifier_layer.empty()) {
+    return error(
+        Concat(" needs a classifier on the average of a map; that of this model stands on "
+               "the vector '",
+               scope.classifier_vector,
+               "', in which no cell has a share of its own; class_scores works", instead));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckClassifierHead(const HeadRequest& request, const HeadScope& scope,
-                                 HeadSpec& spec) {
+absl::Status CheckClassifierHead(const HeadScope& scope, HeadSpec& spec) {
   if (!spec.layer.empty() && spec.layer != scope.classifier_layer) {
     return HeadError(ErrorReason::kHeadInvalid, "layer",
                      Concat(spec.kind(), " reads layer '", scope.classifier_layer,
                             "', the one that the classifier was trained on, not '", spec.layer,
                             "'; leave layer empty"));
   }
-  // What happens to vectors has no meaning for scores and their maps.
+  spec.class_count = scope.class_count;
+  return absl::OkStatus();
+}
+
+// What happens to vectors has no meaning for scores, nor for maps of the picture.
+absl::Status CheckNoVectorSteps(const HeadRequest& request, const HeadSpec& spec) {
   std::string_view field;
   if (request.l2_normalized) field = "l2_normalized";
   if (!request.projection.empty()) field = "projection";
@@ -121,9 +140,9 @@ absl::Status CheckClassifierHead(const HeadRequest& request, const HeadScope& sc
   if (request.encoding != Encoding::kFloat32) field = "encoding";
   if (!field.empty()) {
     return HeadError(ErrorReason::kHeadInvalid, field,
-                     Concat(field, " is for vectors and maps; ", spec.kind(), " has scores"));
+                     Concat(field, " is for vectors and feature maps; ", spec.kind(),
+                            spec.type->needs_classifier() ? " has scores" : " is for the eye"));
   }
-  spec.class_count = scope.class_count;
   return absl::OkStatus();
 }
 
@@ -224,7 +243,10 @@ absl::StatusOr<HeadSpec> ValidateHead(const HeadRequest& request, const HeadScop
   PIXPOOL_RETURN_IF_ERROR(CheckModelHas(*type, scope));
   PIXPOOL_RETURN_IF_ERROR(ResolveSource(request, *type, scope, spec));
   if (type->needs_classifier()) {
-    PIXPOOL_RETURN_IF_ERROR(CheckClassifierHead(request, scope, spec));
+    PIXPOOL_RETURN_IF_ERROR(CheckClassifierHead(scope, spec));
+  }
+  if (type->needs_classifier() || type->output == HeadOutputKind::kActivationMap) {
+    PIXPOOL_RETURN_IF_ERROR(CheckNoVectorSteps(request, spec));
   }
   PIXPOOL_ASSIGN_OR_RETURN(spec.params, ResolveParams(*type, request.params));
   if (type->check != nullptr) PIXPOOL_RETURN_IF_ERROR(type->check(spec, scope));

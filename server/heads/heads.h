@@ -51,6 +51,9 @@ struct ParamSpec {
   std::string RangeText() const;  // "(0, 100]", "softmax|logits", "true|false"
 };
 
+// The layer in which the exporter gives the attention of a transformer's class token.
+inline constexpr std::string_view kAttentionLayer = "attention";
+
 enum class HeadOutputKind { kVector, kMap, kScores, kActivationMap };
 
 // What a kind of head reads: the map of a layer, the tokens of a layer with those before the map's,
@@ -227,7 +230,7 @@ struct HeadOutput {
   std::string packed;              // the values in another encoding than float32
   float scale = 0;                 // of int8
   std::vector<std::string> warnings;
-  // Of class_activation_map, filled in by whoever knows the picture.
+  // Of class_activation_map and mean_map, filled in by whoever knows the picture.
   Region box;
   std::string png;
 };

@@ -93,13 +93,12 @@ void SetParameters(const Column& column, const std::vector<std::string>& labels,
   for (const HeadOutput* output : column.outputs) {
     for (const std::string& warning : output->warnings) AddOnce(warning, &warnings);
     if (column.head.output() != HeadOutputKind::kActivationMap) continue;
-    classes.push_back(output->scores.empty() ? "" : ClassText(output->scores[0], labels));
+    if (!output->scores.empty()) classes.push_back(ClassText(output->scores[0], labels));
     boxes.push_back(BoxText(output->box));
   }
   if (!warnings.empty()) SetText(tensor, "warnings", absl::StrJoin(warnings, "; "));
-  if (classes.empty()) return;
-  SetText(tensor, "classes", absl::StrJoin(classes, ";"));
-  SetText(tensor, "boxes", absl::StrJoin(boxes, ";"));
+  if (!classes.empty()) SetText(tensor, "classes", absl::StrJoin(classes, ";"));
+  if (!boxes.empty()) SetText(tensor, "boxes", absl::StrJoin(boxes, ";"));
 }
 
 // What to do where the maps of one output differ in size.

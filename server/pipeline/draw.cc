@@ -30,6 +30,11 @@ bool DrawsOnPicture(const HeadSpec& head) { return Draws(head) && head.Enum("for
 
 namespace {
 
+std::string NothingToShow(const HeadSpec& head) {
+  return head.type->needs_classifier() ? "no cell has evidence for the class"
+                                       : "no cell of the map is above 0";
+}
+
 // A picture whose maps are drawn: that of an image, or a crop of it.
 struct Canvas {
   Size picture;
@@ -51,7 +56,7 @@ absl::Status DrawMaps(const RequestWork& work, const Canvas& canvas,
                                 .area = SeenArea(plan, picture)};
     output.box =
         EvidenceBox(map, canvas.input.height, canvas.input.width, picture.height, picture.width);
-    if (output.box == Region()) output.warnings.push_back("no cell has evidence for the class");
+    if (output.box == Region()) output.warnings.push_back(NothingToShow(head));
     if (head.Enum("format") == kFloats) continue;
     output.png = DrawPng(map, head, canvas.pixels, picture);
     if (output.png.empty()) {
@@ -82,7 +87,7 @@ absl::Status DrawActivationMaps(const RequestWork& work, ImageState& image) {
 void DrawImage(const ImageWork& image, const Clock* clock) {
   const RequestWork& work = *image.work;
   const TimePoint start = clock->Now();
-  FailImageUnlessOk(image, Guarded("draw_failed", "a class activation map failed", [&] {
+  FailImageUnlessOk(image, Guarded("draw_failed", "drawing a heatmap failed", [&] {
                       absl::Status status = work.context().Check(start, "draw");
                       if (status.ok()) return DrawActivationMaps(work, image.state());
                       work.metrics().Cancelled(Stage::kDraw, CancelReason(status));

@@ -8,7 +8,9 @@ from pathlib import Path
 HEADS = json.loads((Path(__file__).resolve().parents[2] / "docs" / "heads.json").read_text())
 KINDS = [head["name"] for head in HEADS]
 # Those that a map is enough for, whatever the model; test_tokens.py has the others.
-OF_MAPS = [head["name"] for head in HEADS if head["reads"] == "map"]
+OF_MAPS = [
+    head["name"] for head in HEADS if head["reads"] == "map" and head["output"] != "activation_map"
+]
 
 
 def kind_of(spelling: str) -> str:

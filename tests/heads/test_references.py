@@ -114,6 +114,7 @@ ELSEWHERE = {
     "feature_map": "test_properties.py",
     "class_scores": "tests/e2e/test_parity.py",
     "class_activation_map": "test_activation_maps.py",
+    "mean_map": "test_tokens.py",
     **{head["name"]: "test_tokens.py" for head in HEADS if head["reads"] in ("tokens", "vector")},
 }
 

@@ -32,6 +32,7 @@ OF_A_BLOCK = {
     "class_token": lambda _, tokens: tokens[0],
     "class_token:register=1": lambda _, tokens: tokens[1],
     "class_token:register=2": lambda _, tokens: tokens[2],
+    "mean_map": lambda x, _: x.mean(0),
     "mean_token": lambda x, tokens: np.concatenate([tokens, x.reshape(len(x), -1).T]).mean(0),
     "global_avg": lambda x, _: x.mean((1, 2)),
     "gem": lambda x, _: gem(x),

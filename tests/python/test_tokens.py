@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from attention_of import timm_attention
 from pixpool.export.bundle import BundleOptions, write_bundle
 from pixpool.export.errors import ExportError
 from pixpool.export.forms import Form, Tokens, form_of
@@ -130,18 +131,32 @@ def normalized(manifest, images):
     return (images.permute(0, 3, 1, 2).float() - mean) / std
 
 
+def layers_of(family: Family, manifest: dict) -> list[dict]:
+    """Those that modules give: of a model with a class token the last one is its attention."""
+    layers = manifest["layers"]
+    if not family.class_token:
+        return layers
+    heads = family.args.get("num_heads", 2)
+    last = {key: layers[-1][key] for key in ("name", "channels", "non_negative")}
+    assert last == {"name": "attention", "channels": heads, "non_negative": True}
+    return layers[:-1]
+
+
 def assert_as_the_model(folder, manifest, family, model, size):
     """The graphs' outputs against the modules' own."""
     images = random_images(*size)
     values = normalized(manifest, images)
     given = of_modules(model, family.blocks, values)
-    count, layers = family.prefix, manifest["layers"]
+    count, layers = family.prefix, layers_of(family, manifest)
     wanted = []
     for layer, tokens in zip(layers, given, strict=True):
         rows, columns = size[1] // layer["stride"], size[2] // layer["stride"]
         assert tokens.shape == (size[0], count + rows * columns, layer["channels"])
         cells = tokens[:, count:].reshape(size[0], rows, columns, -1)
         wanted.append(cells.permute(0, 3, 1, 2))
+    if family.class_token:
+        paid = timm_attention(model, values)[:, :, 0, count:]
+        wanted.append(paid.reshape(*paid.shape[:2], rows, columns))
     wanted += [tokens[:, :count] for tokens in given if count]
     with torch.no_grad():
         embedding = model.forward_head(model.forward_features(values), pre_logits=True)
@@ -167,8 +182,8 @@ def test_families_with_tokens(name, torchvision, tmp_path):
     side = family.args["img_size"]
     assert (manifest["input"]["height"], manifest["input"]["width"]) == (side, side)
     names = [path.replace(".", "_") for path in family.blocks[:-1]]
-    assert [layer["name"] for layer in manifest["layers"]] == [*names, "features"]
-    for layer in manifest["layers"]:
+    assert [layer["name"] for layer in layers_of(family, manifest)] == [*names, "features"]
+    for layer in layers_of(family, manifest):
         assert layer.get("prefix_tokens", 0) == family.prefix
         assert layer.get("class_token", False) == family.class_token
     assert manifest["vectors"] == [{"name": "embedding", "dimensions": family.embedding}]
@@ -225,8 +240,9 @@ def test_torchvisions_transformer(torchvision, tmp_path):
     assert manifest["input"]["sizes"] == {"only": [{"height": 64, "width": 64}]}
     blocks = [f"encoder.layers.encoder_layer_{at}" for at in range(2)]
     family = Family("", {}, None, 1, True, blocks=(*blocks, "encoder"))
-    assert [layer["prefix_tokens"] for layer in manifest["layers"]] == [1, 1, 1]
-    assert all(layer["class_token"] for layer in manifest["layers"])
+    layers = layers_of(family, manifest)
+    assert [layer["prefix_tokens"] for layer in layers] == [1, 1, 1]
+    assert all(layer["class_token"] for layer in layers)
     assert manifest["classifier"]["vector"] == "embedding"
     images = random_images(3, 64, 64)
     tokens = of_modules(model, family.blocks, normalized(manifest, images))
@@ -234,11 +250,12 @@ def test_torchvisions_transformer(torchvision, tmp_path):
         got = graph(images)
         assert [tuple(output.shape) for output in got] == [
             *[(3, 32, 4, 4)] * 3,
+            (3, 2, 4, 4),
             *[(3, 1, 32)] * 3,
             (3, 32),
         ]
         torch.testing.assert_close(got[-1], tokens[-1][:, 0], rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(got[3], tokens[0][:, :1], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(got[4], tokens[0][:, :1], rtol=1e-3, atol=1e-4)
         cells = tokens[1][:, 1:].transpose(1, 2).unflatten(2, (4, 4))
         torch.testing.assert_close(got[1], cells, rtol=1e-3, atol=1e-4)
 

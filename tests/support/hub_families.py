@@ -217,6 +217,17 @@ def own_run(family: Family, folder: Path):
     return run
 
 
+@torch.no_grad()
+def own_attention(family: Family, folder: Path, values: torch.Tensor) -> torch.Tensor:
+    """[N, heads, T, T] of the last block, as the package gives it where it is asked to."""
+    made = getattr(transformers, family.saved)
+    model = made.from_pretrained(folder, attn_implementation="eager").eval()
+    tower = getattr(model, "vision_model", model)
+    takes = family.saved.startswith("ViT") or family.processor.startswith("CLIP")
+    more = {"interpolate_pos_encoding": True} if takes else {}
+    return tower(pixel_values=values, output_attentions=True, **more).attentions[-1]
+
+
 def normalized(manifest: dict, images: torch.Tensor) -> torch.Tensor:
     recipe = Recipe.from_json(manifest["input"])
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
@@ -240,8 +251,9 @@ def assert_bundle_gives_what_the_package_does(family: Family, work: Path) -> Non
     source = save(family, work / "my-model")
     folder, manifest = export(source, work / "models")
     assert folder.parent.name == "my-model"
-    assert tuple(layer["name"] for layer in manifest["layers"]) == family.layers
-    for layer in manifest["layers"]:
+    attention = ("attention",) if family.class_token else ()
+    assert tuple(layer["name"] for layer in manifest["layers"]) == family.layers + attention
+    for layer in manifest["layers"][: len(family.layers)]:
         assert layer.get("prefix_tokens", 0) == family.prefix
         assert layer.get("class_token", False) == family.class_token
     assert manifest["input"].get("sizes") == family.sized
@@ -274,7 +286,12 @@ def assert_bundle_gives_what_the_package_does(family: Family, work: Path) -> Non
                 patches = state[:, family.prefix :].transpose(1, 2)
                 close(got[at], patches.unflatten(2, got[at].shape[2:]))
                 if family.prefix:
-                    close(got[len(family.layers) + at], state[:, : family.prefix])
+                    first = len(manifest["layers"])
+                    close(got[first + at], state[:, : family.prefix])
+            if family.class_token:
+                paid = own_attention(family, source, normalized(manifest, images))
+                looks = got[len(family.layers)]
+                close(looks.flatten(2), paid[:, :, 0, family.prefix :])
 
 
 def _layers_of(family: Family, output) -> list[tuple[int, torch.Tensor]]:

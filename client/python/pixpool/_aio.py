@@ -157,11 +157,14 @@ class AsyncClient(ClientBase):
         images: ImageSource | Iterable[ImageSource],
         class_index: int | None = None,
         *,
+        layer: str | None = None,
         format: MapForm = "png_overlay",
         **options: Unpack[HeatmapOptions],
     ) -> list[Heatmap]:
         """Where the evidence for a class lies in each image, as `Client.heatmap`."""
-        return heatmaps_of(await self.extract(images, map_head(class_index, format), **options))
+        return heatmaps_of(
+            await self.extract(images, map_head(class_index, layer, format), **options)
+        )
 
     async def pool(
         self,

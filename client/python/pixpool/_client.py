@@ -198,16 +198,19 @@ class Client(ClientBase):
         images: ImageSource | Iterable[ImageSource],
         class_index: int | None = None,
         *,
+        layer: str | None = None,
         format: MapForm = "png_overlay",
         **options: Unpack[HeatmapOptions],
     ) -> list[Heatmap]:
         """Where the evidence for a class lies in each image; a `Heatmap` an image, in order.
 
         class_index: default: of each image the class with the highest score.
+        layer: shows the mean over this layer's channels in place of a class: "attention" of a
+            transformer is where its class token looks.
         format: a PNG laid over the picture, a PNG alone, or the map as float32 [H, W].
         Options, except heads and on_error, and errors as in `extract`.
         """
-        return heatmaps_of(self.extract(images, map_head(class_index, format), **options))
+        return heatmaps_of(self.extract(images, map_head(class_index, layer, format), **options))
 
     def pool(
         self,

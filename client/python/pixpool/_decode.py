@@ -30,7 +30,8 @@ def head_from_proto(result: pb.HeadResult) -> HeadResult:
     if result.HasField("activation_map"):
         found = result.activation_map
         box = Box(found.box.left_px, found.box.top_px, found.box.right_px, found.box.bottom_px)
-        heatmap = Heatmap(_score(found.class_score), box, found.png, values)
+        score = _score(found.class_score) if found.HasField("class_score") else None
+        heatmap = Heatmap(score, box, found.png, values)
     return HeadResult(
         head_id=result.head_id,
         kind=result.kind,

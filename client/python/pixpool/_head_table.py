@@ -92,4 +92,7 @@ HEADS: dict[str, dict[str, Parameter]] = {
     "bundle_head": {
         "name": Parameter(None, None, None),
     },
+    "mean_map": {
+        "format": Parameter(None, None, "floats"),
+    },
 }

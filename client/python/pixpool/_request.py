@@ -25,7 +25,7 @@ from pixpool._regions import (
 )
 from pixpool._results import Extraction, Heatmap, ImageResult
 from pixpool._room import Room
-from pixpool.heads import ClassActivationMap, ClassScores
+from pixpool.heads import ClassActivationMap, ClassScores, MeanMap
 
 # Who waits for an answer: a person, or a job that can be held back under load.
 Priority: TypeAlias = Literal["interactive", "bulk"]
@@ -162,14 +162,21 @@ def scores_head(top_k: int | None, score_type: Literal["softmax", "logits"] | No
     return ClassScores(top_k=top_k, score_type=score_type).to_proto()
 
 
-def map_head(class_index: int | None, form: Literal["png_overlay", "png", "floats"]) -> pb.Head:
+def map_head(
+    class_index: int | None, layer: str | None, form: Literal["png_overlay", "png", "floats"]
+) -> pb.Head:
+    """ValueError where both are given."""
+    if layer is not None:
+        if class_index is not None:
+            raise ValueError("give class_index or layer: a layer's mean shows no class")
+        return MeanMap(format=form, layer=layer).to_proto()
     return ClassActivationMap(class_index=class_index, format=form).to_proto()
 
 
 def heatmaps_of(extraction: Extraction) -> list[Heatmap]:
     maps = [result[0].heatmap for result in extraction]
     if any(m is None for m in maps):
-        raise PixpoolError(grpc.StatusCode.INTERNAL, "the server sent no class activation map")
+        raise PixpoolError(grpc.StatusCode.INTERNAL, "the server sent no heatmap")
     return [m for m in maps if m is not None]
 
 

@@ -68,21 +68,23 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Heatmap:
-    """Class activation map of one class.
+    """Where a picture has the evidence for a class, or where a layer responds.
 
-    class_score: the class shown, with its softmax probability.
+    class_score: the class shown, with its softmax probability; None of mean_map, which shows none.
     box: around the largest part above a fifth of the maximum; all zeros where nothing is above 0.
     png: a PNG file in the picture's size, for the PNG formats; else empty.
     values: the map [H, W] in float32 at its own size, for "floats"; else of shape [0].
     """
 
-    class_score: ClassScore
+    class_score: ClassScore | None
     box: Box
     png: bytes
     values: FeatureArray
 
     def __repr__(self) -> str:
         form = f"PNG of {len(self.png)} bytes" if self.png else shape_and_type(self.values)
+        if self.class_score is None:
+            return f"<Heatmap: {form}, {self.box}>"
         shown = f"{self.class_score.label or self.class_score.class_index}"
         return f"<Heatmap of {clipped(shown)} {self.class_score.score:.4g}: {form}, {self.box}>"
 
@@ -106,7 +108,7 @@ class HeadResult:
     space_id: vectors may be compared only if these are equal; "" in Client.pool.
     indices: positions of the maxima as int64 in the shape of values, where asked for, else None.
     class_scores: highest first, or in class order for top_k=0; empty for other heads.
-    heatmap: of class_activation_map, else None.
+    heatmap: of class_activation_map and mean_map, else None.
     warnings: remarks for people.
     """
 

@@ -39,6 +39,7 @@ __all__ = [
     "Lse",
     "MaxPool",
     "MaxUnpool",
+    "MeanMap",
     "MeanToken",
     "Rmac",
     "Scda",
@@ -395,3 +396,18 @@ class BundleHead(Head):
 
     KIND = "bundle_head"
     name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanMap(Head):
+    """Mean over the channels of a layer; of attention, where a transformer looks; values [H, W, or
+    a PNG].
+
+    Use it for where a layer responds, and with `layer=attention` where a transformer looks.
+    Reference: of attention: Caron et al., "Emerging Properties in Self-Supervised Vision
+    Transformers", 2021.
+
+    format: form of the map (floats, png, png_overlay; default floats)."""
+
+    KIND = "mean_map"
+    format: Literal["floats", "png", "png_overlay"] | None = None

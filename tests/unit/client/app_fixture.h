@@ -83,7 +83,8 @@ class AppTest : public testing::Test {
 
   template <typename Request>
   static bool WantsMap(const Request& request) {
-    return request.heads_size() > 0 && request.heads(0).has_class_activation_map();
+    return request.heads_size() > 0 &&
+           (request.heads(0).has_class_activation_map() || request.heads(0).has_mean_map());
   }
 
   static v1::ImageResult Result(const v1::Image& image, int64_t index, bool map) {

@@ -58,6 +58,18 @@ TEST_F(HeatmapTest, OverlayOfTheTopClassUnlessAskedOtherwise) {
   EXPECT_EQ(input_.resize(), v1::RESIZE_MODE_EXACT);
 }
 
+TEST_F(HeatmapTest, ALayersMeanHasNoClass) {
+  const std::string a = Picture("a.jpg", "one");
+  ASSERT_EQ(Run({"heatmap", a, "--output", root_ + "/m", "--layer", "attention"}), kExitOk);
+  EXPECT_EQ(head_.layer(), "attention");
+  EXPECT_EQ(head_.mean_map().format(), v1::ACTIVATION_MAP_FORMAT_PNG_OVERLAY);
+  EXPECT_EQ(Content("m/a.heatmap.png"), "PNG of one");
+  EXPECT_THAT(out_.str(), HasSubstr("a.jpg | (12, 30) to (220, 190) | "));
+  EXPECT_THAT(out_.str(), testing::Not(HasSubstr("class")));
+  EXPECT_EQ(Run({"heatmap", a, "--output", root_ + "/m", "--layer", "attention", "--class", "1"}),
+            kExitUsage);
+}
+
 TEST_F(HeatmapTest, SeveralPicturesToAFolderThatIsMade) {
   for (const char* mode : {"--concurrency=2", "--stream"}) {
     fs::remove_all(root_ + "/new");

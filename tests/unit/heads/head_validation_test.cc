@@ -291,6 +291,18 @@ TEST(SpatialPyramid, LevelsAreAListOfTheirOwn) {
   EXPECT_EQ(DetailsOf(ValidateHead(many, TestScope()).status()).field, "spatial_pyramid.levels");
 }
 
+TEST(MeanMap, TakesAnyLayerAndNoStepForVectors) {
+  for (const LayerInfo& layer : TestScope().layers) {
+    const auto spec = ValidateHead({.kind = "mean_map", .layer = layer.name}, TestScope());
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    EXPECT_EQ(spec->layer, layer.name);
+  }
+  const HeadRequest unit = {.kind = "mean_map", .l2_normalized = true};
+  EXPECT_EQ(DetailsOf(ValidateHead(unit, TestScope()).status()).field, "l2_normalized");
+  const HeadRequest small = {.kind = "mean_map", .encoding = Encoding::kInt8};
+  EXPECT_EQ(DetailsOf(ValidateHead(small, TestScope()).status()).field, "encoding");
+}
+
 TEST(ClassActivationMap, ClassIndexIsOneOfTheClasses) {
   const HeadRequest last = {.kind = "class_activation_map",
                             .params = {{"class_index", int64_t{6}}}};

@@ -123,6 +123,8 @@ TEST(ClassActivationMap, IsRefusedWhereTheClassifierStandsOnAVector) {
   EXPECT_THAT(Refusal({.kind = "class_activation_map"}),
               HasSubstr("class_activation_map | class_activation_map needs a classifier on the "
                         "average of a map; that of this model stands on the vector 'embedding'"));
+  EXPECT_THAT(Refusal({.kind = "class_activation_map"}),
+              HasSubstr("class_scores works; mean_map shows where a layer responds"));
 }
 
 TEST(HeadFits, SaysWhichKindsAModelIsFor) {
@@ -148,7 +150,7 @@ TEST(HeadFits, SaysWhichKindsAModelIsFor) {
 
 TEST(Tensors, HaveNeitherTokensNorVectors) {
   const LayerInfo layer{.channels = 4};
-  for (const char* kind : {"class_token", "mean_token", "embedding", "bundle_head"}) {
+  for (const char* kind : {"class_token", "mean_token", "embedding", "bundle_head", "mean_map"}) {
     HeadRequest request = {.kind = kind};
     if (request.kind == "bundle_head") request = Named("vlad");
     const std::string name = kind;

@@ -122,7 +122,7 @@ def _check_machine(device: str) -> None:
 def _deepest_stride(trunk: Trunk, device: str) -> int:
     side = 256
     outputs = trunk(torch.zeros(1, side, side, 3, dtype=torch.uint8, device=device))
-    maps = outputs[: len(trunk.layers)]
+    maps = outputs[: len(trunk.map_names())]
     return max(-(-side // int(min(m.shape[2:]))) for m in maps)
 
 

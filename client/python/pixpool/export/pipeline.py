@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixpool.export import discover, verify
 from pixpool.export.classifier import (
@@ -81,11 +81,14 @@ def build_contents(
     Image.fromarray(golden_picture()).save(folder / "golden.png", optimize=True)
     golden = torch.from_numpy(preprocess(load_image(folder / "golden.png"), recipe))[None]
 
-    trunk = Trunk(model, layers, recipe, outputs.vectors, outputs.forward)
+    def as_trunk(module: nn.Module) -> Trunk:
+        # Layers that the user named are all that there is to be.
+        attention = not options.layers
+        return Trunk(module, layers, recipe, outputs.vectors, outputs.forward, attention)
+
+    trunk = as_trunk(model)
     trunk.prepare(golden)
-    unchanged = Unchanged(
-        Trunk(original, layers, recipe, outputs.vectors, outputs.forward), own_size
-    )
+    unchanged = Unchanged(as_trunk(original), own_size)
     dependence = unchanged.dependence()
     # What the authors' own call for the embedding leaves out is their classifier.
     if not options.layers and outputs.forward is not source.embed:
@@ -114,11 +117,12 @@ def build_contents(
 
     default_layer = layers[-1].name
     progress(write_golden(trunk, len(layers) - 1, golden, folder))
-    names = [layer.name for layer in layers]
+    names = trunk.map_names()
     signs = non_negative_outputs(graph)
     entries = describe_layers(trunk, golden, names, signs, lowest, recipe.sizes)
-    for entry, form in zip(entries, trunk.forms, strict=True):
+    for entry, form in zip(entries, trunk.forms, strict=False):  # attention has none
         describe_tokens(entry, form)
+    for entry in entries:
         progress(describe_layer(entry))
     found: OptionalParts = {}
     golden_entry: GoldenEntry = {

@@ -18,6 +18,9 @@ _KEEP = {
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "alias",
+    "reshape",
+    "select",
+    "slice",
 }
 
 

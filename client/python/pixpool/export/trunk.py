@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from pixpool.export.attention import NAME as ATTENTION
+from pixpool.export.attention import WatchAttention, attention_map, last_among
 from pixpool.export.errors import ExportError, brief, refuse_channels
 from pixpool.export.forms import Form, Tokens, form_of
 from pixpool.export.plain import plain_attention, traced_sizes
 from pixpool.export.quiet import quiet_jit
 from pixpool.export.recipe import Recipe
 from pixpool.export.returned import float_tensors, vector_in
-from pixpool.export.taps import Taps, unknown_module
+from pixpool.export.taps import Tap, Taps, unknown_module
 
 # The whole model, or what its authors call to have its embedding: normalised float32
 # [N, 3, H, W] in.
@@ -86,8 +88,9 @@ class Trunk(nn.Module):
     """Runs a model up to its last named output and returns what is named.
 
     forward(images: uint8 [N, H, W, 3]) -> tuple of float32: a map [N, C, h, w] for each layer, then
-    for each layer whose module gives tokens before those of the patches these, [N, P, C], then a
-    [N, D] for each vector. Normalisation is inside, so that every engine that is made from the
+    that of the class token's attention, [N, heads, h, w], where it is wanted and the model has it,
+    then for each layer whose module gives tokens before those of the patches these, [N, P, C], then
+    a [N, D] for each vector. Normalisation is inside, so that every engine that is made from the
     graph normalises alike.
     """
 
@@ -101,6 +104,7 @@ class Trunk(nn.Module):
         recipe: Recipe,
         vectors: Sequence[VectorRef] = (),
         forward: Forward = run_model,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -116,12 +120,19 @@ class Trunk(nn.Module):
         self._forward = forward
         self._taps = Taps([_tap(ref) for ref in [*layers, *vectors] if ref.path])
         self.forms: list[Form] = []
+        self._wants_attention = attention and ATTENTION not in [layer.name for layer in layers]
+        self._attention: int | None = None  # the number of the operator that computes it
         self.eval()
+
+    def map_names(self) -> list[str]:
+        """Of the maps among the tensors that it returns, in order."""
+        own = [] if self._attention is None else [ATTENTION]
+        return [*(layer.name for layer in self.layers), *own]
 
     def output_names(self) -> list[str]:
         """Of the tensors that it returns, in order."""
         return [
-            *(layer.name for layer in self.layers),
+            *self.map_names(),
             *(f"prefix_tokens:{self.layers[at].name}" for at in self._with_prefix()),
             *(f"vector:{vector.name}" for vector in self.vectors),
         ]
@@ -149,14 +160,18 @@ class Trunk(nn.Module):
                     " forward; name a module that does"
                 )
         self.forms = [self._form(layer, images) for layer in self.layers]
+        self._attention = self._find_attention(images) if self._wants_attention else None
         for vector in self.vectors:
             self._check_vector(vector, returned, images.shape[0])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        stops = all(vector.path for vector in self.vectors)
-        seen, returned = self._taps.run(self.model, lambda: self._whole(images), stops)
+        watch = WatchAttention(self._attention)
+        with _watched(None if self._attention is None else watch):
+            seen, returned = self._run(images)
         outputs = [seen[_tap(layer)][layer.call] for layer in self.layers]
         maps = [form.map_of(o, images) for form, o in zip(self.forms, outputs, strict=True)]
+        if self._attention is not None:
+            maps.append(attention_map(watch.seen[0], self.forms[-1], images.shape[1:3]))
         prefixes = [self.forms[at].prefix_of(outputs[at]) for at in self._with_prefix()]
         vectors = [
             _flat(seen[_tap(ref)][ref.call]) if ref.path else _flat(vector_in(returned))
@@ -173,7 +188,7 @@ class Trunk(nn.Module):
     def module_output(self, at: int, outputs: Sequence[Tensor]) -> Tensor:
         """What the module of the layer at this position gave, from the trunk's outputs."""
         holders = self._with_prefix()
-        prefix = outputs[len(self.layers) + holders.index(at)] if at in holders else None
+        prefix = outputs[len(self.map_names()) + holders.index(at)] if at in holders else None
         return self.forms[at].restore(outputs[at], prefix)
 
     @torch.no_grad()
@@ -208,6 +223,22 @@ class Trunk(nn.Module):
             values = self.normalize(images)
             at_input(values)
             return tuple(float_tensors(self.model(values)))
+
+    def _run(self, images: Tensor) -> tuple[dict[Tap, list[Any]], object]:
+        stops = all(vector.path for vector in self.vectors)
+        return self._taps.run(self.model, lambda: self._whole(images), stops)
+
+    @torch.no_grad()
+    def _find_attention(self, images: Tensor) -> int | None:
+        shape = (
+            self._taps.shape(_tap(self.layers[-1]), self.layers[-1].call) if self.layers else None
+        )
+        if not shape:
+            return None
+        watch = WatchAttention()
+        with _watched(watch):
+            self._run(images)
+        return last_among(watch.seen, self.forms[-1], shape[1])
 
     def _whole(self, images: Tensor) -> object:
         return self._forward(self.model, self.normalize(images))
@@ -250,6 +281,15 @@ def trace(trunk: Trunk, images: Tensor) -> torch.jit.ScriptModule:
             trunk, images, check_trace=False
         )
     return traced
+
+
+@contextlib.contextmanager
+def _watched(watch: WatchAttention | None) -> Iterator[None]:
+    if watch is None:
+        yield
+        return
+    with plain_attention(), watch:
+        yield
 
 
 def _tap(ref: LayerRef) -> tuple[str, bool]:
