@@ -30,12 +30,12 @@ within a major version. A counter begins at 0 with the process; a histogram has 
 and `_count`. The dashboard of [deploy/grafana](../deploy/grafana) shows every one of them, and the
 [runbook](operations.md#alerts) says what to do when an alert fires.
 
-Values of labels come from fixed sets, from the models that are loaded and from the file of tokens:
-what callers send cannot make a series. `model` and `version` are empty for calls that have no
-model: those for tensors (`PoolTensor`), questions about models and health, and what ended before
-its model was found, for instance because there is none of that name. A stream is a call of the last
-model that it asked. Each version of a model that is loaded adds some 350 series; they go when it is
-unloaded and its last call has ended.
+Values of labels come from fixed sets, from the models that are loaded, from the file of tokens and
+from the GPU, without which there are no metrics of it: what callers send cannot make a series.
+`model` and `version` are empty for calls that have no model: those for tensors (`PoolTensor`),
+questions about models and health, and what ended before its model was found, for instance because
+there is none of that name. A stream is a call of the last model that it asked. Each version of a
+model that is loaded adds some 350 series; they go when it is unloaded and its last call has ended.
 
 | metric | type | labels | what it is | alerts |
 | -- | -- | -- | -- | -- |

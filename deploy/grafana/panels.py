@@ -2,6 +2,7 @@
 says which has none.
 """
 
+from gpu_panels import GPU
 from model_panels import MODELS, WHICH_IS_SLOW
 from queries import UNARY, WORK, by, mean, now, quantile, quantiles, rate, share
 
@@ -322,6 +323,7 @@ ROWS = {
             {"{{instance}}": rate("pixpool_log_dropped_total")},
         ),
     ],
+    "GPU": GPU,
     "What is asked for": [
         (
             "Heads",

@@ -31,6 +31,7 @@
 #include "server/base/thread_pool.h"
 #include "server/base/ticker.h"
 #include "server/base/version.h"
+#include "server/gpu/gpu_watch.h"
 #include "server/kserve/service.h"
 #include "server/metrics/http_server.h"
 #include "server/pipeline/pipeline.h"
@@ -133,7 +134,8 @@ class Process {
     PIXPOOL_RETURN_IF_ERROR(tokens_.status());
     PIXPOOL_RETURN_IF_ERROR(tracer_.status());
     // LoadModel asks again; here a device that is not there ends the start at once.
-    PIXPOOL_RETURN_IF_ERROR(ResolveDevice(config_.model.device).status());
+    PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(config_.model.device));
+    gpu_ = WatchGpu(device);
     PIXPOOL_RETURN_IF_ERROR(models_.Start());
     CheckThreads();
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
@@ -265,6 +267,7 @@ class Process {
       readings.decode_workers_filtered = (*workers_)->filtered() ? readings.decode_workers : 0;
     }
     readings.memory_limit = static_cast<double>(MemoryOf(config_.pipeline.memory));
+    if (gpu_ != nullptr) readings.gpus = gpu_->Read();
     readings.connections = grpc_->connections();
     readings.connections_capacity = grpc_->connection_capacity();
     return readings;
@@ -336,6 +339,7 @@ class Process {
   ModelRepository models_;
   ModelControl control_;
   kserve::Service kserve_;
+  std::unique_ptr<GpuWatch> gpu_;  // null: models run on the CPU
   std::unique_ptr<GrpcServer> grpc_;
   HealthNames health_names_{&registry_, [this](const std::string& name, bool serving) {
                               grpc_->SetServing(name, serving);

@@ -16,6 +16,7 @@
 #include "server/metrics/counters_by_label.h"
 #include "server/metrics/exposition.h"
 #include "server/metrics/gauge_rows.h"
+#include "server/metrics/gpu_metrics.h"
 #include "server/metrics/model_series.h"
 #include "server/metrics/process_metrics.h"
 #include "server/metrics/serving_metrics.h"
@@ -319,17 +320,19 @@ void Metrics::SetGaugeSource(std::function<Readings()> read) {
 
 std::string Metrics::Scrape() {
   std::vector<prometheus::MetricFamily> families;
+  std::vector<GpuReadings> gpus;
   {
     absl::MutexLock lock(&handles_->mu);
     if (handles_->read_gauges) {
-      const Readings now = handles_->read_gauges();
+      Readings now = handles_->read_gauges();
       for (const auto& [gauge, value] : handles_->readings) gauge->Set(now.*value);
       handles_->SetModelGauges(now.models);
+      gpus = std::move(now.gpus);
     }
     families = handles_->registry.Collect();
   }
-  for (prometheus::MetricFamily& family : CollectProcessMetrics()) {
-    families.push_back(std::move(family));
+  for (auto& more : {CollectGpuMetrics(gpus), CollectProcessMetrics()}) {
+    families.insert(families.end(), more.begin(), more.end());
   }
   return Exposition(std::move(families));
 }

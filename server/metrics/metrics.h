@@ -8,6 +8,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -205,6 +206,17 @@ struct ModelReadings {
   std::array<double, kPriorityCount> oldest_wait_seconds{};  // of its queue, by Priority
 };
 
+// How a GPU is that models run on; what it does not tell is left out.
+struct GpuReadings {
+  std::string device;  // "cuda:0", as CUDA numbers those that the process may use
+  std::string uuid;    // as NVIDIA's tools call it: "GPU-...", or "MIG-..." of a part of one
+  std::optional<double> memory_used;  // bytes
+  std::optional<double> memory_total;
+  std::optional<double> utilization;  // 0 to 1
+  std::optional<double> celsius;
+  std::optional<double> watts;
+};
+
 // Gauges read at scrape time; each has its row in gauge_rows.h.
 struct GaugeReadings {
   double queue_capacity = 0;  // most requests that may be in flight
@@ -234,6 +246,7 @@ struct GaugeReadings {
 // All that a scrape reads.
 struct Readings : GaugeReadings {
   std::vector<ModelReadings> models;  // each once; what is not here has 0
+  std::vector<GpuReadings> gpus;
 };
 
 // The process's metrics. Thread-safe; every method is non-blocking and cheap but Scrape.

@@ -16,6 +16,7 @@ from project_tree import ROOT, project_files
 FOLDERS = {
     "server/base": [],
     "server/metrics": ["server/base"],
+    "server/gpu": ["server/base", "server/metrics"],
     "server/tracing": ["server/base", "server/metrics"],
     "server/net": ["server/base", "server/metrics"],
     "server/tls": ["server/base", "server/metrics", "server/net"],
@@ -88,6 +89,7 @@ FOLDERS = {
     "server/app": [
         "server/base",
         "server/metrics",
+        "server/gpu",
         "server/tracing",
         "server/isolation",
         "server/torch",

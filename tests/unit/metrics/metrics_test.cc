@@ -33,7 +33,17 @@ std::unique_ptr<Metrics> Filled() {
   metrics->DeclareTokens({"search"});
   metrics->SetBuildInfo("0.1.0", "1.51", "2.13");
   metrics->SetModel("net", "1", "torchscript", "cpu", "float32", true, 1.5);
-  metrics->SetGaugeSource([] { return Readings{}; });
+  metrics->SetGaugeSource([] {
+    Readings readings;
+    readings.gpus = {{.device = "cuda:0",
+                      .uuid = "GPU-1",
+                      .memory_used = 3e9,
+                      .memory_total = 8e9,
+                      .utilization = 0.5,
+                      .celsius = 60,
+                      .watts = 200}};
+    return readings;
+  });
   return metrics;
 }
 
@@ -117,6 +127,20 @@ TEST(MetricsTest, WhatMetricsAreIsInTheGoldenFile) {
       << "dashboards, alerts and docs/metrics.md use these. To take the new ones over:\n"
          "PIXPOOL_UPDATE_GOLDEN=1 ctest --test-dir build/release -R metrics_metrics_test\n"
          "scripts/py scripts/make_metrics.py";
+}
+
+TEST(MetricsTest, AGpuHasWhatItTells) {
+  Metrics metrics;
+  metrics.SetGaugeSource([] {
+    Readings readings;
+    readings.gpus = {{.device = "cuda:1", .uuid = "MIG-1", .memory_used = 5}};
+    return readings;
+  });
+  const std::string text = metrics.Scrape();
+  EXPECT_EQ(Value(text, "pixpool_gpu_memory_used_bytes{device=\"cuda:1\",uuid=\"MIG-1\"}"), 5);
+  EXPECT_THAT(text, Not(HasSubstr("pixpool_gpu_utilization_ratio")));
+  metrics.SetGaugeSource([] { return Readings{}; });
+  EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("pixpool_gpu")));
 }
 
 TEST(MetricsTest, ReplacedWorkersCountByDeclaredCause) {
