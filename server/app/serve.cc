@@ -136,6 +136,7 @@ class Process {
     // LoadModel asks again; here a device that is not there ends the start at once.
     PIXPOOL_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(config_.model.device));
     gpu_ = WatchGpu(device);
+    log_sample_.failures().Start();
     PIXPOOL_RETURN_IF_ERROR(models_.Start());
     CheckThreads();
     PIXPOOL_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(config_.rpc, {&service_, &kserve_}, &metrics_));
@@ -218,6 +219,7 @@ class Process {
     if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow(kWorkHangs);
     AwaitLoad(end);
     TellGrpcLeftOut();
+    log_sample_.failures().Stop();
     Log(finished ? LogLevel::kInfo : LogLevel::kWarning, "stopped", how);
     return finished;
   }

@@ -29,8 +29,8 @@ struct LogOptions {
       .flag = "--log-requests",
       .value_name = "WHICH",
       .help =
-          "Calls that have a line in the log. Those that failed always have one, also those of "
-          "which an image did; 1/N is each Nth of the others.",
+          "Calls that have a line in the log. Those that failed have one, also those of which an "
+          "image did, up to ten alike in a second; 1/N is each Nth of the others.",
       .kind = OptionKind::kSample,
       .initial = "all",
   };

@@ -71,6 +71,7 @@ std::shared_ptr<CallContext> NewCallContext(const grpc::ServerContextBase& conte
 
 CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, const CallDeps& deps)
     : method_(method),
+      caller_(origin.caller),
       metrics_(deps.metrics),
       clock_(deps.clock),
       sample_(deps.log),
@@ -92,6 +93,15 @@ CallRecord::CallRecord(RpcMethod method, const CallOrigin& origin, const CallDep
   }
 }
 
+bool CallRecord::HasLine(const absl::Status& status, LogLevel level) const {
+  if (sample_ == nullptr) return true;
+  if (status.ok() && !failed_) return sample_->TakesGood();
+  return sample_->TakesFailed({.caller = caller_,
+                               .code = absl::StatusCodeToString(status.code()),
+                               .reason = status.ok() ? "failed_images" : ReasonText(status)},
+                              level);
+}
+
 void CallRecord::End(const absl::Status& status) noexcept {
   const TimePoint now = clock_->Now();
   const double seconds = ToSeconds(now - start_);
@@ -100,9 +110,9 @@ void CallRecord::End(const absl::Status& status) noexcept {
     Guard([&] { span_->End(status, now); }).IgnoreError();
     span_.reset();
   }
-  const bool failed = failed_ || !status.ok();
-  if (sample_ != nullptr && !sample_->Takes(failed)) return;
+  const LogLevel level = absl::IsInternal(status) ? LogLevel::kError : LogLevel::kInfo;
   const absl::Status thrown = Guard([&] {
+    if (!HasLine(status, level)) return;
     if (priority_) Note("priority", PriorityName(*priority_));
     Note("code", absl::StatusCodeToString(status.code()));
     if (!status.ok()) {
@@ -110,8 +120,9 @@ void CallRecord::End(const absl::Status& status) noexcept {
       Note("message", ToStd(status.message()));
     }
     Note("seconds", seconds);
-    if (sample_ != nullptr && !failed && sample_->every() != 1) Note("one_of", sample_->every());
-    Log(absl::IsInternal(status) ? LogLevel::kError : LogLevel::kInfo, "request", fields_);
+    const bool good = status.ok() && !failed_;
+    if (good && sample_ != nullptr && sample_->every() != 1) Note("one_of", sample_->every());
+    Log(level, "request", fields_);
   });
   thrown.IgnoreError();  // logged, if anything can be
 }

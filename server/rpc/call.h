@@ -114,7 +114,11 @@ class CallRecord {
   void AnswerUnread(int64_t bytes) noexcept;
 
  private:
+  // Whether the call has its line.
+  bool HasLine(const absl::Status& status, LogLevel level) const;
+
   const RpcMethod method_;
+  const std::string caller_;
   Metrics* const metrics_;
   const Clock* const clock_;
   LogSample* const sample_;

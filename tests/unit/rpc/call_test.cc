@@ -76,11 +76,15 @@ TEST(CallRecordTest, CountsUnderItsModelWhichMayBeGoneByThen) {
   EXPECT_THAT(metrics.Scrape(), Not(HasSubstr("model=\"net\"")));
 }
 
-TEST(LogSampleTest, FailedCallsAlwaysAndOfTheOthersEachNth) {
-  const auto taken = [](const char* which, bool failed) {
+TEST(LogSampleTest, FailedCallsAndOfTheOthersEachNth) {
+  const FailureKind kind = {.caller = "a", .code = "NOT_FOUND", .reason = "MODEL_NOT_FOUND"};
+  const auto taken = [&](const char* which, bool failed) {
     LogSample sample(which);
     std::string calls;
-    for (int i = 0; i < 7; ++i) calls += sample.Takes(failed) ? 'x' : '.';
+    for (int i = 0; i < 7; ++i) {
+      calls +=
+          (failed ? sample.TakesFailed(kind, LogLevel::kInfo) : sample.TakesGood()) ? 'x' : '.';
+    }
     return calls;
   };
   EXPECT_EQ(taken("all", false), "xxxxxxx");
@@ -88,9 +92,9 @@ TEST(LogSampleTest, FailedCallsAlwaysAndOfTheOthersEachNth) {
   EXPECT_EQ(taken("1/3", false), "x..x..x");
   for (const char* which : {"all", "failed", "1/3"}) EXPECT_EQ(taken(which, true), "xxxxxxx");
   LogSample sample("1/2");
-  EXPECT_TRUE(sample.Takes(false));
-  EXPECT_TRUE(sample.Takes(true));
-  EXPECT_FALSE(sample.Takes(false)) << "those that failed are not counted";
+  EXPECT_TRUE(sample.TakesGood());
+  EXPECT_TRUE(sample.TakesFailed(kind, LogLevel::kInfo));
+  EXPECT_FALSE(sample.TakesGood()) << "those that failed are not counted";
 }
 
 }  // namespace
