@@ -49,6 +49,14 @@ CallOrigin OriginOf(const grpc::ServerContextBase& context, std::string caller) 
   if (begin != end && std::next(begin) == end) {
     origin.trace = ParseTraceParent(std::string_view(begin->second.data(), begin->second.size()));
   }
+  if (origin.trace) {
+    std::vector<std::string_view> states;
+    const auto [first, last] = context.client_metadata().equal_range(kTraceStateMetadata);
+    for (auto at = first; at != last; ++at) {
+      states.emplace_back(at->second.data(), at->second.size());
+    }
+    origin.trace->state = JoinTraceState(states);
+  }
   return origin;
 }
 

@@ -30,7 +30,8 @@ RemoteSpan RemoteOf(const TraceContext& caller) {
   const std::string flags = absl::HexStringToBytes(caller.flags);
   return {.trace = IdOf<TraceId>(caller.trace_id),
           .id = IdOf<SpanId>(caller.span_id),
-          .sampled = (flags[0] & 1) != 0};
+          .sampled = (flags[0] & 1) != 0,
+          .state = caller.state};
 }
 
 std::string_view ServiceOf(RpcMethod method) {
@@ -70,6 +71,7 @@ CallSpan::CallSpan(Tracer* tracer, RpcMethod method, const SpanPlace& place, Tim
   span_.trace = place.trace;
   span_.id = place.id;
   span_.parent = place.parent;
+  span_.state = place.state;
   span_.of_server = true;
   const std::string_view service = ServiceOf(method);
   span_.name = Concat(service, "/", RpcMethodName(method));
@@ -92,6 +94,7 @@ void CallSpan::AddStage(Stage stage, TimePoint begin, TimePoint end) {
   span.trace = span_.trace;
   span.id = NewSpanId();
   span.parent = span_.id;
+  span.state = span_.state;
   span.name = std::string(StageName(stage));
   span.begin = WallTime(begin);
   span.end = WallTime(end);

@@ -15,6 +15,7 @@ namespace pixpool {
 inline constexpr char kPriorityMetadata[] = "pixpool-priority";
 // The metadata entry that names the span that a call belongs to.
 inline constexpr char kTraceMetadata[] = "traceparent";
+inline constexpr char kTraceStateMetadata[] = "tracestate";
 
 inline constexpr int64_t kDayMs = 24 * 60 * 60 * 1000;
 

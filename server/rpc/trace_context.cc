@@ -8,6 +8,7 @@ namespace {
 
 // version "-" trace-id "-" parent-id "-" trace-flags
 constexpr size_t kVersion = 2, kTraceId = 32, kSpanId = 16, kFlags = 2;
+constexpr size_t kMostState = 512;
 constexpr size_t kLength = kVersion + 1 + kTraceId + 1 + kSpanId + 1 + kFlags;
 
 bool IsLowerHex(std::string_view text) {
@@ -46,7 +47,19 @@ std::optional<TraceContext> ParseTraceParent(std::string_view header) {
   // Later versions may add fields after another dash.
   const bool ends = version == "00" ? header.size() == kLength : rest.empty() || rest[0] == '-';
   if (!ends) return std::nullopt;
-  return TraceContext{std::string(trace_id), std::string(span_id), std::string(flags)};
+  return TraceContext{std::string(trace_id), std::string(span_id), std::string(flags), {}};
+}
+
+std::string JoinTraceState(const std::vector<std::string_view>& headers) {
+  std::string state;
+  for (const std::string_view header : headers) {
+    if (header.empty()) continue;
+    if (!state.empty()) state += ',';
+    state += header;
+  }
+  const bool plain = std::all_of(state.begin(), state.end(),
+                                 [](char c) { return (c >= ' ' && c <= '~') || c == '\t'; });
+  return plain && state.size() <= kMostState ? state : "";
 }
 
 }  // namespace pixpool

@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
 #include <string_view>
 
+#include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/tracing/collector_tls.h"
 
 namespace pixpool {
 namespace {
@@ -41,6 +45,7 @@ class HttpPoster::Impl {
   explicit Impl(const TracingSettings& settings)
       : host_(settings.host),
         port_(settings.port),
+        tls_(settings.tls),
         timeout_(settings.timeout),
         request_(http::verb::post, settings.path, kHttp11) {
     const bool ipv6 = host_.find(':') != host_.npos;
@@ -58,7 +63,7 @@ class HttpPoster::Impl {
     absl::Status status = kept ? Exchange() : ConnectAndExchange();
     // A kept connection may have been closed meanwhile, which shows only now.
     if (kept && !status.ok() && !answered_ && Left()) status = ConnectAndExchange();
-    if (!status.ok() || !keep_) stream_.reset();
+    if (!status.ok() || !keep_) Drop();
     return status;
   }
 
@@ -72,29 +77,52 @@ class HttpPoster::Impl {
     const auto endpoints =
         tcp::resolver(io_).resolve(host_, port_, tcp::resolver::numeric_service, error);
     if (error) return Failed(Concat("has no address: ", error.message()));
+    Drop();
     stream_.emplace(io_);
     stream_->async_connect(endpoints, Keep(&error));
-    if (absl::Status status = Run(error); !status.ok()) return status;
+    PIXPOOL_RETURN_IF_ERROR(Run(error));
+    if (tls_.on) PIXPOOL_RETURN_IF_ERROR(Handshake());
     return Exchange();
   }
 
-  absl::Status Exchange() {
+  absl::Status Handshake() {
+    PIXPOOL_ASSIGN_OR_RETURN(TlsContext context, NewTlsContext(tls_));
+    context_.emplace(context.release());
+    secure_.emplace(*stream_, *context_);
+    PIXPOOL_RETURN_IF_ERROR(ExpectHost(secure_->native_handle(), host_));
+    error_code error;
+    secure_->async_handshake(asio::ssl::stream_base::client, Keep(&error));
+    const absl::Status status = Run(error);
+    const std::string why = WhyNotTrusted(secure_->native_handle());
+    return error && !why.empty() ? Failed(Concat("is not trusted: ", why)) : status;
+  }
+
+  absl::Status Exchange() { return secure_ ? Exchange(&*secure_) : Exchange(&*stream_); }
+
+  template <typename Stream>
+  absl::Status Exchange(Stream* stream) {
     answered_ = false;
     error_code error;
-    http::async_write(*stream_, request_, Keep(&error));
-    if (absl::Status status = Run(error); !status.ok()) return status;
+    http::async_write(*stream, request_, Keep(&error));
+    PIXPOOL_RETURN_IF_ERROR(Run(error));
     beast::flat_buffer buffer;
     http::response_parser<http::string_body> parser;
     parser.body_limit(kMostAnswerBytes);
-    http::async_read_header(*stream_, buffer, parser, Keep(&error));
-    if (absl::Status status = Run(error); !status.ok()) return status;
+    http::async_read_header(*stream, buffer, parser, Keep(&error));
+    PIXPOOL_RETURN_IF_ERROR(Run(error));
     answered_ = true;
-    http::async_read(*stream_, buffer, parser, Keep(&error));
-    if (absl::Status status = Run(error); !status.ok()) return status;
+    http::async_read(*stream, buffer, parser, Keep(&error));
+    PIXPOOL_RETURN_IF_ERROR(Run(error));
     keep_ = parser.keep_alive();
     const unsigned code = parser.get().result_int();
     if (code < 200 || code > 299) return Failed(Concat("answers ", code));
     return absl::OkStatus();
+  }
+
+  void Drop() {
+    secure_.reset();
+    context_.reset();
+    stream_.reset();
   }
 
   bool Left() const { return std::chrono::steady_clock::now() < std::min(end_, last_end_.load()); }
@@ -117,10 +145,13 @@ class HttpPoster::Impl {
 
   const std::string host_;
   const std::string port_;
+  const CollectorTls tls_;
   const std::chrono::milliseconds timeout_;
   http::request<http::string_body> request_;
   asio::io_context io_{1};
   std::optional<beast::tcp_stream> stream_;
+  std::optional<asio::ssl::context> context_;  // of secure_
+  std::optional<asio::ssl::stream<beast::tcp_stream&>> secure_;
   SteadyTime end_;
   std::atomic<SteadyTime> last_end_{SteadyTime::max()};
   bool answered_ = false;  // the last request, in part at least

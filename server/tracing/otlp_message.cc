@@ -17,6 +17,7 @@ enum Field : uint32_t {
   kScopeVersion = 2,
   kSpanTraceId = 1,
   kSpanSpanId = 2,
+  kSpanState = 3,
   kSpanParent = 4,
   kSpanName = 5,
   kSpanKind = 6,
@@ -89,6 +90,7 @@ Message MessageOf(const Span& span) {
   out.Bytes(kSpanTraceId, span.trace);
   out.Bytes(kSpanSpanId, span.id);
   if (span.parent != SpanId{}) out.Bytes(kSpanParent, span.parent);
+  if (!span.state.empty()) out.Bytes(kSpanState, span.state);
   out.Bytes(kSpanName, span.name);
   out.Int(kSpanKind, span.of_server ? kKindServer : kKindInternal);
   out.Fixed64(kSpanBegin, static_cast<uint64_t>(span.begin));

@@ -1,6 +1,7 @@
 #include "server/tracing/settings.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 
 #include "absl/strings/ascii.h"
@@ -18,7 +19,16 @@ constexpr char kTracesEndpoint[] = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 constexpr char kSampler[] = "OTEL_TRACES_SAMPLER";
 constexpr char kSamplerArg[] = "OTEL_TRACES_SAMPLER_ARG";
 constexpr char kServiceName[] = "service.name";
-constexpr char kHttp[] = "http://";
+constexpr char kPropagators[] = "OTEL_PROPAGATORS";
+
+// What a URL begins with, and the port of one that names none: the collectors' own, or that of the
+// gates in front of those that are far away.
+struct Scheme {
+  std::string_view begin;
+  bool tls;
+  std::string_view port;
+};
+constexpr Scheme kSchemes[] = {{"http://", false, "4318"}, {"https://", true, "443"}};
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
@@ -96,22 +106,19 @@ absl::Status ReadEndpoint(const Variables& variables, TracingSettings* out) {
   const char* const name = own ? kTracesEndpoint : kEndpoint;
   const std::string_view url = variables.Get(name);
   // The value is not quoted: it may hold a password.
-  const absl::Status not_the_form =
-      absl::InvalidArgumentError(Concat(name, " must be http://HOST:PORT, without a user"));
-  if (url.starts_with("https://")) {
-    return absl::InvalidArgumentError(
-        Concat(name,
-               " begins with https://, but the server sends spans without TLS alone: name a "
-               "collector on this machine or beside it, as http://127.0.0.1:4318, which "
-               "sends them on"));
-  }
-  if (!url.starts_with(kHttp)) return not_the_form;
-  std::string_view rest = url.substr(sizeof(kHttp) - 1);
+  const absl::Status not_the_form = absl::InvalidArgumentError(
+      Concat(name, " must be http://HOST:PORT or https://HOST:PORT, without a user"));
+  const auto* const scheme =
+      std::find_if(std::begin(kSchemes), std::end(kSchemes),
+                   [&](const Scheme& one) { return url.starts_with(one.begin); });
+  if (scheme == std::end(kSchemes)) return not_the_form;
+  out->tls.on = scheme->tls;
+  std::string_view rest = url.substr(scheme->begin.size());
   const size_t slash = std::min(rest.find('/'), rest.size());
   std::string path(rest.substr(slash));
   std::string_view host = rest.substr(0, slash);
   const size_t colon = host.rfind(':');
-  std::string_view port = "4318";
+  std::string_view port = scheme->port;
   if (colon != host.npos && !host.ends_with(']')) {
     port = host.substr(colon + 1);
     host = host.substr(0, colon);
@@ -130,6 +137,58 @@ absl::Status ReadEndpoint(const Variables& variables, TracingSettings* out) {
   out->port = std::string(port);
   out->path = path.empty() ? "/" : path;
   return absl::OkStatus();
+}
+
+CollectorTls::File FileOf(const Variables& variables, const char* traces, const char* all) {
+  const char* const name = variables.Either(traces, all);
+  return {.variable = name, .path = std::string(variables.Get(name))};
+}
+
+absl::Status ReadTls(const Variables& variables, TracingSettings* out) {
+  CollectorTls& tls = out->tls;
+  tls.ca =
+      FileOf(variables, "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE");
+  tls.certificate = FileOf(variables, "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+                           "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
+  tls.key =
+      FileOf(variables, "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY");
+  if (tls.certificate.path.empty() != tls.key.path.empty()) {
+    const bool key = tls.key.path.empty();
+    return absl::InvalidArgumentError(Concat((key ? tls.key : tls.certificate).variable,
+                                             " must be set where ",
+                                             (key ? tls.certificate : tls.key).variable, " is"));
+  }
+  for (const CollectorTls::File* file : {&tls.ca, &tls.certificate, &tls.key}) {
+    if (tls.on || file->path.empty()) continue;
+    out->warnings.push_back(
+        Concat(file->variable,
+               " is not heeded: the collector's URL begins with http://, so spans and "
+               "headers go in plain text"));
+  }
+  return absl::OkStatus();
+}
+
+// What others do and the server does not is said, and keeps nobody from starting it.
+void WarnOfOthers(const Variables& variables, std::vector<std::string>* warnings) {
+  for (const char* const name :
+       {"OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"}) {
+    const std::string_view how = variables.Get(name);
+    if (how.empty() || how == "none") continue;
+    warnings->push_back(
+        Concat(name, " is \"", how, "\", which is not heeded: spans are sent uncompressed"));
+  }
+  const std::string_view propagators = variables.Get(kPropagators);
+  if (!propagators.empty() && !absl::StrContains(ToAbsl(propagators), "tracecontext")) {
+    warnings->push_back(Concat(kPropagators, " is \"", propagators,
+                               "\", which is not heeded: the server reads traceparent and "
+                               "tracestate alone (tracecontext)"));
+  }
+  for (const char* const name :
+       {"OTEL_BSP_EXPORT_TIMEOUT", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_CONFIG_FILE"}) {
+    if (!variables.Get(name).empty()) warnings->push_back(Concat(name, " is not heeded"));
+  }
 }
 
 absl::Status ReadSampler(const Variables& variables, Sampling* out) {
@@ -198,6 +257,8 @@ absl::StatusOr<TracingSettings> TracingFromEnvironment(
   PIXPOOL_ASSIGN_OR_RETURN(out.on, IsOn(variables));
   if (!out.on) return out;
   PIXPOOL_RETURN_IF_ERROR(ReadEndpoint(variables, &out));
+  PIXPOOL_RETURN_IF_ERROR(ReadTls(variables, &out));
+  WarnOfOthers(variables, &out.warnings);
   PIXPOOL_RETURN_IF_ERROR(ReadSampler(variables, &out.sampling));
   PIXPOOL_RETURN_IF_ERROR(ReadResource(variables, &out.resource));
   PIXPOOL_ASSIGN_OR_RETURN(out.headers,

@@ -20,6 +20,7 @@ struct Span {
   TraceId trace{};
   SpanId id{};
   SpanId parent{};
+  std::string state;  // what the trace's participants tell each other (W3C's tracestate)
   std::string name;
   bool of_server = false;  // answers a call; else a part of the work
   int64_t begin = 0;       // nanoseconds of the wall clock since 1970

@@ -12,6 +12,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
+#include "server/tracing/collector_tls.h"
 #include "server/tracing/otlp_message.h"
 
 namespace pixpool {
@@ -48,7 +49,7 @@ bool IsWithin(double share, const TraceId& trace) {
 
 // Without a query, which may hold a key.
 std::string UrlOf(const TracingSettings& settings) {
-  return Concat("http://", settings.host, ":", settings.port,
+  return Concat(settings.tls.on ? "https://" : "http://", settings.host, ":", settings.port,
                 settings.path.substr(0, settings.path.find('?')));
 }
 
@@ -78,6 +79,7 @@ std::optional<SpanPlace> Tracer::Begin(const std::optional<RemoteSpan>& caller) 
   if (caller) {
     place.trace = caller->trace;
     place.parent = caller->id;
+    place.state = caller->state;
   } else {
     place.trace = NewId<TraceId>();
   }
@@ -143,6 +145,11 @@ absl::StatusOr<std::unique_ptr<Tracer>> StartTracer(std::string_view version, Me
                              return std::getenv(name);
                            }));
   if (!settings.on) return std::unique_ptr<Tracer>();
+  // Read again for each connection; here they must be right for the server to start.
+  if (settings.tls.on) PIXPOOL_RETURN_IF_ERROR(NewTlsContext(settings.tls).status());
+  for (const std::string& warning : settings.warnings) {
+    Log(LogLevel::kWarning, "configuration", {{"message", warning}});
+  }
   Log(LogLevel::kInfo, "tracing", {{"collector", UrlOf(settings)}});
   return std::make_unique<Tracer>(std::move(settings), version, metrics);
 }

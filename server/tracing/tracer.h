@@ -24,6 +24,7 @@ struct RemoteSpan {
   TraceId trace{};
   SpanId id{};
   bool sampled = false;
+  std::string state;  // its `tracestate`
 };
 
 // Where a span that is being made stands.
@@ -31,6 +32,7 @@ struct SpanPlace {
   TraceId trace{};
   SpanId id{};
   SpanId parent{};
+  std::string state;
 };
 
 SpanId NewSpanId();

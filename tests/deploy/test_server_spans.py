@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import io
+import ssl
 import threading
 import time
 
@@ -13,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.trace.v1 import trace_pb2
 from PIL import Image
 
+from certificates import Authority
 from exposition import total
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -20,9 +22,9 @@ SERVICE = "pixpool.v1.FeatureService"
 
 
 class Collector:
-    """An OTLP endpoint that keeps what it gets; while `held` it answers nothing."""
+    """An OTLP endpoint that keeps what it gets; while `answers` is not set it answers nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[tuple[str, dict[str, str], otlp.ExportTraceServiceRequest]] = []
         self.answers = threading.Event()
         self.answers.set()
@@ -47,8 +49,12 @@ class Collector:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        scheme = "http" if tls is None else "https"
+        self.port = self.server.server_address[1]
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
 
     def spans(self) -> list[trace_pb2.Span]:
         return [
@@ -96,7 +102,11 @@ def extract(api, server, photo, *, trace=TRACE, flags="01", model="", images=1, 
         stub.ExtractFeatures(
             api.pb.ExtractFeaturesRequest(images=[image] * images, model=model),
             timeout=timeout,
-            metadata=[("traceparent", f"00-{trace}-{SPAN}-{flags}")],
+            metadata=[
+                ("traceparent", f"00-{trace}-{SPAN}-{flags}"),
+                ("tracestate", "vendor=1"),
+                ("tracestate", "other=2"),
+            ],
             wait_for_ready=True,
         )
 
@@ -133,6 +143,7 @@ def test_a_call_and_its_stages_are_spans_below_the_callers(start_server, collect
     for span in (call, failed):
         assert span.name == f"{SERVICE}/ExtractFeatures"
         assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, SPAN)
+        assert span.trace_state == "vendor=1,other=2"
         assert before < span.start_time_unix_nano < span.end_time_unix_nano < time.time_ns()
     about = attributes(call.attributes)
     assert about["rpc.grpc.status_code"] == 0 and about["rpc.method"] == "ExtractFeatures"
@@ -146,6 +157,7 @@ def test_a_call_and_its_stages_are_spans_below_the_callers(start_server, collect
     assert len(stages) == len(names)
     for stage in stages:
         assert stage.trace_id == call.trace_id and stage.kind == 1
+        assert stage.trace_state == call.trace_state
         assert call.start_time_unix_nano <= stage.start_time_unix_nano
         assert stage.start_time_unix_nano <= stage.end_time_unix_nano <= call.end_time_unix_nano
     ids = [span.span_id for span in collector.spans()]
@@ -201,9 +213,90 @@ def test_what_is_queued_is_sent_when_the_server_ends(start_server, collector, ap
 
 
 def test_a_wrong_variable_keeps_the_server_from_starting(start_server, api):
+    server = start_server(wrapper=("env", "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"), wait=False)
+    assert server.process.wait(60) == 1
+    last = server.log().splitlines()[-1]
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT must be http" in last
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def secure(authority):
+    """Starts a collector with TLS."""
+    collectors = []
+
+    def start(kind: str = "server", *, clients: bool = False) -> Collector:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*authority.issue(f"collector{len(collectors)}", kind))
+        if clients:
+            tls.verify_mode = ssl.CERT_REQUIRED
+            tls.load_verify_locations(authority.certificate)
+        collectors.append(Collector(tls))
+        return collectors[-1]
+
+    yield start
+    for collector in collectors:
+        collector.server.shutdown()
+
+
+def test_spans_go_by_mutual_tls(start_server, secure, authority, api, photo):
+    collector = secure(clients=True)
+    own = authority.issue("own", "client")
+    server = traced(
+        start_server,
+        collector,
+        OTEL_EXPORTER_OTLP_CERTIFICATE=str(authority.certificate),
+        OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(own.certificate),
+        OTEL_EXPORTER_OTLP_CLIENT_KEY=str(own.key),
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+    )
+    traces = {TRACE, TRACE[::-1]}
+    for trace in traces:
+        extract(api, server, photo, trace=trace)
+    assert becomes(lambda: {span.trace_id.hex() for span in collector.spans()} == traces), (
+        server.log()
+    )
+    assert [line["collector"] for line in server.lines("tracing")] == [collector.url + "/v1/traces"]
+    assert "OTEL_EXPORTER_OTLP_COMPRESSION" in server.lines("configuration")[-1]["message"]
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "why"),
+    [
+        ("server", False, "is not trusted: "),
+        ("named server", True, "is not trusted: IP address mismatch"),
+    ],
+    ids=["unknown authority", "another host"],
+)
+def test_a_collector_that_is_not_who_it_should_be_gets_nothing(
+    start_server, secure, authority, api, photo, kind, named, why
+):
+    collector = secure(kind)
+    variables = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority.certificate)} if named else {}
+    server = traced(start_server, collector, OTEL_EXPORTER_OTLP_HEADERS="x-key=secret", **variables)
+    extract(api, server, photo)
+    assert becomes(lambda: server.lines("tracing_failed")), server.log()
+    assert why in server.lines("tracing_failed")[0]["message"]
+    assert collector.requests == []
+
+
+def test_files_of_tls_that_cannot_be_used_keep_the_server_from_starting(start_server, tmp_path):
     server = start_server(
-        wrapper=("env", "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318"), wait=False
+        wrapper=(
+            "env",
+            "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318",
+            f"OTEL_EXPORTER_OTLP_CERTIFICATE={tmp_path / 'none.pem'}",
+        ),
+        wait=False,
     )
     assert server.process.wait(60) == 1
     last = server.log().splitlines()[-1]
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in last and "without TLS" in last
+    assert f"OTEL_EXPORTER_OTLP_CERTIFICATE: {tmp_path / 'none.pem'} cannot be used" in last

@@ -169,7 +169,10 @@ LIBRARIES = {
         ],
     ),
     "spdlog": (r"spdlog/", ["server/base"]),
-    "OpenSSL": (r"openssl/", ["server/base", "server/tls", "client/cpp/pem.cc"]),
+    "OpenSSL": (
+        r"openssl/",
+        ["server/base", "server/tls", "server/tracing/collector_tls.cc", "client/cpp/pem.cc"],
+    ),
     "CLI11": (r"CLI/", ["client/cli"]),
     "nlohmann-json": (
         r"nlohmann/",

@@ -48,5 +48,15 @@ TEST(TraceContextTest, WhatIsNotValidIsIgnored) {
   }
 }
 
+TEST(TraceContextTest, StatesAreOneListUnlessTheyAreNone) {
+  EXPECT_EQ(JoinTraceState({}), "");
+  EXPECT_EQ(JoinTraceState({"a=1"}), "a=1");
+  EXPECT_EQ(JoinTraceState({"a=1,b=2", "", "c=3"}), "a=1,b=2,c=3");
+  EXPECT_EQ(JoinTraceState({std::string(512, 'x')}).size(), 512u);
+  EXPECT_EQ(JoinTraceState({std::string(513, 'x')}), "");
+  EXPECT_EQ(JoinTraceState({"a=1\n"}), "");
+  EXPECT_EQ(JoinTraceState({"a=\xFF"}), "");
+}
+
 }  // namespace
 }  // namespace pixpool

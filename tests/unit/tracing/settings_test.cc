@@ -52,6 +52,10 @@ TEST(TracingSettingsTest, Endpoints) {
   const char* const own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
   EXPECT_EQ(endpoint(own, "http://collector/spans"), "collector 4318 /spans");
   EXPECT_EQ(endpoint(own, "http://collector:9"), "collector 9 /");
+  EXPECT_EQ(endpoint(kEndpoint, "https://collector:4318"), "collector 4318 /v1/traces");
+  EXPECT_EQ(endpoint(kEndpoint, "https://collector"), "collector 443 /v1/traces");
+  EXPECT_TRUE(Read({{kEndpoint, "https://collector"}})->tls.on);
+  EXPECT_FALSE(Read({{kEndpoint, "http://collector"}})->tls.on);
   for (const char* url : {"collector:4318", "http://", "http://a:0", "http://a:x",
                           "http://u:secret@a:1", "ftp://a:1", "https://u:secret@a:1"}) {
     const auto settings = Read({{kEndpoint, url}});
@@ -59,6 +63,38 @@ TEST(TracingSettingsTest, Endpoints) {
     EXPECT_THAT(std::string(settings.status().message()), HasSubstr(kEndpoint)) << url;
     EXPECT_THAT(std::string(settings.status().message()), Not(HasSubstr("secret"))) << url;
   }
+}
+
+TEST(TracingSettingsTest, FilesOfTls) {
+  const Environment files = {{"OTEL_EXPORTER_OTLP_CERTIFICATE", "/all.pem"},
+                             {"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/traces.pem"},
+                             {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/own.pem"},
+                             {"OTEL_EXPORTER_OTLP_CLIENT_KEY", "/own.key"}};
+  Environment secure = files;
+  secure[kEndpoint] = "https://collector";
+  const auto settings = Read(secure);
+  EXPECT_EQ(settings->tls.ca.path, "/traces.pem");
+  EXPECT_EQ(settings->tls.ca.variable, "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE");
+  EXPECT_EQ(settings->tls.certificate.path, "/own.pem");
+  EXPECT_EQ(settings->tls.key.path, "/own.key");
+  EXPECT_THAT(settings->warnings, testing::IsEmpty());
+  EXPECT_THAT(With(files)->warnings, testing::SizeIs(3)) << "in plain text they are of no use";
+  secure.erase("OTEL_EXPORTER_OTLP_CLIENT_KEY");
+  EXPECT_EQ(Read(secure).status().message(),
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY must be set where "
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE is");
+}
+
+TEST(TracingSettingsTest, WarnsOfWhatItDoesNotHeed) {
+  const auto settings = With({{"OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"},
+                              {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"},
+                              {"OTEL_PROPAGATORS", "b3"},
+                              {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "10"}});
+  EXPECT_THAT(settings->warnings,
+              ElementsAre(HasSubstr("OTEL_EXPORTER_OTLP_COMPRESSION is \"gzip\""),
+                          HasSubstr("OTEL_PROPAGATORS is \"b3\""),
+                          HasSubstr("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is not heeded")));
+  EXPECT_THAT(With({{"OTEL_PROPAGATORS", "tracecontext,baggage"}})->warnings, testing::IsEmpty());
 }
 
 TEST(TracingSettingsTest, HeadersAndAttributes) {

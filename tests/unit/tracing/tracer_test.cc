@@ -22,7 +22,9 @@ TracingSettings Nowhere(Sampling sampling = {}) {
   return settings;
 }
 
-RemoteSpan Caller(bool sampled) { return {.trace = {1, 2}, .id = {3}, .sampled = sampled}; }
+RemoteSpan Caller(bool sampled) {
+  return {.trace = {1, 2}, .id = {3}, .sampled = sampled, .state = "vendor=1"};
+}
 
 TEST(TracerTest, ASpanIsInTheTraceOfItsCallerOrInANewOne) {
   Metrics metrics;
@@ -31,6 +33,7 @@ TEST(TracerTest, ASpanIsInTheTraceOfItsCallerOrInANewOne) {
   ASSERT_TRUE(place);
   EXPECT_EQ(place->trace, (TraceId{1, 2}));
   EXPECT_EQ(place->parent, SpanId{3});
+  EXPECT_EQ(place->state, "vendor=1");
   std::set<TraceId> traces;
   std::set<SpanId> spans;
   for (int i = 0; i < 100; ++i) {
