@@ -87,7 +87,7 @@ absl::Status Admission::CheckTerms(const AdmissionCost& cost, const CallContext&
     }
   }
   if (terms->images_per_second) {
-    const TimeDuration wait = rates_.Wait(now, *terms, cost.images);
+    const TimeDuration wait = rates_.Wait(now, *terms, cost.passes);
     if (wait > TimeDuration::zero()) {
       return exceeded("sends more images a second than it may", kImagesPerSecondTerm,
                       ShortestText(*terms->images_per_second), wait);
@@ -177,7 +177,7 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext&
   Usage& own = callers_[call.caller()];
   std::string caller = call.caller();
   if (call.terms() != nullptr && call.terms()->images_per_second) {
-    rates_.Take(now, *call.terms(), cost.images);
+    rates_.Take(now, *call.terms(), cost.passes);
   }
   overload_.Taken(now, judged);
   for (Usage* usage : {&usage_, &own, call.priority() == Priority::kBulk ? &bulk_ : nullptr}) {

@@ -28,6 +28,7 @@ struct AdmissionCost {
   int64_t pixels = 0;  // that are held at most while images are decoded and until they are through
   int images = 1;      // to be worked on; each is given back by Done
   double seconds = 0;  // predicted work of all images on one thread; 0: not known
+  int passes = 1;      // over the network, of all images: what the rate of a token counts
 };
 
 class Admission;

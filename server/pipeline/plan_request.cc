@@ -207,7 +207,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   work->keeps_pictures = std::any_of(heads.begin(), heads.end(), DrawsOnPicture);
 
   work->images = std::vector<ImageState>(request.images.size());
-  AdmissionCost cost;
+  AdmissionCost cost{.passes = 0};
   HeadCost head_cost;
   for (size_t i = 0; i < work->images.size(); ++i) {
     ImageState& image = work->images[i];
@@ -227,6 +227,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
                                                             : image.source->encoded.size());
     cost.pixels += HeldPixels(*work, image);
+    cost.passes += static_cast<int>(passes);
     AddImage(*work, heads, info, image, &head_cost);
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));

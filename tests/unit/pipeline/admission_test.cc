@@ -101,7 +101,7 @@ TEST(AdmissionTest, ATokenBoundsTheImagesASecondOfItsCaller) {
   Admission admission(Limits(), 1, &clock);
   const CallContext call(TimePoint::max(), Priority::kInteractive, "@t", Terms(std::nullopt, 4));
   const auto take = [&](int images) {
-    return admission.Acquire({.images = images}, call).status();
+    return admission.Acquire({.passes = images}, call).status();
   };
   const auto refused = [&](int images, absl::Duration wait) {
     ExpectQuota(take(images), "sends more images a second than it may (images-per-second=4 in",

@@ -207,6 +207,7 @@ TEST_F(PlanRegionsTest, EachCropHasAllPasses) {
   Add(128, 128, {{.box = {0, 0, 40, 50}}, {.box = {0, 0, 64, 64}}});
   ASSERT_TRUE(PlanImage().ok()) << PlanImage();
   EXPECT_EQ(work_.PassCount(work_.images[0]), 12u);
+  EXPECT_EQ(cost_.passes, 12);
   EXPECT_EQ(work_.images[0].crops[0].input, (Size{40, 50}));
   EXPECT_EQ(work_.images[0].features.input, (Size{128, 128}));
 }

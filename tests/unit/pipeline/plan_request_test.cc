@@ -41,6 +41,7 @@ TEST_F(PlanRequestTest, CostIsThatOfTheGoodImages) {
   work_.request.images[1].raw.remove_suffix(1);
   ASSERT_TRUE(Plan().ok());
   EXPECT_EQ(cost_.pixels, 32 * 48);
+  EXPECT_EQ(cost_.passes, 1);
   EXPECT_EQ(cost_.bytes, 32 * 48 * 3 + 8 * 4) << "the good image, and its vector of eight floats";
   EXPECT_TRUE(work_.images[0].features.status.ok());
   EXPECT_FALSE(work_.images[1].features.status.ok());
