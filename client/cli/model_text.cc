@@ -22,6 +22,7 @@ std::string EnumText(const std::string& name, const char* prefix) {
 
 std::string StateText(const v1::Model& model) {
   std::string text = EnumText(v1::ModelState_Name(model.state()), "MODEL_STATE_");
+  if (model.idle()) text += ", idle";
   if (!model.state_message().empty())
     absl::StrAppend(&text, ": ", Printable(model.state_message()));
   return text;

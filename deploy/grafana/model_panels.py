@@ -95,6 +95,32 @@ MODELS = [
         },
     ),
     (
+        "Idle models",
+        "short",
+        "Models that were freed and loaded for calls again, an hour (model-idle-s).",
+        {
+            LEGEND + " freed {{instance}}": "increase("
+            + now("pixpool_model_idle_unloads_total")
+            + "[1h])",
+            LEGEND + " {{outcome}} {{instance}}": "increase("
+            + now("pixpool_model_call_loads_total")
+            + "[1h])",
+            LEGEND + " idle {{instance}}": now("pixpool_model_idle"),
+        },
+    ),
+    (
+        "Cold starts",
+        "s",
+        "Mean wait of the first call for a model that was idle.",
+        {LEGEND: mean(BY_MODEL, "pixpool_model_cold_start_duration_seconds")},
+    ),
+    (
+        "Calls that wait for models",
+        "short",
+        "For models that were idle and are being loaded.",
+        {"{{instance}}": now("pixpool_calls_waiting_for_models")},
+    ),
+    (
         "Versions",
         "short",
         "Of the server and its libraries.",

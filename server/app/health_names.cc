@@ -29,8 +29,7 @@ void HealthNames::Close() {
 void HealthNames::Models(bool well) {
   for (auto& [name, serving] : models_) serving = false;
   for (const ModelEntry& entry : registry_->List()) {
-    models_[entry.name] |=
-        well && entry.state == ModelState::kReady && registry_->Find(entry.name, "").ok();
+    models_[entry.name] |= well && TakesCalls(entry.state) && registry_->Find(entry.name, "").ok();
   }
   for (const auto& [name, serving] : models_) Tell(name, serving);
 }

@@ -98,7 +98,7 @@ class Process {
                  .share_memory = [this](const MemoryNeed& need) { return ShareMemory(need); },
                  .forget = [this](const Model& model) { return pipeline_.Forget(model); },
                  .changed = [this] { ModelsChanged(); }}),
-        control_(config.repository, &models_, Clock::Real()),
+        control_(config.repository, &models_, pipeline_.cold_calls(), Clock::Real()),
         kserve_({.call = config.rpc.call,
                  .caller_header = config.rpc.caller_header,
                  .tokens = tokens(),
@@ -259,7 +259,7 @@ class Process {
     return ResidentBytes() + (some ? (*workers_)->ResidentBytes() : 0);
   }
 
-  Readings Gauges() const {
+  Readings Gauges() {
     Readings readings = pipeline_.Gauges();
     const CallWatch::Unread unread = calls_.unread();
     readings.unread_answers = static_cast<double>(unread.answers);
@@ -270,6 +270,7 @@ class Process {
     }
     readings.memory_limit = static_cast<double>(MemoryOf(config_.pipeline.memory));
     if (gpu_ != nullptr) readings.gpus = gpu_->Read();
+    readings.calls_waiting_for_models = pipeline_.cold_calls()->waiting();
     readings.connections = grpc_->connections();
     readings.connections_capacity = grpc_->connection_capacity();
     return readings;

@@ -119,6 +119,9 @@ void IndexToProto(const ModelEntry& entry, inference::RepositoryIndexResponse::M
   switch (entry.state) {
     case ModelState::kLoading:
       return out->set_state("LOADING");
+    case ModelState::kIdle:
+      out->set_reason(entry.message.empty() ? "idle: the next call loads it" : entry.message);
+      return out->set_state("READY");
     case ModelState::kReady:
       return out->set_state("READY");
     case ModelState::kFailed:

@@ -75,29 +75,29 @@ absl::Status Service::ServerMetadata(const inference::ServerMetadataRequest&,
 absl::Status Service::ModelReady(const inference::ModelReadyRequest& request,
                                  inference::ModelReadyResponse* response) const {
   const auto entry = registry_->Find(request.name(), request.version());
-  response->set_ready(entry.ok() && entry->state == ModelState::kReady);
+  response->set_ready(entry.ok() && TakesCalls(entry->state));
   return absl::OkStatus();
 }
 
 absl::Status Service::ModelMetadata(const inference::ModelMetadataRequest& request,
                                     inference::ModelMetadataResponse* response) const {
-  const auto model = registry_->Get(request.name(), request.version());
-  if (!model.ok()) return model.status();
-  const ModelInfo& info = (*model)->info();
+  const auto found = registry_->FindServing(request.name(), request.version());
+  if (!found.ok()) return found.status();
+  const ModelInfo& info = *found->info();
   MetadataToProto(info, deps().pipeline->options().input.max_side, response);
   for (const ModelEntry& entry : registry_->List()) {
-    const bool loaded = entry.name == info.name && entry.state == ModelState::kReady;
-    if (loaded) response->add_versions(entry.version);
+    const bool serves = entry.name == info.name && TakesCalls(entry.state);
+    if (serves) response->add_versions(entry.version);
   }
   return absl::OkStatus();
 }
 
 absl::Status Service::ModelConfig(const inference::ModelConfigRequest& request,
                                   inference::ModelConfigResponse* response) const {
-  const auto model = registry_->Get(request.name(), request.version());
-  if (!model.ok()) return model.status();
+  const auto found = registry_->FindServing(request.name(), request.version());
+  if (!found.ok()) return found.status();
   const PipelineOptions& options = deps().pipeline->options();
-  ConfigToProto((*model)->info(), options.input.max_side, options.max_images_per_request,
+  ConfigToProto(*found->info(), options.input.max_side, options.max_images_per_request,
                 response->mutable_config());
   return absl::OkStatus();
 }
@@ -113,7 +113,7 @@ absl::Status Service::ModelStatistics(const inference::ModelStatisticsRequest& r
   for (const ModelEntry& entry : registry_->List()) {
     const bool wanted = (request.name().empty() || request.name() == entry.name) &&
                         (version.empty() || version == entry.version);
-    if (!wanted || entry.state != ModelState::kReady) continue;
+    if (!wanted || !TakesCalls(entry.state)) continue;
     statistics_.ToProto(entry.name, entry.version, response->add_model_stats());
   }
   return absl::OkStatus();
@@ -122,7 +122,7 @@ absl::Status Service::ModelStatistics(const inference::ModelStatisticsRequest& r
 absl::Status Service::RepositoryIndex(const inference::RepositoryIndexRequest& request,
                                       inference::RepositoryIndexResponse* response) const {
   for (const ModelEntry& entry : registry_->List()) {
-    if (request.ready() && entry.state != ModelState::kReady) continue;
+    if (request.ready() && !TakesCalls(entry.state)) continue;
     IndexToProto(entry, response->add_models());
   }
   if (request.ready()) return absl::OkStatus();

@@ -13,6 +13,10 @@ inline const Buckets& SecondsBuckets() {
       0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2.5, 5, 10};
   return *buckets;
 }
+inline const Buckets& LoadSecondsBuckets() {
+  static const Buckets* const buckets = new Buckets{0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120};
+  return *buckets;
+}
 inline const Buckets& BatchBuckets() {
   static const Buckets* const buckets = new Buckets{1, 2, 4, 8, 16, 32, 64, 128};
   return *buckets;

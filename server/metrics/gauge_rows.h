@@ -24,6 +24,8 @@ inline constexpr GaugeRow kGauges[] = {
     {&GaugeReadings::image_limit, "pixpool_image_limit",
      "Interactive images that are taken at a time while overloaded; found by measuring."},
     {&GaugeReadings::requests_in_flight, "pixpool_in_flight_requests", "Requests in flight."},
+    {&GaugeReadings::calls_waiting_for_models, "pixpool_calls_waiting_for_models",
+     "Calls that wait until a model that was idle is loaded."},
     {&GaugeReadings::bytes_in_flight, "pixpool_in_flight_bytes",
      "Bytes of images and of answers in flight."},
     {&GaugeReadings::bytes_capacity, "pixpool_in_flight_bytes_limit",

@@ -311,6 +311,15 @@ void Metrics::DropModel(std::string_view name, std::string_view version) {
 
 void Metrics::ModelLoaded(bool ready) { handles_->serving.ModelLoaded(ready); }
 
+void Metrics::ModelIdle(std::string_view name, std::string_view version) {
+  handles_->serving.ModelIdle(name, version);
+}
+
+void Metrics::ModelLoadedForCall(std::string_view name, std::string_view version, bool ready,
+                                 double seconds) {
+  handles_->serving.ModelLoadedForCall(name, version, ready, seconds);
+}
+
 void Metrics::SetModelsLeaving(size_t count) { handles_->serving.SetModelsLeaving(count); }
 
 void Metrics::SetGaugeSource(std::function<Readings()> read) {

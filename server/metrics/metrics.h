@@ -223,6 +223,7 @@ struct GaugeReadings {
   double overloaded = 0;      // 1 while interactive images are refused beyond image_limit
   double image_limit = 0;
   double requests_in_flight = 0;
+  double calls_waiting_for_models = 0;  // that are loaded for them
   double bytes_in_flight = 0;
   double bytes_capacity = 0;
   double pixels_in_flight = 0;
@@ -313,6 +314,11 @@ class Metrics {
   void DropModel(std::string_view name, std::string_view version);
   // A version was loaded, or could not be.
   void ModelLoaded(bool ready);
+  // A version that nobody used is freed, until a call needs it; then it was loaded for those that
+  // waited, the first of them so many seconds, or could not be. Of versions that SetModel told of.
+  void ModelIdle(std::string_view name, std::string_view version);
+  void ModelLoadedForCall(std::string_view name, std::string_view version, bool ready,
+                          double seconds);
   // Versions that serve no new calls and have not been freed.
   void SetModelsLeaving(size_t count);
   // `read` is called at each scrape, from the scraping thread. Setting another one, or nullptr,

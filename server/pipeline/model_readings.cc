@@ -18,6 +18,19 @@ void Add(const WorkQueue::Waiting& waiting, TimePoint now, ModelReadings* to) {
 
 }  // namespace
 
+void ReadAdmission(const Admission& admission, Readings* readings) {
+  const Admission::Usage usage = admission.usage();
+  const AdmissionLimits limits = admission.limits();
+  readings->queue_capacity = static_cast<double>(limits.max_requests);
+  readings->requests_in_flight = static_cast<double>(usage.requests);
+  readings->bytes_in_flight = static_cast<double>(usage.bytes + admission.held_bytes());
+  readings->bytes_capacity = static_cast<double>(limits.max_bytes);
+  readings->pixels_in_flight = static_cast<double>(usage.pixels);
+  readings->pixels_capacity = static_cast<double>(limits.max_pixels);
+  readings->overloaded = admission.overloaded() ? 1 : 0;
+  readings->image_limit = admission.image_limit();
+}
+
 void ReadModels(const ModelRegistry& registry, const WorkQueue& queue, const ModelRunners& runners,
                 const void* tensors, TimePoint now, Readings* readings) {
   std::map<const void*, WorkQueue::Waiting> lanes = queue.waiting();

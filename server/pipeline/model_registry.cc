@@ -73,7 +73,7 @@ ModelEntry& Row(std::vector<ModelEntry>& versions, const std::string& name,
 // The version that requests without one get.
 const ModelEntry* DefaultOf(const std::vector<ModelEntry>& versions) {
   for (auto it = versions.rbegin(); it != versions.rend(); ++it) {
-    if (it->state == ModelState::kReady) return &*it;
+    if (TakesCalls(it->state)) return &*it;
   }
   return &versions.back();
 }
@@ -93,6 +93,42 @@ std::string VersionsText(const std::vector<ModelEntry>& versions, const ModelRou
     names.push_back(Concat(alias, " (", version, ")"));
   }
   return absl::StrJoin(names, ", ");
+}
+
+// Null: there is none.
+template <typename Models>
+ModelEntry* FindRow(Models& models, const std::string& name, const std::string& version) {
+  const auto found = models.find(name);
+  if (found == models.end()) return nullptr;
+  for (ModelEntry& entry : found->second.versions) {
+    if (entry.version == version) return &entry;
+  }
+  return nullptr;
+}
+
+// What calls do not need to know of an idle model goes.
+ModelInfo WithoutNumbers(ModelInfo info) {
+  for (std::shared_ptr<const Projection>& projection : info.projections) {
+    auto bare = std::make_shared<Projection>(*projection);
+    bare->mean = {};
+    bare->columns = {};
+    projection = std::move(bare);
+  }
+  return info;
+}
+
+// Why a version serves no request now.
+absl::Status NotServing(const ModelEntry& entry) {
+  ErrorDetails details;
+  details.reason = ErrorReason::kModelLoading;
+  details.field = "model";
+  details.metadata = {{"model", entry.name}, {"model_version", entry.version}};
+  if (entry.state == ModelState::kFailed) {
+    return MakeError(details,
+                     Concat("model ", Quoted(entry.name), " could not be loaded: ", entry.message));
+  }
+  details.retry_after = absl::Seconds(1);
+  return MakeError(details, Concat("model ", Quoted(entry.name), " is still loading"));
 }
 
 }  // namespace
@@ -120,7 +156,7 @@ void ModelRegistry::Update(const Change& change) {
 void ModelRegistry::AddLoading(const std::string& name, const std::string& version) {
   Update([&](Models& models) {
     ModelEntry& row = Row(models[name].versions, name, version);
-    if (row.state == ModelState::kReady) return;
+    if (TakesCalls(row.state)) return;
     row.state = ModelState::kLoading;
     row.message.clear();
   });
@@ -129,13 +165,16 @@ void ModelRegistry::AddLoading(const std::string& name, const std::string& versi
 std::weak_ptr<const LoadedModel> ModelRegistry::SetReady(const std::string& name,
                                                          const std::string& version,
                                                          std::shared_ptr<Model> model) {
-  const auto loaded = std::make_shared<const LoadedModel>(LoadedModel{
-      std::move(model), metrics_ == nullptr ? nullptr : metrics_->OfModel(name, version)});
+  const auto loaded = std::make_shared<const LoadedModel>(
+      LoadedModel{.model = std::move(model),
+                  .metrics = metrics_ == nullptr ? nullptr : metrics_->OfModel(name, version),
+                  .calls = std::make_shared<std::atomic<int64_t>>(0)});
   Update([&](Models& models) {
     ModelEntry& row = Row(models[name].versions, name, version);
     row.state = ModelState::kReady;
     row.message.clear();
     row.loaded = loaded;
+    row.idle = nullptr;
   });
   return loaded;
 }
@@ -144,8 +183,28 @@ void ModelRegistry::SetFailed(const std::string& name, const std::string& versio
                               const std::string& message) {
   Update([&](Models& models) {
     ModelEntry& row = Row(models[name].versions, name, version);
-    if (row.state != ModelState::kReady) row.state = ModelState::kFailed;
+    if (!TakesCalls(row.state)) row.state = ModelState::kFailed;
     row.message = message;
+  });
+}
+
+void ModelRegistry::SetIdle(const std::string& name, const std::string& version) {
+  Update([&](Models& models) {
+    ModelEntry* const row = FindRow(models, name, version);
+    if (row == nullptr || row->loaded == nullptr) return;
+    row->state = ModelState::kIdle;
+    row->idle = std::make_shared<const IdleModel>(
+        IdleModel{WithoutNumbers(row->loaded->info()), row->loaded->metrics});
+    row->loaded = nullptr;
+  });
+}
+
+void ModelRegistry::EndIdle(const std::string& name, const std::string& version) {
+  Update([&](Models& models) {
+    ModelEntry* const row = FindRow(models, name, version);
+    if (row == nullptr || row->state != ModelState::kIdle) return;
+    row->state = ModelState::kLoading;
+    row->idle = nullptr;
   });
 }
 
@@ -212,23 +271,26 @@ absl::StatusOr<ModelEntry> ModelRegistry::Find(std::string_view name,
   return **entry;
 }
 
-absl::StatusOr<std::shared_ptr<const LoadedModel>> ModelRegistry::Get(
-    std::string_view name, std::string_view version) const {
+absl::StatusOr<ModelEntry> ModelRegistry::FindServing(std::string_view name,
+                                                      std::string_view version) const {
+  absl::StatusOr<ModelEntry> entry = Find(name, version);
+  if (entry.ok() && !TakesCalls(entry->state)) return NotServing(*entry);
+  return entry;
+}
+
+absl::StatusOr<std::shared_ptr<const LoadedModel>> ModelRegistry::Get(std::string_view name,
+                                                                      std::string_view version,
+                                                                      ModelKey* idle) const {
   const std::shared_ptr<const Models> now = models();
   const absl::StatusOr<const ModelEntry*> found = Lookup(*now, name, version);
   if (!found.ok()) return found.status();
   const ModelEntry& entry = **found;
-  if (entry.state == ModelState::kReady) return entry.loaded;
-  ErrorDetails details;
-  details.reason = ErrorReason::kModelLoading;
-  details.field = "model";
-  details.metadata = {{"model", entry.name}, {"model_version", entry.version}};
-  if (entry.state == ModelState::kLoading) {
-    details.retry_after = absl::Seconds(1);
-    return MakeError(details, Concat("model ", Quoted(entry.name), " is still loading"));
+  if (entry.state == ModelState::kReady) {
+    entry.loaded->calls->fetch_add(1, std::memory_order_relaxed);
+    return entry.loaded;
   }
-  return MakeError(details,
-                   Concat("model ", Quoted(entry.name), " could not be loaded: ", entry.message));
+  if (entry.state == ModelState::kIdle && idle != nullptr) *idle = {entry.name, entry.version};
+  return NotServing(entry);
 }
 
 std::vector<ModelEntry> ModelRegistry::List() const {
@@ -244,7 +306,7 @@ bool ModelRegistry::AnyReady() const {
   const std::shared_ptr<const Models> now = models();
   return std::any_of(now->begin(), now->end(), [&](const auto& model) {
     const auto& [name, named] = model;
-    const auto ready = [](const ModelEntry& e) { return e.state == ModelState::kReady; };
+    const auto ready = [](const ModelEntry& e) { return TakesCalls(e.state); };
     // One whose default is not there does not count: calls that name no version get nothing.
     return std::any_of(named.versions.begin(), named.versions.end(), ready) &&
            Lookup(*now, name, "").ok();

@@ -1,6 +1,9 @@
-// The models of the process: loading, ready, failed.
+// The models of the process: loading, ready, idle, failed.
 #pragma once
 
+#include <atomic>
+#include <compare>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,14 +19,33 @@
 
 namespace pixpool {
 
-enum class ModelState { kLoading, kReady, kFailed };
+// One that is idle was freed, and is loaded for the next call.
+enum class ModelState { kLoading, kReady, kIdle, kFailed };
+
+inline bool TakesCalls(ModelState state) {
+  return state == ModelState::kReady || state == ModelState::kIdle;
+}
+
+struct ModelKey {
+  auto operator<=>(const ModelKey&) const = default;
+
+  std::string name;
+  std::string version;
+};
 
 // A version of a model that serves. Shared, so that a call keeps the version that it began with;
 // gone when the registry has it no more and its last call has ended.
 struct LoadedModel {
   std::shared_ptr<Model> model;
   std::shared_ptr<ModelMetrics> metrics;  // what its work counts in; gone with the last holder
+  std::shared_ptr<std::atomic<int64_t>> calls;  // that have got it so far; null: nobody counts
   const ModelInfo& info() const { return model->info(); }
+};
+
+// What stays of a version that was freed until a call needs it again.
+struct IdleModel {
+  ModelInfo info;                         // without the numbers of projections
+  std::shared_ptr<ModelMetrics> metrics;  // so that its counters go on
 };
 
 // A row of the registry as ListModels shows it.
@@ -34,6 +56,12 @@ struct ModelEntry {
   // Why it failed; where it is ready, why what took its place on the disk does not serve.
   std::string message;
   std::shared_ptr<const LoadedModel> loaded;  // set when ready
+  std::shared_ptr<const IdleModel> idle;      // set when idle
+  // Null unless it takes calls.
+  const ModelInfo* info() const {
+    if (loaded != nullptr) return &loaded->info();
+    return idle != nullptr ? &idle->info : nullptr;
+  }
 };
 
 // Which of a model's versions requests mean.
@@ -51,13 +79,18 @@ class ModelRegistry {
   // where models that are ready have their series; null, in tests: they cannot serve.
   explicit ModelRegistry(std::string default_model, Metrics* metrics = nullptr);
 
-  // A version is being loaded, serves from here on, or could not be loaded. One that is ready
-  // serves on while the same version is loaded anew, and where that fails. SetReady gives a handle
-  // that expires when the version is replaced or removed and its last call has ended.
+  // A version is being loaded, serves from here on, or could not be loaded. One that is ready or
+  // idle takes calls on while the same version is loaded anew, and where that fails. SetReady gives
+  // a handle that expires when the version is replaced, idle or removed and its last call has
+  // ended.
   void AddLoading(const std::string& name, const std::string& version);
   std::weak_ptr<const LoadedModel> SetReady(const std::string& name, const std::string& version,
                                             std::shared_ptr<Model> model);
   void SetFailed(const std::string& name, const std::string& version, const std::string& message);
+
+  // One that is ready is idle from here on; one that is idle counts as loading.
+  void SetIdle(const std::string& name, const std::string& version);
+  void EndIdle(const std::string& name, const std::string& version);
 
   void Remove(const std::string& name, const std::string& version);
   void SetRoutes(const std::string& name, const ModelRoutes& routes);
@@ -65,13 +98,19 @@ class ModelRegistry {
   // The entry of a name and version or alias; empty ones stand for the defaults. MODEL_NOT_FOUND.
   absl::StatusOr<ModelEntry> Find(std::string_view name, std::string_view version) const;
 
-  // The same for a request: MODEL_LOADING while it loads, MODEL_LOADING with the cause if it
-  // failed.
+  // The same of one that takes calls: MODEL_LOADING while it loads, MODEL_LOADING with the cause if
+  // it failed.
+  absl::StatusOr<ModelEntry> FindServing(std::string_view name, std::string_view version) const;
+
+  // The same for a request that needs it. MODEL_LOADING where it is idle, too; it is then told in
+  // `idle`, which may be null.
   absl::StatusOr<std::shared_ptr<const LoadedModel>> Get(std::string_view name,
-                                                         std::string_view version) const;
+                                                         std::string_view version,
+                                                         ModelKey* idle = nullptr) const;
 
   std::vector<ModelEntry> List() const;
 
+  // Whether a model takes calls.
   bool AnyReady() const;
 
  private:

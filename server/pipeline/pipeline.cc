@@ -1,5 +1,5 @@
 // The order of the stages, and nothing else:
-//   Extract (caller's thread):  model -> plan -> admit -> queue (work_queue.h: whose turn it is)
+//   Extract (caller's thread):  model (cold_calls.h) -> plan -> admit -> queue (work_queue.h)
 //   decode pool:                decode -> preprocess -> batcher; further passes -> queue
 //   instance threads:           backbone -> heads (model_runner.cc) -> the sum of several passes
 //   draw pool:                  box and picture of class activation maps, where asked for
@@ -121,16 +121,7 @@ class Pipeline::Impl {
 
   Readings Gauges() const {
     Readings g;
-    const Admission::Usage usage = admission_.usage();
-    const AdmissionLimits limits = admission_.limits();
-    g.queue_capacity = static_cast<double>(limits.max_requests);
-    g.requests_in_flight = static_cast<double>(usage.requests);
-    g.bytes_in_flight = static_cast<double>(usage.bytes + admission_.held_bytes());
-    g.bytes_capacity = static_cast<double>(limits.max_bytes);
-    g.pixels_in_flight = static_cast<double>(usage.pixels);
-    g.pixels_capacity = static_cast<double>(limits.max_pixels);
-    g.overloaded = admission_.overloaded() ? 1 : 0;
-    g.image_limit = admission_.image_limit();
+    ReadAdmission(admission_, &g);
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
@@ -147,7 +138,10 @@ class Pipeline::Impl {
   absl::Status Admit(RequestWork* work) {
     const ExtractRequest& request = work->request;
     PIXPOOL_RETURN_IF_ERROR(request.context->Check(clock_->Now(), "admission"));
-    PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
+    work->result.model = std::move(work->request.loaded);
+    if (work->result.model == nullptr) {
+      PIXPOOL_ASSIGN_OR_RETURN(work->result.model, registry_->Get(request.model, request.version));
+    }
     absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work, memory_.capacity());
     CountPictures(*work, metrics_);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
@@ -376,11 +370,15 @@ class Pipeline::Impl {
 
 Pipeline::Pipeline(PipelineOptions options, ModelRegistry* registry, Metrics* metrics,
                    const Clock* clock, DecodeWorkers* workers)
-    : impl_(std::make_unique<Impl>(std::move(options), registry, metrics, clock, workers)) {}
+    : impl_(std::make_unique<Impl>(std::move(options), registry, metrics, clock, workers)),
+      cold_calls_(registry, impl_->admission(), metrics, clock,
+                  [this](ExtractRequest request, ExtractDone done) {
+                    impl_->Extract(std::move(request), std::move(done));
+                  }) {}
 Pipeline::~Pipeline() = default;
 
 void Pipeline::Extract(ExtractRequest request, ExtractDone done) {
-  impl_->Extract(std::move(request), std::move(done));
+  cold_calls_.Take(std::move(request), std::move(done));
 }
 void Pipeline::Pool(PoolRequest request, PoolDone done) {
   impl_->Pool(std::move(request), std::move(done));
@@ -390,7 +388,11 @@ absl::Status Pipeline::Progress(double times) const { return impl_->Progress(tim
 bool Pipeline::Forget(const Model& model) { return impl_->Forget(model); }
 absl::Status Pipeline::BoundMemory(int64_t resident) { return impl_->BoundMemory(resident); }
 Admission* Pipeline::admission() { return impl_->admission(); }
-bool Pipeline::Drain(absl::Duration timeout) { return impl_->Drain(timeout); }
+ColdCalls* Pipeline::cold_calls() { return &cold_calls_; }
+bool Pipeline::Drain(absl::Duration timeout) {
+  cold_calls_.Close();
+  return impl_->Drain(timeout);
+}
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 Readings Pipeline::Gauges() const { return impl_->Gauges(); }
 

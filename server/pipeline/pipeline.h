@@ -9,6 +9,7 @@
 #include "server/isolation/decode_workers.h"
 #include "server/metrics/metrics.h"
 #include "server/pipeline/admission.h"
+#include "server/pipeline/cold_calls.h"
 #include "server/pipeline/model_registry.h"
 #include "server/pipeline/options.h"
 #include "server/pipeline/request.h"
@@ -40,6 +41,9 @@ class Pipeline {
   // What bounds requests, messages and what is kept for clients.
   Admission* admission();
 
+  // Calls that wait for a model that is idle.
+  ColdCalls* cold_calls();
+
   // Shares out the memory of the process, of which `resident` bytes are taken now that the models
   // are loaded: what passes may take at a time, and lower ceilings of admission where it is short.
   // Before, nothing bounds passes; to be called again where other models are loaded.
@@ -65,6 +69,7 @@ class Pipeline {
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
+  ColdCalls cold_calls_;
 };
 
 }  // namespace pixpool

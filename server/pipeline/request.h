@@ -62,6 +62,7 @@ struct ExtractRequest {
   InputOptions input;
   RegionOptions regions;
   std::shared_ptr<CallContext> context;
+  std::shared_ptr<const LoadedModel> loaded;  // what `model` and `version` stand for; null: look
 };
 
 // Feature maps to pool without a model. Views into `owner`.
@@ -107,7 +108,8 @@ struct ExtractResult {
   absl::Status status;                // not OK: the whole request failed, images is empty
   std::vector<ImageFeatures> images;  // in the order of the request
   std::shared_ptr<const LoadedModel> model;
-  TimePoint admitted;  // when the images began to wait for their turn
+  TimePoint admitted;        // when the images began to wait for their turn
+  TimeDuration load_wait{};  // before that, until the model was loaded for this call
   std::shared_ptr<const std::vector<HeadSpec>> heads;  // as validated
   // The same with the space ids of regions whose maps are pooled; null: there are none such.
   std::shared_ptr<const std::vector<HeadSpec>> region_heads;

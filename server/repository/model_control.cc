@@ -21,8 +21,8 @@ constexpr std::chrono::milliseconds kSettleTime(1'000);
 }  // namespace
 
 ModelControl::ModelControl(const RepositoryOptions& options, ModelRepository* repository,
-                           const Clock* clock)
-    : options_(options), repository_(repository), clock_(clock) {}
+                           ColdCalls* cold_calls, const Clock* clock)
+    : options_(options), repository_(repository), cold_calls_(cold_calls), clock_(clock) {}
 
 ModelControl::~ModelControl() { Close(); }
 
@@ -87,8 +87,13 @@ void ModelControl::Work() {
     });
   }
   if (work) Answer(Guarded("load_failed", "the model could not be loaded", work));
+  for (const ModelKey& key : cold_calls_->TakeWanted()) {
+    Try([&] { repository_->LoadIdle(key); });
+    cold_calls_->Loaded(key);
+  }
   const bool polls = !closed && options_.control.value() == kPollControl;
   if (polls) Try([this] { Poll(); });
+  Try([&] { repository_->TendIdle(); });
   bool room = false;
   Try([&] { room = repository_->FreeWhatIsLeft(); });
   if (polls && room) Try([this] { Look(/*again=*/true); });
@@ -136,6 +141,7 @@ void ModelControl::Close() {
     left = std::exchange(orders_, {});
   }
   repository_->Close();
+  cold_calls_->Close();
   for (const Order& order : left) order.done(LoadsNoMore());
   Answer(LoadsNoMore());
 }

@@ -12,13 +12,14 @@
 #include "absl/synchronization/mutex.h"
 #include "server/base/clock.h"
 #include "server/base/settling.h"
+#include "server/pipeline/cold_calls.h"
 #include "server/repository/model_repository.h"
 
 namespace pixpool {
 
-// The orders that a ModelRepository gets: from a signal, from calls (--model-control explicit), and
-// from its own looks at the folder (--model-control poll). They are carried out one after the other
-// by Work.
+// The orders that a ModelRepository gets: from a signal, from calls (--model-control explicit),
+// from its own looks at the folder (--model-control poll), and from calls that need a model which
+// is idle. They are carried out one after the other by Work.
 //
 // Thread-safe, and never blocks but in Work, which one thread calls every tenth of a second. What
 // it is given must outlive it.
@@ -28,7 +29,9 @@ class ModelControl {
   // the cause, OVERLOADED, DRAINING.
   using Done = std::function<void(const absl::Status&)>;
 
-  ModelControl(const RepositoryOptions& options, ModelRepository* repository, const Clock* clock);
+  // `cold_calls`: those that wait for a model that is idle.
+  ModelControl(const RepositoryOptions& options, ModelRepository* repository, ColdCalls* cold_calls,
+               const Clock* clock);
   ~ModelControl();
 
   // Has Work look at the folder.
@@ -46,7 +49,8 @@ class ModelControl {
   // What was taken out of service by Unload.
   std::vector<BundleLocation> Unloaded() const { return repository_->Unloaded(); }
 
-  // No order is begun from here on; all that wait and the one under way are answered.
+  // No order is begun from here on; all that wait and the one under way are answered, and so are
+  // the calls that wait for models.
   void Close();
 
  private:
@@ -64,6 +68,7 @@ class ModelControl {
 
   const RepositoryOptions options_;
   ModelRepository* const repository_;
+  ColdCalls* const cold_calls_;
   const Clock* const clock_;
 
   // Of the thread that calls Work.

@@ -64,6 +64,22 @@ struct RepositoryOptions {
   };
   Option<int, kPollSeconds> poll_seconds;
 
+  static constexpr OptionSpec kIdleSeconds = {
+      .group = kModelsGroup,
+      .place = 14,
+      .flag = "--model-idle-s",
+      .value_name = "SECONDS",
+      .help =
+          "After how long without a call for it a model is freed; the next call loads it, and "
+          "waits "
+          "meanwhile. 0: never.",
+      .kind = OptionKind::kNumber,
+      .initial = 0,
+      .min = 0,
+      .max = 7 * 86'400,
+  };
+  Option<int, kIdleSeconds> idle_seconds;
+
   static constexpr OptionSpec kStrictModels = {
       .group = kModelsGroup,
       .place = 11,

@@ -188,6 +188,9 @@ void NoteResult(const ExtractResult& result, CallRecord* record) {
   if (failed > 0) record->SetFailed();
   record->Note("model", result.model->info().name);
   record->TraceModel(result.model->info().name, result.model->info().version);
+  if (result.load_wait > TimeDuration::zero()) {
+    record->Note("load_wait_seconds", ToSeconds(result.load_wait));
+  }
   const StageDurations times = LongestTimes(result);
   for (int s = 0; s < static_cast<int>(Stage::kConvert); ++s) {
     record->Note(std::string(StageName(static_cast<Stage>(s))) + "_seconds",

@@ -13,6 +13,7 @@ v1::ModelState StateToProto(ModelState state) {
     case ModelState::kLoading:
       return v1::MODEL_STATE_LOADING;
     case ModelState::kReady:
+    case ModelState::kIdle:
       return v1::MODEL_STATE_READY;
     case ModelState::kFailed:
       return v1::MODEL_STATE_FAILED;
@@ -111,9 +112,10 @@ void ModelToProto(const ModelEntry& entry, const PipelineOptions& options,
   out->set_state(StateToProto(entry.state));
   out->set_state_message(entry.message);
   LimitsToProto(options, max_message_bytes, out->mutable_limits());
-  if (entry.loaded == nullptr) return;
+  if (entry.info() == nullptr) return;
 
-  const ModelInfo& info = entry.loaded->info();
+  out->set_idle(entry.state == ModelState::kIdle);
+  const ModelInfo& info = *entry.info();
   out->set_engine(info.engine);
   out->set_device(info.device);
   out->set_precision(info.precision);

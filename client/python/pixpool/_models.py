@@ -189,6 +189,7 @@ class ModelInfo:
 
     name, version: a folder of the model repository, and a folder in it.
     state: "ready", "loading", or "failed", and state_message then says why; else that is "".
+    idle: whether it is ready, but was freed since no call needed it: the next one loads it.
     engine, device, precision: such as "openvino", "cpu" and "float32".
     license: of the weights, as the bundle states it. weights_sha256: in hexadecimal.
     input_recipe: how pictures become input unless a request says otherwise.
@@ -228,6 +229,7 @@ class ModelInfo:
     message: pb.Model = dataclasses.field(repr=False, compare=False)
     vectors: tuple[Vector, ...] = ()
     classifier_vector: str = ""
+    idle: bool = False
 
     def __repr__(self) -> str:
         return f"<ModelInfo {self._summary()}>"

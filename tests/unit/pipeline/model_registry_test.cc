@@ -178,6 +178,44 @@ TEST(ModelRegistryTest, AVersionServesOnWhileItIsLoadedAnew) {
   EXPECT_EQ(registry.Find("net", "1")->message, "");
 }
 
+TEST(ModelRegistryTest, AnIdleModelTakesCallsAndHoldsNothing) {
+  ModelRegistry registry("");
+  bool destroyed = false;
+  registry.SetReady("net", "1", std::make_unique<FakeModel>("1", &destroyed));
+  registry.SetIdle("net", "1");
+  EXPECT_TRUE(destroyed);
+  EXPECT_TRUE(registry.AnyReady());
+  ModelKey idle;
+  EXPECT_EQ(ReasonOf(registry.Get("", "", &idle).status()), ErrorReason::kModelLoading);
+  EXPECT_EQ(idle, (ModelKey{"net", "1"}));
+  EXPECT_EQ(registry.FindServing("net", "")->info()->version, "1");
+  registry.AddLoading("net", "1");
+  registry.SetFailed("net", "1", "other files");
+  EXPECT_EQ(registry.Find("net", "1")->state, ModelState::kIdle) << "for who asks";
+  SetReady(registry, "net", "1");
+  EXPECT_EQ(registry.Find("net", "1")->idle, nullptr);
+  EXPECT_TRUE(registry.Get("net", "").ok());
+  registry.SetIdle("net", "1");
+  registry.EndIdle("net", "1");
+  EXPECT_FALSE(registry.AnyReady());
+  EXPECT_EQ(ReasonOf(registry.FindServing("net", "1").status()), ErrorReason::kModelLoading);
+  registry.SetIdle("net", "7");
+  registry.SetIdle("other", "1");
+  EXPECT_EQ(registry.List().size(), 1u) << "without effect";
+}
+
+TEST(ModelRegistryTest, CallsAreCounted) {
+  ModelRegistry registry("");
+  SetReady(registry, "net", "1");
+  const auto call = *registry.Get("net", "");
+  EXPECT_EQ(call->calls->load(), 1);
+  EXPECT_TRUE(registry.Find("net", "").ok());
+  EXPECT_TRUE(registry.FindServing("net", "").ok());
+  EXPECT_EQ(call->calls->load(), 1) << "who asks for it does not use it";
+  EXPECT_TRUE(registry.Get("net", "1").ok());
+  EXPECT_EQ(call->calls->load(), 2);
+}
+
 TEST(ModelRegistryTest, RoutesNameTheDefaultAndAliases) {
   ModelRegistry registry("");
   SetReady(registry, "net", "1");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/synchronization/notification.h"
 #include "tests/unit/repository/fake_bundles.h"
 
 namespace pixpool {
@@ -21,6 +22,7 @@ class ModelControlTest : public ::testing::Test {
     options.models_dir = models_.path().string();
     options.control = std::string(control);
     options.poll_seconds = poll_seconds;
+    options.idle_seconds = idle_seconds_;
     repository_ = std::make_unique<ModelRepository>(
         options, RepositoryDeps{.registry = &registry_,
                                 .metrics = &metrics_,
@@ -38,7 +40,7 @@ class ModelControlTest : public ::testing::Test {
                                     },
                                 .forget = [this](const Model&) { return forget_(); },
                                 .changed = [] {}});
-    control_ = std::make_unique<ModelControl>(options, repository_.get(), &clock_);
+    control_ = std::make_unique<ModelControl>(options, repository_.get(), &cold_calls_, &clock_);
     ASSERT_TRUE(repository_->Start().ok());
     ASSERT_TRUE(repository_->LoadFirst().ok());
   }
@@ -69,7 +71,15 @@ class ModelControlTest : public ::testing::Test {
   std::function<void()> during_load_;
   std::function<bool()> forget_ = [] { return true; };
   int64_t room_ = 1 << 20;
+  int idle_seconds_ = 0;
   std::vector<absl::Status> answers_;
+  Admission admission_{AdmissionLimits(), 1, &clock_};
+  ColdCalls cold_calls_{&registry_, &admission_, &metrics_, &clock_,
+                        [this](const ExtractRequest& request, const ExtractDone& done) {
+                          served_ += request.loaded != nullptr ? 1 : 0;
+                          done({});
+                        }};
+  std::atomic<int> served_ = 0;
   std::unique_ptr<ModelRepository> repository_;
   std::unique_ptr<ModelControl> control_;
 };
@@ -166,6 +176,22 @@ TEST_F(ModelControlTest, WhatThrowsEndsNothing) {
   forget_ = [] { return true; };
   WorkAfter(std::chrono::seconds(1));
   EXPECT_NE(metrics_.Scrape().find("pixpool_models_leaving 0"), std::string::npos);
+}
+
+TEST_F(ModelControlTest, ACallHasAnIdleModelLoaded) {
+  idle_seconds_ = 60;
+  Start(kNoControl);
+  WorkAfter(std::chrono::seconds(61));
+  EXPECT_EQ(Serving(), "") << "it is idle";
+  absl::Notification done;
+  ExtractRequest request;
+  request.context = std::make_shared<CallContext>(clock_.Now() + std::chrono::seconds(60));
+  cold_calls_.Take(std::move(request), [&](const ExtractResult&) { done.Notify(); });
+  EXPECT_FALSE(done.HasBeenNotified());
+  control_->Work();
+  done.WaitForNotification();
+  EXPECT_EQ(served_, 1);
+  EXPECT_EQ(Serving(), "1");
 }
 
 TEST_F(ModelControlTest, ClosedItAnswersAllThatWaitAndWhatIsUnderWay) {
