@@ -12,6 +12,9 @@
 
 namespace pixpool {
 
+// What says, beside them, whether a restart would help; the name of no model.
+inline constexpr char kLivenessName[] = "/livez";
+
 // Thread-safe.
 class HealthNames {
  public:

@@ -144,8 +144,9 @@ class Process {
     for (HealthChecks* checks : {&live_, &ready_}) {
       checks->Add("port", [this] { return grpc_->Answers(); });
     }
-    live_watch_ =
-        std::make_unique<HealthWatch>(&live_, [first = true](const absl::Status& now) mutable {
+    live_watch_ = std::make_unique<HealthWatch>(
+        &live_, [this, first = true](const absl::Status& now) mutable {
+          grpc_->SetServing(kLivenessName, now.ok());
           if (!std::exchange(first, false)) LogHealth("live", now);
         });
     TellOfOverload();
