@@ -111,23 +111,26 @@ absl::StatusOr<std::vector<fs::path>> SubFolders(const fs::path& dir) {
 }  // namespace
 
 absl::StatusOr<Bundle> OpenBundle(const std::string& dir) {
-  absl::StatusOr<std::string> text = ReadManifestText(dir);
+  // What links on the way to it lead to from now on does not matter.
+  std::error_code error;
+  const fs::path folder = fs::canonical(dir, error);
+  if (error) return InBundle(dir, absl::NotFoundError(error.message()));
+  absl::StatusOr<std::string> text = ReadManifestText(folder);
   if (!text.ok()) return InBundle(dir, text.status());
   absl::StatusOr<Manifest> manifest = ParseManifest(*text);
   if (!manifest.ok()) return InBundle(dir, manifest.status());
 
   std::vector<std::string> problems;
   absl::StatusCode code = absl::StatusCode::kFailedPrecondition;
-  std::error_code error;
-  fs::path folder = fs::absolute(dir, error).lexically_normal();
-  if (!folder.has_filename()) folder = folder.parent_path();
-  if (folder.filename() != manifest->version) {
+  fs::path named = fs::absolute(dir, error).lexically_normal();
+  if (!named.has_filename()) named = named.parent_path();
+  if (named.filename() != manifest->version) {
     problems.push_back(Concat("$.version is '", manifest->version, "', the folder is '",
-                              folder.filename().string(), "'"));
+                              named.filename().string(), "'"));
   }
-  if (folder.parent_path().filename() != manifest->name) {
+  if (named.parent_path().filename() != manifest->name) {
     problems.push_back(Concat("$.name is '", manifest->name, "', the folder is '",
-                              folder.parent_path().filename().string(), "'"));
+                              named.parent_path().filename().string(), "'"));
   }
   for (const BundleFile& file : manifest->files) {
     if (absl::Status status = CheckDigest(folder, file); !status.ok()) {

@@ -72,7 +72,8 @@ absl::StatusOr<VersionPolicy> ParseVersionPolicy(std::string_view text) {
   return absl::InvalidArgumentError(ToAbsl(kPolicies));
 }
 
-absl::StatusOr<VersionPolicy> VersionPolicyOfConfig(const std::string& text) {
+absl::StatusOr<VersionPolicy> VersionPolicyOfConfig(const std::string& text,
+                                                    const std::string& model) {
   const auto wrong = [](std::string_view what) {
     return absl::InvalidArgumentError(
         Concat(what, "; such as {\"version_policy\": {\"specific\": {\"versions\": [1, 3]}}}, ",
@@ -83,6 +84,9 @@ absl::StatusOr<VersionPolicy> VersionPolicyOfConfig(const std::string& text) {
   for (const auto& [key, value] : document.items()) {
     if (key != "version_policy" && key != "name") {
       return wrong(Concat("has ", key, ", which comes with the bundle: version_policy can be set"));
+    }
+    if (key == "name" && value != json(model)) {
+      return wrong("has a name that is not model_name: leave it out, or write it alike");
     }
   }
   const auto found = document.find("version_policy");

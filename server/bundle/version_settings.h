@@ -21,9 +21,10 @@ struct VersionPolicy {
 // alone.
 absl::StatusOr<VersionPolicy> ParseVersionPolicy(std::string_view text);
 
-// The `version_policy` of a model's configuration in Triton's form and JSON, beside which it may
-// have a `name` and nothing else. INVALID_ARGUMENT with the cause alone.
-absl::StatusOr<VersionPolicy> VersionPolicyOfConfig(const std::string& text);
+// The `version_policy` of the configuration of `model` in Triton's form and JSON, beside which it
+// may have the model's `name` and nothing else. INVALID_ARGUMENT with the cause alone.
+absl::StatusOr<VersionPolicy> VersionPolicyOfConfig(const std::string& text,
+                                                    const std::string& model);
 
 // Of `versions`, from the lowest to the highest, those that a policy has serve.
 std::vector<std::string> ChooseVersions(const VersionPolicy& policy,

@@ -42,7 +42,7 @@ absl::StatusOr<std::optional<VersionPolicy>> PolicyOf(
     if (name != "config") {
       return Invalid(field, "the parameter is not known; there is config, with version_policy");
     }
-    auto wanted = VersionPolicyOfConfig(value.string_param());
+    auto wanted = VersionPolicyOfConfig(value.string_param(), request.model_name());
     if (!wanted.ok()) return Invalid(field, ToStd(wanted.status().message()));
     policy = *std::move(wanted);
   }
@@ -59,7 +59,7 @@ void OrderCall<Request, Response>::Run() {
   // Nobody counts its bytes once Run is over, and the order may wait for long.
   this->request_.reset();
   if (!order.ok()) return this->End(order.status());
-  (*order)([this, keep = this->Keep(this)](const absl::Status& status) {
+  (*order)(this->call_, [this, keep = this->Keep(this)](const absl::Status& status) {
     this->Guarded([&] {
       if (!status.ok()) return this->End(status);
       this->EndWithReply(Permit(), [](Response*) { return absl::OkStatus(); });
@@ -70,15 +70,17 @@ void OrderCall<Request, Response>::Run() {
 absl::StatusOr<UnaryLoad::Order> UnaryLoad::OrderOf(
     const inference::RepositoryModelLoadRequest& request) {
   PIXPOOL_ASSIGN_OR_RETURN(const std::optional<VersionPolicy> policy, PolicyOf(request));
-  return [this, name = request.model_name(), policy](ModelControl::Done done) {
-    control_->Load(name, policy, std::move(done));
+  return [this, name = request.model_name(), policy](std::shared_ptr<const CallContext> call,
+                                                     ModelControl::Done done) {
+    control_->Load(name, policy, std::move(call), std::move(done));
   };
 }
 
 absl::StatusOr<UnaryUnload::Order> UnaryUnload::OrderOf(
     const inference::RepositoryModelUnloadRequest& request) {
-  return [this, name = request.model_name()](ModelControl::Done done) {
-    control_->Unload(name, std::move(done));
+  return [this, name = request.model_name()](std::shared_ptr<const CallContext> call,
+                                             ModelControl::Done done) {
+    control_->Unload(name, std::move(call), std::move(done));
   };
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "inference/grpc_service.pb.h"
@@ -15,8 +16,8 @@ namespace pixpool::kserve {
 absl::StatusOr<std::optional<VersionPolicy>> PolicyOf(
     const inference::RepositoryModelLoadRequest& request);
 
-// A call that waits for an order to be carried out, however long that takes: what was begun is not
-// broken off when its caller goes away.
+// A call that waits for an order to be carried out, however long that takes. Where its caller goes
+// away the order is dropped, but what was begun is not broken off.
 template <typename Request, typename Response>
 class OrderCall : public UnaryReactor<Request, Response> {
  public:
@@ -28,7 +29,7 @@ class OrderCall : public UnaryReactor<Request, Response> {
   absl::Status MayStart() final { return absl::OkStatus(); }
   void Run() final;
   // Hands the order over.
-  using Order = std::function<void(ModelControl::Done)>;
+  using Order = std::function<void(std::shared_ptr<const CallContext>, ModelControl::Done)>;
   // The order of a request, which it does not keep.
   virtual absl::StatusOr<Order> OrderOf(const Request& request) = 0;
 

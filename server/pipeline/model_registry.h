@@ -79,6 +79,8 @@ class ModelRegistry {
   // where models that are ready have their series; null, in tests: they cannot serve.
   explicit ModelRegistry(std::string default_model, Metrics* metrics = nullptr);
 
+  const std::string& default_model() const { return default_model_; }
+
   // A version is being loaded, serves from here on, or could not be loaded. One that is ready or
   // idle takes calls on while the same version is loaded anew, and where that fails. SetReady gives
   // a handle that expires when the version is replaced, idle or removed and its last call has

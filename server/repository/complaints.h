@@ -16,20 +16,25 @@ class Complaints {
     if (anew) told_.clear();
     met_.clear();
   }
-  // What it did not meet is over, and is told when it comes again.
-  void EndLook() {
-    std::erase_if(told_, [this](const auto& told) { return !met_.contains(told.first); });
+  // What it did not meet is over, and is told when it comes again. `only`: the models that it was a
+  // look at; null: all.
+  void EndLook(const std::set<std::string>* only) {
+    std::erase_if(told_, [&](const auto& told) {
+      const bool seen = only == nullptr || only->contains(told.first.second);
+      return seen && !met_.contains(told.first);
+    });
   }
 
-  // Whether a message about something has not been told.
-  bool IsNew(const std::string& about, const std::string& message) {
-    met_.insert(about);
-    return std::exchange(told_[about], message) != message;
+  // Whether a message about something has not been told. `model` may be empty.
+  bool IsNew(const std::string& event, const std::string& model, const std::string& message) {
+    met_.insert({event, model});
+    return std::exchange(told_[{event, model}], message) != message;
   }
 
  private:
-  std::map<std::string, std::string> told_;
-  std::set<std::string> met_;
+  using About = std::pair<std::string, std::string>;  // event and model
+  std::map<About, std::string> told_;
+  std::set<About> met_;
 };
 
 }  // namespace pixpool

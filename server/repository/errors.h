@@ -11,7 +11,7 @@ namespace pixpool {
 // MODEL_NOT_FOUND.
 absl::Status UnknownModel(const std::string& name);
 
-// NOT_FOUND with how to make one.
+// NOT_FOUND with what the folder is instead, and what to pass or how to make a model.
 absl::Status NoModelIn(const RepositoryOptions& options);
 
 // DRAINING.

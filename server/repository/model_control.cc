@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "server/base/error.h"
@@ -32,12 +33,29 @@ void ModelControl::LookAgain() {
 }
 
 void ModelControl::Load(const std::string& name, const std::optional<VersionPolicy>& policy,
-                        Done done) {
-  Add({[this, name, policy] { return repository_->LoadModel(name, policy); }, std::move(done)});
+                        std::shared_ptr<const CallContext> call, Done done) {
+  Add({[this, name, policy] { return repository_->LoadModel(name, policy); }, std::move(call),
+       std::move(done)});
 }
 
-void ModelControl::Unload(const std::string& name, Done done) {
-  Add({[this, name] { return repository_->UnloadModel(name); }, std::move(done)});
+void ModelControl::Unload(const std::string& name, std::shared_ptr<const CallContext> call,
+                          Done done) {
+  Add({[this, name] { return repository_->UnloadModel(name); }, std::move(call), std::move(done)});
+}
+
+void ModelControl::DropCancelled() {
+  std::vector<Done> gone;
+  {
+    absl::MutexLock lock(&mu_);
+    std::erase_if(orders_, [&](Order& order) {
+      if (!order.call->cancelled()) return false;
+      gone.push_back(std::move(order.done));
+      return true;
+    });
+  }
+  for (const Done& done : gone) {
+    done(MakeError(ErrorReason::kCancelled, "the call was cancelled before its order was begun"));
+  }
 }
 
 void ModelControl::Add(Order order) {
@@ -50,6 +68,7 @@ void ModelControl::Add(Order order) {
                options_.control.value(), "; with ", flag, " ", kExplicitControl, " they may"));
   }
   if (refused.ok()) {
+    DropCancelled();
     absl::MutexLock lock(&mu_);
     if (closed_) {
       refused = LoadsNoMore();
@@ -67,6 +86,7 @@ void ModelControl::Add(Order order) {
 }
 
 void ModelControl::Work() {
+  DropCancelled();
   bool look = false;
   bool closed = false;
   std::function<absl::Status()> work;
@@ -103,8 +123,8 @@ void ModelControl::Try(const std::function<void()>& work) {
   Guarded("models_look_failed", "the models could not be looked at", work).IgnoreError();
 }
 
-void ModelControl::Look(bool again) {
-  repository_->Look(again).IgnoreError();  // it is in the log
+void ModelControl::Look(bool again, const std::set<std::string>* only) {
+  repository_->Look(again, only).IgnoreError();  // it is in the log
 }
 
 void ModelControl::Poll() {
@@ -112,16 +132,44 @@ void ModelControl::Poll() {
   if (now < next_poll_) return;
   const std::chrono::seconds pause(options_.poll_seconds.value());
   next_poll_ = now + pause;
-  const absl::StatusOr<std::string> files = repository_->folder().Stamp();
-  using News = Settling<std::string>::News;
-  const News news = settling_.Look(files, seen_);
-  if (news == News::kSettled) {
-    settling_.Taken();  // first: what throws is done again
-    Look(/*again=*/false);
-    if (files.ok()) seen_ = *files;
+  const absl::StatusOr<ModelFolder::Stamps> stamps = repository_->folder().LookAtAll();
+  // One without any model may be a volume that is gone.
+  absl::StatusOr<std::string> trouble = std::string(stamps.ok() && stamps->empty() ? "empty" : "");
+  if (!stamps.ok()) trouble = stamps.status();
+  const bool gone = trouble_.Look(trouble, "") == Settling<std::string>::News::kSettled;
+  if (gone) Look(/*again=*/false);
+  if (!trouble.ok() || !trouble->empty()) return;
+  const std::set<std::string> settled = Settled(*stamps);
+  if (!settled.empty()) Look(/*again=*/false, &settled);
+  for (const std::string& name : settled) {
+    const auto stamp = stamps->find(name);
+    if (stamp != stamps->end()) {
+      seen_[name] = stamp->second;
+    } else {
+      seen_.erase(name);
+    }
   }
-  const bool changing = files.ok() && *files != seen_;
-  if (changing) next_poll_ = now + std::min<TimeDuration>(kSettleTime, pause);
+  if (*stamps != seen_) next_poll_ = now + std::min<TimeDuration>(kSettleTime, pause);
+}
+
+std::set<std::string> ModelControl::Settled(const ModelFolder::Stamps& stamps) {
+  const auto stamp_of = [](const ModelFolder::Stamps& all, const std::string& name) {
+    const auto found = all.find(name);
+    return found == all.end() ? std::string() : found->second;
+  };
+  for (const auto& [name, stamp] : stamps) news_.try_emplace(name);
+  std::set<std::string> settled;
+  for (auto it = news_.begin(); it != news_.end();) {
+    auto& [name, news] = *it;
+    const std::string in_force = stamp_of(seen_, name);
+    const bool forgotten = in_force.empty() && !stamps.contains(name);
+    if (news.Look(stamp_of(stamps, name), in_force) == Settling<std::string>::News::kSettled) {
+      news.Taken();
+      settled.insert(name);
+    }
+    it = forgotten ? news_.erase(it) : std::next(it);
+  }
+  return settled;
 }
 
 void ModelControl::Answer(const absl::Status& status) {

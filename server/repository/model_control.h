@@ -3,13 +3,17 @@
 
 #include <deque>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/base/settling.h"
 #include "server/pipeline/cold_calls.h"
@@ -26,7 +30,7 @@ namespace pixpool {
 class ModelControl {
  public:
   // Called once, on any thread. Errors: MODEL_CONTROL_OFF, MODEL_NOT_FOUND, MODEL_NOT_LOADED with
-  // the cause, OVERLOADED, DRAINING.
+  // the cause, OVERLOADED, DRAINING; CANCELLED where `call` was before the order was begun.
   using Done = std::function<void(const absl::Status&)>;
 
   // `cold_calls`: those that wait for a model that is idle.
@@ -39,9 +43,10 @@ class ModelControl {
 
   // Loads what is to serve of a model; `policy`: in place of what its versions.json says, until the
   // next order for it.
-  void Load(const std::string& name, const std::optional<VersionPolicy>& policy, Done done);
+  void Load(const std::string& name, const std::optional<VersionPolicy>& policy,
+            std::shared_ptr<const CallContext> call, Done done);
   // Takes all its versions out of service. It stays so whoever looks, until it is loaded again.
-  void Unload(const std::string& name, Done done);
+  void Unload(const std::string& name, std::shared_ptr<const CallContext> call, Done done);
 
   // Carries out what was asked for, and frees what no call has any more.
   void Work();
@@ -56,13 +61,19 @@ class ModelControl {
  private:
   struct Order {
     std::function<absl::Status()> work;
+    std::shared_ptr<const CallContext> call;
     Done done;
   };
 
   void Add(Order order);
+  // Drops orders that were not begun and whose callers have gone.
+  void DropCancelled() ABSL_LOCKS_EXCLUDED(mu_);
   void Answer(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void Poll();
-  void Look(bool again);
+  // Those whose files have come to rest with another state than the one in force; `stamps` is of
+  // now.
+  std::set<std::string> Settled(const ModelFolder::Stamps& stamps);
+  void Look(bool again, const std::set<std::string>* only = nullptr);
   // What it throws goes to the log: it does not end the thread of the models.
   static void Try(const std::function<void()>& work);
 
@@ -73,8 +84,9 @@ class ModelControl {
 
   // Of the thread that calls Work.
   TimePoint next_poll_{};
-  std::string seen_;  // that the models are in step with
-  Settling<std::string> settling_;
+  ModelFolder::Stamps seen_;                           // that the models are in step with
+  std::map<std::string, Settling<std::string>> news_;  // of each model
+  Settling<std::string> trouble_;                      // of the folder itself
 
   absl::Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

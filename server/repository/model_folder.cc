@@ -25,7 +25,7 @@ std::string StampOf(const fs::path& path, int64_t* bytes) {
   if (lstat(path.c_str(), &s) != 0 || S_ISDIR(s.st_mode)) return "";
   *bytes += s.st_size;
   return Concat(path.string(), " ", s.st_size, " ", s.st_mtim.tv_sec, ".", s.st_mtim.tv_nsec, " ",
-                s.st_ino, "\n");
+                s.st_ctim.tv_sec, ".", s.st_ctim.tv_nsec, " ", s.st_ino, "\n");
 }
 
 }  // namespace
@@ -38,18 +38,19 @@ absl::StatusOr<ModelFolder::Found> ModelFolder::Find() const {
   return found;
 }
 
-absl::StatusOr<std::string> ModelFolder::Stamp() const {
+absl::StatusOr<ModelFolder::Stamps> ModelFolder::LookAtAll() const {
   PIXPOOL_ASSIGN_OR_RETURN(const Found found, Find());
-  std::string stamp;
+  Stamps stamps;
   for (const auto& [name, locations] : found.models) {
+    std::string& stamp = stamps[name];
     int64_t bytes = 0;
     stamp += StampOf(fs::path(Of(name)) / kVersionSettingsFile, &bytes);
     for (const BundleLocation& at : locations) {
       stamp += Concat(at.dir, "\n", LookAtFiles(at.dir).stamp);
     }
   }
-  for (const auto& [name, why] : found.refused) stamp += Concat(why, "\n");
-  return stamp;
+  for (const auto& [name, why] : found.refused) stamps[name] = why;
+  return stamps;
 }
 
 absl::StatusOr<VersionSettings> ModelFolder::Settings(const std::string& name) const {
@@ -59,7 +60,8 @@ absl::StatusOr<VersionSettings> ModelFolder::Settings(const std::string& name) c
 std::string ModelFolder::WithoutPaths(std::string_view message, const std::string& name) const {
   std::error_code error;
   const std::string full = fs::absolute(Of(name), error).lexically_normal().string();
-  std::string clean = absl::StrReplaceAll(ToAbsl(message), {{full, name}, {Of(name), name}});
+  std::string clean = absl::StrReplaceAll(ToAbsl(message), RealPaths(name));
+  clean = absl::StrReplaceAll(ToAbsl(clean), {{full, name}, {Of(name), name}});
   // Of other models. A folder's own name alone may be any word of the message.
   const std::string root = (fs::absolute(dir_, error) / "").lexically_normal().string();
   for (const std::string& dir : {root, (fs::path(dir_) / "").string()}) {
@@ -68,6 +70,23 @@ std::string ModelFolder::WithoutPaths(std::string_view message, const std::strin
   if (root.size() < 3) return clean;
   return absl::StrReplaceAll(ToAbsl(clean),
                              {{root.substr(0, root.size() - 1), "the models folder"}});
+}
+
+std::vector<std::pair<std::string, std::string>> ModelFolder::RealPaths(
+    const std::string& name) const {
+  std::vector<std::pair<std::string, std::string>> paths;
+  const auto add = [&paths](const fs::path& path, const std::string& shown) {
+    std::error_code error;
+    const std::string real = fs::canonical(path, error).string();
+    if (!error) paths.emplace_back(real, shown);
+  };
+  std::error_code error;
+  for (fs::directory_iterator it(Of(name), error); !error && it != fs::directory_iterator();
+       it.increment(error)) {
+    add(it->path(), Concat(name, "/", it->path().filename().string()));
+  }
+  add(Of(name), name);
+  return paths;
 }
 
 std::string ModelFolder::Of(const std::string& name) const {

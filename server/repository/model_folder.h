@@ -26,8 +26,10 @@ class ModelFolder {
   };
   absl::StatusOr<Found> Find() const;
 
-  // What tells one state of all of it from another, without reading the bundles.
-  absl::StatusOr<std::string> Stamp() const;
+  // What tells one state of a model from another, without reading the bundles; of each, and of each
+  // folder that cannot be read.
+  using Stamps = std::map<std::string, std::string>;
+  absl::StatusOr<Stamps> LookAtAll() const;
 
   // A model's versions.json.
   absl::StatusOr<VersionSettings> Settings(const std::string& name) const;
@@ -39,6 +41,8 @@ class ModelFolder {
 
  private:
   std::string Of(const std::string& name) const;
+  // Where links lead to, and what to say instead: of a model and what lies in its folder.
+  std::vector<std::pair<std::string, std::string>> RealPaths(const std::string& name) const;
 
   const std::string dir_;
 };

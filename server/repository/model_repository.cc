@@ -1,14 +1,18 @@
 #include "server/repository/model_repository.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "server/base/error.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
+#include "server/pipeline/options.h"
 #include "server/repository/errors.h"
 
 namespace pixpool {
@@ -29,8 +33,14 @@ ModelRepository::ModelRepository(const RepositoryOptions& options, RepositoryDep
 }
 
 absl::Status ModelRepository::Start() {
-  PIXPOOL_ASSIGN_OR_RETURN(const ModelFolder::Found found, folder_.Find());
+  const absl::StatusOr<ModelFolder::Found> looked = folder_.Find();
+  std::error_code error;
+  const bool unreadable = !looked.ok() && std::filesystem::is_directory(folder_.dir(), error);
+  if (unreadable) return looked.status();
+  if (!looked.ok()) return NoModelIn(options_);
+  const ModelFolder::Found& found = *looked;
   if (found.models.empty()) return MayWait() ? absl::OkStatus() : NoModelIn(options_);
+  PIXPOOL_RETURN_IF_ERROR(CheckDefault(found));
   for (const auto& [name, locations] : found.models) {
     Named& named = models_[name];
     const auto settings = folder_.Settings(name);
@@ -39,6 +49,21 @@ absl::Status ModelRepository::Start() {
     loader_.EnterNew(&named.versions, WantedOf(name, named, locations).versions);
     SetRoutes(name, &named);
   }
+  return absl::OkStatus();
+}
+
+absl::Status ModelRepository::CheckDefault(const ModelFolder::Found& found) const {
+  const std::string& name = deps_.registry->default_model();
+  if (name.empty() || found.models.contains(name) || found.refused.contains(name)) {
+    return absl::OkStatus();
+  }
+  const auto put_name = [](std::string* out, const auto& model) { *out += model.first; };
+  const std::string message =
+      Concat(RegistryOptions::kDefaultModel.flag, " ", name, ": there is no such model in ",
+             folder_.dir(), ", so calls that name none are refused; there are: ",
+             absl::StrJoin(found.models, ", ", put_name));
+  if (options_.strict) return absl::NotFoundError(message);
+  Log(LogLevel::kWarning, "default_model_missing", {{"model", name}, {"message", message}});
   return absl::OkStatus();
 }
 
@@ -54,25 +79,30 @@ absl::Status ModelRepository::LoadFirst() {
   return loader_.BeginServing();
 }
 
-absl::Status ModelRepository::Look(bool again) {
+absl::Status ModelRepository::Look(bool again, const std::set<std::string>* only) {
+  const auto left_out = [only](const std::string& name) {
+    return only != nullptr && !only->contains(name);
+  };
   const LoadReach reach = again ? LoadReach::kRefused : LoadReach::kNew;
   complaints_.BeginLook(/*anew=*/again);
   const absl::StatusOr<ModelFolder::Found> found = folder_.Find();
   if (!found.ok() || found->models.empty()) {
-    const std::string why =
-        found.ok() ? Concat("no model in ", folder_.dir()) : TextOf(found.status());
+    const std::string why = TextOf(found.ok() ? NoModelIn(options_) : found.status());
     return Complain("models_not_found", "", Concat(why, "; what serves serves on"));
   }
   absl::Status first_failure;
   for (const auto& [name, why] : found->refused) {
+    if (left_out(name)) continue;
     first_failure.Update(Complain("model_folder_unreadable", name, why));
   }
   for (const auto& [name, locations] : found->models) {
-    if (!unloaded(name)) first_failure.Update(Apply(name, locations, reach));
+    if (left_out(name) || unloaded(name)) continue;
+    first_failure.Update(Apply(name, locations, reach));
   }
   for (auto it = models_.begin(); it != models_.end();) {
     auto& [name, named] = *it;
-    if (closed_ || found->models.contains(name) || found->refused.contains(name)) {
+    const bool there = found->models.contains(name) || found->refused.contains(name);
+    if (closed_ || there || left_out(name)) {
       ++it;
       continue;
     }
@@ -80,7 +110,7 @@ absl::Status ModelRepository::Look(bool again) {
     it = models_.erase(it);
   }
   loader_.EndMoves();
-  complaints_.EndLook();
+  complaints_.EndLook(only);
   return first_failure;
 }
 
@@ -245,10 +275,10 @@ void ModelRepository::RetireModel(const std::string& name) {
   models_.erase(found);
 }
 
-absl::Status ModelRepository::Complain(std::string_view event, const std::string& key,
+absl::Status ModelRepository::Complain(const std::string& event, const std::string& model,
                                        const std::string& message) {
-  if (complaints_.IsNew(Concat(event, " ", key), message)) {
-    Log(LogLevel::kWarning, event, {{"model", key}, {"message", message}});
+  if (complaints_.IsNew(event, model, message)) {
+    Log(LogLevel::kWarning, event, {{"model", model}, {"message", message}});
   }
   return absl::FailedPreconditionError(message);
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,17 +47,19 @@ class ModelRepository {
   ModelRepository(const ModelRepository&) = delete;
   ModelRepository& operator=(const ModelRepository&) = delete;
 
-  // Enters what is to serve as loading. NOT_FOUND, with what to do, where there is no model and
-  // none can come by --model-control.
+  // Enters what is to serve as loading. NOT_FOUND, with what to do, where there is no folder, where
+  // there is no model and none can come by --model-control, and, where the options are strict,
+  // where there is none of the name of the default.
   absl::Status Start();
 
   // Loads it, one version after the other. Not OK where none can serve, or where the options are
   // strict and one cannot: then all that failed has been tried and logged, too.
   absl::Status LoadFirst();
 
-  // Looks at the folder again. `again`: tries what could not be loaded, too. Blocks while models
-  // load. Not OK where something could not be done; it has been logged, once.
-  absl::Status Look(bool again);
+  // Looks at the folder again. `again`: tries what could not be loaded, too. `only`: looks at these
+  // models; null: at all. Blocks while models load. Not OK where something could not be done; it
+  // has been logged, once.
+  absl::Status Look(bool again, const std::set<std::string>* only = nullptr);
 
   // Loads what is to serve of a model, `policy` in place of its versions.json, until the next such
   // order. Blocks likewise. MODEL_NOT_FOUND, MODEL_NOT_LOADED with the cause, DRAINING.
@@ -99,6 +102,9 @@ class ModelRepository {
 
   // Whether a server without a model may get one.
   bool MayWait() const { return options_.control.value() != kNoControl; }
+  // Whether the folder has the model of calls that name none; it is in the log where that is no
+  // error.
+  absl::Status CheckDefault(const ModelFolder::Found& found) const;
   // Brings a model in step with what there is of it.
   absl::Status Apply(const std::string& name, const Locations& found, LoadReach reach);
   // Those of `found` that are to serve.
@@ -113,7 +119,8 @@ class ModelRepository {
   // Takes all versions of a model out of service; it is forgotten.
   void RetireModel(const std::string& name);
   // A problem as an error, and one line of the log until it is another one or somebody asks again.
-  absl::Status Complain(std::string_view event, const std::string& key, const std::string& message);
+  absl::Status Complain(const std::string& event, const std::string& model,
+                        const std::string& message);
   bool unloaded(const std::string& name) const;
   void ForgetUnloaded(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
 

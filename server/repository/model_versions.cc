@@ -18,6 +18,9 @@ namespace {
 constexpr std::chrono::seconds kFirstPause(5);
 constexpr std::chrono::minutes kLongestPause(5);
 
+// Of a bundle whose files change while it is loaded.
+constexpr int kMostTries = 3;
+
 std::string TextOf(const absl::Status& status) { return std::string(status.message()); }
 
 // A model of which passes may be taken for those of another version.
@@ -44,7 +47,7 @@ absl::Status VersionLoader::Load(ModelVersions* versions, const BundleLocation& 
                                  LoadReach reach) {
   ModelVersion& version = (*versions)[at.version];
   version.at = at;
-  const std::string content = ContentOf(at.dir);
+  std::string content = ContentOf(at.dir);
   const bool needed = version.idle && reach == LoadReach::kIdle;
   if (version.serves() && version.content == content && !needed) {
     // As before something else that could not be loaded.
@@ -52,7 +55,7 @@ absl::Status VersionLoader::Load(ModelVersions* versions, const BundleLocation& 
     version.refused.clear();
     return absl::OkStatus();
   }
-  const BundleFiles files = LookAtFiles(at.dir);
+  BundleFiles files = LookAtFiles(at.dir);
   if (reach == LoadReach::kNew && version.refused == files.stamp) return version.failure;
   moved_ = true;
   SetLoading(Concat(at.name, " ", at.version));
@@ -80,7 +83,7 @@ absl::Status VersionLoader::Load(ModelVersions* versions, const BundleLocation& 
     }
     if (serving_) PIXPOOL_RETURN_IF_ERROR(MakeRoom(bytes, passes, /*loaded=*/false));
     lacks_room = false;
-    PIXPOOL_ASSIGN_OR_RETURN(model, deps_.load(at, like));
+    PIXPOOL_ASSIGN_OR_RETURN(model, LoadWhole(at, like, &files, &content));
     bytes = BytesInUse(at.dir, model->info());
     if (!serving_ || like != nullptr) return absl::OkStatus();
     ReturnFreeMemory();
@@ -114,6 +117,23 @@ absl::Status VersionLoader::Load(ModelVersions* versions, const BundleLocation& 
   if (before.model != nullptr) Leave(&before);
   deps_.changed();
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Model>> VersionLoader::LoadWhole(const BundleLocation& at,
+                                                                const Model* like,
+                                                                BundleFiles* files,
+                                                                std::string* content) {
+  for (int tries = 0; tries < kMostTries; ++tries) {
+    absl::StatusOr<std::unique_ptr<Model>> model = deps_.load(at, like);
+    BundleFiles now = LookAtFiles(at.dir);
+    if (now.stamp == files->stamp) return model;
+    *files = std::move(now);
+    *content = ContentOf(at.dir);
+  }
+  return absl::UnavailableError(
+      Concat("bundle ", at.dir,
+             ": its files change while it is loaded; put it in place whole, as "
+             "mv does"));
 }
 
 absl::Status VersionLoader::Refuse(ModelVersion* version, const absl::Status& why) {

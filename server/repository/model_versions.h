@@ -110,6 +110,10 @@ class VersionLoader {
   std::string loading() const;
 
  private:
+  // Loads a bundle whose files, of which `files` and `content` tell, are the same when it is done;
+  // where they are not, once more.
+  absl::StatusOr<std::unique_ptr<Model>> LoadWhole(const BundleLocation& at, const Model* like,
+                                                   BundleFiles* files, std::string* content);
   absl::Status Refuse(ModelVersion* version, const absl::Status& why);
   void Leave(ModelVersion* version);
   // Whether it can be loaded again as it is.

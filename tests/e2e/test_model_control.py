@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from tiny_models import PICTURE, wait_for
+from server_fixtures import run_script
+from tiny_models import PICTURE, put_bundle, wait_for
 from triton_tensors import pixels
 
 
@@ -67,6 +72,11 @@ NONSENSE = [
     ({"model_name": "n" * 300}, "INVALID_ARGUMENT", "has 300 bytes; no model has more"),
     ({"model_name": "tiny", "config": "{}"}, "INVALID_ARGUMENT", "needs a version_policy"),
     ({"model_name": "tiny", "config": '{"backend": "x"}'}, "INVALID_ARGUMENT", "with the bundle"),
+    (
+        {"model_name": "tiny", "config": '{"name": "other", "version_policy": {"all": {}}}'},
+        "INVALID_ARGUMENT",
+        "has a name that is not model_name",
+    ),
     ({"model_name": "tiny", "files": {"file:1/a": b"x"}}, "INVALID_ARGUMENT", "are not taken"),
 ]
 
@@ -78,6 +88,68 @@ def test_orders_that_make_no_sense_are_refused(explicit):
         assert refused.value.status() == f"StatusCode.{status}"
         assert says in refused.value.message()
     assert served(explicit) == "1"
+
+
+def test_without_a_model_it_lives_on_and_takes_orders(start_server, api, models):
+    """What Kubernetes asks: a pod that is restarted would not have what was loaded by orders."""
+    server = start_server("--model-control", "explicit", models=models.root)
+    health = health_pb2_grpc.HealthStub(api.client(server.target).channel)
+
+    def serving(name: str) -> bool:
+        return health.Check(health_pb2.HealthCheckRequest(service=name)).status == 1
+
+    with triton.InferenceServerClient(server.target) as client:
+        client.unload_model("tiny")
+        wait_for(lambda: server.get("/readyz")[0] == 503, "it is not ready")
+        assert server.get("/livez")[0] == 200
+        assert serving("/livez") and not serving("") and not serving("tiny")
+        client.load_model("tiny")
+        wait_for(lambda: server.get("/readyz")[0] == 200, "it is ready")
+        assert serving("/livez") and serving("")
+
+
+def test_a_load_under_way_is_answered_by_the_drain(start_server, models, tmp_path):
+    run_script("make_faulty_bundle.py", tmp_path / "hanging", "--hang-at-load")
+    flags = ("--model-control", "explicit", "--drain-timeout-ms", "1000")
+    server = start_server(*flags, models=models.root)
+    put_bundle(tmp_path / "hanging" / "tiny" / "1", models.model, 2)
+    with (
+        triton.InferenceServerClient(server.target) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        load = pool.submit(client.load_model, "tiny")
+        wait_for(lambda: index(client).get("tiny/2") == ("LOADING", ""), "it is begun")
+        assert served(client, "1") == "1"
+        server.signal()
+        with pytest.raises(InferenceServerException) as refused:
+            load.result()
+    assert "loads no more models" in refused.value.message()
+    assert server.wait(60) == 1
+    assert server.lines("stopped")[0]["message"] == "still loads: tiny 2"
+
+
+def test_pipes_in_place_of_files_hang_nothing(start_server, models):
+    pipes = [
+        models.model / "2",
+        models.model / "3" / "manifest.json",
+        models.root / "other",
+        models.root / "third" / "versions.json",
+        models.root / "third" / "1" / "manifest.json",
+    ]
+    for pipe in pipes:
+        pipe.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(pipe)
+    bundle = models.put(4)
+    (bundle / "backbone.ts").unlink()
+    os.mkfifo(bundle / "backbone.ts")
+    server = start_server("--model-control", "explicit", models=models.root)
+    with triton.InferenceServerClient(server.target) as client:
+        rows = index(client)
+        assert rows["tiny/1"] == ("READY", "")
+        assert "'manifest.json' is not a regular file" in rows["tiny/3"][1]
+        assert "'backbone.ts' is not a regular file" in rows["tiny/4"][1]
+        assert "versions.json: is a pipe" in rows["third/1"][1]
+        assert served(client, "1") == "1"
 
 
 def test_statistics_of_an_alias_are_those_of_its_version(explicit, models):

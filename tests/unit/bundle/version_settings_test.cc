@@ -40,22 +40,22 @@ TEST(VersionPolicyTest, ChoosesAmongThoseThereAre) {
 }
 
 TEST(VersionPolicyTest, OfTritonsConfiguration) {
-  EXPECT_EQ(*VersionPolicyOfConfig(R"({"version_policy": {"all": {}}})"), VersionPolicy{});
-  EXPECT_EQ(VersionPolicyOfConfig(R"({"name": "net", "version_policy": {"latest": {}}})")->latest,
-            1);
-  EXPECT_EQ(VersionPolicyOfConfig(R"({"version_policy": {"latest": {"num_versions": 2}}})")->latest,
-            2);
-  EXPECT_THAT(
-      VersionPolicyOfConfig(R"({"version_policy": {"specific": {"versions": [3, "x"]}}})")->named,
-      ElementsAre("3", "x"));
+  const auto policy_of = [](const std::string& text) { return VersionPolicyOfConfig(text, "net"); };
+  EXPECT_EQ(*policy_of(R"({"version_policy": {"all": {}}})"), VersionPolicy{});
+  EXPECT_EQ(policy_of(R"({"name": "net", "version_policy": {"latest": {}}})")->latest, 1);
+  EXPECT_EQ(policy_of(R"({"version_policy": {"latest": {"num_versions": 2}}})")->latest, 2);
+  EXPECT_THAT(policy_of(R"({"version_policy": {"specific": {"versions": [3, "x"]}}})")->named,
+              ElementsAre("3", "x"));
   for (const char* wrong :
        {"", "{}", "3", R"({"version_policy": {}})", R"({"version_policy": {"some": {}}})",
         R"({"version_policy": {"all": 1}})", R"({"version_policy": {"specific": {}}})",
         R"({"version_policy": {"specific": {"versions": [1.5]}}})",
         R"({"version_policy": {"latest": {"num_versions": 0}}})",
         R"({"version_policy": {"all": {}, "latest": {}}})",
+        R"({"name": "other", "version_policy": {"all": {}}})",
+        R"({"name": 3, "version_policy": {"all": {}}})",
         R"({"max_batch_size": 8, "version_policy": {"all": {}}})"}) {
-    const auto policy = VersionPolicyOfConfig(wrong);
+    const auto policy = policy_of(wrong);
     ASSERT_FALSE(policy.ok()) << wrong;
     EXPECT_THAT(std::string(policy.status().message()), HasSubstr("such as {\"version_policy\""));
   }

@@ -73,6 +73,7 @@ class ModelControlTest : public ::testing::Test {
   int64_t room_ = 1 << 20;
   int idle_seconds_ = 0;
   std::vector<absl::Status> answers_;
+  std::shared_ptr<CallContext> call_ = std::make_shared<CallContext>(TimePoint::max());
   Admission admission_{AdmissionLimits(), 1, &clock_};
   ColdCalls cold_calls_{&registry_, &admission_, &metrics_, &clock_,
                         [this](const ExtractRequest& request, const ExtractDone& done) {
@@ -87,11 +88,11 @@ class ModelControlTest : public ::testing::Test {
 TEST_F(ModelControlTest, WithoutExplicitControlCallsAreRefused) {
   for (const std::string_view control : {kNoControl, kPollControl}) {
     Start(control);
-    control_->Load("net", {}, Note());
+    control_->Load("net", {}, call_, Note());
     EXPECT_EQ(Reason(), ErrorReason::kModelControlOff);
     EXPECT_THAT(std::string(answers_.back().message()),
                 AllOf(HasSubstr("--model-control"), HasSubstr("explicit they may")));
-    control_->Unload("net", Note());
+    control_->Unload("net", call_, Note());
     EXPECT_EQ(Reason(), ErrorReason::kModelControlOff);
     control_->Work();
     EXPECT_EQ(Serving(), "1");
@@ -101,9 +102,9 @@ TEST_F(ModelControlTest, WithoutExplicitControlCallsAreRefused) {
 TEST_F(ModelControlTest, OrdersAreAnsweredWhenTheyAreDone) {
   Start(kExplicitControl);
   Put("net/2");
-  control_->Load("net", {}, Note());
-  control_->Unload("net", Note());
-  control_->Load("other", {}, Note());
+  control_->Load("net", {}, call_, Note());
+  control_->Unload("net", call_, Note());
+  control_->Load("other", {}, call_, Note());
   EXPECT_THAT(answers_, IsEmpty());
   control_->Work();
   EXPECT_THAT(answers_, ElementsAre(absl::OkStatus()));
@@ -118,10 +119,26 @@ TEST_F(ModelControlTest, OrdersAreAnsweredWhenTheyAreDone) {
 
 TEST_F(ModelControlTest, TooManyThatWaitAreRefused) {
   Start(kExplicitControl);
-  for (int i = 0; i < 100; ++i) control_->Load("net", {}, Note());
+  for (int i = 0; i < 100; ++i) control_->Load("net", {}, call_, Note());
   ASSERT_FALSE(answers_.empty());
   EXPECT_EQ(Reason(), ErrorReason::kOverloaded);
   EXPECT_GT(DetailsOf(answers_.back()).retry_after, absl::ZeroDuration());
+}
+
+TEST_F(ModelControlTest, OrdersOfCallersThatHaveGoneAreDropped) {
+  Start(kExplicitControl);
+  Put("net/2");
+  const auto gone = std::make_shared<CallContext>(TimePoint::max());
+  for (int i = 0; i < 64; ++i) control_->Load("net", {}, gone, Note());
+  gone->Cancel();
+  control_->Unload("net", call_, Note());
+  EXPECT_EQ(answers_.size(), 64u) << "they make room for others";
+  EXPECT_EQ(Reason(), ErrorReason::kCancelled);
+  control_->Load("net", {}, gone, Note());
+  control_->Work();
+  control_->Work();
+  EXPECT_EQ(answers_.size(), 66u);
+  EXPECT_EQ(Serving(), "") << "version 2 was not loaded";
 }
 
 TEST_F(ModelControlTest, ASignalHasTheFolderLookedAt) {
@@ -148,6 +165,28 @@ TEST_F(ModelControlTest, PollingTakesWhatHasComeToRest) {
   EXPECT_EQ(registry_.List().size(), 1u) << "it still changes";
   WorkAfter(std::chrono::seconds(1));
   EXPECT_EQ(Serving(), "12");
+}
+
+TEST_F(ModelControlTest, AModelThatKeepsChangingHoldsUpNoOther) {
+  Start(kPollControl, 1);
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  Put("net/2");
+  for (int i = 0; i < 3; ++i) {
+    Put("busy/1", std::string(static_cast<size_t>(i + 2), ' '));
+    WorkAfter(std::chrono::seconds(1));
+  }
+  EXPECT_EQ(Serving(), "12");
+  for (int i = 0; i < 2; ++i) WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "112") << "it has come to rest";
+  std::filesystem::remove_all(models_.path() / "net");
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "1") << "one that is taken away goes";
+  std::filesystem::remove_all(models_.path() / "busy");
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "1") << "an empty folder changes nothing";
+  Put("busy/2");
+  for (int i = 0; i < 3; ++i) WorkAfter(std::chrono::seconds(1));
+  EXPECT_EQ(Serving(), "2");
 }
 
 TEST_F(ModelControlTest, PollingTriesAgainWhatLackedRoom) {
@@ -199,15 +238,15 @@ TEST_F(ModelControlTest, ClosedItAnswersAllThatWaitAndWhatIsUnderWay) {
   Put("net/2");
   Put("net/3");
   during_load_ = [this] { control_->Close(); };
-  control_->Load("net", {}, Note());
-  control_->Unload("net", Note());
+  control_->Load("net", {}, call_, Note());
+  control_->Unload("net", call_, Note());
   control_->Work();
   ASSERT_EQ(answers_.size(), 2u) << "each once";
   for (const absl::Status& status : answers_) {
     EXPECT_EQ(DetailsOf(status).reason, ErrorReason::kDraining);
   }
   EXPECT_EQ(Serving(), "12") << "what was begun was finished, and no more";
-  control_->Load("net", {}, Note());
+  control_->Load("net", {}, call_, Note());
   EXPECT_EQ(Reason(), ErrorReason::kDraining);
 }
 

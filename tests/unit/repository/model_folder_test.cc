@@ -60,6 +60,13 @@ TEST(ModelFolderTest, MessagesLoseThePathsOfThisMachine) {
   EXPECT_EQ(folder.WithoutPaths(dir + " cannot be read", "net"),
             "the models folder cannot be read");
   EXPECT_EQ(ModelFolder("models").WithoutPaths("models of models/net/1", "net"), "models of net/1");
+  const std::filesystem::path real = temp.path() / "releases" / "7";
+  std::filesystem::create_directories(real);
+  std::filesystem::create_directories(temp.path() / "models" / "net");
+  std::filesystem::create_directory_symlink(real, temp.path() / "models" / "net" / "2");
+  EXPECT_EQ(ModelFolder((temp.path() / "models").string())
+                .WithoutPaths("bundle " + real.string() + ": bad", "net"),
+            "bundle net/2: bad");
 }
 
 }  // namespace

@@ -32,8 +32,11 @@ class ModelRepositoryTest : public ::testing::Test {
   void Remove(const std::string& path) { fs::remove_all(Path(path)); }
 
   ModelRepository& repository() {
+    options_.models_dir = models_.path().string();
+    return repository_at_options();
+  }
+  ModelRepository& repository_at_options() {
     if (repository_ == nullptr) {
-      options_.models_dir = models_.path().string();
       repository_ = std::make_unique<ModelRepository>(
           options_,
           RepositoryDeps{.registry = &registry_,
@@ -518,6 +521,86 @@ TEST_F(ModelRepositoryTest, ADefaultThatIsNotThereIsNamedAndDoesNotServe) {
   EXPECT_FALSE(registry_.AnyReady());
   EXPECT_THAT(std::string(registry_.Get("net", "").status().message()),
               HasSubstr(R"(no version "7", which is its default; it has: 1)"));
+}
+
+TEST_F(ModelRepositoryTest, AFolderThatIsSwappedDuringALoadIsLoadedAsItIsThen) {
+  WriteFile(Path("a/net/1") / "manifest.json", "usual 1");
+  WriteFile(Path("b/net/1") / "manifest.json", "usual 22");
+  const fs::path link = Path("link");
+  fs::create_directory_symlink(Path("a"), link);
+  options_.models_dir = link.string();
+  during_load_ = [&](const BundleLocation&) {
+    fs::remove(link);
+    fs::create_directory_symlink(Path("b"), link);
+    during_load_ = nullptr;
+  };
+  ASSERT_TRUE(repository_at_options().Start().ok());
+  ASSERT_TRUE(repository_->LoadFirst().ok());
+  EXPECT_EQ(loads_.size(), 2u);
+  EXPECT_EQ((*registry_.Get("net", ""))->model->UsualBytes(), 22);
+  EXPECT_TRUE(repository_->Look(/*again=*/true).ok());
+  EXPECT_EQ(loads_.size(), 2u) << "it is what lies there";
+}
+
+TEST_F(ModelRepositoryTest, FilesThatKeepChangingAreNotLoaded) {
+  Put("net/1");
+  std::string text = "{}";
+  during_load_ = [&](const BundleLocation&) { Put("net/1", text += " "); };
+  const absl::Status status = Start();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("change while it is loaded"));
+  EXPECT_EQ(loads_.size(), 3u);
+}
+
+TEST_F(ModelRepositoryTest, ADefaultThatIsNotThereIsToldAtTheStart) {
+  Put("net/1");
+  Put("other/1");
+  ModelRegistry registry("nett");
+  const auto start = [&] {
+    options_.models_dir = models_.path().string();
+    return ModelRepository(options_,
+                           {.registry = &registry, .metrics = &metrics_, .clock = &clock_})
+        .Start();
+  };
+  EXPECT_TRUE(start().ok());
+  options_.strict = true;
+  const absl::Status status = start();
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("--default-model nett"), HasSubstr("there are: net, other")));
+}
+
+TEST_F(ModelRepositoryTest, AFolderOfAnotherLevelSaysWhatToPass) {
+  Put("net/1");
+  const auto says = [&](const fs::path& dir) {
+    options_.models_dir = dir.string();
+    repository_ = nullptr;
+    return std::string(repository_at_options().Start().message());
+  };
+  const std::string models = models_.path().string();
+  EXPECT_THAT(says(Path("nowhere")), HasSubstr("there is no folder " + models + "/nowhere"));
+  EXPECT_THAT(says(Path("net/1/manifest.json")), HasSubstr("is no folder"));
+  EXPECT_THAT(says(Path("net")), AllOf(HasSubstr("the folder of one model, with version 1"),
+                                       HasSubstr("pass --models-dir " + models)));
+  EXPECT_THAT(says(Path("net/1")),
+              AllOf(HasSubstr("a version of a model"), HasSubstr("pass --models-dir " + models)));
+  EXPECT_THAT(says(models_.path().parent_path() / "."), Not(HasSubstr("pass --models-dir /tmp/.")));
+  Put("deep/net/1");
+  Remove("net");
+  EXPECT_THAT(says(models_.path()), AllOf(HasSubstr("which has net/1"),
+                                          HasSubstr("pass --models-dir " + models + "/deep")));
+}
+
+TEST_F(ModelRepositoryTest, NamesMayBeAsLongAsAFolders) {
+  const std::string name(255, 'n');
+  const std::string version(255, '9');
+  Put(name + "/1");
+  Put(name + "/" + version);
+  Put(std::string(255, 'm') + "/1", "bad");
+  ASSERT_TRUE(Start().ok());
+  EXPECT_EQ(registry_.Find(name, "")->version, version);
+  EXPECT_TRUE(repository().LoadModel(name, VersionPolicy{.named = {"1"}}).ok());
+  EXPECT_EQ(registry_.Find(name, "")->version, "1");
+  EXPECT_TRUE(repository().UnloadModel(name).ok());
 }
 
 }  // namespace
