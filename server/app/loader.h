@@ -26,7 +26,8 @@ class MemoryOfBundles {
   void Measure(int64_t bundle_bytes);
 
   // What the process takes with so many bytes loaded and no call under way: in proportion to what
-  // was measured, and before that as many more as there are in the bundles.
+  // was measured, and before that as many more as there are in the bundles. Of small bundles most
+  // of what was measured is the engine's own, so a larger one is taken to be like other large ones.
   int64_t With(int64_t bundle_bytes) const;
 
  private:

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -26,6 +29,37 @@ std::string StampOf(const fs::path& path, int64_t* bytes) {
   *bytes += s.st_size;
   return Concat(path.string(), " ", s.st_size, " ", s.st_mtim.tv_sec, ".", s.st_mtim.tv_nsec, " ",
                 s.st_ctim.tv_sec, ".", s.st_ctim.tv_nsec, " ", s.st_ino, "\n");
+}
+
+// All `bytes` but those of the files that only other engines and precisions read.
+int64_t BytesOf(const std::string& dir, int64_t bytes, const std::vector<EngineFile>& engines,
+                std::string_view engine, std::string_view precision) {
+  std::set<std::string> used;
+  std::set<std::string> others;
+  for (const EngineFile& file : engines) {
+    const bool chosen = file.engine == engine && file.precision == precision;
+    for (const std::string& path : {file.path, file.aligned_path}) {
+      if (path.empty()) continue;
+      (chosen ? used : others).insert(path);
+      // The weights of an OpenVINO graph.
+      if (path.ends_with(".xml")) {
+        (chosen ? used : others).insert(fs::path(path).replace_extension(".bin").string());
+      }
+    }
+  }
+  for (const std::string& path : others) {
+    std::error_code error;
+    const auto size = fs::file_size(fs::path(dir) / path, error);
+    if (!error && !used.contains(path)) bytes -= static_cast<int64_t>(size);
+  }
+  return bytes;
+}
+
+std::vector<EngineFile> EnginesOf(const std::string& dir) {
+  const auto text = ReadNamedFile((fs::path(dir) / "manifest.json").string());
+  if (!text.ok()) return {};
+  absl::StatusOr<Manifest> manifest = ParseManifest(*text);
+  return manifest.ok() ? std::move(manifest->engines) : std::vector<EngineFile>();
 }
 
 }  // namespace
@@ -107,30 +141,18 @@ BundleFiles LookAtFiles(const std::string& dir) {
 }
 
 int64_t BytesInUse(const std::string& dir, const ModelInfo& info) {
-  int64_t bytes = LookAtFiles(dir).bytes;
-  const auto text = ReadNamedFile((fs::path(dir) / "manifest.json").string());
-  if (!text.ok()) return bytes;
-  const absl::StatusOr<Manifest> manifest = ParseManifest(*text);
-  if (!manifest.ok()) return bytes;
-  std::set<std::string> used;
-  std::set<std::string> others;
-  for (const EngineFile& file : manifest->engines) {
-    const bool chosen = file.engine == info.engine && file.precision == info.precision;
-    for (const std::string& path : {file.path, file.aligned_path}) {
-      if (path.empty()) continue;
-      (chosen ? used : others).insert(path);
-      // The weights of an OpenVINO graph.
-      if (path.ends_with(".xml")) {
-        (chosen ? used : others).insert(fs::path(path).replace_extension(".bin").string());
-      }
-    }
+  return BytesOf(dir, LookAtFiles(dir).bytes, EnginesOf(dir), info.engine, info.precision);
+}
+
+int64_t MostBytesInUse(const std::string& dir) {
+  const int64_t all = LookAtFiles(dir).bytes;
+  const std::vector<EngineFile> engines = EnginesOf(dir);
+  if (engines.empty()) return all;
+  int64_t most = 0;
+  for (const EngineFile& file : engines) {
+    most = std::max(most, BytesOf(dir, all, engines, file.engine, file.precision));
   }
-  for (const std::string& path : others) {
-    std::error_code error;
-    const auto size = fs::file_size(fs::path(dir) / path, error);
-    if (!error && !used.contains(path)) bytes -= static_cast<int64_t>(size);
-  }
-  return bytes;
+  return most;
 }
 
 std::string ContentOf(const std::string& dir) {

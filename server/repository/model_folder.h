@@ -60,6 +60,9 @@ BundleFiles LookAtFiles(const std::string& dir);
 // was made of it, or of one like it; all of them where its manifest cannot be read.
 int64_t BytesInUse(const std::string& dir, const ModelInfo& info);
 
+// The same of the engine of the bundle that has the most, where it is not known which it will be.
+int64_t MostBytesInUse(const std::string& dir);
+
 // What is the same for bundles with the same content: the digest of the manifest, which states
 // those of all files. Empty where it cannot be read.
 std::string ContentOf(const std::string& dir);

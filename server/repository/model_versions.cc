@@ -66,7 +66,7 @@ absl::Status VersionLoader::Load(ModelVersions* versions, const BundleLocation& 
   }
   const TimePoint start = deps_.clock->Now();
   std::shared_ptr<Model> model;
-  int64_t bytes = files.bytes;
+  int64_t bytes = MostBytesInUse(at.dir);
   bool lacks_room = false;
   const absl::Status status = Guarded("load_failed", "the model could not be loaded", [&] {
     // While nothing serves, all can be measured.

@@ -71,5 +71,16 @@ TEST(MemoryOfBundlesTest, IsMeasuredOnceAndThenInProportion) {
   EXPECT_EQ(memory.With(0), 100);
 }
 
+TEST(MemoryOfBundlesTest, AFirstSmallBundleDoesNotMakeALargeOneLookHuge) {
+  constexpr int64_t kMiB = 1 << 20;
+  int64_t resident = 140 * kMiB;
+  MemoryOfBundles memory([&resident] { return resident; });
+  resident = 150 * kMiB;  // the engine's own, most of it
+  memory.Measure(10'000);
+  EXPECT_EQ(memory.With(10'000), 150 * kMiB);
+  EXPECT_EQ(memory.With(0), 140 * kMiB);
+  EXPECT_EQ(memory.With(10'000 + 20 * kMiB), (150 + 8 * 20) * kMiB);
+}
+
 }  // namespace
 }  // namespace pixpool

@@ -49,6 +49,9 @@ TEST(ModelFolderTest, FilesOfOtherEnginesAreNotInUse) {
   const std::string dir = temp.path().string();
   EXPECT_EQ(BytesInUse(dir, {.engine = "openvino", .precision = "float32"}), rest + 9);
   EXPECT_EQ(BytesInUse(dir, {.engine = "torchscript", .precision = "float32"}), rest + 4);
+  EXPECT_EQ(MostBytesInUse(dir), rest + 9);
+  WriteFile(temp.path() / "manifest.json", "no manifest");
+  EXPECT_EQ(MostBytesInUse(dir), 11 + 13);
 }
 
 TEST(ModelFolderTest, MessagesLoseThePathsOfThisMachine) {
