@@ -153,6 +153,7 @@ std::string OutcomeJson(const ImageOutcome& outcome) {
     }
     if (f.warnings_size() > 0) json["warnings"] = Array(f.warnings());
     json["stage_times_ms"] = StagesJson(f.stage_times());
+    if (f.cached()) json["cached"] = true;
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

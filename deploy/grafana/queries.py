@@ -35,6 +35,7 @@ OF_MODELS = (
     "pixpool_queue_depth",
     "pixpool_request_duration_seconds",
     "pixpool_requests_total",
+    "pixpool_response_cache_images_total",
     "pixpool_stage_duration_seconds",
 )
 

@@ -37,6 +37,7 @@ inline constexpr OptionGroup kLimitsGroup = {5, "Limits on a request"};
 inline constexpr OptionGroup kLifeGroup = {6, "Life cycle and log"};
 inline constexpr OptionGroup kConnectionsGroup = {7, "Connections to the gRPC port"};
 inline constexpr OptionGroup kAccessGroup = {8, "Who may use the gRPC port"};
+inline constexpr OptionGroup kCacheGroup = {9, "Response cache"};
 
 enum class OptionKind {
   kSwitch,    // true or false

@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
@@ -48,25 +47,30 @@ class Hasher {
     Check(EVP_DigestUpdate(context_.get(), data, size) == 1);
   }
 
-  std::string Finish() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-    unsigned int size = 0;
-    Check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1);
-    return absl::BytesToHexString(
-        absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+  Sha256Digest Finish() {
+    Sha256Digest digest;
+    Check(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+    return digest;
   }
 
  private:
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 
+std::string Hex(const Sha256Digest& digest) {
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+}
+
 }  // namespace
 
-std::string Sha256Hex(std::string_view bytes) {
+Sha256Digest Sha256Of(std::string_view bytes) {
   Hasher hasher;
   hasher.Update(bytes.data(), bytes.size());
   return hasher.Finish();
 }
+
+std::string Sha256Hex(std::string_view bytes) { return Hex(Sha256Of(bytes)); }
 
 absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path) {
   // Not blocking: to open a pipe would wait for somebody who writes to it.
@@ -87,7 +91,7 @@ absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path) {
     if (got == kBlockBytes) continue;
     if (std::ferror(file.get()))
       return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
-    return hasher.Finish();
+    return Hex(hasher.Finish());
   }
 }
 

@@ -141,6 +141,13 @@ void SetTimes(const ExtractResult& result, inference::ModelInferResponse* out) {
   }
 }
 
+// How many images had their answers from the response cache.
+void SetCached(const ExtractResult& result, inference::ModelInferResponse* out) {
+  const auto cached = std::count_if(result.images.begin(), result.images.end(),
+                                    [](const ImageFeatures& image) { return image.cached; });
+  if (cached > 0) (*out->mutable_parameters())["cached_images"].set_int64_param(cached);
+}
+
 // What there is to say of the pictures: what is damaged in their files, hidden colours.
 void SetWarnings(const ExtractResult& result, inference::ModelInferResponse* out) {
   std::vector<std::string> warnings;
@@ -237,6 +244,7 @@ absl::Status InferResponseFromResult(const inference::ModelInferRequest& request
   out->set_model_version(info.version);
   out->set_id(request.id());
   SetTimes(result, out);
+  SetCached(result, out);
   SetWarnings(result, out);
   return absl::OkStatus();
 }

@@ -43,6 +43,12 @@ inline constexpr GaugeRow kGauges[] = {
      "Most memory that network passes may take."},
     {&GaugeReadings::passes_waiting, "pixpool_passes_waiting_for_memory",
      "Network passes that wait until their memory fits."},
+    {&GaugeReadings::cached_answers, "pixpool_response_cache_entries",
+     "Answers in the response cache."},
+    {&GaugeReadings::cache_bytes, "pixpool_response_cache_bytes",
+     "Memory of the response cache, with keys and bookkeeping."},
+    {&GaugeReadings::cache_capacity, "pixpool_response_cache_capacity_bytes",
+     "Most memory of the response cache: the option response-cache-bytes; 0 where it is off."},
     {&GaugeReadings::memory_limit, "pixpool_memory_limit_bytes",
      "Memory that the process may use: the option max-memory, else the limit of the container or "
      "machine; 0 where there is none."},

@@ -69,6 +69,7 @@ struct Metrics::Handles {
   // By format and kind; constant once serving has begun.
   std::map<std::pair<std::string, std::string>, Counter*> damaged;
   CountersByLabel worker_failures;
+  std::array<Counter*, kAnswerDropCount> answers_evicted;
   std::array<Counter*, kStageCount> wasted{};
   Histogram* image_bytes;
   Histogram* image_pixels;
@@ -151,6 +152,13 @@ struct Metrics::Handles {
     for (int i = 0; i < kRegionModeCount; ++i) {
       const std::string mode(RegionModeName(static_cast<RegionMode>(i)));
       regions[static_cast<size_t>(i)] = &of_images.Add({{"mode", mode}});
+    }
+
+    auto& evicted = CounterFamily("pixpool_response_cache_evictions_total",
+                                  "Answers that the response cache gave up.");
+    for (int i = 0; i < kAnswerDropCount; ++i) {
+      const std::string reason(AnswerDropName(static_cast<AnswerDrop>(i)));
+      answers_evicted[static_cast<size_t>(i)] = &evicted.Add({{"reason", reason}});
     }
 
     auto& received = CounterFamily("pixpool_images_received_total", "Images by file format.");
@@ -243,6 +251,10 @@ void Metrics::TlsFilesRefused(bool refused) { handles_->access.TlsFilesRefused(r
 
 void Metrics::SetTlsCertificateEnd(double seconds) {
   handles_->access.SetTlsCertificateEnd(seconds);
+}
+
+void Metrics::AnswersDropped(AnswerDrop reason, size_t count) {
+  handles_->answers_evicted[Index(reason)]->Increment(static_cast<double>(count));
 }
 
 void Metrics::RegionsDone(RegionMode mode, size_t count) {

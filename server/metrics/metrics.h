@@ -157,6 +157,34 @@ constexpr std::string_view SpanEndName(SpanEnd end) {
 }
 inline constexpr int kSpanEndCount = NamedCount(SpanEndName);
 
+// What the response cache did for an image; label `outcome`.
+enum class CacheUse { kHit, kShared, kMiss };
+constexpr std::string_view CacheUseName(CacheUse use) {
+  switch (use) {
+    case CacheUse::kHit:  // its answer was kept
+      return "hit";
+    case CacheUse::kShared:  // it waited for the answer of another that was worked on
+      return "shared";
+    case CacheUse::kMiss:  // it was worked on
+      return "miss";
+  }
+  return {};
+}
+inline constexpr int kCacheUseCount = NamedCount(CacheUseName);
+
+// Why the response cache gave an answer up; label `reason`.
+enum class AnswerDrop { kFull, kModel };
+constexpr std::string_view AnswerDropName(AnswerDrop drop) {
+  switch (drop) {
+    case AnswerDrop::kFull:  // others came
+      return "full";
+    case AnswerDrop::kModel:  // its model left, or was loaded anew
+      return "model";
+  }
+  return {};
+}
+inline constexpr int kAnswerDropCount = NamedCount(AnswerDropName);
+
 // Whether a call of the method may ask a model for work, so that it counts as the model's.
 constexpr bool CallsModel(RpcMethod method) {
   switch (method) {
@@ -188,6 +216,8 @@ class ModelMetrics {
   // An image that was dropped because its client went away or its time ran out, and where.
   void Cancelled(Stage stage, ErrorReason reason);
   void StageTime(Stage stage, double seconds);
+  // An image of a server that has a response cache. Of models only.
+  void CacheUsed(CacheUse use);
   // Images of a backbone pass. Of models only.
   void BatchSize(int images);
 
@@ -233,6 +263,9 @@ struct GaugeReadings {
   double network_memory = 0;  // bytes of passes, and of what models keep between them
   double network_memory_capacity = 0;
   double passes_waiting = 0;  // for memory
+  double cached_answers = 0;  // in the response cache
+  double cache_bytes = 0;
+  double cache_capacity = 0;  // 0: there is none
   double memory_limit = 0;    // bytes that the process may use; 0: nobody says
   double decode_threads = 0;
   double instance_threads = 0;
@@ -282,6 +315,8 @@ class Metrics {
   void TlsFilesRefused(bool refused);
   // When the certificate that is served expires, in Unix seconds.
   void SetTlsCertificateEnd(double seconds);
+  // The response cache gave up so many answers.
+  void AnswersDropped(AnswerDrop reason, size_t count);
   // The regions of an image that was OK.
   void RegionsDone(RegionMode mode, size_t count);
   // Decoding or a pass was begun for a call that was over already.

@@ -54,6 +54,8 @@ ModelFamilies::ModelFamilies(prometheus::Registry* registry)
       cancellations(Counters(registry, "pixpool_cancellations_total",
                              "Images dropped because the client went away or the time ran out, by "
                              "the stage before which it was seen.")),
+      cache_uses(Counters(registry, "pixpool_response_cache_images_total",
+                          "Images of a server with a response cache, by what it did for them.")),
       stage_seconds(Histograms(registry, "pixpool_stage_duration_seconds",
                                "Time that an image spent in a stage.")),
       batch_size(Histograms(registry, "pixpool_batch_size", "Images of a backbone pass.")),
@@ -107,6 +109,10 @@ ModelMetrics::Series::Series(ModelFamilies* families, std::string_view name,
   if (!model) return;
   oldest_pass_seconds = Add(families->oldest_pass_seconds, {});
   batch_size = Add(families->batch_size, {}, BatchBuckets());
+  for (int i = 0; i < kCacheUseCount; ++i) {
+    const std::string outcome(CacheUseName(static_cast<CacheUse>(i)));
+    cache_uses[static_cast<size_t>(i)] = Add(families->cache_uses, {{"outcome", outcome}});
+  }
   images_ok = Add(families->images, {{"outcome", "ok"}, {"reason", "none"}});
   for (int i = 0; i < kErrorReasonCount; ++i) {
     images_failed[static_cast<size_t>(i)] = Add(
@@ -161,6 +167,8 @@ void ModelMetrics::Cancelled(Stage stage, ErrorReason reason) {
 void ModelMetrics::StageTime(Stage stage, double seconds) {
   if (Histogram* const times = series_->stage_seconds[Index(stage)]) times->Observe(seconds);
 }
+
+void ModelMetrics::CacheUsed(CacheUse use) { series_->cache_uses[Index(use)]->Increment(); }
 
 void ModelMetrics::BatchSize(int images) { series_->batch_size->Observe(images); }
 

@@ -24,6 +24,7 @@ struct ModelFamilies {
   prometheus::Family<prometheus::Histogram>& request_seconds;
   prometheus::Family<prometheus::Counter>& images;
   prometheus::Family<prometheus::Counter>& cancellations;
+  prometheus::Family<prometheus::Counter>& cache_uses;
   prometheus::Family<prometheus::Histogram>& stage_seconds;
   prometheus::Family<prometheus::Histogram>& batch_size;
   prometheus::Family<prometheus::Gauge>& queue_depth;
@@ -49,6 +50,7 @@ struct ModelMetrics::Series {
   std::array<prometheus::Counter*, kErrorReasonCount> images_failed{};
   prometheus::Counter* images_failed_other = nullptr;
   std::array<std::array<prometheus::Counter*, kErrorReasonCount>, kStageCount> cancellations{};
+  std::array<prometheus::Counter*, kCacheUseCount> cache_uses{};
   std::array<prometheus::Histogram*, kStageCount> stage_seconds{};
   prometheus::Histogram* batch_size = nullptr;
   prometheus::Gauge* queue_depth = nullptr;

@@ -189,6 +189,18 @@ absl::StatusOr<Permit> Admission::Acquire(AdmissionCost cost, const CallContext&
   return Permit(this, cost, call.priority(), std::move(caller));
 }
 
+void Admission::TakeOver(Permit* permit, const AdmissionCost& work, const CallContext& call) {
+  absl::MutexLock lock(&mu_);
+  const TimePoint now = clock_->Now();
+  overload_.Taken(now, MakeCall(call, now, work));
+  const auto own = callers_.find(permit->caller_);
+  for (Usage* usage : {&usage_, own == callers_.end() ? nullptr : &own->second,
+                       permit->priority_ == Priority::kBulk ? &bulk_ : nullptr}) {
+    if (usage != nullptr) usage->pixels += work.pixels;
+  }
+  permit->cost_.pixels += work.pixels;
+}
+
 absl::StatusOr<ByteHold> Admission::Hold(HeldBytes* held, int64_t bytes, std::string_view what) {
   ByteHold hold;
   if (held->Take(bytes, &hold)) return hold;

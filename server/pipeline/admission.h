@@ -88,6 +88,10 @@ class Admission {
   // Errors: OVERLOADED and QUOTA_EXCEEDED with retry_after; DRAINING after Close.
   absl::StatusOr<Permit> Acquire(AdmissionCost cost, const CallContext& call);
 
+  // Adds the work on one image to what a request has, whose work was to be done by another that has
+  // ended: so there is no more of it than was taken. The permit is out.
+  void TakeOver(Permit* permit, const AdmissionCost& work, const CallContext& call);
+
   // Counts a message while it is read, `bytes` of which it takes at most, and what is kept for a
   // client beside its requests in flight: settings of streams, answers that took no permit. The two
   // are bounded apart, with three quarters and one of as many bytes as may be in flight. Errors:

@@ -6,14 +6,17 @@
 #include "server/base/log.h"
 #include "server/base/memory_room.h"
 #include "server/base/status_macros.h"
+#include "server/base/text.h"
 
 namespace pixpool {
 namespace {
 
-void LogMemoryPlan(int64_t memory, int64_t models, int64_t largest_pass, const MemoryPlan& plan) {
+void LogMemoryPlan(int64_t memory, int64_t models, int64_t cache, int64_t largest_pass,
+                   const MemoryPlan& plan) {
   Log(plan.lowered ? LogLevel::kWarning : LogLevel::kInfo, "memory",
       {{"bytes", memory},
-       {"models", models},
+       {"models", models - cache},
+       {"response_cache", cache},
        {"network", plan.network},
        {"largest_pass", largest_pass},
        {"max_in_flight_bytes", plan.max_bytes},
@@ -61,12 +64,20 @@ absl::Status ShareMemory(int64_t resident, const PipelineOptions& options,
   const int64_t memory = MemoryOf(options.memory);
   if (memory == 0) return absl::OkStatus();
   const ModelsMemory models = MemoryOfModels(registry, options.input.max_side);
-  const int64_t taken = resident + models.usual_passes;
-  PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan,
-                           PlanMemory(memory, taken, models.largest_pass, options.admission));
+  const int64_t cache = options.response_cache.max_bytes;
+  const int64_t taken = resident + models.usual_passes + cache;
+  const absl::StatusOr<MemoryPlan> planned =
+      PlanMemory(memory, taken, models.largest_pass, options.admission);
+  if (!planned.ok() && cache > 0) {
+    return absl::Status(planned.status().code(),
+                        Concat(ToStd(planned.status().message()), "; of what the models take, ",
+                               MebibytesText(cache), " are for the response cache (",
+                               ResponseCacheOptions::kMaxBytes.flag, ")"));
+  }
+  PIXPOOL_ASSIGN_OR_RETURN(const MemoryPlan plan, planned);
   budget->SetCapacity(plan.network);
   admission->SetMost(plan.max_bytes, plan.max_pixels);
-  LogMemoryPlan(memory, taken, models.largest_pass, plan);
+  LogMemoryPlan(memory, taken, cache, models.largest_pass, plan);
   return absl::OkStatus();
 }
 

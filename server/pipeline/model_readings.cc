@@ -18,7 +18,7 @@ void Add(const WorkQueue::Waiting& waiting, TimePoint now, ModelReadings* to) {
 
 }  // namespace
 
-void ReadAdmission(const Admission& admission, Readings* readings) {
+void ReadAdmission(const Admission& admission, GaugeReadings* readings) {
   const Admission::Usage usage = admission.usage();
   const AdmissionLimits limits = admission.limits();
   readings->queue_capacity = static_cast<double>(limits.max_requests);
@@ -29,6 +29,20 @@ void ReadAdmission(const Admission& admission, Readings* readings) {
   readings->pixels_capacity = static_cast<double>(limits.max_pixels);
   readings->overloaded = admission.overloaded() ? 1 : 0;
   readings->image_limit = admission.image_limit();
+}
+
+void ReadMemory(const MemoryBudget& memory, GaugeReadings* readings) {
+  const MemoryBudget::Usage usage = memory.usage();
+  readings->network_memory = static_cast<double>(usage.leased + usage.held);
+  readings->network_memory_capacity = static_cast<double>(usage.capacity);
+  readings->passes_waiting = static_cast<double>(usage.waiting);
+}
+
+void ReadAnswers(const AnswerStore::Usage& usage, const ResponseCacheOptions& options,
+                 GaugeReadings* readings) {
+  readings->cached_answers = static_cast<double>(usage.answers);
+  readings->cache_bytes = static_cast<double>(usage.bytes);
+  readings->cache_capacity = static_cast<double>(options.max_bytes.value());
 }
 
 void ReadModels(const ModelRegistry& registry, const WorkQueue& queue, const ModelRunners& runners,

@@ -1,6 +1,7 @@
 #include "server/pipeline/model_registry.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -165,10 +166,12 @@ void ModelRegistry::AddLoading(const std::string& name, const std::string& versi
 std::weak_ptr<const LoadedModel> ModelRegistry::SetReady(const std::string& name,
                                                          const std::string& version,
                                                          std::shared_ptr<Model> model) {
+  static std::atomic<uint64_t> loads = 0;
   const auto loaded = std::make_shared<const LoadedModel>(
       LoadedModel{.model = std::move(model),
                   .metrics = metrics_ == nullptr ? nullptr : metrics_->OfModel(name, version),
-                  .calls = std::make_shared<std::atomic<int64_t>>(0)});
+                  .calls = std::make_shared<std::atomic<int64_t>>(0),
+                  .number = ++loads});
   Update([&](Models& models) {
     ModelEntry& row = Row(models[name].versions, name, version);
     row.state = ModelState::kReady;

@@ -39,6 +39,7 @@ struct LoadedModel {
   std::shared_ptr<Model> model;
   std::shared_ptr<ModelMetrics> metrics;  // what its work counts in; gone with the last holder
   std::shared_ptr<std::atomic<int64_t>> calls;  // that have got it so far; null: nobody counts
+  uint64_t number = 0;                          // of this load; no other of the process has it
   const ModelInfo& info() const { return model->info(); }
 };
 

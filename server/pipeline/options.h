@@ -90,12 +90,43 @@ struct RegistryOptions {
   Option<std::string, kDefaultModel> default_model;
 };
 
+struct ResponseCacheOptions {
+  static constexpr OptionSpec kMaxBytes = {
+      .group = kCacheGroup,
+      .place = 1,
+      .flag = "--response-cache-bytes",
+      .value_name = "BYTES",
+      .help =
+          "Memory for answers that are kept for the same images and settings to come; 0: none are "
+          "kept.",
+      .kind = OptionKind::kBytes,
+      .initial = 0,
+      .min = 0,
+      .max = kTera,
+  };
+  Option<int64_t, kMaxBytes> max_bytes;
+
+  static constexpr OptionSpec kShared = {
+      .group = kCacheGroup,
+      .place = 2,
+      .flag = "--response-cache-shared",
+      .value_name = "",
+      .help =
+          "Whether a caller may be answered with what another asked for; its time then tells that "
+          "the other has sent the picture.",
+      .kind = OptionKind::kSwitch,
+      .initial = false,
+  };
+  Option<bool, kShared> shared;
+};
+
 struct PipelineOptions {
   AdmissionLimits admission;
   ImageLimits image;
   InputLimits input;
   MemoryLimit memory;
   DamageOptions damage;
+  ResponseCacheOptions response_cache;
 
   static constexpr OptionSpec kMaxImagesPerRequest = {
       .group = kLimitsGroup,

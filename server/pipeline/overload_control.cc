@@ -73,6 +73,7 @@ int OverloadControl::worked_in_last_second() const {
 }
 
 OverloadControl::Verdict OverloadControl::Judge(TimePoint now, const Call& call) const {
+  if (call.images == 0) return Verdict::kTake;  // nothing will be done
   const double wait = ExpectedWait(call);
   // Where nothing is ahead, the attempt is all there is.
   if (wait > 0 && kMargin * (wait + call.seconds / drain_rate_) > ToSeconds(call.left)) {

@@ -1,5 +1,6 @@
 // The order of the stages, and nothing else:
-//   Extract (caller's thread):  model (cold_calls.h) -> plan -> admit -> queue (work_queue.h)
+//   Extract (caller's thread):  model (cold_calls.h) -> plan -> answer kept? (answer_sharing.h)
+//                               -> admit -> queue (work_queue.h: whose turn it is)
 //   decode pool:                decode -> preprocess -> batcher; further passes -> queue
 //   instance threads:           backbone -> heads (model_runner.cc) -> the sum of several passes
 //   draw pool:                  box and picture of class activation maps, where asked for
@@ -17,6 +18,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/base/thread_pool.h"
+#include "server/pipeline/answer_sharing.h"
 #include "server/pipeline/draw.h"
 #include "server/pipeline/memory_plan.h"
 #include "server/pipeline/model_readings.h"
@@ -25,6 +27,8 @@
 #include "server/pipeline/plan_request.h"
 #include "server/pipeline/tensor_pooler.h"
 #include "server/pipeline/work.h"
+#include "server/pipeline/work_count.h"
+#include "server/pipeline/work_entry.h"
 #include "server/pipeline/work_queue.h"
 #include "server/pipeline/work_times.h"
 
@@ -53,6 +57,9 @@ class Pipeline::Impl {
         metrics_(metrics),
         clock_(clock),
         admission_(options_.admission, options_.decode_threads, clock),
+        answers_(options_.response_cache, metrics, clock,
+                 {.settled = [this](const ImageRef& image) { Settle(image); },
+                  .take_over = [this](const ImageRef& image) { return TakeOver(image); }}),
         queue_([this](int depth) { return admission_.has_backlog(depth); }),
         reply_pool_("reply", options_.reply_threads),
         draw_pool_("draw", options_.decode_threads),
@@ -109,6 +116,7 @@ class Pipeline::Impl {
   bool Forget(const Model& model) {
     runners_.End(&model);
     times_.Forget(model);
+    answers_.Forget(model);
     return queue_.ForgetLane(&model);
   }
 
@@ -122,13 +130,11 @@ class Pipeline::Impl {
   Readings Gauges() const {
     Readings g;
     ReadAdmission(admission_, &g);
+    ReadMemory(memory_, &g);
+    ReadAnswers(answers_.usage(), options_.response_cache, &g);
     g.decode_threads = decode_pool_->thread_count();
     g.draw_threads = draw_pool_.thread_count();
     g.reply_threads = reply_pool_.thread_count();
-    const MemoryBudget::Usage memory = memory_.usage();
-    g.network_memory = static_cast<double>(memory.leased + memory.held);
-    g.network_memory_capacity = static_cast<double>(memory.capacity);
-    g.passes_waiting = static_cast<double>(memory.waiting);
     ReadModels(*registry_, queue_, runners_, &pooler_, clock_->Now(), &g);
     return g;
   }
@@ -145,13 +151,8 @@ class Pipeline::Impl {
     absl::StatusOr<AdmissionCost> cost = PlanRequest(options_, work, memory_.capacity());
     CountPictures(*work, metrics_);
     PIXPOOL_RETURN_IF_ERROR(cost.status());
-    cost->images = 0;
-    for (ImageState& image : work->images) {
-      if (!image.features.status.ok()) continue;
-      cost->images += 1;
-      times_.Predict(*work, &image);
-      cost->seconds += image.predicted_seconds;
-    }
+    answers_.Look(work);
+    count_.Predict(work, &*cost);
     PIXPOOL_ASSIGN_OR_RETURN(work->result.permit,
                              AcquirePermit(&admission_, metrics_, *cost, *request.context));
     work->result.admitted = work->admitted = clock_->Now();
@@ -162,34 +163,48 @@ class Pipeline::Impl {
     // One more than there are images, so that the request cannot end while it is being queued.
     work->remaining.store(static_cast<int>(work->images.size()) + 1);
     for (size_t i = 0; i < work->images.size(); ++i) {
-      if (!work->images[i].features.status.ok()) {
+      const ImageRef image = {work, static_cast<int>(i)};
+      if (!image.state().features.status.ok()) {
         FinishOne(work);
         continue;
       }
-      preparing_.fetch_add(1);
-      const absl::Status queued =
-          Guarded("queue_failed", kRequestFailed, [&] { return Push(work, static_cast<int>(i)); });
-      if (queued.ok()) continue;
-      preparing_.fetch_sub(1);
-      const ImageWork image = {.work = work, .index = static_cast<int>(i)};
-      image.slot().status = queued;
-      FailPasses(image);
+      switch (answers_.Begin(image)) {
+        case AnswerSharing::Answer::kNone:
+          if (!Start(image)) FailPasses({.work = work, .index = image.index});
+          break;
+        case AnswerSharing::Answer::kHere:
+          Settle(image);
+          break;
+        case AnswerSharing::Answer::kAwaited:
+          break;
+      }
     }
     FinishOne(work);
   }
 
-  absl::Status Push(const std::shared_ptr<RequestWork>& work, int index) {
-    ImageState& image = work->images[static_cast<size_t>(index)];
-    WorkQueue::Entry entry = EntryOf(work, image.decode_seconds, image.pass_seconds);
-    image.has_long_pass = entry.crew.key != nullptr;
-    if (!image.has_long_pass && image.decode_seconds >= kLongSeconds) {
-      entry.crew = {&queue_, options_.decode_threads};
-    }
-    entry.work = [this, work, index](WorkQueue::Turn turn) {
-      Prepare(WithTurn({.work = work, .index = index}, std::move(turn)));
-    };
-    queue_.Push(std::move(entry));
-    return absl::OkStatus();
+  // Has an image worked on whose answer was to come from another's work.
+  bool TakeOver(const ImageRef& image) {
+    if (Start(image)) return true;
+    image.state().answer->leads = false;  // who asked looks for the next
+    FailPasses({.work = image.work, .index = image.index});
+    return false;
+  }
+
+  // Queues an image. False: its status says why not.
+  bool Start(const ImageRef& image) {
+    preparing_.fetch_add(1);
+    const absl::Status queued = Guarded("queue_failed", kRequestFailed, [&] {
+      count_.TakeOver(image);
+      WorkQueue::Entry entry = EntryOf(options_, times_, clock_, image, &queue_);
+      entry.work = [this, image](WorkQueue::Turn turn) {
+        Prepare(WithTurn({.work = image.work, .index = image.index}, std::move(turn)));
+      };
+      queue_.Push(std::move(entry));
+    });
+    if (queued.ok()) return true;
+    preparing_.fetch_sub(1);
+    ImageWork{.work = image.work, .index = image.index}.slot().status = queued;
+    return false;
   }
 
   // One more pass over an image waits for a turn of its own, so that other callers' work goes
@@ -199,8 +214,9 @@ class Pipeline::Impl {
     preparing_.fetch_add(1);
     const absl::Status queued = Guarded("queue_failed", kImageFailed, [&] {
       kept = std::make_shared<ImageWork>(std::move(pass));
-      WorkQueue::Entry entry = EntryOf(
-          kept->work, 0, times_.PredictPass(*kept->work, kept->state(), kept->input_size()));
+      const double pass_seconds =
+          times_.PredictPass(*kept->work, kept->state(), kept->input_size());
+      WorkQueue::Entry entry = EntryOf(options_, times_, clock_, kept->work, 0, pass_seconds);
       entry.begun = true;
       entry.work = [this, kept](WorkQueue::Turn turn) {
         preparing_.fetch_sub(1);
@@ -216,33 +232,6 @@ class Pipeline::Impl {
     PassDone(std::move(pass));
   }
 
-  // An entry for decoding and a pass of so many seconds, without its work.
-  WorkQueue::Entry EntryOf(const std::shared_ptr<RequestWork>& work, double decode, double pass) {
-    const CallContext& call = work->context();
-    const Model& model = *work->result.model->model;
-    const bool dear = times_.IsDear(*work, pass);
-    const bool heavy = dear && pass >= kHeavySeconds && pass >= 4 * decode;
-    WorkQueue::Entry entry = {.lane = &model,
-                              .window = WindowOf(model, heavy),
-                              .priority = call.priority(),
-                              .caller = call.caller(),
-                              .seconds = decode + pass,
-                              .since = clock_->Now()};
-    if (dear && pass >= kLongSeconds) entry.crew = {&model, model.instance_count()};
-    entry.over = [this, work] { return work->context().Over(clock_->Now()); };
-    return entry;
-  }
-
-  // How many pictures may be between the queue and a model's backbone: what its instances take at
-  // once, or what can be decoded meanwhile, and one more, so that none waits for the next. Half of
-  // them will do where passes are heavy and decoding is not: others wait for what is ahead.
-  int WindowOf(const Model& model, bool heavy) const {
-    const int batch = std::min(options_.max_batch_size.value(), model.useful_batch_size());
-    const int at_once = model.instance_count() * batch;
-    if (heavy) return std::max(1, at_once / 2);
-    return std::max(options_.decode_threads.value(), at_once) + 1;
-  }
-
   // Decodes and preprocesses one image, then hands its passes to the batcher.
   void Prepare(ImageWork image) {
     absl::Cleanup prepared = [this] { preparing_.fetch_sub(1); };
@@ -255,6 +244,7 @@ class Pipeline::Impl {
       DropImage(image, status, Stage::kDecode);
       return FailPasses(image);
     }
+    if (answers_.Came(image.image())) return Complete(image);
     if (over) metrics_->WastedWork(Stage::kDecode);
     std::vector<ImageWork> passes;
     status = Guarded("prepare_failed", kImageFailed,
@@ -286,7 +276,9 @@ class Pipeline::Impl {
   }
 
   absl::Status DecodeAndPreprocess(const ImageWork& image, std::vector<ImageWork>* passes) {
-    PIXPOOL_ASSIGN_OR_RETURN(PictureInputs made, MakeInputs(image, workers_, *clock_));
+    absl::StatusOr<PictureInputs> inputs = MakeInputs(image, workers_, *clock_);
+    answers_.Decoded(image.image(), inputs.status());
+    PIXPOOL_ASSIGN_OR_RETURN(PictureInputs made, std::move(inputs));
     RecordStage(image, Stage::kDecode, made.decode_time);
     RecordStage(image, Stage::kPreprocess, made.preprocess_time);
     NoteRemarks(image, made, metrics_);
@@ -333,9 +325,15 @@ class Pipeline::Impl {
 
   // One image that was admitted has come to its end.
   void Complete(const ImageWork& image) {
-    const ImageState& state = image.state();
-    const bool worked = !WasDropped(state.features.status);
-    admission_.Done(image.work->context(), state.predicted_seconds, worked, queue_.images());
+    const ImageFeatures& features = image.state().features;
+    count_.GiveBack(image.image(), !features.cached && !WasDropped(features.status));
+    answers_.Ended(image.image());
+    FinishOne(image.work);
+  }
+
+  // One image that was not worked on has its answer.
+  void Settle(const ImageRef& image) {
+    count_.GiveBack(image, false);
     FinishOne(image.work);
   }
 
@@ -357,8 +355,10 @@ class Pipeline::Impl {
   const Clock* const clock_;
 
   Admission admission_;  // from here on: own synchronisation; the pools outlive what feeds them
+  AnswerSharing answers_;
   WorkTimes times_;
   WorkQueue queue_;
+  const WorkCount count_{&admission_, &times_, &queue_};
   std::atomic<int> preparing_ = 0;  // images that wait for decoding or are decoded
   ThreadPool reply_pool_;
   ThreadPool draw_pool_;

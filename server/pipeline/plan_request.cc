@@ -226,7 +226,8 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     if (passes > 1 || !image.crops.empty()) image.passes = std::make_unique<PassGroup>(passes);
     cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
                                                             : image.source->encoded.size());
-    cost.pixels += HeldPixels(*work, image);
+    image.held_pixels = HeldPixels(*work, image);
+    cost.pixels += image.held_pixels;
     cost.passes += static_cast<int>(passes);
     AddImage(*work, heads, info, image, &head_cost);
   }

@@ -102,6 +102,7 @@ struct ImageFeatures {
   Size picture;                         // as decoded
   Size input;                           // of the network; of several passes the largest
   StageDurations times{};
+  bool cached = false;  // whether they were not computed for this image
 };
 
 struct ExtractResult {

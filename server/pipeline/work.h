@@ -10,6 +10,7 @@
 #include "server/image/decode.h"
 #include "server/input/picture_inputs.h"
 #include "server/pipeline/admission.h"
+#include "server/pipeline/answer_key.h"
 #include "server/pipeline/memory_budget.h"
 #include "server/pipeline/request.h"
 
@@ -28,17 +29,29 @@ struct CropState {
   Size input;   // of the network; of several scales the largest
 };
 
+// What an image's answer is known by where there is a response cache, and where it is to come from.
+struct AnswerPlace {
+  AnswerKey key;
+  std::shared_ptr<const ImageFeatures> kept;  // from before
+  bool expected = false;                      // kept or awaited when admission was asked
+  bool leads = false;                         // whether others may wait for it
+  absl::Status undecodable;  // of the picture, without the image's field; the same for the others
+};
+
 // One image of a request, from its header to its features. Written by one thread at a time: the
 // caller's until it is queued, then that of the stage it is in.
 struct ImageState {
-  const ImageInput* source = nullptr;  // in RequestWork::request
-  ImageHeader header;                  // width 0: not read
-  std::unique_ptr<PassGroup> passes;   // null where there is one pass
-  Image picture;                       // kept where a head draws on it
-  double predicted_seconds = 0;        // of its work, as admission counted it
-  double decode_seconds = 0;           // of that, its decoding
-  double pass_seconds = 0;             // and its largest pass
-  bool has_long_pass = false;          // that has a hold (work_queue.h)
+  const ImageInput* source = nullptr;   // in RequestWork::request
+  ImageHeader header;                   // width 0: not read
+  std::unique_ptr<PassGroup> passes;    // null where there is one pass
+  Image picture;                        // kept where a head draws on it
+  double predicted_seconds = 0;         // of its work, as admission counted it
+  double decode_seconds = 0;            // of that, its decoding
+  double pass_seconds = 0;              // and its largest pass
+  bool has_long_pass = false;           // that has a hold (work_queue.h)
+  int64_t held_pixels = 0;              // as admission counts them
+  bool counted = false;                 // whether admission counts its work
+  std::unique_ptr<AnswerPlace> answer;  // null: there is no response cache
   // Of regions whose maps are pooled: where they lie on the network's input, what pooling and heads
   // read of them, and the bytes of their maps.
   std::vector<RegionF> regions;
@@ -84,6 +97,13 @@ struct RequestWork {
   }
 };
 
+// An image of a request.
+struct ImageRef {
+  std::shared_ptr<RequestWork> work;
+  int index = 0;
+  ImageState& state() const { return work->images[static_cast<size_t>(index)]; }
+};
+
 // One pass over an image on its way.
 struct ImageWork {
   std::shared_ptr<RequestWork> work;
@@ -113,6 +133,7 @@ struct ImageWork {
             .batch_size = 1};
   }
   ImageState& state() const { return work->images[static_cast<size_t>(index)]; }
+  ImageRef image() const { return {work, index}; }
   Size input_size() const { return {input.width(), input.height()}; }
   // Whether it is one of several passes.
   bool one_of_several() const { return state().passes != nullptr; }

@@ -183,8 +183,13 @@ StageDurations LongestTimes(const ExtractResult& result) {
 
 void NoteResult(const ExtractResult& result, CallRecord* record) {
   int64_t failed = 0;
-  for (const ImageFeatures& image : result.images) failed += image.status.ok() ? 0 : 1;
+  int64_t cached = 0;
+  for (const ImageFeatures& image : result.images) {
+    failed += image.status.ok() ? 0 : 1;
+    cached += image.cached ? 1 : 0;
+  }
   record->Note("failed_images", failed);
+  if (cached > 0) record->Note("cached_images", cached);
   if (failed > 0) record->SetFailed();
   record->Note("model", result.model->info().name);
   record->TraceModel(result.model->info().name, result.model->info().version);
@@ -221,6 +226,7 @@ void ImageResultToProto(const ExtractResult& result, ImageFeatures&& image, v1::
   features->set_input_width_px(image.input.width);
   StageTimesToProto(image.times, features->mutable_stage_times());
   for (std::string& warning : image.warnings) features->add_warnings(std::move(warning));
+  features->set_cached(image.cached);
 }
 
 void ExtractResultToProto(const v1::ExtractFeaturesRequest& request, ExtractResult&& result,

@@ -65,6 +65,7 @@ def features_from_proto(
         stage_times=StageTimes(**seconds),
         warnings=tuple(features.warnings),
         regions=tuple(_region(r) for r in features.regions),
+        cached=features.cached,
     )
 
 

@@ -186,6 +186,8 @@ class ImageResult:
     size, input_size: height and width in pixels of the picture, and of the network's input.
     warnings: remarks for people on the picture: what is damaged in its file; colours under dropped
         alpha that matter (`InputOptions.background`).
+    cached: whether the features come from the server's response cache, which computed them for
+        another image that is the same; where its operator has one.
     """
 
     name: str
@@ -198,6 +200,7 @@ class ImageResult:
     stage_times: StageTimes = StageTimes()
     warnings: tuple[str, ...] = ()
     regions: tuple[RegionResult, ...] = ()
+    cached: bool = False
 
     def __repr__(self) -> str:
         text = f"<ImageResult {self.index}, {clipped(self.name)!r}"

@@ -121,6 +121,12 @@ TEST(AdmissionTest, ATokenBoundsTheImagesASecondOfItsCaller) {
   refused(10, absl::Milliseconds(2500));
   clock.Advance(std::chrono::milliseconds(1750));
   EXPECT_TRUE(take(1).ok());
+
+  clock.Advance(std::chrono::hours(1));
+  EXPECT_TRUE(admission.Acquire({.images = 0, .passes = 4}, call).ok());
+  EXPECT_EQ(admission.Acquire({.images = 0, .passes = 1}, call).status().code(),
+            absl::StatusCode::kResourceExhausted)
+      << "images whose answers are known count as well";
 }
 
 TEST(AdmissionTest, WhatATokenDoesNotAllowIsNoOverload) {
@@ -343,6 +349,26 @@ TEST(AdmissionTest, WhatCannotBeDoneInTimeIsRefusedOnArrival) {
   EXPECT_TRUE(admission.MayArrive(CallContext(clock.Now() + std::chrono::seconds(1))).ok());
   admission.Done(CallContext(clock.Now()), 0.1, /*worked=*/true, 0);
   EXPECT_TRUE(acquire(std::chrono::milliseconds(300)).ok());
+}
+
+TEST(AdmissionTest, WorkThatIsTakenOverCountsUntilItIsDone) {
+  FakeClock clock;
+  AdmissionLimits limits = Wide();
+  limits.max_pixels = 100;
+  Admission admission(limits, 1, &clock);
+  const CallContext call(clock.Now() + std::chrono::hours(1), Priority::kBulk, "a");
+  Permit permit = *admission.Acquire({.images = 0}, call);
+  EXPECT_EQ(admission.usage().pixels, 0);
+  admission.TakeOver(&permit, {.pixels = 90, .seconds = 9}, call);
+  EXPECT_EQ(admission.usage().pixels, 90);
+  EXPECT_FALSE(admission.Acquire({.pixels = 20}, call).ok());
+  const CallContext bulk(clock.Now() + std::chrono::seconds(1), Priority::kBulk, "a");
+  EXPECT_FALSE(admission.MayArrive(bulk).ok()) << "nine seconds are ahead";
+  EXPECT_TRUE(admission.Acquire({.images = 0}, bulk).ok()) << "what takes no work waits for none";
+  admission.Done(call, 9, /*worked=*/true, 0);
+  EXPECT_TRUE(admission.MayArrive(bulk).ok());
+  permit.Release();
+  EXPECT_EQ(admission.usage().pixels, 0);
 }
 
 TEST(AdmissionTest, AfterACeilingTheLimitIsShort) {
