@@ -17,6 +17,7 @@
 #include "server/app/health_watch.h"
 #include "server/app/last_words.h"
 #include "server/app/loader.h"
+#include "server/app/rest_door.h"
 #include "server/app/signals.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/health_checks.h"
@@ -158,6 +159,8 @@ class Process {
       PIXPOOL_ASSIGN_OR_RETURN(http_, StartHttpServer(http_listen, std::move(handlers)));
       http_listen = WithPort(http_listen, http_->port());
     }
+    PIXPOOL_ASSIGN_OR_RETURN(rest_,
+                             StartRest(config_, service_.deps(), &registry_, grpc_->tls(), cores_));
     if (tokens() != nullptr) {
       token_ticker_ =
           std::make_unique<Ticker>("tokens", kTokensPause, [this] { tokens()->Look(); });
@@ -166,6 +169,7 @@ class Process {
         {{"grpc", absl::StrJoin(grpc_->addresses(), ",")},
          {"tls", config_.rpc.tls.enabled()},
          {"http", http_listen},
+         {"rest", rest_->address()},
          {"cores", cores_}});
     watch_ = std::make_unique<HealthWatch>(
         &ready_, [this](const absl::Status& now) { ReadinessChanged(now); });
@@ -202,6 +206,7 @@ class Process {
     control_.Close();
     health_names_.Close();
     grpc_->SetNotServing();
+    rest_->BeginDrain();
     const std::chrono::milliseconds delay = config_.process.drain_delay;
     if (delay > delay.zero()) stop.WaitFor(delay);
     EndAtSignal(stop);
@@ -216,7 +221,9 @@ class Process {
     }
     // Replies of finished calls are still being written; streams that idle and health watches are
     // cut.
-    grpc_->Shutdown(finished ? absl::Milliseconds(300) : absl::ZeroDuration());
+    const absl::Duration grace = finished ? absl::Milliseconds(300) : absl::ZeroDuration();
+    rest_->Shutdown(grace);
+    grpc_->Shutdown(grace);
     if (!finished && !pipeline_.Drain(absl::FromChrono(kLastPatience))) EndNow(kWorkHangs);
     AwaitLoad(end);
     TellGrpcLeftOut();
@@ -227,6 +234,7 @@ class Process {
 
   void Close() {
     control_.Close();  // a call that waits for a load would hold gRPC up
+    if (rest_ != nullptr) rest_->Shutdown(absl::ZeroDuration());
     if (grpc_ != nullptr) grpc_->Shutdown(absl::ZeroDuration());
   }
 
@@ -348,6 +356,7 @@ class Process {
   HealthNames health_names_{&registry_, [this](const std::string& name, bool serving) {
                               grpc_->SetServing(name, serving);
                             }};
+  std::unique_ptr<rest::Server> rest_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HealthWatch> watch_;
   std::unique_ptr<HealthWatch> live_watch_;

@@ -11,6 +11,7 @@
 #include "server/model/options.h"
 #include "server/pipeline/options.h"
 #include "server/repository/options.h"
+#include "server/rest/options.h"
 #include "server/rpc/options.h"
 
 namespace pixpool {
@@ -25,6 +26,7 @@ struct Config {
   ProcessOptions process;
   HttpOptions http;
   RpcOptions rpc;
+  RestOptions rest;
   RegistryOptions registry;
   RepositoryOptions repository;
   ModelOptions model;

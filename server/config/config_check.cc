@@ -44,6 +44,33 @@ void FindHalfOfTls(const TlsOptions& tls, std::vector<std::string>* problems) {
   needs(tls.client_ca, tls.certificate);
 }
 
+// Places to listen that would want the same port, of whichever options.
+void FindOnePortTwice(const Config& config, std::vector<std::string>* problems) {
+  struct Place {
+    std::string_view flag;
+    std::string text;
+    HostPort address;
+  };
+  std::vector<Place> places;
+  for (const ListenAddress& grpc : ListenAddresses(config.rpc.listen.value())) {
+    if (!grpc.is_unix()) places.push_back({config.rpc.listen.flag(), grpc.text, grpc.tcp});
+  }
+  const size_t of_grpc = places.size();
+  const auto add = [&places](const auto& listen) {
+    const std::optional<HostPort> address = ParseHostPort(listen.value());
+    if (address) places.push_back({listen.flag(), listen.value(), *address});
+  };
+  add(config.http.listen);
+  add(config.rest.listen);
+  for (size_t b = of_grpc; b < places.size(); ++b) {
+    for (size_t a = 0; a < b; ++a) {
+      if (!Collide(places[a].address, places[b].address)) continue;
+      problems->push_back(Concat(places[a].flag, " ", places[a].text, " and ", places[b].flag, " ",
+                                 places[b].text, " want the same port"));
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> FindContradictions(const Config& config) {
@@ -101,14 +128,7 @@ std::vector<std::string> FindContradictions(const Config& config) {
     problems.push_back(
         Concat(tokens.flag(), " and ", caller.flag(), " both say whose a call is: leave one out"));
   }
-  const auto& listen = config.rpc.listen;
-  const auto& http_listen = config.http.listen;
-  const std::optional<HostPort> http = ParseHostPort(http_listen.value());
-  for (const ListenAddress& grpc : ListenAddresses(listen.value())) {
-    if (!http || grpc.is_unix() || !Collide(grpc.tcp, *http)) continue;
-    problems.push_back(Concat(listen.flag(), " ", grpc.text, " and ", http_listen.flag(), " ",
-                              http_listen.value(), " want the same port"));
-  }
+  FindOnePortTwice(config, &problems);
   return problems;
 }
 

@@ -6,20 +6,14 @@
 #include <set>
 #include <string_view>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "google/protobuf/descriptor.h"
 #include "google/protobuf/map.h"
 #include "proto/message_text.h"
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
-#include "server/rpc/extract_convert.h"
 #include "server/rpc/head_convert.h"
+#include "server/rpc/option_fields.h"
 #include "server/rpc/priority.h"
-#include "server/rpc/region_convert.h"
 
 namespace pixpool::kserve {
 namespace {
@@ -115,63 +109,12 @@ absl::StatusOr<HeadRequest> HeadFromOutput(
   return request;
 }
 
-// "255,0,128". Numbers are no colour: of those the text is empty.
-absl::Status SetBackground(const std::string& text, v1::InputOptions* options) {
-  const std::vector<std::string> parts = absl::StrSplit(text, ',');
-  std::array<int, 3> levels{};
-  bool good = parts.size() == levels.size();
-  for (size_t i = 0; good && i < levels.size(); ++i) {
-    good = absl::SimpleAtoi(parts[i], &levels[i]);
-  }
-  if (!good) {
-    return Invalid(ErrorReason::kRequestInvalid, PathOf("background"),
-                   "it must be red,green,blue, such as 255,255,255");
-  }
-  options->mutable_background()->set_red(levels[0]);
-  options->mutable_background()->set_green(levels[1]);
-  options->mutable_background()->set_blue(levels[2]);
-  return absl::OkStatus();
-}
-
-// The API's messages that a request's parameters are fields of.
-struct Messages {
-  v1::InputOptions input;
-  v1::RegionOptions regions;
-  v1::Region region;  // `relative` alone
-};
-
-struct FieldOf {
-  google::protobuf::Message* message;
-  const google::protobuf::FieldDescriptor* field;  // null: there is none of that name
-};
-
-FieldOf FindOption(const std::string& key, Messages* messages) {
-  if (key == "relative") {
-    return {&messages->region, v1::Region::descriptor()->FindFieldByName(key)};
-  }
-  if (const auto* field = v1::InputOptions::descriptor()->FindFieldByName(key)) {
-    return {&messages->input, field};
-  }
-  return {&messages->regions, v1::RegionOptions::descriptor()->FindFieldByName(key)};
-}
-
-absl::Status SetOption(const std::string& key, const InferParameter& value, Messages* messages) {
+absl::Status SetOption(const std::string& key, const InferParameter& value, OptionFields* options) {
   for (const std::string_view other : kOthers) {
     if (key == other) return absl::OkStatus();
   }
-  if (key == "background") return SetBackground(value.string_param(), &messages->input);
   if (key.substr(0, 9) == "sequence_") return NotServed(PathOf(key), "a sequence of requests");
-  const FieldOf found = FindOption(key, messages);
-  if (found.field == nullptr) {
-    const auto names = [](const google::protobuf::Descriptor* type) {
-      return absl::StrJoin(ScalarFieldNames(type), ", ");
-    };
-    return Invalid(ErrorReason::kRequestInvalid, PathOf(key),
-                   absl::StrCat("no such parameter; requests take ",
-                                names(v1::InputOptions::descriptor()), ", background; of regions ",
-                                names(v1::RegionOptions::descriptor()), ", relative"));
-  }
-  const std::string complaint = SetField(*found.message, found.field, ValueOf(value));
+  const std::string complaint = options->Set(key, ValueOf(value));
   if (complaint.empty()) return absl::OkStatus();
   return Invalid(ErrorReason::kRequestInvalid, PathOf(key), complaint);
 }
@@ -200,17 +143,12 @@ absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
 }
 
 absl::StatusOr<RequestOptions> OptionsFromParameters(const inference::ModelInferRequest& request) {
-  Messages messages;
+  OptionFields options("requests take ");
   for (const std::string& key : Keys(request.parameters())) {
-    PIXPOOL_RETURN_IF_ERROR(SetOption(key, request.parameters().at(key), &messages));
+    PIXPOOL_RETURN_IF_ERROR(SetOption(key, request.parameters().at(key), &options));
   }
-  auto input = InputOptionsFromProto(messages.input);
-  if (!input.ok()) return PrependField(input.status(), "parameters");
-  auto regions = RegionOptionsFromProto(messages.regions);
-  if (!regions.ok()) return PrependField(regions.status(), "parameters");
-  return RequestOptions{.input = *std::move(input),
-                        .regions = *std::move(regions),
-                        .relative = messages.region.relative()};
+  auto native = options.Native();
+  return native.ok() ? native : PrependField(native.status(), "parameters");
 }
 
 absl::StatusOr<Priority> PriorityFromParameters(const inference::ModelInferRequest& request,

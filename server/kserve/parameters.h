@@ -8,8 +8,7 @@
 #include "inference/grpc_service.pb.h"
 #include "server/base/call_context.h"
 #include "server/heads/heads.h"
-#include "server/input/preprocess.h"
-#include "server/pipeline/request.h"
+#include "server/rpc/option_fields.h"
 
 namespace pixpool::kserve {
 
@@ -19,13 +18,6 @@ namespace pixpool::kserve {
 // parameters of extensions that are not served.
 absl::StatusOr<std::vector<HeadRequest>> HeadsFromOutputs(
     const inference::ModelInferRequest& request);
-
-// What a request's parameters say, all but its priority.
-struct RequestOptions {
-  InputOptions input;
-  RegionOptions regions;
-  bool relative = false;  // whether regions' edges are shares of their image's sides
-};
 
 // The parameters of a request that are fields of the API's InputOptions and RegionOptions, and
 // `relative` of its Region, by their names. Field paths start with "parameters". Errors:

@@ -20,8 +20,8 @@
 
 namespace pixpool {
 
-// RPC methods; label `method` of pixpool_requests_total.
-// The calls of pixpool.v1, then those of the Open Inference Protocol.
+// Label `method` of pixpool_requests_total: the calls of pixpool.v1, those of the Open Inference
+// Protocol, then the paths of the HTTP API.
 enum class RpcMethod {
   kExtractFeatures,
   kStreamFeatures,
@@ -40,9 +40,13 @@ enum class RpcMethod {
   kRepositoryIndex,
   kRepositoryModelLoad,
   kRepositoryModelUnload,
+  kRestFeatures,
+  kRestModels,
+  kRestModel,
+  kRestOther,
 };
 
-// The method's name in its .proto file; proto_names_test compares them.
+// The method's name in its .proto file, which proto_names_test compares, or a path.
 constexpr std::string_view RpcMethodName(RpcMethod method) {
   switch (method) {
     case RpcMethod::kExtractFeatures:
@@ -79,10 +83,21 @@ constexpr std::string_view RpcMethodName(RpcMethod method) {
       return "RepositoryModelLoad";
     case RpcMethod::kRepositoryModelUnload:
       return "RepositoryModelUnload";
+    case RpcMethod::kRestFeatures:
+      return "/v1/features";
+    case RpcMethod::kRestModels:
+      return "/v1/models";
+    case RpcMethod::kRestModel:
+      return "/v1/models/NAME";
+    case RpcMethod::kRestOther:
+      return "/other";
   }
   return {};
 }
 inline constexpr int kRpcMethodCount = NamedCount(RpcMethodName);
+
+// Whether it is a path of the HTTP API.
+constexpr bool IsPath(RpcMethod method) { return RpcMethodName(method).starts_with('/'); }
 
 // Stages of one image; label `stage` of pixpool_stage_duration_seconds. kConvert is a request's
 // reply conversion.
@@ -192,6 +207,7 @@ constexpr bool CallsModel(RpcMethod method) {
     case RpcMethod::kStreamFeatures:
     case RpcMethod::kModelInfer:
     case RpcMethod::kModelStreamInfer:
+    case RpcMethod::kRestFeatures:
       return true;
     default:
       return false;
@@ -291,7 +307,7 @@ class Metrics {
 
   // The series of a version of a model, from 0 where there were none. They are there until all that
   // was returned for it is destroyed: keep it where the model is kept, and with each call that is
-  // to be counted. Takes a lock and makes some 350 series, so call it when a model is loaded.
+  // to be counted. Takes a lock and makes some 390 series, so call it when a model is loaded.
   std::shared_ptr<ModelMetrics> OfModel(std::string_view name, std::string_view version);
   // Those of calls without a model.
   ModelMetrics& no_model();

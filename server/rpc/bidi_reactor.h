@@ -63,7 +63,7 @@ class BidiReactor : public grpc::ServerGenericBidiReactor,
         deps_(deps),
         context_(context),
         handle_(context),
-        caller_(CallerOf(*context, deps)),
+        caller_(CallerOf(IntroductionOf(*context, deps), deps)),
         record_(options.method, OriginOf(*context, caller_.name), deps) {}
 
   void Start() noexcept {

@@ -73,6 +73,11 @@ CallSpan::CallSpan(Tracer* tracer, RpcMethod method, const SpanPlace& place, Tim
   span_.parent = place.parent;
   span_.state = place.state;
   span_.of_server = true;
+  if (IsPath(method)) {
+    span_.name = std::string(RpcMethodName(method));
+    Note("http.route", span_.name);
+    return;
+  }
   const std::string_view service = ServiceOf(method);
   span_.name = Concat(service, "/", RpcMethodName(method));
   Note("rpc.system", "grpc");

@@ -1,6 +1,5 @@
 #include "server/rpc/caller.h"
 
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -29,21 +28,27 @@ std::string_view WithoutBrackets(std::string_view host) {
   return host;
 }
 
+std::vector<std::string_view> ValuesOf(const grpc::ServerContextBase& context,
+                                       const std::string& name) {
+  std::vector<std::string_view> values;
+  const auto [begin, end] = context.client_metadata().equal_range(name);
+  for (auto entry = begin; entry != end; ++entry) {
+    values.emplace_back(entry->second.data(), entry->second.size());
+  }
+  return values;
+}
+
 // The value of an entry that the call has exactly once. Two would be two callers, and neither can
 // be trusted to be the right one.
-std::optional<std::string_view> OnlyValue(const grpc::ServerContextBase& context,
-                                          const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  const auto [begin, end] = context.client_metadata().equal_range(name);
-  if (begin == end || std::next(begin) != end || begin->second.empty()) return std::nullopt;
-  return std::string_view(begin->second.data(), begin->second.size());
+std::optional<std::string_view> OnlyValue(const std::vector<std::string_view>& values) {
+  if (values.size() != 1 || values[0].empty()) return std::nullopt;
+  return values[0];
 }
 
 // What the call's token allows; null where calls need none, or it has none that is known.
-std::shared_ptr<const CallerTerms> TermsOf(const grpc::ServerContextBase& context,
-                                           const CallDeps& deps) {
+std::shared_ptr<const CallerTerms> TermsOf(const Introduction& call, const CallDeps& deps) {
   if (deps.tokens == nullptr) return nullptr;
-  const auto value = OnlyValue(context, kTokenMetadata);
+  const auto value = OnlyValue(call.authorization);
   const auto token = value ? BearerToken(*value) : std::nullopt;
   return token ? deps.tokens->tokens()->Find(*token) : nullptr;
 }
@@ -63,25 +68,32 @@ std::string CallerFromPeer(std::string_view peer) {
   return std::string(host);
 }
 
-absl::Status CheckToken(const grpc::ServerContextBase& context, const CallDeps& deps) {
+Introduction IntroductionOf(const grpc::ServerContextBase& context, const CallDeps& deps) {
+  Introduction call{.peer = context.peer(), .authorization = {}, .named = {}};
+  if (deps.tokens != nullptr) call.authorization = ValuesOf(context, kTokenMetadata);
+  if (!deps.caller_header->empty()) call.named = ValuesOf(context, *deps.caller_header);
+  return call;
+}
+
+absl::Status CheckToken(const Introduction& call, const CallDeps& deps) {
   if (deps.tokens == nullptr) return absl::OkStatus();
-  if (const auto terms = TermsOf(context, deps)) {
+  if (const auto terms = TermsOf(call, deps)) {
     deps.metrics->TokenCall(terms->token);
     return absl::OkStatus();
   }
   return MakeError(ErrorReason::kTokenInvalid,
-                   context.client_metadata().count(kTokenMetadata) == 0
+                   call.authorization.empty()
                        ? "this server wants a token: send it as \"authorization: Bearer TOKEN\""
                        : "the server does not know the token of the header \"authorization\", "
                          "which must be one \"Bearer TOKEN\"");
 }
 
-Caller CallerOf(const grpc::ServerContextBase& context, const CallDeps& deps) {
-  if (auto terms = TermsOf(context, deps)) return {Concat("@", terms->token), std::move(terms)};
-  if (const auto value = OnlyValue(context, *deps.caller_header)) {
+Caller CallerOf(const Introduction& call, const CallDeps& deps) {
+  if (auto terms = TermsOf(call, deps)) return {Concat("@", terms->token), std::move(terms)};
+  if (const auto value = OnlyValue(call.named)) {
     return {Concat("@", value->substr(0, kMaxCallerBytes)), nullptr};
   }
-  return {CallerFromPeer(context.peer()), nullptr};
+  return {CallerFromPeer(call.peer), nullptr};
 }
 
 }  // namespace pixpool

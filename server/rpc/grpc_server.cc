@@ -28,7 +28,6 @@
 #include "server/rpc/tls_credentials.h"
 #include "server/rpc/unknown_calls.h"
 #include "server/tls/probe_identity.h"
-#include "server/tls/tls_store.h"
 
 namespace pixpool {
 namespace {
@@ -176,6 +175,7 @@ class GrpcServerImpl final : public GrpcServer {
   }
 
   const std::vector<std::string>& addresses() const override { return addresses_; }
+  const TlsStore* tls() const override { return tls_.get(); }
   int connections() const override { return acceptor_->open(); }
   int connection_capacity() const override { return limits_.total; }
   absl::Status Answers() const override { return watch_->Check(); }

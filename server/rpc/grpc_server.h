@@ -10,6 +10,7 @@
 #include "grpcpp/impl/service_type.h"
 #include "server/metrics/metrics.h"
 #include "server/rpc/options.h"
+#include "server/tls/tls_store.h"
 
 namespace pixpool {
 
@@ -21,6 +22,9 @@ class GrpcServer {
 
   // Where it listens, in the form of --listen, with the port taken where 0 was asked for.
   virtual const std::vector<std::string>& addresses() const = 0;
+
+  // What TLS is served with; null: it is plain text.
+  virtual const TlsStore* tls() const = 0;
 
   // Connections that are open, and how many may be.
   virtual int connections() const = 0;

@@ -1,6 +1,5 @@
 #include "server/rpc/priority.h"
 
-#include <iterator>
 #include <string>
 
 #include "server/base/error.h"
@@ -23,20 +22,29 @@ std::optional<Priority> PriorityFromText(std::string_view text) {
   return std::nullopt;
 }
 
-absl::StatusOr<Priority> PriorityFromMetadata(const grpc::ServerContextBase& context,
-                                              Priority fallback) {
-  const auto [begin, end] = context.client_metadata().equal_range(kPriorityMetadata);
-  if (begin == end) return fallback;
+absl::StatusOr<Priority> PriorityFromValues(const std::vector<std::string_view>& values,
+                                            Priority fallback) {
+  if (values.empty()) return fallback;
   const auto complaint = [](std::string_view what) {
     return Invalid(kPriorityMetadata, Concat("the metadata entry ", kPriorityMetadata, " is ", what,
                                              "interactive or bulk"));
   };
-  if (const auto count = std::distance(begin, end); count > 1) {
-    return complaint(Concat("given ", count, " times; give it once, "));
+  if (values.size() > 1) {
+    return complaint(Concat("given ", values.size(), " times; give it once, "));
   }
-  const std::string_view text(begin->second.data(), begin->second.size());
+  const std::string_view text = values[0];
   if (const std::optional<Priority> priority = PriorityFromText(text)) return *priority;
   return complaint(Concat("\"", text.substr(0, 64), "\"; it must be "));
+}
+
+absl::StatusOr<Priority> PriorityFromMetadata(const grpc::ServerContextBase& context,
+                                              Priority fallback) {
+  std::vector<std::string_view> values;
+  const auto [begin, end] = context.client_metadata().equal_range(kPriorityMetadata);
+  for (auto entry = begin; entry != end; ++entry) {
+    values.emplace_back(entry->second.data(), entry->second.size());
+  }
+  return PriorityFromValues(values, fallback);
 }
 
 absl::StatusOr<Priority> PriorityFromProto(v1::Priority priority, Priority fallback) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "grpcpp/server_context.h"
@@ -15,8 +16,12 @@ namespace pixpool {
 // Of a name; see PriorityName.
 std::optional<Priority> PriorityFromText(std::string_view text);
 
-// What the call's metadata says, `fallback` where they say nothing. REQUEST_INVALID naming
-// `pixpool-priority` for any other text, and for more than one.
+// What the values of `pixpool-priority` say, `fallback` where there is none. REQUEST_INVALID naming
+// it for any other text, and for more than one.
+absl::StatusOr<Priority> PriorityFromValues(const std::vector<std::string_view>& values,
+                                            Priority fallback);
+
+// The same of a call's metadata.
 absl::StatusOr<Priority> PriorityFromMetadata(const grpc::ServerContextBase& context,
                                               Priority fallback);
 

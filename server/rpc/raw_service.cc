@@ -28,7 +28,7 @@ void RawService::Serve(RpcMethod method, StartCall start) {
           [this, method, start = std::move(start)](grpc::CallbackServerContext* context) {
             Reactor* reactor = nullptr;
             const absl::Status thrown = Guard([&] {
-              const absl::Status may = CheckToken(*context, deps_);
+              const absl::Status may = CheckToken(IntroductionOf(*context, deps_), deps_);
               reactor = may.ok() ? start(context) : KeepOut(method, *context, may);
             });
             return thrown.ok() ? reactor : Refuse(BareStatus());

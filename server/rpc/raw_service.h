@@ -26,6 +26,10 @@ class Holds {
 // over when its message has arrived and is parsed; to gRPC's server the two kinds of calls differ
 // only in that, so here every method is registered as a stream of bytes. Clients see no difference.
 class RawService : public grpc::Service {
+ public:
+  // What its calls share.
+  const CallDeps& deps() const { return deps_; }
+
  protected:
   using Reactor = grpc::ServerGenericBidiReactor;
   using StartCall = std::function<Reactor*(grpc::CallbackServerContext*)>;
@@ -59,8 +63,6 @@ class RawService : public grpc::Service {
       return call.get();
     });
   }
-
-  const CallDeps& deps() const { return deps_; }
 
  private:
   // Ends a call that may not come in, and counts and logs it.

@@ -38,7 +38,8 @@ absl::Status NeverArrived() {
 RawUnaryReactor::RawUnaryReactor(RpcMethod method, const CallDeps& deps,
                                  grpc::CallbackServerContext* context)
     : context_(context),
-      call_(NewCallContext(*context, deps, CallerOf(*context, deps), Priority::kInteractive)),
+      call_(NewCallContext(*context, deps, CallerOf(IntroductionOf(*context, deps), deps),
+                           Priority::kInteractive)),
       record_(method, OriginOf(*context, call_->caller()), deps),
       deps_(deps),
       handle_(context) {}

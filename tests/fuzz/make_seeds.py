@@ -184,6 +184,28 @@ def kserve_requests():
     yield request(sequence_id=3)
 
 
+def rest_requests():
+    from raw_http import form, request
+
+    jpeg = "Content-Type: image/jpeg"
+    path = "/v1/features"
+    yield request("POST", path, b"abc", jpeg)
+    yield request("POST", path + "?head=gem%3Ap%3D3,l2&model=m&crop=none", b"abc", jpeg)
+    yield request("GET", "http://a/v1/models?model_version=1", None, "Expect: 100-continue")
+    yield request("OPTIONS", "*", None, "Connection: close, x", "Accept: a/b;q=0.5, */*")
+    yield request("POST", path, b"", "Transfer-Encoding: chunked", 'A: "b\\"')
+    yield request("POST", path, None, "Transfer-Encoding: chunked") + b"3;a=b\r\nabc\r\n0\r\n\r\n"
+    yield b"GET / HTTP/1.0\r\n\r\n"
+    image = ("image", b"\xff\xd8\xff", 'a".jpg')
+    forms = [[image], [image, image, ("head", "gem"), ("head", "spoc:l2,layer=a")], []]
+    forms += [[image, ("box", "1,2,3.5,4"), ("relative", "true"), ("priority", "bulk")]]
+    forms += [[image, ("background", "1,2,3"), ("scales", "0.5x1"), ("request_id", "r")]]
+    forms += [[image, ("model_version", "1"), ("damaged", "refuse"), ("image", "cat.jpg")]]
+    for parts in forms:
+        body, content_type = form(*parts)
+        yield request("POST", path, body, f"Content-Type: {content_type}")
+
+
 def main():
     images, out = map(pathlib.Path, sys.argv[1:])
     shutil.rmtree(out, ignore_errors=True)
@@ -195,6 +217,7 @@ def main():
     seeds["manifest"] = (json.dumps(one).encode() for one in manifests())
     seeds["options_file"] = (text.encode() for text in option_files())
     seeds["kserve"] = (one.SerializeToString() for one in kserve_requests())
+    seeds["rest"] = rest_requests()
     for name, all_of in seeds.items():
         folder = out / name
         folder.mkdir(parents=True)

@@ -108,12 +108,13 @@ def test_panels_that_the_runbook_names_exist():
 
 
 def rpcs() -> set[str]:
-    """The methods of the services in proto/."""
+    """The methods of the services in proto/, and the paths of the HTTP API."""
+    names = (ROOT / "server/metrics/metrics.h").read_text(encoding="utf-8")
     return {
         method
         for path in (ROOT / "proto").rglob("*.proto")
         for method in re.findall(r"^  rpc (\w+)", path.read_text(encoding="utf-8"), re.M)
-    }
+    } | set(re.findall(r'return "(/[^"]+)"', names))
 
 
 # Questions about models and health: many, always answered, and no part of the objectives.
@@ -130,6 +131,9 @@ QUESTIONS = {
     "RepositoryIndex",
     "RepositoryModelLoad",
     "RepositoryModelUnload",
+    "/v1/models",
+    "/v1/models/NAME",
+    "/other",
 }
 
 

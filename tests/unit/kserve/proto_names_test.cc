@@ -30,7 +30,8 @@ TEST(ProtoNamesTest, EveryMethodOfTheServicesIsCountedUnderItsName) {
   ASSERT_GT(served.size(), 5u);
   std::vector<std::string> counted;
   for (int i = 0; i < kRpcMethodCount; ++i) {
-    counted.emplace_back(RpcMethodName(static_cast<RpcMethod>(i)));
+    const RpcMethod method = static_cast<RpcMethod>(i);
+    if (!IsPath(method)) counted.emplace_back(RpcMethodName(method));
   }
   EXPECT_THAT(counted, testing::UnorderedElementsAreArray(served));
 }
