@@ -35,7 +35,7 @@ from the GPU, without which there are no metrics of it: what callers send cannot
 `model` and `version` are empty for calls that have no model: those for tensors (`PoolTensor`),
 questions about models and health, and what ended before its model was found, for instance because
 there is none of that name. A stream is a call of the last model that it asked. Each version of a
-model that is loaded adds some 390 series; they go when it is unloaded and its last call has ended.
+model that is loaded adds some 430 series; they go when it is unloaded and its last call has ended.
 
 | metric | type | labels | what it is | alerts |
 | -- | -- | -- | -- | -- |

@@ -2,7 +2,18 @@
 
 #include <utility>
 
+#include "server/base/log.h"
+#include "server/base/text.h"
+
 namespace pixpool {
+
+void LogHealth(const char* what, const absl::Status& now) {
+  if (now.ok()) {
+    Log(LogLevel::kInfo, Concat(what, "_again"));
+  } else {
+    Log(LogLevel::kWarning, Concat("not_", what), {{"message", ToStd(now.message())}});
+  }
+}
 
 HealthWatch::HealthWatch(const HealthChecks* checks, Changed changed,
                          std::chrono::milliseconds period)

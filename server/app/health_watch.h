@@ -13,6 +13,9 @@
 
 namespace pixpool {
 
+// The log's line of a change: "live_again", or "not_live" with what is wrong.
+void LogHealth(const char* what, const absl::Status& now);
+
 // Runs the checks a few times a second on a thread of its own, and calls `changed` where they say
 // something else than before: at first, and whenever OK turns into not OK or back. Thread-safe. The
 // destructor joins; `changed` is not called after it.

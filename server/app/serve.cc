@@ -63,14 +63,6 @@ constexpr std::chrono::milliseconds kModelsPause(100);
 // How often calls that wait for their clients are looked at.
 constexpr std::chrono::milliseconds kWatchPeriod(100);
 
-void LogHealth(const char* what, const absl::Status& now) {
-  if (now.ok()) {
-    Log(LogLevel::kInfo, Concat(what, "_again"));
-  } else {
-    Log(LogLevel::kWarning, Concat("not_", what), {{"message", ToStd(now.message())}});
-  }
-}
-
 // Everything that lives as long as the process serves; members are destroyed in reverse, users
 // first.
 class Process {

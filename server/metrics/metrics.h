@@ -41,6 +41,7 @@ enum class RpcMethod {
   kRepositoryModelLoad,
   kRepositoryModelUnload,
   kRestFeatures,
+  kRestEmbeddings,
   kRestModels,
   kRestModel,
   kRestOther,
@@ -85,6 +86,8 @@ constexpr std::string_view RpcMethodName(RpcMethod method) {
       return "RepositoryModelUnload";
     case RpcMethod::kRestFeatures:
       return "/v1/features";
+    case RpcMethod::kRestEmbeddings:
+      return "/v1/embeddings";
     case RpcMethod::kRestModels:
       return "/v1/models";
     case RpcMethod::kRestModel:
@@ -208,6 +211,7 @@ constexpr bool CallsModel(RpcMethod method) {
     case RpcMethod::kModelInfer:
     case RpcMethod::kModelStreamInfer:
     case RpcMethod::kRestFeatures:
+    case RpcMethod::kRestEmbeddings:
       return true;
     default:
       return false;
@@ -307,7 +311,7 @@ class Metrics {
 
   // The series of a version of a model, from 0 where there were none. They are there until all that
   // was returned for it is destroyed: keep it where the model is kept, and with each call that is
-  // to be counted. Takes a lock and makes some 390 series, so call it when a model is loaded.
+  // to be counted. Takes a lock and makes some 430 series, so call it when a model is loaded.
   std::shared_ptr<ModelMetrics> OfModel(std::string_view name, std::string_view version);
   // Those of calls without a model.
   ModelMetrics& no_model();

@@ -10,6 +10,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
 #include "server/pipeline/pipeline.h"
+#include "server/rest/embeddings.h"
 #include "server/rest/features.h"
 #include "server/rest/form.h"
 #include "server/rest/route.h"
@@ -89,6 +90,7 @@ std::shared_ptr<CallContext> NewContext(const Introduction& introduction, const 
 CallOrigin OriginOf(const std::string& peer, const RequestHead& head, const CallContext& context) {
   CallOrigin origin{.peer = peer, .caller = context.caller(), .trace = std::nullopt};
   if (const auto parent = head.Only(kTraceMetadata)) origin.trace = ParseTraceParent(*parent);
+  if (origin.trace) origin.trace->state = JoinTraceState(head.Values(kTraceStateMetadata));
   return origin;
 }
 
@@ -169,7 +171,9 @@ std::optional<Answer> Call::Begin() {
 
 // Of work: whether its body is to be read.
 std::optional<Answer> Call::Admit() {
-  if (auto answer = CheckFeaturesHead(head_)) return Fail(*std::move(answer));
+  auto refusal = route_.counted == RpcMethod::kRestEmbeddings ? CheckEmbeddingsHead(head_)
+                                                              : CheckFeaturesHead(head_);
+  if (refusal) return Fail(*std::move(refusal));
   const absl::Status may = MayArrive();
   if (!may.ok()) return Fail(may);
   if (!head_.chunked && !head_.content_length) {
@@ -201,11 +205,12 @@ std::optional<Answer> Call::Hold(int64_t bytes) {
                                  most.flag, "); send fewer or smaller pictures at a time")));
   }
   if (bytes <= held_bytes_) return std::nullopt;
-  // Room that a text which grows has beside its bytes.
-  const int64_t growth = head_.chunked ? 2 : 1;
-  const int64_t rest = static_cast<int64_t>(head_.content_length.value_or(kHoldStep));
-  const int64_t step = std::max(bytes - held_bytes_, std::min(kHoldStep, rest - held_bytes_));
-  ByteHold hold;
+  // A text that grows has room beside its bytes; of JSON there are its values and what they encode.
+  const int64_t growth =
+      (head_.chunked ? 2 : 1) + (route_.counted == RpcMethod::kRestEmbeddings ? 2 : 0);
+  const int64_t to_come =
+      head_.chunked ? kHoldStep : static_cast<int64_t>(*head_.content_length) - held_bytes_;
+  const int64_t step = std::max(bytes - held_bytes_, std::min(kHoldStep, to_come));
   const Holder holder = HolderOf(*context_);
   auto held = deps_.call.pipeline->admission()->HoldMessage(growth * step);
   if (!held.ok()) {
@@ -218,11 +223,17 @@ std::optional<Answer> Call::Hold(int64_t bytes) {
 }
 
 absl::StatusOr<Work> Call::ReadBody(std::shared_ptr<const std::string> body) const {
+  if (route_.counted == RpcMethod::kRestEmbeddings) {
+    return EmbeddingsWork(std::move(body), *deps_.models.options);
+  }
   return FeaturesWork(head_, std::move(body), *deps_.models.options);
 }
 
 void Call::Run(std::string body, Done done) {
-  auto work = ReadBody(std::make_shared<const std::string>(std::move(body)));
+  absl::StatusOr<Work> work;
+  const absl::Status thrown =
+      Guard([&] { work = ReadBody(std::make_shared<const std::string>(std::move(body))); });
+  if (!thrown.ok()) return done(Fail(thrown));
   if (!work.ok()) return done(Fail(work.status()));
   if (!work->request_id.empty()) record_.Note("request_id", work->request_id);
   record_.Note("images", work->request.images.size());
@@ -237,8 +248,8 @@ void Call::Run(std::string body, Done done) {
   deps_.call.pipeline->Extract(
       std::move(request), [self = shared_from_this(), kept, done](ExtractResult result) {
         Answer answer;
-        const absl::Status thrown = Guard([&] { answer = self->Reply(*kept, std::move(result)); });
-        done(thrown.ok() ? std::move(answer) : self->Fail(thrown));
+        const absl::Status failed = Guard([&] { answer = self->Reply(*kept, std::move(result)); });
+        done(failed.ok() ? std::move(answer) : self->Fail(failed));
       });
   holds_.clear();
 }

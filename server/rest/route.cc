@@ -10,8 +10,9 @@
 namespace pixpool::rest {
 namespace {
 
-constexpr std::array<Route, 3> kRoutes = {{
+constexpr std::array<Route, 4> kRoutes = {{
     {"/v1/features", "POST, OPTIONS", RpcMethod::kRestFeatures},
+    {"/v1/embeddings", "POST, OPTIONS", RpcMethod::kRestEmbeddings},
     {"/v1/models", "GET, HEAD, OPTIONS", RpcMethod::kRestModels},
     {"/v1/models/", "GET, HEAD, OPTIONS", RpcMethod::kRestModel},
 }};

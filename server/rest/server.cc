@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <cstring>
+#include <future>
 #include <list>
 #include <optional>
 #include <thread>
@@ -114,14 +115,18 @@ class ServerImpl final : public Server {
   }
 
   void Shutdown(absl::Duration grace) override {
-    asio::dispatch(strand_, [this] {
+    if (threads_.empty()) return;  // it did not start
+    std::promise<void> closed;
+    asio::dispatch(strand_, [this, &closed] {
       stopped_ = true;
       boost::system::error_code ignored;
       for (Door& door : doors_) {
         door.acceptor.close(ignored);
         door.retry.cancel();
       }
+      closed.set_value();
     });
+    closed.get_future().wait();  // from here on no session begins
     BeginDrain();
     if (AwaitNone(grace)) return;
     for (const auto& session : Sessions()) session->Abort();

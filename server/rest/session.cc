@@ -20,7 +20,7 @@ using std::chrono::seconds;
 
 constexpr seconds kHandshakeTime(10);
 constexpr seconds kIdleTime(60);
-constexpr seconds kHeadTime(10);
+constexpr seconds kHeadTime(5);
 constexpr seconds kEndTime(1);
 // An answer that comes at the last moment still has this long to be read.
 constexpr seconds kLeastTimeToRead(1);
@@ -98,7 +98,7 @@ void Session::Disarm() { timer_.expires_at(std::chrono::steady_clock::time_point
 void Session::OnTimeout() {
   switch (state_) {
     case State::kHead:
-      return Send(Problem(408, "the header did not come within ten seconds"), false);
+      return Send(Problem(408, "the header did not come within five seconds"), false);
     case State::kBody:
       call_->Fail(
           MakeError(ErrorReason::kDeadlineInQueue, "the deadline passed before the body had come"));

@@ -32,7 +32,7 @@ struct Shared {
 //
 // All but its constructor runs on the strand of its wire; the work's result comes back to it. Kept
 // alive by what it has started.
-class Session : public Watched, public std::enable_shared_from_this<Session> {
+class Session final : public Watched, public std::enable_shared_from_this<Session> {
  public:
   // `place` is given up when all else of the session is gone. `peer` as gRPC would call it.
   Session(Shared* shared, std::unique_ptr<Wire> wire, std::string peer,

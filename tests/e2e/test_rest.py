@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from certificates import Authority
-from raw_http import RawHttp, Reply, form, request
+from raw_http import RawHttp, Reply, form, request, requests_counted
 from server_process import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "http.md"
 JPEG = "Content-Type: image/jpeg"
 FEATURES = "/v1/features"
 HEADS = ["global_avg", "gem:p=4,l2", "cat_avg_max:layer=stage5", "spatial_pyramid:levels=1x2"]
@@ -278,22 +278,23 @@ def test_curl_as_people_type_it(door, photos, tmp_path):
 
 
 def test_calls_are_counted_and_logged_as_those_of_grpc(door, photo):
-    def counted() -> float:
-        rows = re.findall(r"^pixpool_requests_total\{(.*)\} (\S+)$", door.get("/metrics")[1], re.M)
-        wanted = ('method="/v1/features"', 'code="OK"', 'model="efficientnet-lite0"')
-        return sum(float(n) for labels, n in rows if all(w in labels for w in wanted))
+    def counted(*labels: str) -> float:
+        return requests_counted(door.get("/metrics")[1], *labels)
 
-    before, lines = counted(), len(door.lines("request"))
+    good = ('method="/v1/features"', 'code="OK"', 'model="efficientnet-lite0"')
+    before, lines = counted(*good), len(door.lines("request"))
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     post(door, f"{FEATURES}?request_id=mine", photo, JPEG, f"traceparent: {trace}")
-    assert becomes(lambda: len(door.lines("request")) > lines) and counted() == before + 1
+    assert becomes(lambda: len(door.lines("request")) > lines)
+    assert counted(*good) == before + 1
     line = door.lines("request")[-1]
     assert line["method"] == "/v1/features" and line["code"] == "OK"
     assert line["request_id"] == "mine" and line["caller"] == "127.0.0.1"
     assert line["peer"].startswith("ipv4:127.0.0.1:") and line["images"] == 1
     assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    before = counted('method="/other"')
     ask(door, request("GET", "/no/such/path"))
-    assert becomes(lambda: door.lines("request")[-1]["method"] == "/other")
+    assert counted('method="/other"') == before + 1
 
 
 def test_a_client_that_leaves_ends_its_work(door, photo):
@@ -322,7 +323,7 @@ def test_tokens(start_server, photo, tmp_path):
     assert ask(server, request("GET", "/v1/models")).status == 401
     bearer = "Authorization: Bearer secret"
     assert post(server, FEATURES, photo, JPEG, bearer).status == 200
-    assert server.lines("request")[-1]["caller"] == "@search"
+    assert becomes(lambda: server.lines("request")[-1]["caller"] == "@search")
     shed = post(server, FEATURES, photo, JPEG, bearer)
     assert (shed.status, shed.json()["reason"]) == (429, "QUOTA_EXCEEDED")
     assert int(shed.fields["retry-after"]) >= 1
@@ -379,11 +380,10 @@ def test_a_drain_finishes_what_is_under_way(start_server):
 
 
 def shell_blocks() -> list[str]:
-    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-    return re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_commands_of_the_page_run(door, photos, tmp_path):
+def test_the_commands_of_the_page_run(door, photos, tmp_path, monkeypatch, capsys):
     for name, photo in (("cat.jpg", "cat_92.jpg"), ("dog.png", "rocket.jpg")):
         (tmp_path / name).write_bytes(photos[photo].read_bytes())
     blocks = shell_blocks()
@@ -394,5 +394,10 @@ def test_the_commands_of_the_page_run(door, photos, tmp_path):
         script = "set -e\n" + script.replace("localhost:8000", door.rest)
         done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, (block, done.stdout[:1000], done.stderr)
+    python = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(python) == 1 and "localhost:8000" in python[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python[0].replace("localhost:8000", door.rest), "http.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("1280 ")
     assert np.load(tmp_path / "features.npy").shape == (2, 1280)
     assert (tmp_path / "features.f32").stat().st_size == 1280 * 4

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from raw_http import RawHttp, chunked, request
+from raw_http import RawHttp, chunked, request, requests_counted
 from server_process import free_port
 
 FEATURES = "/v1/features"
@@ -200,7 +200,8 @@ def test_clients_that_leave_within_a_body_leave_nothing_behind(door):
     with RawHttp(door.rest) as connection:
         assert connection.send(SMUGGLED).reply().status == 200
     end = time.monotonic() + 20
-    while sum(line["code"] == "CANCELLED" for line in door.lines("request")) < 20:
+    cancelled = ('method="/v1/features"', 'code="CANCELLED"')
+    while requests_counted(door.get("/metrics")[1], *cancelled) < 20:
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -209,4 +210,4 @@ def test_a_header_that_does_not_end_is_given_up(slow_head):
     connection, began = slow_head
     reply = connection.reply()
     assert reply.status == 408 and connection.closed()
-    assert time.monotonic() - began > 9
+    assert time.monotonic() - began > 4

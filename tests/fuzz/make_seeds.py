@@ -204,6 +204,15 @@ def rest_requests():
     for parts in forms:
         body, content_type = form(*parts)
         yield request("POST", path, body, f"Content-Type: {content_type}")
+    uri = "data:image/png;base64,YWJj"
+    part = {"type": "image_url", "image_url": {"url": uri}}
+    asked = [{"input": uri}, {"input": [uri, {"image": "YWJj"}], "dimensions": 8}, {"input": []}]
+    asked += [{"messages": [{"role": "user", "content": [part, {"type": "text", "text": "a"}]}]}]
+    asked += [{"input": "http://a/b.jpg"}, {"input": "a", "messages": []}]
+    for one in asked:
+        whole = one | {"model": "m/gem:p=3,l2", "encoding_format": "base64", "user": '\\"'}
+        body = json.dumps(whole).encode()
+        yield request("POST", "/v1/embeddings", body, "Content-Type: application/json")
 
 
 def main():

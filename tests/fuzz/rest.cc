@@ -3,6 +3,7 @@
 #include <string>
 
 #include "server/base/error.h"
+#include "server/rest/embeddings.h"
 #include "server/rest/features.h"
 #include "server/rest/head.h"
 #include "tests/fuzz/require.h"
@@ -11,6 +12,20 @@ namespace pixpool::rest {
 namespace {
 
 using testing::Require;
+
+void RequireWork(const absl::StatusOr<Work>& work, const PipelineOptions& options) {
+  if (!work.ok()) {
+    const auto details = GetErrorDetails(work.status());
+    Require(details && !work.status().message().empty(), "every error has a reason and words");
+    return;
+  }
+  const ExtractRequest& request = work->request;
+  Require(!request.images.empty(), "a request has an image");
+  Require(static_cast<int64_t>(request.images.size()) <= options.max_images_per_request,
+          "the limit on images holds");
+  Require(static_cast<int64_t>(request.heads.size()) <= options.max_heads_per_request,
+          "the limit on heads holds");
+}
 
 void Try(std::string_view input) {
   constexpr std::string_view kEnd = "\r\n\r\n";
@@ -28,19 +43,14 @@ void Try(std::string_view input) {
   const PipelineOptions options;
   static_cast<void>(CheckFeaturesHead(head));
   const auto body = std::make_shared<const std::string>(input.substr(end + kEnd.size()));
-  const auto work = FeaturesWork(head, body, options);
-  if (!work.ok()) {
-    const auto details = GetErrorDetails(work.status());
-    Require(details && !work.status().message().empty(), "every error has a reason and words");
-    return;
+  if (head.path == "/v1/embeddings") {
+    static_cast<void>(CheckEmbeddingsHead(head));
+    return RequireWork(EmbeddingsWork(body, options), options);
   }
-  const auto& images = work->request.images;
-  Require(!images.empty(), "a request has an image");
-  Require(static_cast<int64_t>(images.size()) <= options.max_images_per_request,
-          "the limit on images holds");
-  Require(static_cast<int64_t>(work->request.heads.size()) <= options.max_heads_per_request,
-          "the limit on heads holds");
-  for (const ImageInput& image : images) {
+  const auto work = FeaturesWork(head, body, options);
+  RequireWork(work, options);
+  if (!work.ok()) return;
+  for (const ImageInput& image : work->request.images) {
     Require(image.encoded.empty() ||
                 (image.encoded.data() >= body->data() &&
                  image.encoded.data() + image.encoded.size() <= body->data() + body->size()),

@@ -197,6 +197,7 @@ LIBRARIES = {
             "server/bundle",
             "server/heads/head_json.cc",
             "server/model/projections.cc",
+            "server/rest/embeddings.cc",
             "client/bench",
             "client/cli",
         ],

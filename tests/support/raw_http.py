@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from dataclasses import dataclass
 
@@ -15,6 +16,12 @@ class Reply:
 
     def json(self) -> dict:
         return json.loads(self.body)
+
+
+def requests_counted(scrape: str, *labels: str) -> float:
+    """Of a text of metrics, the requests whose labels are all of these, each as `name="value"`."""
+    rows = re.findall(r"^pixpool_requests_total\{(.*)\} (\S+)$", scrape, re.MULTILINE)
+    return sum(float(count) for found, count in rows if all(one in found for one in labels))
 
 
 class RawHttp:

@@ -163,6 +163,10 @@ TEST_F(ConfigTest, ContradictionsNameBothOptions) {
   EXPECT_THAT(Problems({"--http-listen=0.0.0.0:50051"}), HasSubstr("want the same port"));
   EXPECT_THAT(Problems({"--listen=unix:/a,127.0.0.1:1,[::]:8080"}),
               HasSubstr("--listen [::]:8080 and --http-listen 127.0.0.1:8080 want the same port"));
+  EXPECT_THAT(Problems({"--rest-listen=0.0.0.0:8080"}),
+              HasSubstr("--http-listen 127.0.0.1:8080 and --rest-listen 0.0.0.0:8080 want"));
+  EXPECT_THAT(Problems({"--rest-listen=127.0.0.1:50051"}),
+              HasSubstr("--listen 127.0.0.1:50051 and --rest-listen 127.0.0.1:50051 want"));
   EXPECT_THAT(Problems({"--tls-cert=a.pem"}), HasSubstr("--tls-cert a.pem needs --tls-key too"));
   EXPECT_THAT(Problems({"--tls-key=a.key", "--tls-client-ca=ca.pem"}),
               AllOf(HasSubstr("--tls-key a.key needs --tls-cert too"),
