@@ -104,6 +104,7 @@ absl::Status Admission::CheckCeilings(const AdmissionCost& cost, const CallConte
   // Whose part of a ceiling is used up.
   const auto who_is_over = [&](int64_t Usage::*part, int64_t more, int64_t ceiling)
                                ABSL_SHARED_LOCKS_REQUIRED(mu_) -> std::optional<std::string_view> {
+    if (more == 0) return std::nullopt;  // though others may have more than their part
     // Differences, so that no sum can overflow.
     if (more > ceiling - usage_.*part) return "all";
     if (is_bulk && bulk_.requests > 0 && more > BulkPart(ceiling) - bulk_.*part) {
