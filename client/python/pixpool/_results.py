@@ -108,8 +108,7 @@ class HeadResult:
     space_id: vectors may be compared only if these are equal; "" in Client.pool.
     indices: positions of the maxima as int64 in the shape of values, where asked for, else None.
     class_scores: highest first, or in class order for top_k=0; empty for other heads.
-    heatmap: of class_activation_map and mean_map, else None.
-    warnings: remarks for people.
+    heatmap: of class_activation_map and mean_map, else None. warnings: remarks for people.
     """
 
     head_id: str
@@ -184,10 +183,8 @@ class ImageResult:
     head_results: of the picture as a whole; empty where regions were asked for and
         `RegionOptions.include_image` was not. regions: theirs, in the order sent.
     size, input_size: height and width in pixels of the picture, and of the network's input.
-    warnings: remarks for people on the picture: what is damaged in its file; colours under dropped
-        alpha that matter (`InputOptions.background`).
-    cached: whether the features come from the server's response cache, which computed them for
-        another image that is the same; where its operator has one.
+    warnings: remarks for people on the picture: damage of its file, hidden colours under alpha.
+    cached: whether the features come from the server's response cache.
     """
 
     name: str
