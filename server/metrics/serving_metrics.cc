@@ -4,7 +4,6 @@
 
 namespace pixpool {
 
-using prometheus::Gauge;
 using prometheus::Labels;
 
 ServingMetrics::ServingMetrics(prometheus::Registry* registry) {

@@ -96,6 +96,7 @@ void WriteImage(const ExtractResult& result, ImageFeatures* image, JsonWriter* j
   }
   json->Key("width_px").Number(image->picture.width);
   json->Key("height_px").Number(image->picture.height);
+  if (image->cached) json->Key("cached").Json("true");
   WriteWarnings(image->warnings, json);
 }
 

@@ -186,13 +186,6 @@ def test_a_pass_that_never_ends_turns_liveness_and_ends_with_the_drain(
 # --- the load -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def hanging_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hanging")
-    run_script("make_faulty_bundle.py", folder, "--hang-at-load")
-    return folder
-
-
 def hung_in_its_load(start_server, models: Path, *flags: str) -> ServerProcess:
     server = start_server(*flags, models=models, wait=False)
     server.wait_live(20)

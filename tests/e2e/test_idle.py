@@ -16,7 +16,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from api import reason
 from exposition import total
-from server_fixtures import run_script
 from server_memory import MIB, status_bytes
 from tiny_models import PICTURE, TinyModels, put_bundle, wait_for
 
@@ -89,15 +88,8 @@ def test_what_cannot_be_loaded_again_tells_its_callers_why(start_server, api, mo
     client.features(PICTURE, "gem")
 
 
-@pytest.fixture(scope="module")
-def hanging(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hanging")
-    run_script("make_faulty_bundle.py", folder, "--hang-at-load")
-    return folder / "tiny" / "1"
-
-
 def test_a_load_that_hangs_holds_up_only_those_who_need_it(
-    start_server, api, models: TinyModels, hanging: Path
+    start_server, api, models: TinyModels, hanging_models: Path
 ):
     few = ("--max-in-flight-requests", "8", "--max-stream-in-flight", "8")
     flags = (*few, "--drain-timeout-ms", "1000")
@@ -109,7 +101,7 @@ def test_a_load_that_hangs_holds_up_only_those_who_need_it(
     server = start_server(*FLAGS, *flags, models=models.root)
     client = api.client(server.target)
     await_idle(server, 2)
-    put_bundle(hanging, models.model, 1)
+    put_bundle(hanging_models / "tiny" / "1", models.model, 1)
 
     def call(model: str, seconds: float = 60) -> str:
         try:

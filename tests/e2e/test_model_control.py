@@ -11,7 +11,6 @@ import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from server_fixtures import run_script
 from tiny_models import PICTURE, put_bundle, wait_for
 from triton_tensors import pixels
 
@@ -108,11 +107,10 @@ def test_without_a_model_it_lives_on_and_takes_orders(start_server, api, models)
         assert serving("/livez") and serving("")
 
 
-def test_a_load_under_way_is_answered_by_the_drain(start_server, models, tmp_path):
-    run_script("make_faulty_bundle.py", tmp_path / "hanging", "--hang-at-load")
+def test_a_load_under_way_is_answered_by_the_drain(start_server, models, hanging_models):
     flags = ("--model-control", "explicit", "--drain-timeout-ms", "1000")
     server = start_server(*flags, models=models.root)
-    put_bundle(tmp_path / "hanging" / "tiny" / "1", models.model, 2)
+    put_bundle(hanging_models / "tiny" / "1", models.model, 2)
     with (
         triton.InferenceServerClient(server.target) as client,
         ThreadPoolExecutor(1) as pool,

@@ -21,6 +21,14 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tiny")
 
 
+@pytest.fixture(scope="session")
+def hanging_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a bundle, tiny/1, whose load never ends."""
+    folder = tmp_path_factory.mktemp("hanging")
+    run_script("make_faulty_bundle.py", folder, "--hang-at-load")
+    return folder
+
+
 @pytest.fixture
 def no_models(tmp_path: Path, tiny_bundles: Path) -> TinyModels:
     return TinyModels(tmp_path / "models", tiny_bundles)
