@@ -188,7 +188,13 @@ LIBRARIES = {
     "spdlog": (r"spdlog/", ["server/base"]),
     "OpenSSL": (
         r"openssl/",
-        ["server/base", "server/tls", "server/tracing/collector_tls.cc", "server/rest/tls_context.cc", "client/cpp/pem.cc"],
+        [
+            "server/base",
+            "server/tls",
+            "server/tracing/collector_tls.cc",
+            "server/rest/tls_context.cc",
+            "client/cpp/pem.cc",
+        ],
     ),
     "CLI11": (r"CLI/", ["client/cli"]),
     "nlohmann-json": (
