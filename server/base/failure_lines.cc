@@ -1,6 +1,7 @@
 #include "server/base/failure_lines.h"
 
 #include <chrono>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -44,8 +45,8 @@ void FailureLines::EndSecond() {
         lines.emplace_back(seen.level, std::move(fields));
       }
       seen.flooded = seen.calls > kLines;
-      at = seen.flooded ? std::next(at) : seen_.erase(at);
       seen.calls = 0;
+      at = seen.flooded ? std::next(at) : seen_.erase(at);
     }
   }
   for (const auto& [level, fields] : lines) Log(level, "requests_left_out", fields);
