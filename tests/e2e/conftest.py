@@ -20,7 +20,7 @@ from server_fixtures import (  # noqa: E402, F401
     server,
     start_server,
 )
-from tiny_models import models, no_models, tiny_bundles  # noqa: E402, F401
+from tiny_models import hanging_models, models, no_models, tiny_bundles  # noqa: E402, F401
 
 
 def pytest_configure(config: pytest.Config) -> None:
