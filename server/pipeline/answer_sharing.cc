@@ -44,8 +44,9 @@ AnswerSharing::Answer AnswerSharing::Begin(const ImageRef& image) {
   if (place->kept != nullptr && Use(place->kept, image)) return Answer::kHere;
   bool waits = false;
   Guarded(kEvent, kImageFailed, [&] {
+    // An image that follows is another thread's from then on, which may have it lead by now.
     waits = !flights_.Join(place->key.flight, image);
-    place->leads = !waits;
+    if (!waits) place->leads = true;
   }).IgnoreError();
   if (waits) return Answer::kAwaited;
   // A flight that ended meanwhile has left its answer.

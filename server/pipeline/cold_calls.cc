@@ -89,6 +89,9 @@ absl::Status ColdCalls::Park(const ModelKey& model, ExtractRequest* request, Ext
   if (!hold.ok()) return CountRefusal(hold.status(), context, metrics_);
   const AdmissionLimits limits = admission_->limits();
   const int most = std::max(1, limits.max_requests.value() / 4);
+  // Where the version cannot come back the call is told so, and not answered by another one.
+  request->model = model.name;
+  request->version = model.version;
   absl::MutexLock lock(&mu_);
   if (closed_) return CountRefusal(Draining(), context, metrics_);
   const bool room = count_ == 0 || (count_ < most && bytes <= limits.max_bytes / 8 - bytes_);

@@ -208,10 +208,13 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
 
   work->images = std::vector<ImageState>(request.images.size());
   AdmissionCost cost{.passes = 0};
+  int64_t bytes = 0;
   HeadCost head_cost;
   for (size_t i = 0; i < work->images.size(); ++i) {
     ImageState& image = work->images[i];
     image.source = &request.images[i];
+    // Of one that fails here too: they are held as long as those of the others.
+    bytes += static_cast<int64_t>(image.source->encoded.size() + image.source->raw.size());
     absl::Status status = PlanImage(options, *work, &image);
     if (status.ok() && !one_size && image.features.input != Size()) {
       status = CheckPassBytes(model, image.features.input, heads, most_pass_bytes, "");
@@ -224,8 +227,6 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
     // A crop's features are not where those of its image are, so that one alone is a group too.
     const size_t passes = work->PassCount(image);
     if (passes > 1 || !image.crops.empty()) image.passes = std::make_unique<PassGroup>(passes);
-    cost.bytes += static_cast<int64_t>(image.source->is_raw ? image.source->raw.size()
-                                                            : image.source->encoded.size());
     image.held_pixels = HeldPixels(*work, image);
     cost.pixels += image.held_pixels;
     cost.passes += static_cast<int>(passes);
@@ -233,7 +234,7 @@ absl::StatusOr<AdmissionCost> PlanRequest(const PipelineOptions& options, Reques
   }
   PIXPOOL_RETURN_IF_ERROR(CheckHeadCost(options, head_cost));
   // At most max_response_bytes now. The answer is held as long as the images are.
-  cost.bytes += static_cast<int64_t>(head_cost.response_bytes);
+  cost.bytes = static_cast<int64_t>(head_cost.response_bytes) + (cost.passes > 0 ? bytes : 0);
   work->result.heads = std::make_shared<const std::vector<HeadSpec>>(std::move(heads));
   return cost;
 }

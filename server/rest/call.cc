@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_replace.h"
 #include "server/base/error.h"
 #include "server/base/status_macros.h"
 #include "server/base/text.h"
@@ -155,8 +156,11 @@ std::optional<Answer> Call::Begin() {
   if (route_.counted == RpcMethod::kRestModel) {
     std::vector<std::string> decoded;
     // As a value of a query, which it is encoded like.
-    const auto name = ParseQuery("name=" + head_.path.substr(route_.path.size()), 1, &decoded);
+    const std::string path = absl::StrReplaceAll(ToAbsl(head_.path.substr(route_.path.size())),
+                                                 {{"&", "%26"}, {"+", "%2B"}});
+    const auto name = ParseQuery("name=" + path, 1, &decoded);
     if (!name.ok()) return Fail(name.status());
+    if (name->front().value.empty()) return Fail(Problem(404, "the path names no model"));
     std::vector<std::string> values;
     const auto asked = ParseQuery(head_.query, 16, &values);
     if (!asked.ok()) return Fail(asked.status());
@@ -212,12 +216,14 @@ std::optional<Answer> Call::Hold(int64_t bytes) {
       head_.chunked ? kHoldStep : static_cast<int64_t>(*head_.content_length) - held_bytes_;
   const int64_t step = std::max(bytes - held_bytes_, std::min(kHoldStep, to_come));
   const Holder holder = HolderOf(*context_);
-  auto held = deps_.call.pipeline->admission()->HoldMessage(growth * step);
+  // All of it as one share: beside steps of its own a large one would never find room.
+  hold_.Release();
+  auto held = deps_.call.pipeline->admission()->HoldMessage(growth * (held_bytes_ + step));
   if (!held.ok()) {
     deps_.call.metrics->Shed(ErrorReason::kOverloaded, holder.priority, holder.token);
     return Fail(held.status());
   }
-  holds_.push_back(*std::move(held));
+  hold_ = *std::move(held);
   held_bytes_ += step;
   return std::nullopt;
 }
@@ -251,7 +257,7 @@ void Call::Run(std::string body, Done done) {
         const absl::Status failed = Guard([&] { answer = self->Reply(*kept, std::move(result)); });
         done(failed.ok() ? std::move(answer) : self->Fail(failed));
       });
-  holds_.clear();
+  hold_.Release();
 }
 
 Answer Call::Reply(const Work& work, ExtractResult result) {

@@ -72,7 +72,7 @@ class Call : public std::enable_shared_from_this<Call> {
   CallRecord record_;
   bool ended_ = false;
   int64_t held_bytes_ = 0;
-  std::vector<ByteHold> holds_;  // of the body, until the pipeline has it
+  ByteHold hold_;  // of the body, until the pipeline has it
 };
 
 }  // namespace pixpool::rest

@@ -1,6 +1,7 @@
 #include "server/rest/embeddings.h"
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -156,13 +157,21 @@ absl::Status SetDimensions(const json& request, HeadRequest* head) {
   return absl::OkStatus();
 }
 
+// The error of a picture, under the name that the caller has for it.
+absl::Status OfInput(const absl::Status& status, size_t index) {
+  std::optional<ErrorDetails> details = GetErrorDetails(status);
+  if (!details) return status;
+  details->field = Concat("input[", index, "]");
+  return MakeError(*details, ToStd(status.message()));
+}
+
 absl::StatusOr<Answer> EmbeddingsAnswer(const Wanted& wanted, const ExtractResult& result) {
   const HeadSpec& head = result.heads->front();
   JsonWriter json_out;
   json_out.Begin('{').Key("object").Text("list").Key("data").Begin('[');
   for (size_t i = 0; i < result.images.size(); ++i) {
     const ImageFeatures& image = result.images[i];
-    if (!image.status.ok()) return PrependField(image.status, Concat("input[", i, "]"));
+    if (!image.status.ok()) return OfInput(image.status, i);
     const HeadOutput& output = image.outputs[0];
     json_out.Begin('{').Key("object").Text("embedding").Key("index").Number(i).Key("embedding");
     if (wanted.base64) {

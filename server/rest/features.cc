@@ -26,6 +26,8 @@ namespace {
 
 // Fields of a request beside its pictures, heads, boxes and options.
 constexpr size_t kMostOtherFields = 32;
+// Of a form: heads and boxes, names, and what frames its parts.
+constexpr size_t kMostBytesBeside = 1 << 20;
 
 constexpr char kForm[] = "multipart/form-data";
 constexpr char kBodyWanted[] =
@@ -245,7 +247,17 @@ absl::StatusOr<Work> FeaturesWork(const RequestHead& head, std::shared_ptr<const
   if (type && type->type == kForm) {
     PIXPOOL_ASSIGN_OR_RETURN(
         parts, ParseMultipart(*body, type->Param("boundary").value_or(""), MostFields(options)));
-    for (const Part& part : parts) PIXPOOL_RETURN_IF_ERROR(fields.Add(part));
+    size_t beside = body->size();
+    for (const Part& part : parts) {
+      PIXPOOL_RETURN_IF_ERROR(fields.Add(part));
+      if (part.name == "image") beside -= part.value.size();
+    }
+    // The body is kept with its pictures, which are what admission counts.
+    if (beside > kMostBytesBeside) {
+      return MakeError({.reason = ErrorReason::kLimitExceeded, .field = "", .metadata = {}},
+                       Concat("the form has ", beside, " bytes beside its pictures; the limit is ",
+                              kMostBytesBeside));
+    }
   } else {
     fields.AddBody(*body);
   }

@@ -80,6 +80,9 @@ void Session::Abort() {
   Dispatch([this] {
     if (call_ != nullptr) call_->Cancel();
     client_left_ = true;
+    if (state_ == State::kBody) {
+      call_->Fail(MakeError(ErrorReason::kDraining, "the server ended before the body had come"));
+    }
     if (state_ != State::kWorking) Close();
   });
 }
@@ -327,6 +330,7 @@ void Session::End() {
 void Session::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
+  shared_->deps.call.watch->Forget(this);  // where a write could not be begun
   timer_.cancel();
   wire_->Close();
 }

@@ -215,6 +215,21 @@ def test_fields_of_the_header(door, photo, fields, status):
     assert post(door, FEATURES, photo, JPEG, *fields).status == status
 
 
+def test_what_a_form_has_beside_its_pictures_is_bounded(door, photo):
+    """It is kept as long as the pictures are, and only those are counted from admission on."""
+    body, content_type = form(("image", photo, "a.jpg"))
+    for much in (b"x" * (2 << 20) + b"\r\n" + body, body + b"x" * (2 << 20)):
+        reply = post(door, FEATURES, much, f"Content-Type: {content_type}")
+        assert (reply.status, reply.json()["reason"]) == (413, "LIMIT_EXCEEDED")
+        assert "beside its pictures; the limit is 1048576" in reply.json()["detail"]
+    assert post(door, FEATURES, body, f"Content-Type: {content_type}").status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/models/&", "/v1/models/a+b"])
+def test_a_path_names_one_model(door, path):
+    assert ask(door, request("GET", path)).status == 404
+
+
 def test_models_are_those_of_grpc(door, grpc_client):
     from google.protobuf import json_format
 

@@ -35,14 +35,15 @@ class PlanRequestTest : public ::testing::Test {
   std::deque<std::string> pixels_;
 };
 
-TEST_F(PlanRequestTest, CostIsThatOfTheGoodImages) {
+TEST_F(PlanRequestTest, CostIsThatOfTheGoodImagesAndTheBytesOfAll) {
   AddRaw(32, 48);
   AddRaw(16, 16);
   work_.request.images[1].raw.remove_suffix(1);
   ASSERT_TRUE(Plan().ok());
   EXPECT_EQ(cost_.pixels, 32 * 48);
   EXPECT_EQ(cost_.passes, 1);
-  EXPECT_EQ(cost_.bytes, 32 * 48 * 3 + 8 * 4) << "the good image, and its vector of eight floats";
+  EXPECT_EQ(cost_.bytes, 32 * 48 * 3 + (16 * 16 * 3 - 1) + 8 * 4)
+      << "both are held, and the vector of eight floats";
   EXPECT_TRUE(work_.images[0].features.status.ok());
   EXPECT_FALSE(work_.images[1].features.status.ok());
   EXPECT_EQ(work_.images[0].features.input, (Size{32, 48}));
