@@ -86,10 +86,11 @@ def test_threads_follow_a_cpu_limit_and_memory_is_guaranteed(kinds):
 
 
 def test_probes_ask_what_answers(kinds, name):
-    """Kubernetes' own gRPC probes speak plain text only."""
+    """Kubernetes' own gRPC probes speak plain text only. Those whose failure ends the container ask
+    whether it lives: a server without a model is not ready, and no restart changes that."""
     container = container_of(kinds)
     for probe, path in (
-        ("startupProbe", "/readyz"),
+        ("startupProbe", "/livez"),
         ("readinessProbe", "/readyz"),
         ("livenessProbe", "/livez"),
     ):
@@ -97,7 +98,8 @@ def test_probes_ask_what_answers(kinds, name):
             assert container[probe]["httpGet"] == {"path": path, "port": "metrics"}
             assert "grpc" not in container[probe]
         else:
-            assert container[probe]["grpc"]["port"] == 50051
+            service = path if path == "/livez" else "pixpool.v1.FeatureService"
+            assert container[probe]["grpc"] == {"port": 50051, "service": service}
     readiness = container["readinessProbe"]
     notice_s = (
         readiness["periodSeconds"] * readiness["failureThreshold"] + readiness["timeoutSeconds"]
