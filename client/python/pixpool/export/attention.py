@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
 
@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pixpool.export.forms import Form
-from pixpool.export.sizes import Size
 
 NAME = "attention"  # of the layer
 
@@ -55,7 +54,8 @@ class _Seen:
             scores = (
                 scores.masked_fill(~row, -math.inf) if row.dtype == torch.bool else scores + row
             )
-        return scores.softmax(-1)[:, :, 0]
+        paid: Tensor = scores.softmax(-1)[:, :, 0]
+        return paid
 
     def fits(self, count: int) -> bool:
         """Whether it is attention among so many tokens."""
@@ -124,7 +124,7 @@ def last_among(seen: list[_Seen], form: Form, tokens: int) -> int | None:
     return next((at for at in range(len(seen) - 1, -1, -1) if seen[at].fits(tokens)), None)
 
 
-def attention_map(call: _Seen, form: Form, size: Size | tuple[Any, Any]) -> Tensor:
+def attention_map(call: _Seen, form: Form, size: Sequence[int]) -> Tensor:
     """[N, heads, h, w] for pictures of a size: what the class token pays to the patches."""
     rows, columns = (side // step for side, step in zip(size, form.steps, strict=True))
     paid = call.of_token(0)[:, :, form.prefix :]

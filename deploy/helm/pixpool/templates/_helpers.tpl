@@ -73,7 +73,7 @@ grpc: {port: 50051, service: pixpool.v1.FeatureService}
 {{- if .Values.tls.enabled }}
 httpGet: {path: /livez, port: metrics}
 {{- else }}
-grpc: {port: 50051}
+grpc: {port: 50051, service: /livez}
 {{- end }}
 {{- end }}
 
