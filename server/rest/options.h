@@ -14,8 +14,7 @@ struct RestOptions {
       .value_name = "ADDRESS",
       .help =
           "Address of the HTTP and JSON API, such as 127.0.0.1:8000; \"\" turns it off. TLS, "
-          "tokens "
-          "and limits are those of the gRPC port.",
+          "tokens and limits are those of the gRPC port.",
       .kind = OptionKind::kAddress,
       .initial = "",
       .may_be_empty = true,

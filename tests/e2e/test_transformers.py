@@ -43,10 +43,15 @@ def exported(tmp_path_factory):
     return folder, modules
 
 
-def wanted_of(model, pixels: torch.Tensor, recipe: Recipe) -> list[np.ndarray]:
-    """What HEADS are to give."""
+def values_of(path, recipe: Recipe) -> torch.Tensor:
+    """A picture as the models take it."""
+    pixels = torch.from_numpy(preprocess(load_image(path), recipe))[None]
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
-    values = (pixels.permute(0, 3, 1, 2).float() - mean) / std
+    return (pixels.permute(0, 3, 1, 2).float() - mean) / std
+
+
+def wanted_of(model, values: torch.Tensor) -> list[np.ndarray]:
+    """What HEADS are to give."""
     with torch.no_grad():
         tokens = model.forward_features(values)
         (first,) = model.forward_intermediates(
@@ -69,9 +74,9 @@ def test_features_are_those_of_the_authors_calls(start_server, api, photos, expo
         manifest = json.loads((folder / name / "1" / "manifest.json").read_text())
         recipe = Recipe.from_json(manifest["input"])
         for path in photos.values():
-            pixels = torch.from_numpy(preprocess(load_image(path), recipe))[None]
+            wanted = wanted_of(model, values_of(path, recipe))
             got = client.features(path, *HEADS, model=name)
-            for head, a, b in zip(HEADS, got, wanted_of(model, pixels, recipe), strict=True):
+            for head, a, b in zip(HEADS, got, wanted, strict=True):
                 close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(b).max(), "err_msg": f"{name}, {head}"}
                 np.testing.assert_allclose(a, b, **close)
 
@@ -84,10 +89,9 @@ def test_where_the_class_token_looks(start_server, api, photos, exported, engine
         manifest = json.loads((folder / name / "1" / "manifest.json").read_text())
         recipe = Recipe.from_json(manifest["input"])
         for path in photos.values():
-            pixels = torch.from_numpy(preprocess(load_image(path), recipe))[None]
-            mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
-            values = (pixels.permute(0, 3, 1, 2).float() - mean) / std
-            paid = timm_attention(model, values)[0, :, 0, model.num_prefix_tokens :]
+            paid = timm_attention(model, values_of(path, recipe))[
+                0, :, 0, model.num_prefix_tokens :
+            ]
             heads, mean_map = client.features(
                 path, "feature_map:layer=attention", "mean_map:layer=attention", model=name
             )
